@@ -1,0 +1,172 @@
+"""Everything the agent can want done, as small typed actions in the imperative.
+
+Each runtime action gives exactly one event back (see ``events``), named in its docstring:
+done, failed with a typed error, timed out or cancelled. An action may be repeated after a
+crash, because what led to it was saved before it was carried out.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import msgspec
+
+from ecscope.model.arn import DockerId, TaskArn
+from ecscope.model.runtime import RuntimeAction
+
+
+class Action(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Parent of all actions."""
+
+
+class ContainerAction(Action, frozen=True, kw_only=True, tag=True):
+    """A runtime call for one container of one task; never two at once for one container."""
+
+    task_arn: TaskArn
+    container_name: str
+
+
+class InspectImage(ContainerAction, frozen=True, kw_only=True, tag=True):
+    """Look at the local image. Gives ``ImageInspected``."""
+
+    image: str
+
+
+class ResolveManifest(ContainerAction, frozen=True, kw_only=True, tag=True):
+    """Ask the registry for the image's digest. Gives ``ManifestResolved`` or ``ManifestFailed``."""
+
+    image: str
+
+
+class PullImage(ContainerAction, frozen=True, kw_only=True, tag=True):
+    """Pull. Gives any number of ``ImagePullProgressed``, then ``ImagePulled`` or ``ImagePullFailed``."""
+
+    image: str
+    digest: str
+    """``""``: pull by name; else pull ``name@digest`` and tag it with ``image``."""
+
+
+class CreateContainer(ContainerAction, frozen=True, kw_only=True, tag=True):
+    """Create under the name saved in the state. Gives ``ContainerCreated`` or ``ContainerCreateFailed``."""
+
+
+class StartContainer(ContainerAction, frozen=True, kw_only=True, tag=True):
+    """Start, then inspect. Gives ``ContainerStarted`` or ``ContainerStartFailed``."""
+
+    docker_id: DockerId
+    is_restart: bool = False
+    """By restart policy."""
+
+
+class StopContainer(ContainerAction, frozen=True, kw_only=True, tag=True):
+    """Stop, then inspect. Gives ``ContainerStopDone`` or ``ContainerStopFailed``."""
+
+    docker_id: DockerId
+    grace_s: int
+
+
+class RemoveContainer(ContainerAction, frozen=True, kw_only=True, tag=True):
+    """Remove with anonymous volumes, no force. Gives ``ContainerRemoved``."""
+
+    docker_id: DockerId
+
+
+class CancelCall(ContainerAction, frozen=True, kw_only=True, tag=True):
+    """End the call under way early. The call itself then gives ``CallCancelled``, or its own result."""
+
+
+class InspectContainer(Action, frozen=True, kw_only=True, tag=True):
+    """Read a container because of something seen. Gives ``ContainerInspected``."""
+
+    docker_id: DockerId
+    seen: RuntimeAction | None
+    """The notice that made us look; ``None``: the regular check or a reconnect."""
+    exit_code: int | None = None
+    """What the notice said."""
+
+
+class CreateVolume(Action, frozen=True, kw_only=True, tag=True):
+    """Create, or check that it is there. Gives ``VolumeCreated`` or ``VolumeCreateFailed``."""
+
+    task_arn: TaskArn
+    volume_name: str
+
+
+class RemoveVolume(Action, frozen=True, kw_only=True, tag=True):
+    """Remove a task-scoped volume. Gives ``VolumeRemoved``."""
+
+    task_arn: TaskArn
+    volume_name: str
+    docker_name: str
+
+
+class RemoveImage(Action, frozen=True, kw_only=True, tag=True):
+    """Remove an image by name. Gives ``ImageRemoved``."""
+
+    image: str
+
+
+class RemoveOrphan(Action, frozen=True, kw_only=True, tag=True):
+    """Force-remove a container of ours whose task record is lost. Gives ``OrphanRemoved``."""
+
+    docker_id: DockerId
+
+
+class ListContainers(Action, frozen=True, kw_only=True, tag=True):
+    """List and inspect all task containers after a (re)connect. Gives ``RuntimeListed``."""
+
+
+class TimerKind(Enum):
+    """What a timer is for."""
+
+    STEADY_CHECK = "STEADY_CHECK"
+    """Inspect all containers of a task that has been quiet. Source: engine.md §2.1."""
+    DEPENDENCY_CHECK = "DEPENDENCY_CHECK"
+    """A dependency's start time-out may have passed."""
+    CLEANUP = "CLEANUP"
+    """Remove what is left of a stopped task. Source: engine.md §11."""
+    IMAGE_CLEANUP = "IMAGE_CLEANUP"
+    """A cycle of image clean-up. Source: engine.md §14."""
+    RETRY = "RETRY"
+    """Try a stop again that the runtime could not be asked for."""
+
+
+class Timer(msgspec.Struct, frozen=True, kw_only=True):
+    """Identity of a timer: setting it again replaces it."""
+
+    kind: TimerKind
+    task_arn: TaskArn = TaskArn("")
+
+
+class SetTimer(Action, frozen=True, kw_only=True, tag=True):
+    """Gives ``TimerFired`` after ``delay_s`` plus a random part of ``jitter_s``."""
+
+    timer: Timer
+    delay_s: float
+    jitter_s: float = 0.0
+
+
+class CancelTimer(Action, frozen=True, kw_only=True, tag=True):
+    """The timer, if set, does not fire."""
+
+    timer: Timer
+
+
+AnyAction = (
+    InspectImage
+    | ResolveManifest
+    | PullImage
+    | CreateContainer
+    | StartContainer
+    | StopContainer
+    | RemoveContainer
+    | CancelCall
+    | InspectContainer
+    | CreateVolume
+    | RemoveVolume
+    | RemoveImage
+    | RemoveOrphan
+    | ListContainers
+    | SetTimer
+    | CancelTimer
+)

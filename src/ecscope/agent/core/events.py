@@ -1,0 +1,281 @@
+"""Everything the agent can learn, as small typed events in the past tense.
+
+Each carries an ``id`` (made outside) that travels into notes, log lines and history, and
+``at``, the only clock the core knows. Events can be encoded and rebuilt (they are tagged),
+so that a log from the field can be replayed.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from ecscope.agent.core.actions import Timer
+from ecscope.model.arn import DockerId, TaskArn
+from ecscope.model.container import ContainerInspection, ImageInspection, NamedError
+from ecscope.model.resources import HostResources
+from ecscope.model.runtime import PullProgress, RuntimeAction, RuntimeNotice
+from ecscope.model.task import Task, TaskSource
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Parent of all events."""
+
+    id: str
+    """Unique; also on the log lines and history entries it causes."""
+    at: datetime
+    """Aware UTC."""
+
+
+# --- what is asked for -------------------------------------------------------------------------
+
+
+class TaskReceived(Event, frozen=True, kw_only=True, tag=True):
+    """A task was handed to the agent. A known ARN only moves its desired status forward."""
+
+    task: Task
+    requested_by: str
+    source: TaskSource | None = None
+    """Recorded together with the task when it came from a file."""
+
+
+class TaskStopRequested(Event, frozen=True, kw_only=True, tag=True):
+    """Somebody wants the task stopped."""
+
+    task_arn: TaskArn
+    requested_by: str
+
+
+class TaskSourceGone(Event, frozen=True, kw_only=True, tag=True):
+    """A task file is gone: its task is to stop and its record is dropped."""
+
+    key: str
+
+
+# --- results of runtime calls for one container -------------------------------------------------
+
+
+class ContainerEvent(Event, frozen=True, kw_only=True, tag=True):
+    """Parent of the results of ``ContainerAction``."""
+
+    task_arn: TaskArn
+    container_name: str
+
+
+class FailureEvent(ContainerEvent, frozen=True, kw_only=True, tag=True):
+    """Parent of failed calls."""
+
+    error: NamedError
+    is_unreachable: bool = False
+    """The runtime was away: nothing is known about the outcome, and it is no error of the container."""
+
+
+class ImageInspected(ContainerEvent, frozen=True, kw_only=True, tag=True):
+    """Answer to ``InspectImage``. ``image`` ``None``: there is no such local image."""
+
+    image: ImageInspection | None
+    is_unreachable: bool = False
+
+
+class ManifestResolved(ContainerEvent, frozen=True, kw_only=True, tag=True):
+    """``digest`` ``""``: the registry or the runtime offers none, which is no error."""
+
+    digest: str
+
+
+class ManifestFailed(FailureEvent, frozen=True, kw_only=True, tag=True):
+    """``CannotPullImageManifestError`` or ``DockerTimeoutError``."""
+
+
+class ImagePullProgressed(ContainerEvent, frozen=True, kw_only=True, tag=True):
+    """At most once a second per pull; the call goes on."""
+
+    progress: PullProgress
+
+
+class ImagePulled(ContainerEvent, frozen=True, kw_only=True, tag=True):
+    """The image is there and tagged with its name."""
+
+    image: ImageInspection
+
+
+class ImagePullFailed(FailureEvent, frozen=True, kw_only=True, tag=True):
+    """``CannotPullContainerError`` and its kin."""
+
+
+class ContainerCreated(ContainerEvent, frozen=True, kw_only=True, tag=True):
+    """Docker has the container."""
+
+    docker_id: DockerId
+
+
+class ContainerCreateFailed(FailureEvent, frozen=True, kw_only=True, tag=True):
+    """``CannotCreateContainerError`` and its kin."""
+
+
+class ContainerStarted(ContainerEvent, frozen=True, kw_only=True, tag=True):
+    """The start call succeeded; the inspection may already show it stopped."""
+
+    inspection: ContainerInspection
+
+
+class ContainerStartFailed(FailureEvent, frozen=True, kw_only=True, tag=True):
+    """``CannotStartContainerError`` and its kin; ``inspection`` ``None``: could not be had."""
+
+    inspection: ContainerInspection | None = None
+
+
+class ContainerStopDone(ContainerEvent, frozen=True, kw_only=True, tag=True):
+    """The stop call succeeded."""
+
+    inspection: ContainerInspection | None
+    """``None``: the container is gone."""
+
+
+class ContainerStopFailed(FailureEvent, frozen=True, kw_only=True, tag=True):
+    """All tries failed."""
+
+    runtime_answers: bool
+    """The ping afterwards succeeded."""
+
+
+class ContainerRemoved(ContainerEvent, frozen=True, kw_only=True, tag=True):
+    """Clean-up of one container ended; ``error`` ``None``: it is gone."""
+
+    error: NamedError | None = None
+    is_unreachable: bool = False
+
+
+class CallCancelled(ContainerEvent, frozen=True, kw_only=True, tag=True):
+    """The call under way ended early, as asked."""
+
+
+# --- results of other calls --------------------------------------------------------------------
+
+
+class ContainerInspected(Event, frozen=True, kw_only=True, tag=True):
+    """Answer to ``InspectContainer``."""
+
+    docker_id: DockerId
+    inspection: ContainerInspection | None
+    """``None``: it could not be read."""
+    is_not_found: bool = False
+    seen: RuntimeAction | None
+    exit_code: int | None = None
+
+
+class VolumeCreated(Event, frozen=True, kw_only=True, tag=True):
+    """The volume can be mounted."""
+
+    task_arn: TaskArn
+    volume_name: str
+
+
+class VolumeCreateFailed(Event, frozen=True, kw_only=True, tag=True):
+    """The volume cannot be had, and so the task cannot run."""
+
+    task_arn: TaskArn
+    volume_name: str
+    reason: str
+    is_unreachable: bool = False
+
+
+class VolumeRemoved(Event, frozen=True, kw_only=True, tag=True):
+    """Clean-up of one volume ended; ``error`` ``None``: it is gone."""
+
+    task_arn: TaskArn
+    volume_name: str
+    error: NamedError | None = None
+    is_unreachable: bool = False
+
+
+class ImageRemoved(Event, frozen=True, kw_only=True, tag=True):
+    """Removal of one image ended; ``error`` ``None``: it is gone."""
+
+    image: str
+    error: NamedError | None = None
+
+
+class OrphanRemoved(Event, frozen=True, kw_only=True, tag=True):
+    """Removal of an orphan ended; ``error`` ``None``: it is gone."""
+
+    docker_id: DockerId
+    error: NamedError | None = None
+
+
+# --- the runtime as a whole ---------------------------------------------------------------------
+
+
+class RuntimeConnected(Event, frozen=True, kw_only=True, tag=True):
+    """The runtime answers and its event stream is open."""
+
+    version: str
+    resources: HostResources
+    """All that the host has for tasks; ``ports_*`` are the reserved ones, already taken."""
+
+
+class RuntimeDisconnected(Event, frozen=True, kw_only=True, tag=True):
+    """The runtime cannot be reached. No runtime action is decided until it is back."""
+
+    reason: str
+
+
+class ListedContainer(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the listing that follows every (re)connect."""
+
+    docker_id: DockerId
+    docker_name: str
+    task_arn: str
+    inspection: ContainerInspection | None
+    """``None``: it is listed but could not be inspected."""
+
+
+class RuntimeListed(Event, frozen=True, kw_only=True, tag=True):
+    """All containers with a task ARN label: the truth to reconcile the state with."""
+
+    containers: tuple[ListedContainer, ...]
+
+
+class RuntimeNoticed(Event, frozen=True, kw_only=True, tag=True):
+    """One event of the runtime's stream."""
+
+    notice: RuntimeNotice
+
+
+class TimerFired(Event, frozen=True, kw_only=True, tag=True):
+    """A timer that was set ran out."""
+
+    timer: Timer
+
+
+AnyEvent = (
+    TaskReceived
+    | TaskStopRequested
+    | TaskSourceGone
+    | ImageInspected
+    | ManifestResolved
+    | ManifestFailed
+    | ImagePullProgressed
+    | ImagePulled
+    | ImagePullFailed
+    | ContainerCreated
+    | ContainerCreateFailed
+    | ContainerStarted
+    | ContainerStartFailed
+    | ContainerStopDone
+    | ContainerStopFailed
+    | ContainerRemoved
+    | CallCancelled
+    | ContainerInspected
+    | VolumeCreated
+    | VolumeCreateFailed
+    | VolumeRemoved
+    | ImageRemoved
+    | OrphanRemoved
+    | RuntimeConnected
+    | RuntimeDisconnected
+    | RuntimeListed
+    | RuntimeNoticed
+    | TimerFired
+)

@@ -1,0 +1,66 @@
+"""The whole state of the agent: frozen, replaced and never changed.
+
+What ``decide`` returns is saved, then published as it is: the snapshot that every server
+reads *is* the state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+import msgspec
+
+from ecscope.model.arn import DockerId, TaskArn
+from ecscope.model.resources import ContainerInstance, HostResources
+from ecscope.model.task import ImageRecord, Task, TaskSource
+
+
+class PullBehavior(Enum):
+    """``ECS_IMAGE_PULL_BEHAVIOR``. Source: engine.md §4.1."""
+
+    DEFAULT = "default"
+    ALWAYS = "always"
+    ONCE = "once"
+    PREFER_CACHED = "prefer-cached"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of the configuration that decisions depend on. Durations in seconds."""
+
+    pull_behavior: PullBehavior = PullBehavior.DEFAULT
+    pull_dependents_upfront: bool = False
+    stop_timeout_s: int = 30
+    cleanup_wait_s: float = 3 * 3600.0
+    cleanup_jitter_s: float = 0.0
+    steady_check_s: float = 300.0
+    steady_check_jitter_s: float = 30.0
+    image_cleanup_enabled: bool = True
+    image_cleanup_interval_s: float = 1800.0
+    image_minimum_age_s: float = 3600.0
+    images_per_cycle: int = 5
+    images_excluded: frozenset[str] = frozenset()
+
+
+class AgentState(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the agent knows."""
+
+    instance: ContainerInstance
+    settings: Settings = Settings()
+    tasks: Mapping[TaskArn, Task] = {}
+    """In the order in which they were accepted."""
+    waiting: tuple[TaskArn, ...] = ()
+    """Tasks in the host-resource queue, first in first out."""
+    host: HostResources = HostResources()
+    """All that the host has; the ports are those reserved."""
+    taken: HostResources = HostResources()
+    """Sum over the tasks that hold host resources."""
+    docker_ids: Mapping[DockerId, tuple[TaskArn, str]] = {}
+    """Docker ID → (task, container name), for every container with a Docker ID."""
+    images: Mapping[str, ImageRecord] = {}
+    sources: Mapping[str, TaskSource] = {}
+    lost_task_arns: frozenset[str] = frozenset()
+    """Tasks whose records could not be read: containers that carry them are orphans."""
+    runtime_connected: bool = False
+    reconciled: bool = False
+    """The listing after the last connect has been taken in; until then no runtime action is decided."""

@@ -1,0 +1,152 @@
+"""The contract between the agent and whatever runs containers.
+
+Every call may be repeated after a crash, so every call is idempotent or fails with an
+error that says so (``is_conflict``, ``is_not_found``). Rules about *when* to call stay in
+``agent/core``; an implementation translates, calls, and translates back.
+
+Held to this: ``runtime/docker`` (a real Docker Engine) and ``runtime/fake`` (a simulated one).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Protocol
+
+import msgspec
+
+from ecscope.model.arn import DockerId
+from ecscope.model.container import Container, ContainerInspection, ImageInspection, NamedError
+from ecscope.model.runtime import EngineInfo, PullProgress, RuntimeNotice
+from ecscope.model.task import Task
+
+
+class RuntimeFailure(Exception):
+    """A call to the runtime failed.
+
+    Attributes:
+        error: the error as ECS names it, e.g. ``CannotStartContainerError: Error response from daemon: …``.
+        is_unreachable: the runtime could not be talked to at all; nothing is known about the outcome.
+        is_timeout: no answer within the call's limit (``DockerTimeoutError``).
+        is_not_found: the object does not exist.
+        is_conflict: the object exists already, or is in use.
+    """
+
+    def __init__(
+        self,
+        error: NamedError,
+        *,
+        is_unreachable: bool = False,
+        is_timeout: bool = False,
+        is_not_found: bool = False,
+        is_conflict: bool = False,
+    ) -> None:
+        super().__init__(error)
+        self.error = error
+        self.is_unreachable = is_unreachable
+        self.is_timeout = is_timeout
+        self.is_not_found = is_not_found
+        self.is_conflict = is_conflict
+
+    def __str__(self) -> str:
+        return str(self.error)
+
+
+class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a create call is built from."""
+
+    task: Task
+    container: Container
+    host_ports: Mapping[str, int]
+    """``"<container port>/<protocol>"`` → host port, for every port to publish, ranges spelled out."""
+    cluster: str
+    region: str
+    """``""``: no region is known, and none is put into the environment."""
+    image_environment_names: frozenset[str]
+    cgroup_parent: str = ""
+    """``""``: none."""
+
+
+class RegistryAuth(msgspec.Struct, frozen=True, kw_only=True):
+    """Credentials for one registry. Never printed: ``repr`` hides them."""
+
+    username: str = ""
+    password: str = ""
+    email: str = ""
+    server_address: str = ""
+
+    def __repr__(self) -> str:
+        return f"RegistryAuth(server_address={self.server_address!r}, …)"
+
+
+class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume to create."""
+
+    name: str
+    driver: str
+    driver_options: Mapping[str, str]
+    labels: Mapping[str, str]
+
+
+class Runtime(Protocol):
+    """See the module docstring. Every call raises ``RuntimeFailure`` and may be cancelled."""
+
+    async def connect(self) -> EngineInfo:
+        """Ask who is there. Called again after every disconnect."""
+
+    async def ping(self) -> None:
+        """Return if the runtime answers at all (5 s limit)."""
+
+    def notices(self) -> AsyncIterator[RuntimeNotice]:
+        """The event stream from now on; raises ``RuntimeFailure`` when it breaks.
+
+        The stream is open (nothing later than the return is missed) when the first
+        ``__anext__`` has been awaited far enough to send the request; ``connect`` and a
+        listing follow each reopening, so a gap is never trusted.
+        """
+
+    async def inspect_image(self, reference: str) -> ImageInspection | None:
+        """The local image, ``None`` when there is none."""
+
+    async def resolve_digest(self, reference: str, auth: RegistryAuth | None) -> str:
+        """Digest from the registry; ``""`` where the runtime or a schema-1 manifest offers none."""
+
+    async def pull_image(
+        self, reference: str, auth: RegistryAuth | None, progress: Callable[[PullProgress], None]
+    ) -> None:
+        """One try. ``progress`` is called at most once a second."""
+
+    async def tag_image(self, source: str, target: str) -> None:
+        """Give ``source`` the further name ``target``."""
+
+    async def remove_image(self, reference: str) -> None:
+        """Remove a name; "no such image" counts as done, in use is ``is_conflict``."""
+
+    async def create_container(self, spec: ContainerSpec, *, timeout_s: float) -> DockerId:
+        """Create; a container of that name that carries this task's labels is adopted."""
+
+    async def start_container(self, docker_id: DockerId, *, timeout_s: float) -> None:
+        """Start; already running counts as done."""
+
+    async def stop_container(self, docker_id: DockerId, *, grace_s: int) -> None:
+        """SIGTERM (or the image's stop signal), SIGKILL after ``grace_s``; not running counts as done."""
+
+    async def inspect_container(self, id_or_name: str) -> ContainerInspection:
+        """What is known about it."""
+
+    async def remove_container(self, docker_id: DockerId, *, force: bool) -> None:
+        """Remove with its anonymous volumes; "no such container" counts as done."""
+
+    async def list_task_containers(self) -> list[tuple[DockerId, str, str]]:
+        """(Docker ID, Docker name, task ARN) of every container with a task ARN label, stopped ones too."""
+
+    async def create_volume(self, spec: VolumeSpec) -> None:
+        """Create; an existing one of that name counts as done."""
+
+    async def volume_exists(self, name: str) -> bool:
+        """Whether a volume of that name exists."""
+
+    async def remove_volume(self, name: str) -> None:
+        """Remove; "no such volume" counts as done."""
+
+    async def close(self) -> None:
+        """Release sockets. The object is not used afterwards."""

@@ -1,0 +1,252 @@
+"""A container of a task: what its definition asks for, and what is known about it.
+
+Values only: frozen, compared by content, encodable as they are. No rules, no I/O.
+
+Source: engine.md §1, §5-§7, §10; agent-protocol.md §4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import Enum
+
+import msgspec
+
+from ecscope.model.arn import DockerId
+from ecscope.model.status import ContainerStatus, HealthStatus
+
+
+class DependencyCondition(Enum):
+    """When a ``dependsOn`` entry counts as met. Source: engine.md §5.1."""
+
+    START = "START"
+    COMPLETE = "COMPLETE"
+    SUCCESS = "SUCCESS"
+    HEALTHY = "HEALTHY"
+    CREATE = "CREATE"
+    """Internal: what ``volumesFrom`` implies."""
+
+
+class Dependency(msgspec.Struct, frozen=True, kw_only=True):
+    """One ``dependsOn`` entry: wait for ``container_name`` until ``condition``."""
+
+    container_name: str
+    condition: DependencyCondition
+
+
+class PortMapping(msgspec.Struct, frozen=True, kw_only=True):
+    """One ``portMappings`` entry: a single port or a range, never both."""
+
+    container_port: int = 0
+    """0 when ``container_port_range`` is set."""
+    host_port: int = 0
+    """0: the agent chooses a free port."""
+    container_port_range: str | None = None
+    """``"a-b"``, both ends included."""
+    protocol: str = "tcp"
+
+
+class MountPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A task volume mounted into the container."""
+
+    source_volume: str
+    container_path: str
+    read_only: bool = False
+
+
+class VolumeFrom(msgspec.Struct, frozen=True, kw_only=True):
+    """All volumes of another container of the task."""
+
+    source_container: str
+    read_only: bool = False
+
+
+class RestartPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Restart a container that ended by itself. Source: engine.md §10.2."""
+
+    enabled: bool = False
+    ignored_exit_codes: tuple[int, ...] = ()
+    restart_attempt_period_s: int = 300
+    """A container that ran shorter than this is not restarted."""
+
+
+class ContainerDefinition(msgspec.Struct, frozen=True, kw_only=True):
+    """What the task definition (or the ACS payload made from it) asks of one container."""
+
+    name: str
+    image: str
+    essential: bool = True
+    command: tuple[str, ...] | None = None
+    """``None``: the image's own."""
+    entry_point: tuple[str, ...] | None = None
+    """``None``: the image's own."""
+    environment: Mapping[str, str] = {}
+    cpu_units: int = 0
+    memory_mib: int = 0
+    """0: no limit."""
+    links: tuple[str, ...] = ()
+    """``name`` or ``name:alias``."""
+    volumes_from: tuple[VolumeFrom, ...] = ()
+    mount_points: tuple[MountPoint, ...] = ()
+    port_mappings: tuple[PortMapping, ...] = ()
+    depends_on: tuple[Dependency, ...] = ()
+    """As written, and (once the task is admitted) what links and volumesFrom imply."""
+    start_timeout_s: int | None = None
+    """Read when *others* wait for this container; ``None`` or 0: no limit."""
+    stop_timeout_s: int | None = None
+    """SIGTERM to SIGKILL; ``None`` or 0: the agent's ``ECS_CONTAINER_STOP_TIMEOUT``."""
+    health_check_is_docker: bool = False
+    """``healthCheckType`` is ``docker``."""
+    restart_policy: RestartPolicy | None = None
+    docker_config: str = "{}"
+    """JSON text of Docker's ``Config``, laid over what the agent generates. Source: engine.md §6.4."""
+    docker_host_config: str = "{}"
+    """JSON text of Docker's ``HostConfig``, likewise. Source: engine.md §6.5."""
+
+
+class NamedError(msgspec.Struct, frozen=True, kw_only=True):
+    """An error as ECS reports it: ``<name>: <message>``. Source: engine.md §10.5."""
+
+    name: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.message}"
+
+
+class PortBinding(msgspec.Struct, frozen=True, kw_only=True):
+    """One binding that Docker reports for a container."""
+
+    container_port: int
+    host_port: int
+    protocol: str = "tcp"
+    host_ip: str = ""
+
+
+class Mount(msgspec.Struct, frozen=True, kw_only=True):
+    """One mount that Docker reports for a container."""
+
+    name: str = ""
+    """Docker volume name; ``""`` for a bind mount."""
+    source: str = ""
+    destination: str = ""
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """The last verdict of Docker's health check."""
+
+    status: HealthStatus = HealthStatus.UNKNOWN
+    since: str = ""
+    """RFC 3339 time of the check that gave the verdict; ``""``: unknown."""
+    output: str = ""
+    """At most 1,024 characters. Source: engine.md §10.1."""
+    exit_code: int | None = None
+
+
+class Container(msgspec.Struct, frozen=True, kw_only=True):
+    """One container of a task, with all that is known about it.
+
+    Docker's times are kept as the text Docker gave (RFC 3339 with nanoseconds), because
+    Python's ``datetime`` would drop three digits that clients can see; ``""`` is unknown.
+    """
+
+    definition: ContainerDefinition
+    name_suffix: str
+    """20 hex digits chosen when the task was accepted; the end of ``docker_name``."""
+    known: ContainerStatus = ContainerStatus.NONE
+    desired: ContainerStatus = ContainerStatus.RUNNING
+    in_flight: ContainerStatus | None = None
+    """The status that a runtime call now under way leads to; ``None``: no call under way.
+
+    Never two calls at once. Not meaningful after a restart of the agent, which clears it.
+    """
+    cancelling: bool = False
+    """The call under way has been asked to end early; its result is still awaited."""
+    digest_checked: bool = False
+    """The local image was looked at for this container's manifest step."""
+    use_local_image: bool = False
+    """No pull is needed: the pull behavior allows the local image, and it is there."""
+    docker_name: str = ""
+    """Name given to Docker; ``""`` until the create call is decided, then saved before the call."""
+    docker_id: DockerId = DockerId("")
+    image_id: str = ""
+    """Local image ID, ``sha256:…``; ``""`` until known."""
+    image_digest: str = ""
+    """Digest from the registry or the local RepoDigests; ``""``: unknown."""
+    created_at: str = ""
+    started_at: str = ""
+    """The *first* start that was seen; a restart does not move it."""
+    last_started_at: str = ""
+    finished_at: str = ""
+    exit_code: int | None = None
+    oom_killed: bool = False
+    error: NamedError | None = None
+    """The first error, kept for ever. Source: engine.md §3.2."""
+    bindings: tuple[PortBinding, ...] = ()
+    """As first reported non-empty by Docker, never refreshed. Source: introspection-api.md §6.9."""
+    mounts: tuple[Mount, ...] = ()
+    restart_count: int = 0
+    last_restarted_at: datetime | None = None
+    health: Health = Health()
+    removed: bool = False
+    """Clean-up has removed the Docker container."""
+
+    @property
+    def name(self) -> str:
+        """The name in the task definition."""
+        return self.definition.name
+
+    @property
+    def is_essential(self) -> bool:
+        return self.definition.essential
+
+    @property
+    def is_running(self) -> bool:
+        return self.known in (ContainerStatus.RUNNING, ContainerStatus.RESOURCES_PROVISIONED)
+
+    @property
+    def is_stopped(self) -> bool:
+        return self.known is ContainerStatus.STOPPED
+
+    @property
+    def restarts(self) -> bool:
+        """Has a restart policy that is enabled."""
+        policy = self.definition.restart_policy
+        return policy is not None and policy.enabled
+
+
+class ContainerInspection(msgspec.Struct, frozen=True, kw_only=True):
+    """What Docker says about one container, translated. Source: engine.md §12."""
+
+    docker_id: DockerId
+    docker_name: str = ""
+    image_id: str = ""
+    status: ContainerStatus
+    """CREATED, RUNNING or STOPPED."""
+    created_at: str = ""
+    started_at: str = ""
+    finished_at: str = ""
+    exit_code: int | None = None
+    """``None`` while it runs or when it never ran."""
+    oom_killed: bool = False
+    error: NamedError | None = None
+    """``OutOfMemoryError`` or ``DockerStateError``."""
+    bindings: tuple[PortBinding, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    health: Health = Health()
+    task_arn: str = ""
+    """Label ``com.amazonaws.ecs.task-arn``; ``""``: none."""
+    container_name: str = ""
+    """Label ``com.amazonaws.ecs.container-name``."""
+
+
+class ImageInspection(msgspec.Struct, frozen=True, kw_only=True):
+    """What Docker says about one local image, translated."""
+
+    image_id: str
+    repo_tags: tuple[str, ...] = ()
+    repo_digests: tuple[str, ...] = ()
+    environment_names: frozenset[str] = frozenset()
+    """Names set by the image's own ``Env``."""
+    size_bytes: int = 0

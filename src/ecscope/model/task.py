@@ -1,0 +1,128 @@
+"""A task: its containers, volumes and statuses. Values only: no rules, no I/O.
+
+Source: engine.md §1, §2, §9, §11; introspection-api.md §6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import Enum
+
+import msgspec
+
+from ecscope.model.arn import TaskArn
+from ecscope.model.container import Container
+from ecscope.model.status import TaskStatus
+
+
+class VolumeKind(Enum):
+    """How a task volume is provided. Source: engine.md §9."""
+
+    BIND = "BIND"
+    """A path of the host."""
+    TASK = "TASK"
+    """A Docker volume made for the task and removed with it."""
+    SHARED = "SHARED"
+    """A Docker volume that outlives the task."""
+
+
+class Volume(msgspec.Struct, frozen=True, kw_only=True):
+    """One volume of a task."""
+
+    name: str
+    kind: VolumeKind
+    source_path: str = ""
+    """Host path, for ``BIND``."""
+    docker_name: str = ""
+    """Docker volume name, for ``TASK`` (generated) and ``SHARED`` (its own name)."""
+    driver: str = "local"
+    driver_options: Mapping[str, str] = {}
+    labels: Mapping[str, str] = {}
+    autoprovision: bool = False
+    created: bool = False
+    in_flight: bool = False
+    """A call for it is under way. Cleared by a restart of the agent."""
+    removed: bool = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Containers may mount it."""
+        return self.created or self.kind is VolumeKind.BIND
+
+
+class HostResourcesHeld(Enum):
+    """Where a task stands with the instance's CPU, memory and ports. Source: engine.md §2.2."""
+
+    WAITING = "WAITING"
+    HELD = "HELD"
+    RELEASED = "RELEASED"
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """One task with all that is known about it."""
+
+    arn: TaskArn
+    family: str
+    version: str
+    """Task definition revision, as text."""
+    desired: TaskStatus = TaskStatus.RUNNING
+    known: TaskStatus = TaskStatus.NONE
+    containers: tuple[Container, ...]
+    """In the order of the task definition."""
+    volumes: tuple[Volume, ...] = ()
+    network_mode: str = ""
+    """``""``, ``bridge``, ``host`` or ``none``."""
+    pid_mode: str = ""
+    ipc_mode: str = ""
+    cpu_vcpu: float = 0.0
+    """Task-level limit in vCPU; 0: none."""
+    memory_mib: int = 0
+    """Task-level limit; 0: none."""
+    launch_type: str = "EC2"
+    host_resources: HostResourcesHeld = HostResourcesHeld.WAITING
+    received_at: datetime
+    pull_started_at: datetime | None = None
+    pull_stopped_at: datetime | None = None
+    execution_stopped_at: datetime | None = None
+    """When the first essential container became known STOPPED."""
+    stopped_at: datetime | None = None
+    terminal_reason: str = ""
+    """Set only for resource failures and tasks that could not progress. Source: engine.md §10.5."""
+    stop_requested_by: str = ""
+    """Who asked for the stop (``task file …``, ``ACS payload …``); ``""``: nobody, it ended by itself."""
+    stopped_again: bool = False
+    """A STOPPED container that came up again was stopped once more, which is done once per task."""
+    cleanup_due: bool = False
+    """The clean-up wait is over: containers and volumes are being removed."""
+
+    def container(self, name: str) -> Container | None:
+        """The container of that name, or ``None``."""
+        for container in self.containers:
+            if container.definition.name == name:
+                return container
+        return None
+
+
+class TaskSource(msgspec.Struct, frozen=True, kw_only=True):
+    """What a task file last gave rise to, so that nothing runs twice over a restart."""
+
+    key: str
+    """Absolute path of the task file."""
+    digest: str
+    """SHA-256 of the definition's canonical form."""
+    version: str
+    task_arn: TaskArn
+
+
+class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An image the agent pulled, for pull behavior ``once`` and image clean-up. Source: engine.md §4, §14."""
+
+    name: str
+    """Reference as in the task definition."""
+    image_id: str
+    pulled_at: datetime
+    last_used_at: datetime
+    size_bytes: int = 0
+    removing: bool = False
+    """A removal is under way. Cleared by a restart of the agent."""
