@@ -1,0 +1,95 @@
+"""Builders with good defaults: a test names only what it is about.
+
+``from tests.builders import a_task, a_container``. Every builder takes any field of its value as
+a keyword; a field that does not exist is a ``TypeError``. Nothing here is random: the same call
+gives the same value.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from ecscope.model.arn import TaskArn, task_arn
+from ecscope.model.container import Container, ContainerDefinition
+from ecscope.model.history import Happening, HistoryEntry
+from ecscope.model.task import ImageRecord, Task, TaskSource, Volume, VolumeKind
+
+AT = datetime(2024, 5, 17, 12, 0, 0, tzinfo=UTC)
+"""The moment at which everything here happens unless a test says otherwise."""
+
+SAMPLE_IMAGE = "ecscope-sample:latest"
+
+_DEFINITION_FIELDS = frozenset(ContainerDefinition.__struct_fields__)
+
+
+def an_arn(number: int = 1, *, cluster: str = "default") -> TaskArn:
+    """The ARN of task ``number``; its ID is the number as 32 hex digits."""
+    return task_arn(region="us-west-2", account="012345678910", cluster=cluster, task_id=f"{number:032x}")
+
+
+def a_definition(name: str = "app", **fields: object) -> ContainerDefinition:
+    """An essential container of the sample image that asks for nothing else."""
+    return msgspec.structs.replace(ContainerDefinition(name=name, image=SAMPLE_IMAGE), **fields)
+
+
+def a_container(name: str = "app", **fields: object) -> Container:
+    """A container to which nothing has happened yet.
+
+    Takes the fields of ``Container`` and of ``ContainerDefinition``:
+    ``a_container("db", essential=False, known=ContainerStatus.RUNNING)``.
+    """
+    asked = {key: value for key, value in fields.items() if key in _DEFINITION_FIELDS}
+    seen = {key: value for key, value in fields.items() if key not in _DEFINITION_FIELDS}
+    container = Container(definition=a_definition(name, **asked), name_suffix=f"{_stable_number(name):020x}"[-20:])
+    return msgspec.structs.replace(container, **seen)
+
+
+def a_task(*containers: Container, number: int = 1, **fields: object) -> Task:
+    """A task that has just been received; with one container ``app`` unless others are given.
+
+    ``number`` makes tasks different: it sets the ARN.
+    """
+    task = Task(
+        arn=an_arn(number),
+        family="sample",
+        version="1",
+        containers=containers or (a_container(),),
+        received_at=AT,
+    )
+    return msgspec.structs.replace(task, **fields)
+
+
+def a_volume(name: str = "data", **fields: object) -> Volume:
+    """A Docker volume of the task, not made yet."""
+    return msgspec.structs.replace(Volume(name=name, kind=VolumeKind.TASK), **fields)
+
+
+def an_image_record(name: str = SAMPLE_IMAGE, **fields: object) -> ImageRecord:
+    """An image that the agent pulled and used at ``AT``."""
+    record = ImageRecord(name=name, image_id="sha256:" + "ab" * 32, pulled_at=AT, last_used_at=AT)
+    return msgspec.structs.replace(record, **fields)
+
+
+def a_source(key: str = "/etc/ecscope/tasks/sample.json", **fields: object) -> TaskSource:
+    """The record of a task file that gave rise to task 1."""
+    return msgspec.structs.replace(TaskSource(key=key, digest="cd" * 32, version="1", task_arn=an_arn()), **fields)
+
+
+def an_entry(happening: Happening = Happening.TASK_STATUS, **fields: object) -> HistoryEntry:
+    """A history entry about task 1."""
+    entry = HistoryEntry(
+        at=AT,
+        event_id="event-1",
+        cause="container started",
+        happening=happening,
+        task_arn=an_arn(),
+        text="The task is RUNNING.",
+    )
+    return msgspec.structs.replace(entry, **fields)
+
+
+def _stable_number(name: str) -> int:
+    """A number that is the same in every process, unlike ``hash``."""
+    return int.from_bytes(name.encode(), "big")
