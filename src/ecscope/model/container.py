@@ -189,6 +189,10 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     restart_count: int = 0
     last_restarted_at: datetime | None = None
     health: Health = Health()
+    die_exit_code: int | None = None
+    """What the last ``die`` notice said, for a container that cannot be inspected afterwards."""
+    may_be_running: bool = False
+    """A failed start may have started it after all, so it must be stopped. Source: engine.md §3.2."""
     removed: bool = False
     """Clean-up has removed the Docker container."""
 

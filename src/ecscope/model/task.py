@@ -13,6 +13,7 @@ import msgspec
 
 from ecscope.model.arn import TaskArn
 from ecscope.model.container import Container
+from ecscope.model.resources import HostResources
 from ecscope.model.status import TaskStatus
 
 
@@ -80,6 +81,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     memory_mib: int = 0
     """Task-level limit; 0: none."""
     launch_type: str = "EC2"
+    needs: HostResources = HostResources()
+    """What it takes of the instance; worked out when it is accepted."""
     host_resources: HostResourcesHeld = HostResourcesHeld.WAITING
     received_at: datetime
     pull_started_at: datetime | None = None

@@ -116,6 +116,10 @@ class ListContainers(Action, frozen=True, kw_only=True, tag=True):
     """List and inspect all task containers after a (re)connect. Gives ``RuntimeListed``."""
 
 
+class ReconnectRuntime(Action, frozen=True, kw_only=True, tag=True):
+    """A call found the runtime away: connect again. Gives ``RuntimeConnected`` in the end."""
+
+
 class TimerKind(Enum):
     """What a timer is for."""
 
@@ -127,8 +131,6 @@ class TimerKind(Enum):
     """Remove what is left of a stopped task. Source: engine.md §11."""
     IMAGE_CLEANUP = "IMAGE_CLEANUP"
     """A cycle of image clean-up. Source: engine.md §14."""
-    RETRY = "RETRY"
-    """Try a stop again that the runtime could not be asked for."""
 
 
 class Timer(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,6 +169,7 @@ AnyAction = (
     | RemoveImage
     | RemoveOrphan
     | ListContainers
+    | ReconnectRuntime
     | SetTimer
     | CancelTimer
 )

@@ -1,0 +1,116 @@
+"""What happens to a stopped task: it stays listed for a while, then everything of it goes.
+
+Source: engine.md §11.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from ecscope.agent.core import images
+from ecscope.agent.core.actions import RemoveContainer, RemoveVolume, SetTimer, Timer, TimerKind
+from ecscope.agent.core.events import ContainerRemoved, VolumeRemoved
+from ecscope.agent.core.step import Step
+from ecscope.model.arn import DockerId
+from ecscope.model.history import Happening
+from ecscope.model.status import ContainerStatus
+from ecscope.model.task import Task, VolumeKind
+
+replace = msgspec.structs.replace
+
+
+def schedule(step: Step, task: Task) -> None:
+    """Start the wait, less what of it has passed (so that a restart does not begin it anew)."""
+    passed_s = (step.at - task.stopped_at).total_seconds() if task.stopped_at is not None else 0.0
+    step.act(
+        SetTimer(
+            timer=Timer(kind=TimerKind.CLEANUP, task_arn=task.arn),
+            delay_s=max(step.settings.cleanup_wait_s - max(passed_s, 0.0), 0.0),
+            jitter_s=step.settings.cleanup_jitter_s,
+        )
+    )
+
+
+def begin(step: Step, task: Task) -> None:
+    """The wait is over."""
+    if not task.cleanup_due:
+        step.put(replace(task, cleanup_due=True))
+
+
+def advance(step: Step, task: Task) -> None:
+    """Containers first, then the task's volumes, then the task itself."""
+    if not task.cleanup_due or not step.may_call_runtime:
+        return
+    if _remove_containers(step, task) and _remove_volumes(step, step.tasks[task.arn]):
+        task = step.tasks[task.arn]
+        for image in {c.definition.image for c in task.containers}:
+            images.record_use(step, image)
+        step.note(Happening.TASK_REMOVED, "its containers and volumes are removed", task=task)
+        step.drop(task)
+
+
+def _remove_containers(step: Step, task: Task) -> bool:
+    """True when none is left."""
+    done = True
+    for container in task.containers:
+        if container.removed or not (container.docker_id or container.docker_name):
+            continue
+        done = False
+        if container.in_flight is not None:
+            continue
+        task = step.put_container(task, replace(container, in_flight=ContainerStatus.STOPPED))
+        step.act(
+            RemoveContainer(
+                task_arn=task.arn,
+                container_name=container.name,
+                # a create that timed out may have left a container whose ID never came
+                docker_id=container.docker_id or DockerId(container.docker_name),
+            )
+        )
+    return done
+
+
+def _remove_volumes(step: Step, task: Task) -> bool:
+    """True when none is left."""
+    done = True
+    for volume in task.volumes:
+        if volume.kind is not VolumeKind.TASK or not volume.created or volume.removed:
+            continue
+        done = False
+        if volume.in_flight:
+            continue
+        task = step.put(
+            replace(
+                task, volumes=tuple(replace(v, in_flight=True) if v.name == volume.name else v for v in task.volumes)
+            )
+        )
+        step.act(RemoveVolume(task_arn=task.arn, volume_name=volume.name, docker_name=volume.docker_name))
+    return done
+
+
+def container_removed(step: Step, task: Task, event: ContainerRemoved) -> None:
+    """A failure is remembered and otherwise ignored; only an absent runtime is asked again."""
+    container = task.container(event.container_name)
+    if container is None:
+        return
+    container = replace(container, in_flight=None, cancelling=False, removed=not event.is_unreachable)
+    task = step.put_container(task, container)
+    if event.error is not None and not event.is_unreachable:
+        step.note(
+            Happening.CLEANUP_FAILED, f"could not remove the container: {event.error}", task=task, container=container
+        )
+
+
+def volume_removed(step: Step, task: Task, event: VolumeRemoved) -> None:
+    """As for containers."""
+    task = step.put(
+        replace(
+            task,
+            volumes=tuple(
+                replace(v, in_flight=False, removed=not event.is_unreachable) if v.name == event.volume_name else v
+                for v in task.volumes
+            ),
+        )
+    )
+    if event.error is not None and not event.is_unreachable:
+        step.note(Happening.CLEANUP_FAILED, f"could not remove volume {event.volume_name}: {event.error}", task=task)

@@ -1,0 +1,260 @@
+"""What one container is known to be: facts go in here, and only here.
+
+A fact (a call's result, an inspection, a notice) moves a container's known status forward or
+leaves it. What follows from that for the task is ``tasks``' business.
+
+Source: engine.md §3.2, §10, §12.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from ecscope.agent.core import restarts
+from ecscope.agent.core.actions import StartContainer, StopContainer
+from ecscope.agent.core.events import FailureEvent
+from ecscope.agent.core.step import Step
+from ecscope.model.container import Container, ContainerInspection, NamedError
+from ecscope.model.history import Detail, Happening
+from ecscope.model.status import ContainerStatus
+from ecscope.model.task import Task
+
+replace = msgspec.structs.replace
+
+DEPENDENCY_FAILURE_EXIT_CODE = 143
+"""Synthetic: what Docker reports for a container that obeyed SIGTERM. Source: engine.md §5.1."""
+
+VANISHED = NamedError(name="ContainerVanishedError", message="No container matching saved ID found")
+
+
+def settle_call(container: Container) -> Container:
+    """The runtime call under way has ended."""
+    if container.in_flight is None and not container.cancelling:
+        return container
+    return replace(container, in_flight=None, cancelling=False)
+
+
+def with_error(container: Container, error: NamedError | None) -> Container:
+    """Keep the first error for ever. Source: engine.md §3.2."""
+    if error is None or container.error is not None:
+        return container
+    return replace(container, error=error)
+
+
+def with_metadata(container: Container, inspection: ContainerInspection) -> Container:
+    """Take over what Docker reports, by the rules of what stays and what is refreshed."""
+    return replace(
+        container,
+        image_id=inspection.image_id or container.image_id,
+        created_at=inspection.created_at or container.created_at,
+        started_at=container.started_at or inspection.started_at,
+        last_started_at=inspection.started_at or container.last_started_at,
+        finished_at=inspection.finished_at or container.finished_at,
+        exit_code=inspection.exit_code if inspection.exit_code is not None else container.exit_code,
+        oom_killed=container.oom_killed or inspection.oom_killed,
+        bindings=container.bindings or inspection.bindings,
+        mounts=inspection.mounts or container.mounts,
+    )
+
+
+def fail(step: Step, task: Task, container: Container, event: FailureEvent, doing: str) -> tuple[Task, Container]:
+    """Record a failed call: the error sticks, the call is over."""
+    container = with_error(settle_call(container), event.error)
+    task = step.put_container(task, container)
+    step.note(
+        Happening.CONTAINER_ERROR,
+        f"{doing} failed: {event.error}",
+        task=task,
+        container=container,
+        detail={"errorName": event.error.name},
+    )
+    return task, container
+
+
+def advance_to(step: Step, task: Task, container: Container, status: ContainerStatus, why: str) -> Task:
+    """Move the known status forward and remember it. The caller has put the metadata in."""
+    before = container.known
+    container = replace(container, known=status)
+    task = step.put_container(task, container)
+    step.note(
+        Happening.CONTAINER_STATUS,
+        f"{before.value} → {status.value}: {why}",
+        task=task,
+        container=container,
+        detail=_status_detail(container, before),
+    )
+    return task
+
+
+def _status_detail(container: Container, before: ContainerStatus) -> dict[str, Detail]:
+    detail: dict[str, Detail] = {"from": before.value, "to": container.known.value}
+    if container.docker_id:
+        detail["dockerId"] = container.docker_id
+    if container.known is ContainerStatus.STOPPED:
+        detail["exitCode"] = container.exit_code
+        if container.exit_code is not None and container.exit_code > 128:
+            detail["signal"] = container.exit_code - 128
+        detail["oomKilled"] = container.oom_killed
+        if container.error is not None:
+            detail["reason"] = str(container.error)
+        if container.finished_at:
+            detail["finishedAt"] = container.finished_at
+    elif container.known is ContainerStatus.PULLED:
+        detail["image"] = container.definition.image
+        detail["imageId"] = container.image_id
+        detail["fromLocalImage"] = container.use_local_image
+    elif container.known is ContainerStatus.RUNNING and container.started_at:
+        detail["startedAt"] = container.started_at
+    return detail
+
+
+def stop_without_call(step: Step, task: Task, container: Container, why: str) -> Task:
+    """Known STOPPED, though the runtime was not asked: it never ran."""
+    return advance_to(step, task, container, ContainerStatus.STOPPED, why)
+
+
+def fail_dependency(step: Step, task: Task, container: Container, reason: str) -> Task:
+    """A dependency can never be met: the container ends without having begun."""
+    container = with_error(container, NamedError(name="CannotStartContainerError", message=reason))
+    container = replace(container, desired=ContainerStatus.STOPPED, exit_code=DEPENDENCY_FAILURE_EXIT_CODE)
+    return advance_to(step, task, container, ContainerStatus.STOPPED, reason)
+
+
+def take_inspection(
+    step: Step, task: Task, container: Container, inspection: ContainerInspection, *, may_restart: bool = True
+) -> Task:
+    """Compare what Docker shows with what is known, and go forward if it is ahead."""
+    status = inspection.status
+    task, container = _take_health(step, task, container, inspection)
+    if container.is_stopped:
+        if status is ContainerStatus.RUNNING:
+            return _came_back(step, task, container)
+        return task
+    if status < container.known:
+        return task
+    if status is container.known:
+        if status is ContainerStatus.RUNNING:
+            return _put_if_changed(step, task, container, with_metadata(container, inspection))
+        return task
+    if status is ContainerStatus.STOPPED:
+        return _ended(step, task, container, inspection, may_restart=may_restart)
+    container = with_metadata(container, inspection)
+    return advance_to(step, task, container, status, "seen in Docker")
+
+
+def _ended(step: Step, task: Task, container: Container, inspection: ContainerInspection, *, may_restart: bool) -> Task:
+    restarted_since = container.last_restarted_at is not None and container.in_flight is ContainerStatus.RUNNING
+    if restarted_since and inspection.finished_at == container.finished_at:
+        return task  # the end that led to the restart now under way, seen a second time
+    if container.restarts and may_restart and not container.is_stopped:
+        refusal = restarts.refusal(container, exit_code=inspection.exit_code, now=step.at)
+        if refusal is None and step.may_call_runtime and container.in_flight is None:
+            return _restart(step, task, container, inspection)
+        step.note(
+            Happening.CONTAINER_STATUS,
+            f"not restarted: {refusal or 'another call is under way'}",
+            task=task,
+            container=container,
+            detail={"exitCode": inspection.exit_code, "restartCount": container.restart_count},
+        )
+    ran_before = container.known
+    container = with_error(with_metadata(container, inspection), inspection.error)
+    why = "exited" if ran_before >= ContainerStatus.RUNNING else "ended before it was seen running"
+    if inspection.oom_killed:
+        why = "killed by the kernel: out of memory"
+    return advance_to(step, task, container, ContainerStatus.STOPPED, why)
+
+
+def _restart(step: Step, task: Task, container: Container, inspection: ContainerInspection) -> Task:
+    container = replace(
+        container,
+        in_flight=ContainerStatus.RUNNING,
+        restart_count=container.restart_count + 1,
+        last_restarted_at=step.at,
+        finished_at=inspection.finished_at,
+        die_exit_code=None,
+    )
+    task = step.put_container(task, container)
+    step.note(
+        Happening.CONTAINER_RESTARTED,
+        f"exited with {inspection.exit_code}; restarted by its restart policy",
+        task=task,
+        container=container,
+        detail={
+            "exitCode": inspection.exit_code,
+            "restartCount": container.restart_count,
+            "oomKilled": inspection.oom_killed,
+        },
+    )
+    step.act(
+        StartContainer(task_arn=task.arn, container_name=container.name, docker_id=container.docker_id, is_restart=True)
+    )
+    return task
+
+
+def vanished(step: Step, task: Task, container: Container) -> Task:
+    """Docker does not know the container any more.
+
+    With a ``die`` notice it was removed under our eyes and its exit code is known; without,
+    it went while nobody looked. Source: engine.md §13, "Seen running" 10.
+    """
+    if container.is_stopped:
+        return task
+    if container.die_exit_code is not None:
+        container = replace(container, exit_code=container.die_exit_code)
+        return advance_to(step, task, container, ContainerStatus.STOPPED, "killed and removed from outside")
+    container = replace(with_error(container, VANISHED), created_at="")
+    task = advance_to(step, task, container, ContainerStatus.STOPPED, "gone from Docker")
+    step.note(Happening.CONTAINER_VANISHED, str(VANISHED), task=task, container=container)
+    return task
+
+
+def _came_back(step: Step, task: Task, container: Container) -> Task:
+    """Somebody started a STOPPED container: it is stopped again, once per task. Source: engine.md §3.2."""
+    if task.stopped_again or container.in_flight is not None or not step.may_call_runtime:
+        return task
+    container = replace(container, in_flight=ContainerStatus.STOPPED)
+    task = step.put_container(replace(task, stopped_again=True), container)
+    step.note(
+        Happening.CONTAINER_CAME_BACK,
+        "was started from outside after it had stopped; stopping it once more",
+        task=task,
+        container=container,
+    )
+    step.act(stop_action(step, task, container))
+    return task
+
+
+def stop_action(step: Step, task: Task, container: Container) -> StopContainer:
+    """The stop call, with the container's own stop timeout or else the agent's."""
+    return StopContainer(
+        task_arn=task.arn,
+        container_name=container.name,
+        docker_id=container.docker_id,
+        grace_s=container.definition.stop_timeout_s or step.settings.stop_timeout_s,
+    )
+
+
+def _take_health(
+    step: Step, task: Task, container: Container, inspection: ContainerInspection
+) -> tuple[Task, Container]:
+    health = inspection.health
+    if not container.definition.health_check_is_docker or health == container.health:
+        return task, container
+    changed = health.status is not container.health.status
+    before = container.health.status
+    container = replace(container, health=health)
+    task = step.put_container(task, container)
+    if changed:
+        step.note(
+            Happening.CONTAINER_HEALTH,
+            f"{before.value} → {health.status.value}",
+            task=task,
+            container=container,
+            detail={"output": health.output, "exitCode": health.exit_code},
+        )
+    return task, container
+
+
+def _put_if_changed(step: Step, task: Task, before: Container, after: Container) -> Task:
+    return task if after == before else step.put_container(task, after)

@@ -1,0 +1,452 @@
+"""The one door: a state and an event give a new state, actions and notes.
+
+Synchronous, pure and total. A late, repeated or unknown event gives "no change" and a note
+with the reason; an exception out of here is a bug.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+import msgspec
+
+from ecscope.agent.core import admission, cleanup, containers, host_resources, images, reconcile, tasks
+from ecscope.agent.core.actions import InspectContainer, InspectImage, ReconnectRuntime, TimerKind
+from ecscope.agent.core.events import (
+    AnyEvent,
+    CallCancelled,
+    ContainerCreated,
+    ContainerCreateFailed,
+    ContainerEvent,
+    ContainerInspected,
+    ContainerRemoved,
+    ContainerStarted,
+    ContainerStartFailed,
+    ContainerStopDone,
+    ContainerStopFailed,
+    ImageInspected,
+    ImagePulled,
+    ImagePullFailed,
+    ImagePullProgressed,
+    ImageRemoved,
+    ManifestFailed,
+    ManifestResolved,
+    OrphanRemoved,
+    RuntimeConnected,
+    RuntimeDisconnected,
+    RuntimeListed,
+    RuntimeNoticed,
+    TaskReceived,
+    TaskSourceGone,
+    TaskStopRequested,
+    TimerFired,
+    VolumeCreated,
+    VolumeCreateFailed,
+    VolumeRemoved,
+)
+from ecscope.agent.core.state import AgentState
+from ecscope.agent.core.step import Decision, Step
+from ecscope.model.container import Container
+from ecscope.model.history import Happening
+from ecscope.model.runtime import RuntimeAction
+from ecscope.model.status import ContainerStatus
+from ecscope.model.task import Task
+
+replace = msgspec.structs.replace
+
+_ROUNDS = 10_000
+"""More rounds than this before all is settled can only be an endless loop."""
+
+
+def decide(state: AgentState, event: AnyEvent) -> Decision:
+    """What ``event`` changes, and what is to be done about it."""
+    step = Step(state, event)
+    _take(step, event)
+    _settle(step)
+    return step.decision()
+
+
+def _settle(step: Step) -> None:
+    """Run the rules over every task that changed, until none does."""
+    for _ in range(_ROUNDS):
+        task = step.next_dirty()
+        if task is None:
+            host_resources.serve_queue(step)
+            task = step.next_dirty()
+            if task is None:
+                return
+        tasks.advance(step, task)
+    raise AssertionError(f"rules do not come to rest after {step.event!r}")
+
+
+def _take(step: Step, event: AnyEvent) -> None:
+    match event:
+        case TaskReceived():
+            admission.receive(step, event)
+        case TaskStopRequested():
+            admission.stop_requested(step, event)
+        case TaskSourceGone():
+            admission.source_gone(step, event)
+        case (
+            ImageInspected()
+            | ManifestResolved()
+            | ManifestFailed()
+            | ImagePullProgressed()
+            | ImagePulled()
+            | ImagePullFailed()
+            | ContainerCreated()
+            | ContainerCreateFailed()
+            | ContainerStarted()
+            | ContainerStartFailed()
+            | ContainerStopDone()
+            | ContainerStopFailed()
+            | ContainerRemoved()
+            | CallCancelled()
+        ):
+            _take_container_event(step, event)
+        case ContainerInspected():
+            _take_inspected(step, event)
+        case VolumeCreated() | VolumeCreateFailed() | VolumeRemoved():
+            _take_volume_event(step, event)
+        case ImageRemoved():
+            images.removed(step, event)
+        case OrphanRemoved():
+            if event.error is not None:
+                step.note(Happening.CLEANUP_FAILED, f"could not remove orphan {event.docker_id}: {event.error}")
+        case RuntimeConnected():
+            reconcile.connected(step, event)
+        case RuntimeDisconnected():
+            reconcile.disconnected(step, event)
+        case RuntimeListed():
+            reconcile.listed(step, event)
+        case RuntimeNoticed():
+            _take_notice(step, event)
+        case TimerFired():
+            _take_timer(step, event)
+        case _:
+            assert_never(event)
+
+
+def _ignore(step: Step, why: str) -> None:
+    step.note(Happening.NO_CHANGE, why)
+
+
+def _runtime_is_away(step: Step) -> None:
+    """A call could not reach the runtime: decide no other until it is back and has been listed."""
+    if step.runtime_connected:
+        step.runtime_connected = False
+        step.reconciled = False
+        step.act(ReconnectRuntime())
+
+
+# --- results of calls for one container ---------------------------------------------------------
+
+
+def _take_container_event(step: Step, event: ContainerEvent) -> None:
+    task = step.tasks.get(event.task_arn)
+    container = task.container(event.container_name) if task is not None else None
+    if task is None or container is None:
+        _ignore(step, f"{event.container_name} of {event.task_arn} is not known (any more)")
+        return
+    if getattr(event, "is_unreachable", False) and not isinstance(event, ContainerRemoved):
+        step.put_container(task, containers.settle_call(container))
+        _runtime_is_away(step)
+        return
+    match event:
+        case ImageInspected():
+            _image_inspected(step, task, container, event)
+        case ManifestResolved():
+            container = replace(containers.settle_call(container), image_digest=event.digest)
+            if container.known < ContainerStatus.MANIFEST_PULLED:
+                containers.advance_to(step, task, container, ContainerStatus.MANIFEST_PULLED, "digest resolved")
+        case ManifestFailed():
+            task, container = containers.fail(step, task, container, event, "resolving the image digest")
+            if images.failure_stops_task(step):
+                tasks.stop(step, task, f"pull behavior {step.settings.pull_behavior.value}: {event.error}")
+            elif container.known < ContainerStatus.MANIFEST_PULLED:
+                containers.advance_to(step, task, container, ContainerStatus.MANIFEST_PULLED, "going on without digest")
+        case ImagePullProgressed():
+            progress = event.progress
+            step.note(
+                Happening.IMAGE_PULL_PROGRESS,
+                f"{progress.layers_done} of {progress.layers_total} layers",
+                task=task,
+                container=container,
+                detail={
+                    "layersDone": progress.layers_done,
+                    "layersTotal": progress.layers_total,
+                    "bytesDone": progress.bytes_done,
+                    "bytesTotal": progress.bytes_total,
+                },
+            )
+        case ImagePulled():
+            _image_pulled(step, task, container, event)
+        case ImagePullFailed():
+            _image_pull_failed(step, task, container, event)
+        case ContainerCreated():
+            _container_created(step, task, container, event)
+        case ContainerCreateFailed():
+            task, container = containers.fail(step, task, container, event, "create")
+            step.put_container(task, replace(container, desired=ContainerStatus.STOPPED))
+        case ContainerStarted():
+            container = containers.settle_call(container)
+            task = step.put_container(task, container)
+            containers.take_inspection(step, task, container, event.inspection)
+        case ContainerStartFailed():
+            _start_failed(step, task, container, event)
+        case ContainerStopDone():
+            _stop_done(step, task, container, event)
+        case ContainerStopFailed():
+            _stop_failed(step, task, container, event)
+        case ContainerRemoved():
+            cleanup.container_removed(step, task, event)
+            if event.is_unreachable:
+                _runtime_is_away(step)
+        case CallCancelled():
+            step.put_container(task, containers.settle_call(container))
+        case _:
+            raise AssertionError(f"not a result of a container call: {event!r}")
+
+
+def _image_inspected(step: Step, task: Task, container: Container, event: ImageInspected) -> None:
+    image = event.image
+    in_flight = container.in_flight
+    container = containers.settle_call(container)
+    if in_flight is ContainerStatus.PULLED:
+        # after a failed pull: the local image is tried, whatever it is
+        container = replace(container, image_id=image.image_id if image is not None else "")
+        task = step.put_container(task, container)
+        containers.advance_to(step, task, container, ContainerStatus.PULLED, "pull failed; trying the local image")
+        return
+    container = replace(container, digest_checked=True)
+    if image is not None:
+        container = replace(
+            container,
+            use_local_image=True,
+            image_id=image.image_id,
+            image_digest=images.digest_of(image) or images.digest_in(container.definition.image),
+        )
+    step.put_container(task, container)
+
+
+def _image_pulled(step: Step, task: Task, container: Container, event: ImagePulled) -> None:
+    image = event.image
+    container = replace(containers.settle_call(container), image_id=image.image_id)
+    task = step.put_container(replace(task, pull_stopped_at=step.at), container)
+    images.record_pull(step, container, image)
+    step.note(
+        Happening.IMAGE_PULLED,
+        f"pulled {container.definition.image}",
+        task=task,
+        container=container,
+        detail={"image": container.definition.image, "imageId": image.image_id, "sizeBytes": image.size_bytes},
+    )
+    if container.known < ContainerStatus.PULLED:
+        containers.advance_to(step, task, container, ContainerStatus.PULLED, "image pulled")
+
+
+def _image_pull_failed(step: Step, task: Task, container: Container, event: ImagePullFailed) -> None:
+    task, container = containers.fail(step, task, container, event, "pull")
+    task = step.put(replace(task, pull_stopped_at=step.at))
+    step.note(Happening.IMAGE_PULL_FAILED, str(event.error), task=task, container=container)
+    if images.failure_stops_task(step):
+        tasks.stop(step, task, f"pull behavior {step.settings.pull_behavior.value}: {event.error}")
+        return
+    if container.desired is ContainerStatus.STOPPED or not step.may_call_runtime:
+        return
+    step.put_container(task, replace(container, in_flight=ContainerStatus.PULLED))
+    step.act(_inspect_image(task, container))
+
+
+def _inspect_image(task: Task, container: Container) -> InspectImage:
+    return InspectImage(task_arn=task.arn, container_name=container.name, image=container.definition.image)
+
+
+def _container_created(step: Step, task: Task, container: Container, event: ContainerCreated) -> None:
+    container = replace(containers.settle_call(container), docker_id=event.docker_id)
+    step.index_docker_id(event.docker_id, task.arn, container.name)
+    task = step.put_container(task, container)
+    if container.known < ContainerStatus.CREATED:
+        containers.advance_to(step, task, container, ContainerStatus.CREATED, "created in Docker")
+
+
+def _start_failed(step: Step, task: Task, container: Container, event: ContainerStartFailed) -> None:
+    was_restart = container.known is ContainerStatus.RUNNING
+    if was_restart:
+        # the error of a restart is not the container's reason: its exit is. Source: engine.md §10.2.
+        container = containers.settle_call(container)
+        task = step.put_container(task, container)
+        step.note(Happening.CONTAINER_ERROR, f"restart failed: {event.error}", task=task, container=container)
+        if event.inspection is not None and event.inspection.status is ContainerStatus.STOPPED:
+            containers.take_inspection(step, task, container, event.inspection, may_restart=False)
+        else:
+            containers.advance_to(step, task, container, ContainerStatus.STOPPED, "could not be restarted")
+        return
+    task, container = containers.fail(step, task, container, event, "start")
+    if container.is_stopped:
+        return
+    may_run = event.error.name in ("DockerTimeoutError", "CannotInspectContainerError") or (
+        event.error.name == "CannotStartContainerError" and event.error.message.endswith("EOF")
+    )
+    container = replace(container, desired=ContainerStatus.STOPPED, may_be_running=may_run)
+    if event.inspection is not None:
+        container = replace(
+            container,
+            created_at=event.inspection.created_at or container.created_at,
+            image_id=event.inspection.image_id or container.image_id,
+            mounts=event.inspection.mounts or container.mounts,
+        )
+    step.put_container(task, container)
+
+
+def _stop_done(step: Step, task: Task, container: Container, event: ContainerStopDone) -> None:
+    container = replace(containers.settle_call(container), may_be_running=False)
+    task = step.put_container(task, container)
+    if container.is_stopped:
+        return
+    inspection = event.inspection
+    if inspection is None:
+        containers.vanished(step, task, container)
+        return
+    # the stop call succeeded: whatever the inspection says, it is not running any more
+    stopped = replace(inspection, status=ContainerStatus.STOPPED)
+    containers.take_inspection(step, task, container, stopped, may_restart=False)
+
+
+def _stop_failed(step: Step, task: Task, container: Container, event: ContainerStopFailed) -> None:
+    if not event.runtime_answers:
+        step.put_container(task, containers.settle_call(container))
+        _runtime_is_away(step)
+        return
+    task, container = containers.fail(step, task, container, event, "stop")
+    container = replace(container, may_be_running=False)
+    task = step.put_container(task, container)
+    if not container.is_stopped:
+        if container.exit_code is None and container.die_exit_code is not None:
+            container = replace(container, exit_code=container.die_exit_code)
+        containers.advance_to(
+            step, task, container, ContainerStatus.STOPPED, "taken as stopped, though the stop failed"
+        )
+
+
+# --- what is seen in the runtime ----------------------------------------------------------------
+
+
+def _take_notice(step: Step, event: RuntimeNoticed) -> None:
+    notice = event.notice
+    place = step.docker_ids.get(notice.docker_id)
+    task = step.tasks.get(place[0]) if place is not None else None
+    container = task.container(place[1]) if task is not None and place is not None else None
+    if task is None or container is None:
+        _ignore(step, f"{notice.action.value} of a container that is not ours")
+        return
+    match notice.action:
+        case RuntimeAction.CREATE | RuntimeAction.STOP:
+            _ignore(step, "known from the call itself")  # every stop is preceded by a die
+        case RuntimeAction.START:
+            if container.in_flight is ContainerStatus.RUNNING or container.is_running:
+                _ignore(step, "known from the call itself")
+            else:
+                step.act(InspectContainer(docker_id=notice.docker_id, seen=notice.action))
+        case RuntimeAction.DIE:
+            if container.is_stopped:
+                _ignore(step, "known to be stopped")
+                return
+            step.put_container(task, replace(container, die_exit_code=notice.exit_code))
+            if container.in_flight is not ContainerStatus.STOPPED:
+                step.act(InspectContainer(docker_id=notice.docker_id, seen=notice.action, exit_code=notice.exit_code))
+        case RuntimeAction.OOM:
+            step.note(
+                Happening.CONTAINER_OOM, "the kernel killed a process: out of memory", task=task, container=container
+            )
+        case RuntimeAction.DESTROY:
+            if not container.is_stopped and container.in_flight is None:
+                step.act(InspectContainer(docker_id=notice.docker_id, seen=notice.action))
+            elif container.is_stopped and not task.cleanup_due:
+                step.note(
+                    Happening.CONTAINER_VANISHED, "removed from Docker from outside", task=task, container=container
+                )
+        case RuntimeAction.HEALTH:
+            if container.definition.health_check_is_docker and not container.is_stopped:
+                step.act(InspectContainer(docker_id=notice.docker_id, seen=notice.action))
+
+
+def _take_inspected(step: Step, event: ContainerInspected) -> None:
+    place = step.docker_ids.get(event.docker_id)
+    task = step.tasks.get(place[0]) if place is not None else None
+    container = task.container(place[1]) if task is not None and place is not None else None
+    if task is None or container is None:
+        _ignore(step, "inspection of a container that is not ours (any more)")
+        return
+    if event.inspection is not None:
+        containers.take_inspection(step, task, container, event.inspection)
+        return
+    if event.is_not_found:
+        if container.in_flight is None:
+            containers.vanished(step, task, container)
+        return
+    if event.seen is RuntimeAction.DIE and not container.is_stopped:
+        # it ended, but cannot be asked: the notice is all there is. Source: engine.md §10.4.
+        container = replace(container, exit_code=event.exit_code)
+        task = step.put_container(task, container)
+        containers.advance_to(step, task, container, ContainerStatus.STOPPED, "exited; details could not be read")
+
+
+# --- volumes and timers -------------------------------------------------------------------------
+
+
+def _take_volume_event(step: Step, event: VolumeCreated | VolumeCreateFailed | VolumeRemoved) -> None:
+    task = step.tasks.get(event.task_arn)
+    if task is None:
+        _ignore(step, f"{event.task_arn} is not known (any more)")
+        return
+    match event:
+        case VolumeCreated():
+            step.put(
+                replace(
+                    task,
+                    volumes=tuple(
+                        replace(v, created=True, in_flight=False) if v.name == event.volume_name else v
+                        for v in task.volumes
+                    ),
+                )
+            )
+            step.note(Happening.VOLUME_CREATED, f"volume {event.volume_name} is ready", task=task)
+        case VolumeCreateFailed():
+            task = step.put(
+                replace(
+                    task,
+                    volumes=tuple(
+                        replace(v, in_flight=False) if v.name == event.volume_name else v for v in task.volumes
+                    ),
+                )
+            )
+            if event.is_unreachable:
+                _runtime_is_away(step)
+                return
+            reason = event.reason[:1].upper() + event.reason[1:]
+            step.note(Happening.VOLUME_FAILED, reason, task=task, detail={"volume": event.volume_name})
+            task = step.put(replace(task, terminal_reason=task.terminal_reason or reason))
+            tasks.stop(step, task, reason)
+        case VolumeRemoved():
+            cleanup.volume_removed(step, task, event)
+            if event.is_unreachable:
+                _runtime_is_away(step)
+
+
+def _take_timer(step: Step, event: TimerFired) -> None:
+    timer = event.timer
+    if timer.kind is TimerKind.IMAGE_CLEANUP:
+        images.run_cleanup(step)
+        return
+    task = step.tasks.get(timer.task_arn)
+    if task is None:
+        _ignore(step, f"{timer.task_arn} is not known (any more)")
+        return
+    match timer.kind:
+        case TimerKind.STEADY_CHECK:
+            tasks.check_steady(step, task)
+        case TimerKind.DEPENDENCY_CHECK:
+            step.touch(task.arn)
+        case TimerKind.CLEANUP:
+            cleanup.begin(step, task)

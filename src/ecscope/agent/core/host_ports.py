@@ -1,0 +1,68 @@
+"""Which host ports a container gets: those it asks for, and free ones chosen for the rest.
+
+The agent chooses, not Docker. Whether a port is free is asked through ``is_free``; nothing is
+opened here.
+
+Source: engine.md §7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from ecscope.model.container import NamedError, PortMapping
+
+IsFree = Callable[[int, str], bool]
+
+
+class NoPortError(Exception):
+    """No host port is free; ``error`` is what ECS reports."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.error = NamedError(name="CannotCreateContainerError", message=message)
+
+
+class HostPortChooser:
+    """Scans upward from the last port it gave, wrapping once. One object per agent, used from one place."""
+
+    def __init__(self, first: int, last: int) -> None:
+        if not 0 < first <= last <= 65535:
+            raise ValueError(f"no port range: {first}-{last}")
+        self._first = first
+        self._last = last
+        self._last_given = first - 1
+
+    def assign(self, mappings: Iterable[PortMapping], is_free: IsFree) -> Mapping[str, int]:
+        """``"<container port>/<protocol>"`` → host port, ranges spelled out.
+
+        Raises ``NoPortError``.
+        """
+        given: dict[str, int] = {}
+        for mapping in mappings:
+            if mapping.container_port_range:
+                low, _, high = mapping.container_port_range.partition("-")
+                ports = range(int(low), int(high) + 1)
+                start = self._block(len(ports), mapping.protocol, is_free)
+                given.update({f"{port}/{mapping.protocol}": start + i for i, port in enumerate(ports)})
+            elif mapping.host_port > 0:
+                given[f"{mapping.container_port}/{mapping.protocol}"] = mapping.host_port
+            else:
+                given[f"{mapping.container_port}/{mapping.protocol}"] = self._block(1, mapping.protocol, is_free)
+        return given
+
+    def _block(self, length: int, protocol: str, is_free: IsFree) -> int:
+        size = self._last - self._first + 1
+        start = self._last_given + 1
+        run = 0
+        for step in range(size + length - 1):
+            port = self._first + (start - self._first + step) % size
+            if port == self._first:
+                run = 0  # a block does not wrap
+            run = run + 1 if is_free(port, protocol) else 0
+            if run == length:
+                self._last_given = port
+                return port - length + 1
+        if length == 1:
+            raise NoPortError("a host port is unavailable")
+        raise NoPortError(f"{length} contiguous host ports are unavailable")

@@ -1,0 +1,160 @@
+"""CPU, memory and host ports: what a task needs, and the queue in front of them.
+
+First in, first out: the head of the queue blocks everything behind it.
+
+Source: engine.md §2.2.
+"""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+
+from ecscope.agent.core.step import Step
+from ecscope.model.container import Container
+from ecscope.model.history import Happening
+from ecscope.model.resources import HostResources
+from ecscope.model.runtime import EngineInfo
+from ecscope.model.status import TaskStatus
+from ecscope.model.task import HostResourcesHeld, Task
+
+_MIB = 1024 * 1024
+
+
+def needs_of(task: Task) -> HostResources:
+    """What a task takes of the instance while it is not STOPPED."""
+    if task.launch_type == "FARGATE":
+        return HostResources()
+    containers = task.containers
+    cpu_units = int(task.cpu_vcpu * 1024) or sum(c.definition.cpu_units for c in containers)
+    memory_mib = task.memory_mib if task.memory_mib > 0 else sum(_memory_of(c) for c in containers)
+    ports = [m for c in containers for m in c.definition.port_mappings if m.host_port > 0]
+    return HostResources(
+        cpu_units=cpu_units,
+        memory_mib=memory_mib,
+        ports_tcp=frozenset(m.host_port for m in ports if m.protocol == "tcp"),
+        ports_udp=frozenset(m.host_port for m in ports if m.protocol == "udp"),
+    )
+
+
+def _memory_of(container: Container) -> int:
+    """MemoryReservation in MiB where there is one, else the limit."""
+    try:
+        host_config = json.loads(container.definition.docker_host_config or "{}")
+    except ValueError:
+        host_config = None  # an unreadable host config fails at create, with its own error
+    if isinstance(host_config, dict):
+        for name, value in host_config.items():
+            if name.lower() == "memoryreservation" and isinstance(value, int) and value > 0:
+                return value // _MIB
+    return container.definition.memory_mib
+
+
+def host_of(
+    info: EngineInfo,
+    *,
+    reserved_memory_mib: int,
+    reserved_ports_tcp: frozenset[int],
+    reserved_ports_udp: frozenset[int],
+) -> HostResources:
+    """All that the instance has for tasks; its ports are those that no task may take."""
+    return HostResources(
+        cpu_units=info.cpus * 1024,
+        memory_mib=info.memory_bytes // _MIB - reserved_memory_mib,
+        ports_tcp=reserved_ports_tcp,
+        ports_udp=reserved_ports_udp,
+    )
+
+
+def shortage(needs: HostResources, *, host: HostResources, taken: HostResources) -> str:
+    """What is lacking, as one clause; ``""``: nothing. The ports of ``host`` are those reserved."""
+    lacks = []
+    if (free := host.cpu_units - taken.cpu_units) < needs.cpu_units:
+        lacks.append(f"{needs.cpu_units} CPU units, {max(free, 0)} free")
+    if (free := host.memory_mib - taken.memory_mib) < needs.memory_mib:
+        lacks.append(f"{needs.memory_mib} MiB of memory, {max(free, 0)} free")
+    if ports := needs.ports_tcp & taken.ports_tcp:
+        lacks.append(f"TCP port {', '.join(map(str, sorted(ports)))}, held by another task")
+    if ports := needs.ports_udp & taken.ports_udp:
+        lacks.append(f"UDP port {', '.join(map(str, sorted(ports)))}, held by another task")
+    if ports := needs.ports_tcp & host.ports_tcp:
+        lacks.append(f"TCP port {', '.join(map(str, sorted(ports)))}, reserved on this instance")
+    if ports := needs.ports_udp & host.ports_udp:
+        lacks.append(f"UDP port {', '.join(map(str, sorted(ports)))}, reserved on this instance")
+    return "; ".join(lacks)
+
+
+def add(taken: HostResources, needs: HostResources) -> HostResources:
+    """``taken`` with one more task's share."""
+    return HostResources(
+        cpu_units=taken.cpu_units + needs.cpu_units,
+        memory_mib=taken.memory_mib + needs.memory_mib,
+        ports_tcp=taken.ports_tcp | needs.ports_tcp,
+        ports_udp=taken.ports_udp | needs.ports_udp,
+    )
+
+
+def subtract(taken: HostResources, needs: HostResources) -> HostResources:
+    """``taken`` without one task's share."""
+    return HostResources(
+        cpu_units=taken.cpu_units - needs.cpu_units,
+        memory_mib=taken.memory_mib - needs.memory_mib,
+        ports_tcp=taken.ports_tcp - needs.ports_tcp,
+        ports_udp=taken.ports_udp - needs.ports_udp,
+    )
+
+
+def release(step: Step, task: Task) -> Task:
+    """Give back what a task holds; harmless when it holds nothing."""
+    if task.host_resources is HostResourcesHeld.HELD:
+        step.taken = subtract(step.taken, task.needs)
+    elif task.arn in step.waiting:
+        step.waiting = tuple(arn for arn in step.waiting if arn != task.arn)
+    if task.host_resources is HostResourcesHeld.RELEASED:
+        return task
+    return step.put(msgspec.structs.replace(task, host_resources=HostResourcesHeld.RELEASED))
+
+
+def serve_queue(step: Step) -> None:
+    """Let tasks in, from the head of the queue, as long as the head fits."""
+    while step.waiting and step.runtime_connected:
+        task = step.tasks.get(step.waiting[0])
+        if task is None or task.host_resources is not HostResourcesHeld.WAITING:
+            step.waiting = step.waiting[1:]
+            continue
+        if task.desired is TaskStatus.STOPPED:
+            step.waiting = step.waiting[1:]  # a stop request ends the wait
+            step.touch(task.arn)
+            continue
+        lack = shortage(task.needs, host=step.host, taken=step.taken)
+        if lack:
+            return
+        step.waiting = step.waiting[1:]
+        step.taken = add(step.taken, task.needs)
+        task = step.put(msgspec.structs.replace(task, host_resources=HostResourcesHeld.HELD))
+        step.note(
+            Happening.TASK_RESOURCES_HELD,
+            "the instance has what the task needs",
+            task=task,
+            detail={"cpuUnits": task.needs.cpu_units, "memoryMiB": task.needs.memory_mib},
+        )
+
+
+def note_wait(step: Step, task: Task) -> None:
+    """Remember why a task that was just accepted has to wait; silent when it did not."""
+    current = step.tasks.get(task.arn)
+    if current is None or task.arn not in step.waiting:
+        return
+    if not step.runtime_connected:
+        text = "waits for Docker, which cannot be reached"
+    elif lack := shortage(task.needs, host=step.host, taken=step.taken):
+        text = f"waits for host resources: needs {lack}"
+    else:
+        text = f"waits behind {step.waiting[0]}, first in the queue for host resources"
+    step.note(
+        Happening.TASK_WAITS_FOR_RESOURCES,
+        text,
+        task=current,
+        detail={"queuePosition": step.waiting.index(task.arn) + 1},
+    )

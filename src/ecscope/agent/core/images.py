@@ -1,0 +1,113 @@
+"""Where an image comes from, and when it may go.
+
+Source: engine.md §4 (pull behavior) and §14 (image clean-up).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+
+from ecscope.agent.core.actions import RemoveImage, SetTimer, Timer, TimerKind
+from ecscope.agent.core.events import ImageRemoved
+from ecscope.agent.core.state import PullBehavior
+from ecscope.agent.core.step import Step
+from ecscope.model.container import Container, ImageInspection
+from ecscope.model.history import Happening
+from ecscope.model.task import ImageRecord
+
+
+def digest_in(image: str) -> str:
+    """The digest that an image reference carries itself; ``""``: none."""
+    return image.partition("@")[2]
+
+
+def prefers_local(step: Step, image: str) -> bool:
+    """Whether the local image, if there is one, is used without asking the registry."""
+    match step.settings.pull_behavior:
+        case PullBehavior.PREFER_CACHED:
+            return True
+        case PullBehavior.ONCE:
+            return image in step.images
+        case PullBehavior.DEFAULT | PullBehavior.ALWAYS:
+            return False
+
+
+def failure_stops_task(step: Step) -> bool:
+    """Whether a failed pull ends the task, even of a non-essential container."""
+    return step.settings.pull_behavior in (PullBehavior.ALWAYS, PullBehavior.ONCE)
+
+
+def digest_of(image: ImageInspection) -> str:
+    """Digest from the local image's RepoDigests; ``""``: none."""
+    return image.repo_digests[0].partition("@")[2] if image.repo_digests else ""
+
+
+def record_pull(step: Step, container: Container, image: ImageInspection) -> None:
+    """Remember a successful pull, for pull behavior ``once`` and for clean-up."""
+    step.put_image(
+        ImageRecord(
+            name=container.definition.image,
+            image_id=image.image_id,
+            pulled_at=step.at,
+            last_used_at=step.at,
+            size_bytes=image.size_bytes,
+        )
+    )
+
+
+def record_use(step: Step, image: str) -> None:
+    """Remember that a container of this image was there until now."""
+    record = step.images.get(image)
+    if record is not None:
+        step.put_image(msgspec.structs.replace(record, last_used_at=step.at))
+
+
+def is_cleanup_on(step: Step) -> bool:
+    """Off when configured so, and with pull behavior ``prefer-cached``."""
+    return step.settings.image_cleanup_enabled and step.settings.pull_behavior is not PullBehavior.PREFER_CACHED
+
+
+def schedule_cleanup(step: Step) -> None:
+    """Ask for the next cycle."""
+    if is_cleanup_on(step):
+        step.act(SetTimer(timer=Timer(kind=TimerKind.IMAGE_CLEANUP), delay_s=step.settings.image_cleanup_interval_s))
+
+
+def run_cleanup(step: Step) -> None:
+    """One cycle: the least recently used images that no container refers to."""
+    if is_cleanup_on(step) and step.may_call_runtime:
+        in_use = {c.definition.image for t in step.tasks.values() for c in t.containers}
+        ids_in_use = {c.image_id for t in step.tasks.values() for c in t.containers}
+        age = timedelta(seconds=step.settings.image_minimum_age_s)
+        eligible = [
+            record
+            for record in step.images.values()
+            if record.name not in in_use
+            and record.image_id not in ids_in_use
+            and record.name not in step.settings.images_excluded
+            and not record.removing
+            and step.at - record.pulled_at >= age
+        ]
+        eligible.sort(key=lambda record: record.last_used_at)
+        for record in eligible[: step.settings.images_per_cycle]:
+            step.put_image(msgspec.structs.replace(record, removing=True))
+            step.act(RemoveImage(image=record.name))
+    schedule_cleanup(step)
+
+
+def removed(step: Step, event: ImageRemoved) -> None:
+    """The end of one removal."""
+    record = step.images.get(event.image)
+    if event.error is None:
+        step.drop_image(event.image)
+        step.note(Happening.IMAGE_REMOVED, f"removed image {event.image}, unused", detail={"image": event.image})
+    else:
+        if record is not None:
+            step.put_image(msgspec.structs.replace(record, removing=False))
+        step.note(
+            Happening.CLEANUP_FAILED,
+            f"could not remove image {event.image}: {event.error}",
+            detail={"image": event.image},
+        )

@@ -1,0 +1,115 @@
+"""The truth after a (re)connect: what the runtime lists, against what is known.
+
+A restart of the agent, of Docker or of the host all end here; nothing else knows which it was.
+
+Source: engine.md §13.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from ecscope.agent.core import cleanup, containers, images, tasks
+from ecscope.agent.core.actions import InspectContainer, ListContainers, RemoveOrphan
+from ecscope.agent.core.events import ListedContainer, RuntimeConnected, RuntimeDisconnected, RuntimeListed
+from ecscope.agent.core.step import Step
+from ecscope.model.container import Container
+from ecscope.model.history import Happening
+from ecscope.model.status import ContainerStatus, TaskStatus
+from ecscope.model.task import Task
+
+replace = msgspec.structs.replace
+
+
+def connected(step: Step, event: RuntimeConnected) -> None:
+    """Ask for the listing; until it is in, no runtime call is decided."""
+    step.runtime_connected = True
+    step.reconciled = False
+    step.host = event.resources
+    step.note(Happening.RUNTIME_CONNECTED, f"connected to Docker {event.version}", detail={"version": event.version})
+    step.act(ListContainers())
+
+
+def disconnected(step: Step, event: RuntimeDisconnected) -> None:
+    """Decide no runtime call until it is back."""
+    if not step.runtime_connected:
+        return
+    step.runtime_connected = False
+    step.reconciled = False
+    step.note(Happening.RUNTIME_DISCONNECTED, f"lost Docker: {event.reason}", detail={"reason": event.reason})
+
+
+def listed(step: Step, event: RuntimeListed) -> None:
+    """Take in what is there, look closer at what is not, and let everything go on."""
+    if not step.runtime_connected:
+        return
+    step.reconciled = True
+    by_id = {row.docker_id: row for row in event.containers}
+    by_name = {row.docker_name: row for row in event.containers}
+    ours: set[str] = set()
+    for arn in list(step.tasks):
+        for container in step.tasks[arn].containers:
+            row = by_id.get(container.docker_id) if container.docker_id else by_name.get(container.docker_name)
+            if row is not None:
+                ours.add(row.docker_id)
+            _compare(step, step.tasks[arn], container, row)
+        _resume(step, step.tasks[arn])
+    images.schedule_cleanup(step)
+    for row in event.containers:
+        if row.docker_id not in ours:
+            _orphan(step, row)
+
+
+def _compare(step: Step, task: Task, container: Container, row: ListedContainer | None) -> None:
+    if row is None:
+        if container.docker_id and not container.is_stopped:
+            # the listing may be older than the container: make sure before giving it up
+            step.act(InspectContainer(docker_id=container.docker_id, seen=None))
+        elif container.docker_id and container.created_at:
+            step.put_container(task, replace(container, created_at=""))  # as the official agent shows it
+        return
+    if not container.docker_id:
+        container = replace(container, docker_id=row.docker_id)
+        step.index_docker_id(row.docker_id, task.arn, container.name)
+        task = step.put_container(task, container)
+        if container.known < ContainerStatus.CREATED and container.in_flight is None:
+            task = containers.advance_to(
+                step, task, container, ContainerStatus.CREATED, "was created before its answer was lost"
+            )
+            container = task.container(container.name) or container
+    if row.inspection is None:
+        step.act(InspectContainer(docker_id=row.docker_id, seen=None))
+        return
+    if container.is_stopped and row.inspection.status is not ContainerStatus.RUNNING:
+        refreshed = containers.with_metadata(container, row.inspection)
+        if refreshed != container:
+            step.put_container(task, refreshed)
+        return
+    # Quirk: what exited while nobody looked is not restarted by policy. Source: engine.md §13.
+    containers.take_inspection(step, task, container, row.inspection, may_restart=False)
+
+
+def _resume(step: Step, task: Task) -> None:
+    """Timers do not outlive a process; what they were for does."""
+    if task.known is TaskStatus.STOPPED:
+        cleanup.schedule(step, task)
+    elif task.known is TaskStatus.RUNNING:
+        tasks.schedule_steady_check(step, task)
+    step.touch(task.arn)
+
+
+def _orphan(step: Step, row: ListedContainer) -> None:
+    """A container with a task ARN of no task: removed if it is ours for sure, else only reported."""
+    if row.task_arn in step.lost_task_arns:
+        step.note(
+            Happening.ORPHAN_FOUND,
+            f"container {row.docker_name} belongs to {row.task_arn}, whose record could not be read; removing it",
+            detail={"dockerId": row.docker_id, "taskARN": row.task_arn},
+        )
+        step.act(RemoveOrphan(docker_id=row.docker_id))
+        return
+    step.note(
+        Happening.ORPHAN_FOUND,
+        f"container {row.docker_name} carries {row.task_arn}, which is no task of this agent; left alone",
+        detail={"dockerId": row.docker_id, "taskARN": row.task_arn},
+    )

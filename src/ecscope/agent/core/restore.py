@@ -1,0 +1,51 @@
+"""The state a process begins with, from what the last one saved.
+
+What is derived (sums, queue, index) is worked out anew, so that a saved error in it cannot live on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ecscope.agent.core import host_resources
+from ecscope.agent.core.state import AgentState, Settings
+from ecscope.model.arn import DockerId, TaskArn
+from ecscope.model.resources import ContainerInstance, HostResources
+from ecscope.model.status import TaskStatus
+from ecscope.model.task import HostResourcesHeld, ImageRecord, Task, TaskSource
+
+
+def restored_state(
+    *,
+    instance: ContainerInstance,
+    settings: Settings,
+    tasks: Iterable[Task] = (),
+    images: Iterable[ImageRecord] = (),
+    sources: Iterable[TaskSource] = (),
+    lost_task_arns: Iterable[str] = (),
+) -> AgentState:
+    """Tasks past the queue hold their host resources again without queueing. Source: engine.md §13."""
+    taken = HostResources()
+    waiting: list[TaskArn] = []
+    by_arn: dict[TaskArn, Task] = {}
+    docker_ids: dict[DockerId, tuple[TaskArn, str]] = {}
+    for task in tasks:
+        by_arn[task.arn] = task
+        if task.host_resources is HostResourcesHeld.HELD:
+            taken = host_resources.add(taken, task.needs)
+        elif task.host_resources is HostResourcesHeld.WAITING and task.known is not TaskStatus.STOPPED:
+            waiting.append(task.arn)
+        for container in task.containers:
+            if container.docker_id:
+                docker_ids[container.docker_id] = (task.arn, container.name)
+    return AgentState(
+        instance=instance,
+        settings=settings,
+        tasks=by_arn,
+        waiting=tuple(waiting),
+        taken=taken,
+        docker_ids=docker_ids,
+        images={record.name: record for record in images},
+        sources={source.key: source for source in sources},
+        lost_task_arns=frozenset(lost_task_arns),
+    )

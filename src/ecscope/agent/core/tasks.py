@@ -1,0 +1,284 @@
+"""The rules of a task, run to a fixed point after every change.
+
+Container statuses → task status → what each container does next. Here stand the rules that
+one essential container's end stops the task, that desired statuses follow, that dependents
+stop first, and what is asked of the runtime for each next status.
+
+Source: engine.md §1.4, §2.1, §3.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from ecscope.agent.core import cleanup, containers, dependencies, host_resources, images
+from ecscope.agent.core.actions import (
+    CancelCall,
+    CancelTimer,
+    CreateContainer,
+    CreateVolume,
+    InspectContainer,
+    InspectImage,
+    PullImage,
+    ResolveManifest,
+    SetTimer,
+    StartContainer,
+    Timer,
+    TimerKind,
+)
+from ecscope.agent.core.step import Step
+from ecscope.model.container import Container
+from ecscope.model.history import Happening
+from ecscope.model.names import container_docker_name
+from ecscope.model.status import ContainerStatus, TaskStatus, task_status_of
+from ecscope.model.task import HostResourcesHeld, Task, VolumeKind
+
+replace = msgspec.structs.replace
+
+
+def advance(step: Step, task: Task) -> None:
+    """Run all rules over one task. Changes put the task back on the list, so it ends at a fixed point."""
+    if task.known is TaskStatus.STOPPED:
+        cleanup.advance(step, task)
+        return
+    task = _follow_essential(step, task)
+    task = _follow_desired(step, task)
+    task = _provide_volumes(step, task)
+    for container in task.containers:
+        task = _next_move(step, task, container.name)
+    _update_known(step, task)
+
+
+def _follow_essential(step: Step, task: Task) -> Task:
+    """An essential container that has stopped, or is to stop, stops the task: exit code 0 too."""
+    essential = [c for c in task.containers if c.is_essential]
+    if task.execution_stopped_at is None and any(c.is_stopped for c in essential):
+        task = step.put(replace(task, execution_stopped_at=step.at))
+    if task.desired is TaskStatus.STOPPED:
+        return task
+    for container in essential:
+        if container.is_stopped or container.desired is ContainerStatus.STOPPED:
+            return stop(step, task, f"essential container {container.name} {_ending(container)}")
+    return task
+
+
+def _ending(container: Container) -> str:
+    if container.is_stopped and container.exit_code is not None:
+        return f"exited with {container.exit_code}"
+    if container.is_stopped:
+        return "has stopped"
+    return "is to stop"
+
+
+def stop(step: Step, task: Task, why: str) -> Task:
+    """Desired STOPPED, for ever."""
+    if task.desired is TaskStatus.STOPPED:
+        return task
+    task = step.put(replace(task, desired=TaskStatus.STOPPED))
+    step.note(
+        Happening.TASK_DESIRED_STATUS,
+        f"desired status is now STOPPED: {why}",
+        task=task,
+        detail={"to": TaskStatus.STOPPED.value},
+    )
+    return task
+
+
+def _follow_desired(step: Step, task: Task) -> Task:
+    if task.desired is not TaskStatus.STOPPED:
+        return task
+    if all(c.desired is ContainerStatus.STOPPED for c in task.containers):
+        return task
+    return step.put(
+        replace(
+            task,
+            containers=tuple(
+                c if c.desired is ContainerStatus.STOPPED else replace(c, desired=ContainerStatus.STOPPED)
+                for c in task.containers
+            ),
+        )
+    )
+
+
+def _provide_volumes(step: Step, task: Task) -> Task:
+    if not _may_go_forward(step, task):
+        return task
+    for volume in task.volumes:
+        if volume.is_ready or volume.in_flight or volume.kind is VolumeKind.BIND:
+            continue
+        task = step.put(
+            replace(
+                task,
+                volumes=tuple(replace(v, in_flight=True) if v.name == volume.name else v for v in task.volumes),
+            )
+        )
+        step.act(CreateVolume(task_arn=task.arn, volume_name=volume.name))
+    return task
+
+
+def _may_go_forward(step: Step, task: Task) -> bool:
+    return (
+        step.may_call_runtime and task.desired is TaskStatus.RUNNING and task.host_resources is HostResourcesHeld.HELD
+    )
+
+
+def _next_move(step: Step, task: Task, name: str) -> Task:
+    container = task.container(name)
+    if container is None or container.is_stopped:
+        return task
+    if container.desired is ContainerStatus.STOPPED:
+        return _move_to_stop(step, task, container)
+    if container.in_flight is not None or container.is_running or not _may_go_forward(step, task):
+        return task
+    return _move_forward(step, task, container)
+
+
+def _move_to_stop(step: Step, task: Task, container: Container) -> Task:
+    if container.in_flight is not None:
+        pulling = container.in_flight in (ContainerStatus.MANIFEST_PULLED, ContainerStatus.PULLED)
+        if pulling and not container.cancelling:
+            task = step.put_container(task, replace(container, cancelling=True))
+            step.act(CancelCall(task_arn=task.arn, container_name=container.name))
+        return task
+    if container.is_running or container.may_be_running:
+        if not step.may_call_runtime or not dependencies.may_stop(task, container):
+            return task
+        container = replace(container, in_flight=ContainerStatus.STOPPED)
+        task = step.put_container(task, container)
+        step.act(containers.stop_action(step, task, container))
+        return task
+    if container.docker_name and not step.reconciled:
+        return task  # a create or a start may have succeeded unseen: wait for the listing
+    return containers.stop_without_call(step, task, container, "not started, and not wanted any more")
+
+
+def _move_forward(step: Step, task: Task, container: Container) -> Task:
+    verdict = dependencies.may_go_on(
+        task, container, now=step.at, pull_dependents_upfront=step.settings.pull_dependents_upfront
+    )
+    match verdict:
+        case dependencies.Failed():
+            return containers.fail_dependency(step, task, container, verdict.reason)
+        case dependencies.Blocked():
+            if verdict.check_again_at is not None:
+                wait_s = (verdict.check_again_at - step.at).total_seconds()
+                timer = Timer(kind=TimerKind.DEPENDENCY_CHECK, task_arn=task.arn)
+                step.act(SetTimer(timer=timer, delay_s=max(wait_s, 0.0) + 0.01))
+            return task
+        case dependencies.Met():
+            pass
+    match container.known:
+        case ContainerStatus.NONE:
+            return _to_manifest_pulled(step, task, container)
+        case ContainerStatus.MANIFEST_PULLED:
+            return _to_pulled(step, task, container)
+        case ContainerStatus.PULLED:
+            return _to_created(step, task, container)
+        case _:
+            return _to_running(step, task, container)
+
+
+def _to_manifest_pulled(step: Step, task: Task, container: Container) -> Task:
+    image = container.definition.image
+    digest = images.digest_in(image)
+    if images.prefers_local(step, image) and not container.digest_checked:
+        task = _begin(step, task, container, ContainerStatus.MANIFEST_PULLED)
+        step.act(InspectImage(task_arn=task.arn, container_name=container.name, image=image))
+        return task
+    if digest or container.use_local_image:
+        container = replace(container, image_digest=container.image_digest or digest)
+        return containers.advance_to(step, task, container, ContainerStatus.MANIFEST_PULLED, "digest is known")
+    task = _begin(step, task, container, ContainerStatus.MANIFEST_PULLED)
+    step.act(ResolveManifest(task_arn=task.arn, container_name=container.name, image=image))
+    return task
+
+
+def _to_pulled(step: Step, task: Task, container: Container) -> Task:
+    needed = {m.source_volume for m in container.definition.mount_points}
+    if any(v.name in needed and not v.is_ready for v in task.volumes):
+        return task
+    if container.use_local_image:
+        return containers.advance_to(step, task, container, ContainerStatus.PULLED, "local image is used")
+    if task.pull_started_at is None:
+        task = step.put(replace(task, pull_started_at=step.at))
+    task = _begin(step, task, container, ContainerStatus.PULLED)
+    image = container.definition.image
+    step.note(Happening.IMAGE_PULL_STARTED, f"pulling {image}", task=task, container=container, detail={"image": image})
+    step.act(PullImage(task_arn=task.arn, container_name=container.name, image=image, digest=container.image_digest))
+    return task
+
+
+def _to_created(step: Step, task: Task, container: Container) -> Task:
+    """The Docker name is saved before the call, so that a crash in between can be made good."""
+    name = container.docker_name or container_docker_name(
+        family=task.family, version=task.version, container_name=container.name, suffix=container.name_suffix
+    )
+    container = replace(container, docker_name=name)
+    task = _begin(step, task, container, ContainerStatus.CREATED)
+    step.act(CreateContainer(task_arn=task.arn, container_name=container.name))
+    return task
+
+
+def _to_running(step: Step, task: Task, container: Container) -> Task:
+    task = _begin(step, task, container, ContainerStatus.RUNNING)
+    step.act(StartContainer(task_arn=task.arn, container_name=container.name, docker_id=container.docker_id))
+    return task
+
+
+def _begin(step: Step, task: Task, container: Container, status: ContainerStatus) -> Task:
+    return step.put_container(task, replace(container, in_flight=status))
+
+
+def _update_known(step: Step, task: Task) -> None:
+    """The least advanced container decides; a known status only goes forward."""
+    if not task.containers:
+        return
+    earliest = min(task.containers, key=lambda c: c.known.rank)
+    essential_stopped = any(c.is_essential and c.is_stopped for c in task.containers)
+    if earliest.is_running and essential_stopped:
+        return
+    known = task_status_of(earliest.known)
+    if known <= task.known:
+        return
+    before = task.known
+    task = step.put(replace(task, known=known, stopped_at=step.at if known is TaskStatus.STOPPED else task.stopped_at))
+    step.note(
+        Happening.TASK_STATUS,
+        f"{before.value} → {known.value}",
+        task=task,
+        detail={
+            "from": before.value,
+            "to": known.value,
+            "desired": task.desired.value,
+            "reason": task.terminal_reason,
+        },
+    )
+    if known is TaskStatus.RUNNING:
+        schedule_steady_check(step, task)
+    if known is TaskStatus.STOPPED:
+        task = host_resources.release(step, task)
+        for kind in (TimerKind.STEADY_CHECK, TimerKind.DEPENDENCY_CHECK):
+            step.act(CancelTimer(timer=Timer(kind=kind, task_arn=task.arn)))
+        cleanup.schedule(step, task)
+
+
+def schedule_steady_check(step: Step, task: Task) -> None:
+    """Look at a quiet task from time to time. Source: engine.md §2.1."""
+    step.act(
+        SetTimer(
+            timer=Timer(kind=TimerKind.STEADY_CHECK, task_arn=task.arn),
+            delay_s=step.settings.steady_check_s,
+            jitter_s=step.settings.steady_check_jitter_s,
+        )
+    )
+
+
+def check_steady(step: Step, task: Task) -> None:
+    """The regular look at all containers of a task."""
+    if task.known is TaskStatus.STOPPED:
+        return
+    if step.may_call_runtime:
+        for container in task.containers:
+            if container.docker_id and not container.is_stopped:
+                step.act(InspectContainer(docker_id=container.docker_id, seen=None))
+    schedule_steady_check(step, task)

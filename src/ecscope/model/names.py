@@ -1,0 +1,17 @@
+"""The names that ECS gives to Docker objects. Source: engine.md §6.1."""
+
+from __future__ import annotations
+
+import re
+
+_NOT_ALLOWED = re.compile(r"[^A-Za-z0-9-]")
+
+
+def container_docker_name(*, family: str, version: str, container_name: str, suffix: str) -> str:
+    """``ecs-<family>-<version>-<container name, cleaned>-<20 hex digits>``."""
+    return f"ecs-{family}-{version}-{_NOT_ALLOWED.sub('', container_name)}-{suffix}"
+
+
+def volume_docker_name(*, family: str, version: str, volume_name: str, suffix: str) -> str:
+    """``ecs-<family>-<version>-<volume name>-<20 hex digits>``, for task-scoped volumes."""
+    return f"ecs-{family}-{version}-{volume_name}-{suffix}"
