@@ -28,6 +28,8 @@ START_TIMEOUT_S = 60
 MANUAL_LEASE = "manual"
 """Lease of ``scripts/engine ensure``, which ends before its engine is used."""
 CGROUPS = Path("/sys/fs/cgroup")
+LEFT_BY_DOCKERD = (Path("/run/docker"), Path("/run/containerd"), Path("/etc/docker"))
+"""Folders that a daemon makes outside of its own, and does not remove."""
 
 
 class Unavailable(Exception):
@@ -223,7 +225,7 @@ def _start(engine: Engine) -> None:
     command = [dockerd, f"--host={engine.endpoint}", f"--pidfile={STATE}/dockerd.pid", f"--data-root={DATA}"]
     command += [f"--exec-root={STATE}/exec", "--shutdown-timeout=5", *options]
     say(f"engine: starting dockerd (log: {log})")
-    _note_network()
+    _note_machine()
     with log.open("w") as file:
         daemon = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environment, start_new_session=True
@@ -325,15 +327,16 @@ def _iptables(*command: str) -> str | None:
     return None
 
 
-def _note_network() -> None:
+def _note_machine() -> None:
     """What dockerd will change and does not undo when it ends."""
     forward = Path("/proc/sys/net/ipv4/ip_forward")
     noted = {
         "ip_forward": forward.read_text().strip(),
         "bridge": Path("/sys/class/net/docker0").exists(),
         "forward_accepts": "-P FORWARD ACCEPT" in (_iptables("iptables", "-S", "FORWARD") or ""),
+        "absent": [str(folder) for folder in LEFT_BY_DOCKERD if not folder.exists()],
     }
-    (STATE / "network").write_text(json.dumps(noted))
+    (STATE / "machine").write_text(json.dumps(noted))
 
 
 def _take_down_engine() -> None:
@@ -351,7 +354,7 @@ def _take_down_engine() -> None:
         pid_file.unlink()
         _unmount_below(STATE, DATA)
         shutil.rmtree(DATA, ignore_errors=True)
-        _restore_network()
+        _restore_machine()
     mounts = STATE / "mounts"
     if mounts.exists():
         for target in reversed(mounts.read_text().splitlines()):
@@ -387,8 +390,8 @@ def _unmount_below(*folders: Path) -> None:
             subprocess.run(["umount", target], capture_output=True, check=False)
 
 
-def _restore_network() -> None:
-    note = STATE / "network"
+def _restore_machine() -> None:
+    note = STATE / "machine"
     if not note.exists():
         return
     before = json.loads(note.read_text())
@@ -408,6 +411,8 @@ def _restore_network() -> None:
         if ip := shutil.which("ip"):
             subprocess.run([ip, "link", "delete", "docker0"], capture_output=True, check=False)
     Path("/proc/sys/net/ipv4/ip_forward").write_text(before["ip_forward"])
+    for folder in before["absent"]:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_noted_image() -> None:
