@@ -10,6 +10,7 @@ Held to this: ``runtime/docker`` (a real Docker Engine) and ``runtime/fake`` (a 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 import msgspec
@@ -96,12 +97,11 @@ class Runtime(Protocol):
     async def ping(self) -> None:
         """Return if the runtime answers at all (5 s limit)."""
 
-    def notices(self) -> AsyncIterator[RuntimeNotice]:
-        """The event stream from now on; raises ``RuntimeFailure`` when it breaks.
+    def notices(self) -> AbstractAsyncContextManager[AsyncIterator[RuntimeNotice]]:
+        """The event stream, open while the context lasts; raises ``RuntimeFailure`` when it breaks.
 
-        The stream is open (nothing later than the return is missed) when the first
-        ``__anext__`` has been awaited far enough to send the request; ``connect`` and a
-        listing follow each reopening, so a gap is never trusted.
+        Once entered, nothing that happens later is missed. ``connect`` precedes and a listing
+        follows each opening, so a gap is never trusted.
         """
 
     async def inspect_image(self, reference: str) -> ImageInspection | None:
@@ -113,7 +113,7 @@ class Runtime(Protocol):
     async def pull_image(
         self, reference: str, auth: RegistryAuth | None, progress: Callable[[PullProgress], None]
     ) -> None:
-        """One try. ``progress`` is called at most once a second."""
+        """Pull, trying again where that can help. ``progress`` is called at most once a second."""
 
     async def tag_image(self, source: str, target: str) -> None:
         """Give ``source`` the further name ``target``."""

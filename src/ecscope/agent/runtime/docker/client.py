@@ -1,0 +1,233 @@
+"""HTTP to the Docker Engine: one ``request`` and one ``stream``. The only module that imports aiohttp.
+
+Failures leave as ``RuntimeFailure``. A call that is cancelled, or that runs out of time,
+closes its connection, which is how the engine learns that nobody waits any more.
+
+Source: engine.md §3, §6.5; library-choice.md §4.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from urllib.parse import urlencode
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from ecscope.agent.runtime.docker import errors
+from ecscope.agent.runtime.docker.endpoint import Endpoint
+from ecscope.agent.runtime.docker.errors import Operation
+
+NEWEST_API = (1, 44)
+OLDEST_API = (1, 24)
+
+_ERROR_BODY_LIMIT = 65536
+"""Bytes read of an error answer."""
+
+
+class Version(msgspec.Struct, rename="pascal"):
+    """The answer to ``/version``."""
+
+    version: str
+    api_version: str
+    min_api_version: str = msgspec.field(name="MinAPIVersion", default="1.12")
+
+
+class Answer(msgspec.Struct):
+    """An answer that was read to its end."""
+
+    status: int
+    body: bytes
+
+
+class DockerClient:
+    """One engine behind one endpoint. Connections are not limited: streams hold theirs for long."""
+
+    def __init__(self, endpoint: Endpoint, *, version_timeout_s: float) -> None:
+        self._endpoint = endpoint
+        self._version_timeout_s = version_timeout_s
+        self._prefix = ""
+        connector: aiohttp.BaseConnector = (
+            aiohttp.UnixConnector(path=endpoint.socket_path, limit=0)
+            if endpoint.socket_path
+            else aiohttp.TCPConnector(limit=0)
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # each call has a limit of its own
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
+        )
+
+    @property
+    def api_version(self) -> tuple[int, int] | None:
+        """The pinned API version, ``None`` before the first call."""
+        if not self._prefix:
+            return None
+        major, minor = self._prefix.removeprefix("/v").split(".")
+        return int(major), int(minor)
+
+    async def negotiate(self, operation: Operation) -> Version:
+        """Ask for the engine's version and pin the newest API version that both sides speak.
+
+        Raises:
+            RuntimeFailure: no answer, or no common version.
+        """
+        answer = await self._request(operation, "GET", "/version", timeout_s=self._version_timeout_s)
+        try:
+            version = msgspec.json.decode(answer.body, type=Version)
+            newest, oldest = _numbers(version.api_version), _numbers(version.min_api_version)
+        except (msgspec.DecodeError, ValueError) as error:
+            raise errors.unusable(operation, f"{self._endpoint.text} is no Docker Engine: {error}") from error
+        pinned = min(newest, NEWEST_API)
+        if pinned < max(oldest, OLDEST_API):
+            raise errors.unusable(
+                operation,
+                f"the Docker Engine {version.version} at {self._endpoint.text} speaks API {version.min_api_version} to "
+                f"{version.api_version}, the agent {_text(OLDEST_API)} to {_text(NEWEST_API)}: "
+                "use an engine that speaks one of these",
+            )
+        self._prefix = f"/v{_text(pinned)}"
+        return version
+
+    async def request(
+        self,
+        operation: Operation,
+        method: str,
+        path: str,
+        *,
+        timeout_s: float,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        accept: tuple[int, ...] = (200,),
+    ) -> Answer:
+        """Call and read the answer.
+
+        Args:
+            path: already quoted, without API version.
+            accept: statuses that are no failure.
+
+        Raises:
+            RuntimeFailure: refused, out of time, or unreachable.
+        """
+        if not self._prefix:
+            await self.negotiate(operation)
+        answer = await self._request(
+            operation, method, self._prefix + path, timeout_s=timeout_s, query=query, body=body, headers=headers
+        )
+        if answer.status not in accept:
+            raise errors.refused(operation, answer.status, answer.body)
+        return answer
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        operation: Operation,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str],
+        headers: Mapping[str, str] | None = None,
+        open_timeout_s: float | None,
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open a stream of chunks; leaving the context closes the connection.
+
+        Args:
+            open_timeout_s: until the status has come; ``None``: no limit.
+
+        Raises:
+            RuntimeFailure: refused, out of time, or unreachable; inside the context, when the stream breaks off.
+        """
+        if not self._prefix:
+            await self.negotiate(operation)
+        try:
+            async with asyncio.timeout(open_timeout_s):
+                response = await self._open(operation, method, self._prefix + path, query=query, headers=headers)
+        except TimeoutError as error:
+            raise errors.timed_out(operation, open_timeout_s or 0.0) from error
+        try:
+            if response.status != 200:
+                body = await self._chunk(operation, path, response, _ERROR_BODY_LIMIT)
+                raise errors.refused(operation, response.status, body)
+            yield self._chunks(operation, path, response)
+        finally:
+            response.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+    async def _request(
+        self,
+        operation: Operation,
+        method: str,
+        path: str,
+        *,
+        timeout_s: float,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        response: aiohttp.ClientResponse | None = None
+        try:
+            async with asyncio.timeout(timeout_s):
+                response = await self._open(operation, method, path, query=query, body=body, headers=headers)
+                try:
+                    return Answer(response.status, await response.read())
+                except (aiohttp.ClientError, OSError) as error:
+                    raise errors.connection_lost(operation, f"{method} {path}") from error
+        except TimeoutError as error:
+            raise errors.timed_out(operation, timeout_s) from error
+        finally:
+            if response is not None:
+                response.close()  # no-op for an answer read to its end: that connection is kept
+
+    async def _open(
+        self,
+        operation: Operation,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> aiohttp.ClientResponse:
+        text = f"{self._endpoint.base_url}{path}?{urlencode(query)}" if query else f"{self._endpoint.base_url}{path}"
+        all_headers = dict(headers or {})
+        if body is not None:
+            all_headers["Content-Type"] = "application/json"
+        try:
+            return await self._session.request(
+                method, URL(text, encoded=True), data=body, headers=all_headers, allow_redirects=False
+            )
+        except aiohttp.ClientConnectorError as error:
+            cause = error.os_error
+            raise errors.cannot_connect(operation, self._endpoint.text, cause) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise errors.connection_lost(operation, f"{method} {path}") from error
+
+    async def _chunks(self, operation: Operation, path: str, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        while chunk := await self._chunk(operation, path, response, None):
+            yield chunk
+
+    async def _chunk(
+        self, operation: Operation, path: str, response: aiohttp.ClientResponse, limit: int | None
+    ) -> bytes:
+        try:
+            return await (response.content.readany() if limit is None else response.content.read(limit))
+        except (aiohttp.ClientError, OSError) as error:
+            raise errors.connection_lost(operation, path) from error
+
+
+def _numbers(version: str) -> tuple[int, int]:
+    major, _, minor = version.partition(".")
+    return int(major), int(minor)
+
+
+def _text(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]}"
