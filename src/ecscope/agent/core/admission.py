@@ -63,8 +63,8 @@ def _refusal(task: Task) -> str:
             if container.definition.memory_mib > task.memory_mib:
                 return (
                     f"ResourceInitializationError: resource cannot be initialized for task {task.arn}: "
-                    f"task memory spec builder: container memory limit({container.definition.memory_mib}) greater than task memory "
-                    f"limit({task.memory_mib})"
+                    "task memory spec builder: container memory "
+                    f"limit({container.definition.memory_mib}) greater than task memory limit({task.memory_mib})"
                 )
     return ""
 

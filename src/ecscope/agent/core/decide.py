@@ -11,7 +11,7 @@ from typing import assert_never
 import msgspec
 
 from ecscope.agent.core import admission, cleanup, containers, host_resources, images, reconcile, tasks
-from ecscope.agent.core.actions import InspectContainer, InspectImage, ReconnectRuntime, TimerKind
+from ecscope.agent.core.actions import InspectImage, ReconnectRuntime, TimerKind
 from ecscope.agent.core.events import (
     AnyEvent,
     CallCancelled,
@@ -347,28 +347,28 @@ def _take_notice(step: Step, event: RuntimeNoticed) -> None:
             if container.in_flight is ContainerStatus.RUNNING or container.is_running:
                 _ignore(step, "known from the call itself")
             else:
-                step.act(InspectContainer(docker_id=notice.docker_id, seen=notice.action))
+                step.look_at(notice.docker_id, seen=notice.action)
         case RuntimeAction.DIE:
             if container.is_stopped:
                 _ignore(step, "known to be stopped")
                 return
             step.put_container(task, replace(container, die_exit_code=notice.exit_code))
             if container.in_flight is not ContainerStatus.STOPPED:
-                step.act(InspectContainer(docker_id=notice.docker_id, seen=notice.action, exit_code=notice.exit_code))
+                step.look_at(notice.docker_id, seen=notice.action, exit_code=notice.exit_code)
         case RuntimeAction.OOM:
             step.note(
                 Happening.CONTAINER_OOM, "the kernel killed a process: out of memory", task=task, container=container
             )
         case RuntimeAction.DESTROY:
             if not container.is_stopped and container.in_flight is None:
-                step.act(InspectContainer(docker_id=notice.docker_id, seen=notice.action))
+                step.look_at(notice.docker_id, seen=notice.action)
             elif container.is_stopped and not task.cleanup_due:
                 step.note(
                     Happening.CONTAINER_VANISHED, "removed from Docker from outside", task=task, container=container
                 )
         case RuntimeAction.HEALTH:
             if container.definition.health_check_is_docker and not container.is_stopped:
-                step.act(InspectContainer(docker_id=notice.docker_id, seen=notice.action))
+                step.look_at(notice.docker_id, seen=notice.action)
 
 
 def _take_inspected(step: Step, event: ContainerInspected) -> None:

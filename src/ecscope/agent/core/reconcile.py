@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from ecscope.agent.core import cleanup, containers, images, tasks
-from ecscope.agent.core.actions import InspectContainer, ListContainers, RemoveOrphan
+from ecscope.agent.core.actions import ListContainers, RemoveOrphan
 from ecscope.agent.core.events import ListedContainer, RuntimeConnected, RuntimeDisconnected, RuntimeListed
 from ecscope.agent.core.step import Step
 from ecscope.model.container import Container
@@ -64,7 +64,7 @@ def _compare(step: Step, task: Task, container: Container, row: ListedContainer 
     if row is None:
         if container.docker_id and not container.is_stopped:
             # the listing may be older than the container: make sure before giving it up
-            step.act(InspectContainer(docker_id=container.docker_id, seen=None))
+            step.look_at(container.docker_id, seen=None)
         elif container.docker_id and container.created_at:
             step.put_container(task, replace(container, created_at=""))  # as the official agent shows it
         return
@@ -78,7 +78,7 @@ def _compare(step: Step, task: Task, container: Container, row: ListedContainer 
             )
             container = task.container(container.name) or container
     if row.inspection is None:
-        step.act(InspectContainer(docker_id=row.docker_id, seen=None))
+        step.look_at(row.docker_id, seen=None)
         return
     if container.is_stopped and row.inspection.status is not ContainerStatus.RUNNING:
         refreshed = containers.with_metadata(container, row.inspection)

@@ -12,13 +12,14 @@ from datetime import datetime
 
 import msgspec
 
-from ecscope.agent.core.actions import AnyAction
+from ecscope.agent.core.actions import AnyAction, InspectContainer
 from ecscope.agent.core.events import AnyEvent
 from ecscope.agent.core.state import AgentState, Settings
 from ecscope.model.arn import DockerId, TaskArn
 from ecscope.model.container import Container
 from ecscope.model.history import Detail, Happening, HistoryEntry
 from ecscope.model.resources import HostResources
+from ecscope.model.runtime import RuntimeAction
 from ecscope.model.task import ImageRecord, Task, TaskSource
 
 
@@ -82,6 +83,11 @@ class Step:
     def act(self, action: AnyAction) -> None:
         """Want something done, once this decision is saved."""
         self._actions.append(action)
+
+    def look_at(self, docker_id: DockerId, *, seen: RuntimeAction | None, exit_code: int | None = None) -> None:
+        """Want a container inspected; without a runtime nothing, since a listing follows every connect."""
+        if self.runtime_connected:
+            self._actions.append(InspectContainer(docker_id=docker_id, seen=seen, exit_code=exit_code))
 
     def note(
         self,

@@ -17,7 +17,6 @@ from ecscope.agent.core.actions import (
     CancelTimer,
     CreateContainer,
     CreateVolume,
-    InspectContainer,
     InspectImage,
     PullImage,
     ResolveManifest,
@@ -280,5 +279,5 @@ def check_steady(step: Step, task: Task) -> None:
     if step.may_call_runtime:
         for container in task.containers:
             if container.docker_id and not container.is_stopped:
-                step.act(InspectContainer(docker_id=container.docker_id, seen=None))
+                step.look_at(container.docker_id, seen=None)
     schedule_steady_check(step, task)

@@ -1,0 +1,147 @@
+"""The one writer: takes events from one queue, decides, saves, publishes, acts.
+
+Order, always: decide → save what changed → publish the new state → carry out the actions.
+Nothing is done that was not saved, so a kill at any line costs nothing: what was saved is
+taken up again, what was not saved was not begun.
+
+It holds no rule (those are in ``core``) and calls no runtime (that is the executor's).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from ecscope.agent.core.actions import AnyAction
+from ecscope.agent.core.decide import decide
+from ecscope.agent.core.events import AnyEvent
+from ecscope.agent.core.invariants import check_step
+from ecscope.agent.core.state import AgentState
+from ecscope.agent.store.interface import Batch, Store, StoreError
+from ecscope.backoff import Backoff
+from ecscope.model.history import Happening, HistoryEntry
+
+_log = logging.getLogger("ecscope.engine")
+
+_BATCH = 256
+"""At most this many waiting events are decided before they are saved together."""
+
+_LOUD = {
+    Happening.CONTAINER_ERROR: logging.WARNING,
+    Happening.TASK_REFUSED: logging.ERROR,
+    Happening.RUNTIME_DISCONNECTED: logging.WARNING,
+    Happening.ORPHAN_FOUND: logging.WARNING,
+    Happening.VOLUME_FAILED: logging.ERROR,
+    Happening.CLEANUP_FAILED: logging.WARNING,
+    Happening.IMAGE_PULL_PROGRESS: logging.DEBUG,
+    Happening.NO_CHANGE: logging.DEBUG,
+}
+
+
+class Engine:
+    """See the module docstring. All methods belong to one event loop."""
+
+    def __init__(
+        self,
+        *,
+        state: AgentState,
+        store: Store,
+        act: Callable[[AnyAction], None],
+        save_retry: Backoff,
+        checked: bool = False,
+    ) -> None:
+        """``act`` starts an action and returns at once; ``save_retry`` goes on for ever.
+
+        ``checked`` runs the invariants after every event (tests).
+        """
+        self._state = state
+        self._store = store
+        self._act = act
+        self._save_retry = save_retry
+        self._checked = checked
+        self._queue: asyncio.Queue[AnyEvent] = asyncio.Queue()
+        self._idle = asyncio.Event()
+
+    @property
+    def state(self) -> AgentState:
+        """The published state: saved, whole and never changed."""
+        return self._state
+
+    def post(self, event: AnyEvent) -> None:
+        """Hand over an event; never blocks, never raises."""
+        self._idle.clear()
+        self._queue.put_nowait(event)
+
+    async def settled(self) -> None:
+        """Return when every event posted so far has been decided, saved and acted on (tests)."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """For ever. Cancelling is safe at any moment."""
+        while True:
+            if self._queue.empty():
+                self._idle.set()
+            events = [await self._queue.get()]
+            while len(events) < _BATCH and not self._queue.empty():
+                events.append(self._queue.get_nowait())
+            await self._handle(events)
+
+    async def _handle(self, events: list[AnyEvent]) -> None:
+        state = self._state
+        batch = Batch()
+        actions: list[AnyAction] = []
+        notes: list[HistoryEntry] = []
+        for event in events:
+            before = state
+            try:
+                decision = decide(state, event)
+            except Exception:
+                # A bug in the core. The state is as it was; one event is lost, the agent is not.
+                _log.exception("the core failed on an event", extra={"eventId": event.id, "event": repr(event)})
+                continue
+            state = decision.state
+            if self._checked:
+                check_step(before, state)
+            actions.extend(decision.actions)
+            notes.extend(decision.notes)
+            batch.tasks.update((arn, state.tasks.get(arn)) for arn in decision.tasks)
+            batch.images.update((name, state.images.get(name)) for name in decision.images)
+            batch.sources.update((key, state.sources.get(key)) for key in decision.sources)
+        batch.history.extend(note for note in notes if note.happening is not Happening.NO_CHANGE)
+        if not batch.is_empty:
+            await self._save(batch)
+        self._state = state
+        for note in notes:
+            _log_note(note)
+        for action in actions:
+            self._act(action)
+
+    async def _save(self, batch: Batch) -> None:
+        """Try until it is on disk: until then nothing is published and nothing is done."""
+        waits = None
+        while True:
+            try:
+                await self._store.save(batch)
+            except StoreError as error:
+                if waits is None:
+                    waits = self._save_retry.waits()
+                    _log.error(  # the reason is in the error; a traceback adds nothing
+                        "cannot save state, so no action is taken until it can be saved: %s", error
+                    )
+                await asyncio.sleep(next(waits))
+            else:
+                if waits is not None:
+                    _log.info("state can be saved again; going on")
+                return
+
+
+def _log_note(note: HistoryEntry) -> None:
+    level = _LOUD.get(note.happening, logging.INFO)
+    if _log.isEnabledFor(level):
+        fields: dict[str, object] = {"eventId": note.event_id, "happening": note.happening.value}
+        if note.task_arn:
+            fields["taskARN"] = note.task_arn
+        if note.container_name:
+            fields["containerName"] = note.container_name
+        _log.log(level, note.text, extra=fields)

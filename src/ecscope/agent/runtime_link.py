@@ -1,0 +1,92 @@
+"""Keeps the connection to the runtime: connect, listen, notice the end, connect again.
+
+Tells the engine each time it is there and each time it is gone; says so once in the log, not
+in a loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from ecscope.agent.core.events import AnyEvent, RuntimeConnected, RuntimeDisconnected, RuntimeNoticed
+from ecscope.agent.runtime.interface import Runtime, RuntimeFailure
+from ecscope.backoff import Backoff
+from ecscope.model.resources import HostResources
+from ecscope.model.runtime import EngineInfo
+
+_log = logging.getLogger("ecscope.docker")
+
+
+class RuntimeLink:
+    """See the module docstring."""
+
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        post: Callable[[AnyEvent], None],
+        resources_of: Callable[[EngineInfo], HostResources],
+        backoff: Backoff,
+        new_id: Callable[[], str],
+        now: Callable[[], datetime],
+    ) -> None:
+        """``backoff`` goes on for ever; it begins anew after every success."""
+        self._runtime = runtime
+        self._post = post
+        self._resources_of = resources_of
+        self._backoff = backoff
+        self._new_id = new_id
+        self._now = now
+        self._listening: asyncio.Task[None] | None = None
+
+    def reconnect(self) -> None:
+        """A call found the runtime away: drop the stream, if it still looks alive, and begin anew."""
+        if self._listening is not None:
+            self._listening.cancel()
+
+    async def run(self) -> None:
+        """For ever. Cancelling is safe."""
+        said = ""
+        waits = self._backoff.waits()
+        while True:
+            try:
+                info = await self._runtime.connect()
+                said = ""
+                waits = self._backoff.waits()
+                await self._listen(info)
+                reason = "the connection was given up after a failed call"
+            except RuntimeFailure as failure:
+                reason = failure.error.message
+            self._post(RuntimeDisconnected(id=self._new_id(), at=self._now(), reason=reason))
+            if reason != said:
+                _log.warning(
+                    "Docker cannot be used: %s. Trying again until it can; containers keep running meanwhile.", reason
+                )
+                said = reason
+            await asyncio.sleep(next(waits))
+
+    async def _listen(self, info: EngineInfo) -> None:
+        """Return when told to reconnect; raise ``RuntimeFailure`` when the stream ends."""
+        self._listening = asyncio.create_task(self._follow(info), name="runtime notices")
+        try:
+            await asyncio.shield(self._listening)
+        except asyncio.CancelledError:
+            if not self._listening.cancelled():  # not the stream but the agent ends
+                self._listening.cancel()
+                await asyncio.gather(self._listening, return_exceptions=True)
+                raise
+        finally:
+            self._listening = None
+
+    async def _follow(self, info: EngineInfo) -> None:
+        async with self._runtime.notices() as notices:
+            self._post(
+                RuntimeConnected(
+                    id=self._new_id(), at=self._now(), version=info.version, resources=self._resources_of(info)
+                )
+            )
+            async for notice in notices:
+                self._post(RuntimeNoticed(id=self._new_id(), at=self._now(), notice=notice))
