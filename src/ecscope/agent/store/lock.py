@@ -1,0 +1,57 @@
+"""One agent per data directory: a lock that the kernel releases when the process ends, however it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from ecscope.agent.store.failures import os_error
+from ecscope.agent.store.interface import StoreError
+
+LOCK_NAME = "ecscope.lock"
+
+
+class DataDirLock:
+    """``<data dir>/ecscope.lock``, held with ``flock``; the file names the holder's process ID and stays behind."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._path = data_dir / LOCK_NAME
+        self._fd: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock or raise ``StoreError``; taking it twice is no error."""
+        if self._fd is not None:
+            return
+        try:
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise os_error(error, "open the lock file", self._path) from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = _holder(fd)
+            os.close(fd)
+            if isinstance(error, BlockingIOError):
+                raise StoreError(
+                    f"another agent ({holder}) uses the data directory {self._path.parent};"
+                    " stop it, or give this one its own directory with ECS_DATADIR"
+                ) from None
+            raise os_error(error, "lock", self._path) from error
+        self._fd = fd
+        try:
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        except OSError:
+            pass  # a full disk: the lock holds all the same, only its holder cannot be named
+
+    def release(self) -> None:
+        """Let go; not holding it is no error."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+def _holder(fd: int) -> str:
+    pid = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
+    return f"process {pid}" if pid.isdigit() else "its process ID is unknown"

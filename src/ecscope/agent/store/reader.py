@@ -1,0 +1,127 @@
+"""Reading the history: for the store itself, and for the command line while the agent runs.
+
+Never creates or alters a file: the command line may run as somebody who must not.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from ecscope.agent.store.failures import is_damage
+from ecscope.agent.store.interface import StoreError
+from ecscope.agent.store.migrations import check_not_newer, version_row
+from ecscope.agent.store.records import HistoryRow, UnreadableRecord, entry_of
+from ecscope.model.history import HistoryEntry
+
+DATABASE_NAME = "ecscope.db"
+
+_log = logging.getLogger(__name__)
+
+_COLUMNS = ", ".join(HistoryRow._fields)
+_TRIES = 5
+"""How often a file is opened again that an agent opened or closed in the same moment."""
+
+
+def read_history(data_dir: Path, task_arn: str | None = None, limit: int = 100) -> list[HistoryEntry]:
+    """The newest ``limit`` entries (of one task, or of all), oldest first; blocking.
+
+    Works while an agent runs, after it ended and after it was killed. An entry that is damaged is left
+    out, with a warning in the log. Raises ``StoreError``.
+    """
+    path = data_dir / DATABASE_NAME
+    try:
+        with path.open("rb"):
+            pass
+    except FileNotFoundError:
+        raise StoreError(
+            f"there is no state file {path}: no agent has kept state in this directory"
+            " (ECS_DATADIR names the directory, and with ECS_CHECKPOINT=false nothing is kept)"
+        ) from None
+    except OSError as error:
+        who = "; try it as the user the agent runs as" if error.errno in (errno.EACCES, errno.EPERM) else ""
+        raise StoreError(f"cannot read the state file {path}: {error.strerror or error}{who}") from error
+    for attempt in range(_TRIES):
+        try:
+            return _read(path, task_arn, limit)
+        except sqlite3.Error as error:
+            if attempt == _TRIES - 1:
+                raise _unreadable(error, path) from error
+    raise AssertionError("unreachable")
+
+
+def _unreadable(error: sqlite3.Error, path: Path) -> StoreError:
+    if is_damage(error):
+        return StoreError(f"the state file {path} is damaged ({error}); the agent salvages it when it starts")
+    return StoreError(f"the state file {path} cannot be read: {error}")
+
+
+def _read(path: Path, task_arn: str | None, limit: int) -> list[HistoryEntry]:
+    wal = path.with_name(path.name + "-wal")
+    shm = path.with_name(path.name + "-shm")
+    # "immutable" makes SQLite look at the main file only and take no locks, "readonly_shm" keeps it
+    # from creating or repairing the shared index of the log.
+    if not wal.exists() or wal.stat().st_size == 0:
+        return _query(f"{path.absolute().as_uri()}?mode=ro&immutable=1", path, task_arn, limit)
+    if shm.exists():
+        return _query(f"{path.absolute().as_uri()}?mode=ro&readonly_shm=1", path, task_arn, limit)
+    # A log without its index, left by a killed agent and somebody who tidied up: SQLite would have to make one.
+    try:
+        with tempfile.TemporaryDirectory(prefix="ecscope-history-") as scratch:
+            copy = Path(scratch) / path.name
+            shutil.copyfile(path, copy)
+            shutil.copyfile(wal, copy.with_name(wal.name))
+            return _query(copy.as_uri(), path, task_arn, limit)
+    except OSError as error:
+        raise StoreError(f"cannot copy the state file {path} to read it: {error.strerror or error}") from error
+
+
+def _query(uri: str, path: Path, task_arn: str | None, limit: int) -> list[HistoryEntry]:
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5.0)
+    try:
+        connection.text_factory = bytes
+        check_not_newer(*version_row(connection), os.fspath(path))
+        return newest_entries(connection, task_arn, limit)
+    finally:
+        connection.close()
+
+
+def newest_entries(connection: sqlite3.Connection, task_arn: str | None, limit: int) -> list[HistoryEntry]:
+    """The newest ``limit`` readable entries, oldest first. ``connection`` gives text as ``bytes``.
+
+    Raises ``sqlite3.Error``.
+    """
+    if limit <= 0:
+        return []
+    if task_arn is None:
+        rows = connection.execute(f"SELECT {_COLUMNS} FROM history ORDER BY id DESC")  # noqa: S608  # fixed names
+    else:
+        rows = connection.execute(
+            f"SELECT {_COLUMNS} FROM history WHERE task_arn = ? ORDER BY id DESC",  # noqa: S608  # fixed names
+            (task_arn,),
+        )
+    entries: list[HistoryEntry] = []
+    unreadable = 0
+    for row in rows:
+        try:
+            entries.append(entry_of(row))
+        except UnreadableRecord:
+            unreadable += 1
+            continue
+        if len(entries) == limit:
+            break
+    if unreadable:
+        _log.warning("%d damaged history entries are left out", unreadable)
+    entries.reverse()
+    return entries
+
+
+def read_own_history(path: Path, task_arn: str | None, limit: int) -> Sequence[HistoryEntry]:
+    """The same for the process that has the state file open. Raises ``StoreError`` or ``sqlite3.Error``."""
+    return _query(f"{path.absolute().as_uri()}?mode=ro", path, task_arn, limit)
