@@ -14,6 +14,7 @@ import msgspec
 
 from ecscope.agent.runtime.interface import RuntimeFailure
 from ecscope.model.container import NamedError
+from ecscope.model.duration import format_go_duration
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +138,7 @@ def timed_out(operation: Operation, after_s: float) -> RuntimeFailure:
     return RuntimeFailure(
         NamedError(
             name="DockerTimeoutError",
-            message=f"Could not transition to {operation.state}; timed out after waiting {go_duration(after_s)}",
+            message=f"Could not transition to {operation.state}; timed out after waiting {format_go_duration(after_s)}",
         ),
         is_timeout=True,
         is_unreachable=operation.asks_who_is_there,
@@ -159,18 +160,6 @@ def without_storage_urls(failure: RuntimeFailure, image: str) -> RuntimeFailure:
 def redact_storage_urls(text: str, image: str) -> str:
     """``text`` without the signed URLs of ECR's storage. Source: engine.md §10.5."""
     return _ECR_URL.sub(lambda _: f"REDACTED ECR URL related to {image}", text)
-
-
-def go_duration(seconds: float) -> str:
-    """A duration the way Go prints it: ``3m0s``, ``2h0m0s``, ``1.5s``, ``100ms``."""
-    if 0 < seconds < 1:
-        return f"{round(seconds * 1000, 6):g}ms"
-    minutes, rest = divmod(round(seconds, 9), 60)
-    hours, minutes = divmod(int(minutes), 60)
-    text = f"{round(rest, 9):.9f}".rstrip("0").rstrip(".") + "s"
-    if hours:
-        return f"{hours}h{minutes}m{text}"
-    return f"{minutes}m{text}" if minutes else text
 
 
 def _with_message(failure: RuntimeFailure, message: str) -> RuntimeFailure:
