@@ -82,6 +82,10 @@ def read(path: Path) -> Capture:
                 headers.append((name, value))
             case "--data-binary":
                 body = words.pop(0).encode()
+            case "-i" | "--path-as-is":
+                pass
+            case other:
+                raise ValueError(f"{path.name}: what does curl do with {other}?")
     head, answer_body = answer.split(b"\r\n\r\n", 1)
     status_line, *lines = head.split(b"\r\n")
     return Capture(
@@ -119,7 +123,7 @@ def state_of(tasks: list[Task], *, instance_arn: str = INSTANCE) -> AgentState:
 def tasks_in(body: bytes) -> list[Task]:
     """The tasks that a recorded body shows."""
     shown = json.loads(body)
-    return [_task(entry) for entry in (shown["Tasks"] if "Tasks" in shown else [shown])]
+    return [_task(entry) for entry in shown.get("Tasks", [shown])]
 
 
 def _task(entry: Mapping[str, object]) -> Task:

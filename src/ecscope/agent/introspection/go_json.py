@@ -33,13 +33,18 @@ class NotEncodable(ValueError):
 def encode(value: object) -> bytes:
     """The JSON of a Struct, or of a value made of builtins. Raises ``NotEncodable``."""
     try:
-        text = _encoder.encode(value)
-    except UnicodeEncodeError:
-        text = _encode_broken(msgspec.to_builtins(value))
+        text = _encode(value)
     except (TypeError, ValueError) as error:
         raise NotEncodable(str(error)) from error
     # A match can only lie inside a string: none of these bytes is JSON syntax.
     return _DIFFERENT.sub(lambda found: _ESCAPED[found[0]], text)
+
+
+def _encode(value: object) -> bytes:
+    try:
+        return _encoder.encode(value)
+    except UnicodeEncodeError:
+        return _encode_broken(msgspec.to_builtins(value))
 
 
 def _encode_broken(value: object) -> bytes:

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from enum import Enum
+from typing import Protocol
 
 import httptools
 import msgspec
@@ -67,13 +69,28 @@ class Phase(Enum):
     """Nothing: the last answer is given, whatever still comes is dropped."""
 
 
+class Timer(Protocol):
+    """What can be called off."""
+
+    def cancel(self) -> None: ...
+
+
+class Timers(Protocol):
+    """The part of an event loop that knows the time. Seconds, from any start."""
+
+    def time(self) -> float: ...
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> Timer: ...
+
+
 class Connections:
     """All open connections of one server, with one timer for all their deadlines."""
 
-    def __init__(self, routes: Routes, limits: Limits) -> None:
+    def __init__(self, routes: Routes, limits: Limits, timers: Timers | None = None) -> None:
+        """``timers``: the running event loop unless given."""
         self.routes = routes
         self.limits = limits
-        self.loop = asyncio.get_running_loop()
+        self.timers = timers or asyncio.get_running_loop()
         self.is_stopping = False
         self.buffer = memoryview(bytearray(_READ_BYTES))
         """What one read brings, for whichever connection it is: it is taken out before the next read."""
@@ -86,7 +103,7 @@ class Connections:
         self._empty = asyncio.Event()
         self._empty.set()
         self._interval_s = min(0.5, limits.read_timeout_s / 10, limits.write_timeout_s / 10)
-        self._timer = self.loop.call_later(self._interval_s, self._sweep)
+        self._timer = self.timers.call_later(self._interval_s, self._sweep)
 
     def __len__(self) -> int:
         return len(self._open)
@@ -112,10 +129,10 @@ class Connections:
             self.known[request] = target
 
     def _sweep(self) -> None:
-        now = self.loop.time()
+        now = self.timers.time()
         for connection in [connection for connection in self._open if connection.deadline <= now]:
             connection.expire()
-        self._timer = self.loop.call_later(self._interval_s, self._sweep)
+        self._timer = self.timers.call_later(self._interval_s, self._sweep)
 
     async def drain(self) -> None:
         """Let requests in flight finish; idle connections are closed. Cancelling cuts the rest off."""
@@ -171,7 +188,7 @@ class Connection(asyncio.BufferedProtocol):
         self._connections = connections
         self._routes = connections.routes
         self._limits = connections.limits
-        self._now = connections.loop.time
+        self._now = connections.timers.time
         self._parser = httptools.HttpRequestParser(self)
         # Received and not parsed yet: the start of a request line, or what came while writing was paused.
         self._held = b""
