@@ -143,7 +143,7 @@ def _edited(path: str, base: dict[str, Any] | None, edit: Callable[[Any, Any], N
     return document
 
 
-def container(name: str = "app", **members: object) -> dict[str, object]:
+def container(name: str = "app", /, **members: object) -> dict[str, object]:
     return {"name": name, "image": "busybox", **members}
 
 

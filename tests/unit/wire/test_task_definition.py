@@ -43,7 +43,7 @@ def converted(document: object) -> Task:
 
 
 def definition_of(**members: object) -> ContainerDefinition:
-    return converted(task(container(**members))).containers[0].definition
+    return converted(task(container("app", **members))).containers[0].definition
 
 
 def config_of(**members: object) -> Any:

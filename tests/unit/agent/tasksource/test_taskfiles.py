@@ -1,0 +1,207 @@
+"""The loop between task files and engine: posts what a real folder asks for, once, and says once what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ecscope.agent.core.events import AnyEvent, TaskReceived, TaskSourceGone, TaskStopRequested
+from ecscope.agent.core.state import AgentState
+from ecscope.agent.tasksource.taskfiles import TaskFiles
+from ecscope.model.resources import ContainerInstance
+from ecscope.model.status import TaskStatus
+from tests.builders import AT
+
+
+def text_of(command: str = "serve") -> str:
+    container = {"name": "app", "image": "busybox", "command": [command]}
+    return json.dumps({"family": "web", "containerDefinitions": [container]})
+
+
+class Engine:
+    """Takes events and, when told to, brings the state to what they ask for."""
+
+    def __init__(self) -> None:
+        self.state = AgentState(instance=ContainerInstance(cluster="default", arn="", agent_version="x"))
+        self.posted: list[AnyEvent] = []
+        self._done = 0
+
+    def post(self, event: AnyEvent) -> None:
+        self.posted.append(event)
+
+    def catch_up(self) -> None:
+        tasks, sources = dict(self.state.tasks), dict(self.state.sources)
+        for event in self.posted[self._done :]:
+            match event:
+                case TaskReceived(task=task, source=source):
+                    assert source is not None
+                    tasks[task.arn] = task
+                    sources[source.key] = source
+                case TaskStopRequested(task_arn=task_arn):
+                    tasks[task_arn] = msgspec.structs.replace(tasks[task_arn], desired=TaskStatus.STOPPED)
+                case TaskSourceGone(key=key):
+                    sources.pop(key, None)
+                case _:
+                    raise AssertionError(event)
+        self._done = len(self.posted)
+        self.state = msgspec.structs.replace(self.state, tasks=tasks, sources=sources)
+
+    def said(self) -> list[str]:
+        return [type(event).__name__ for event in self.posted]
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return Engine()
+
+
+@pytest.fixture
+def numbers() -> Iterator[int]:
+    return count(1)
+
+
+def files_of(path: Path, engine: Engine, numbers: Iterator[int]) -> TaskFiles:
+    async def no_sleep(_: float) -> None:
+        await asyncio.sleep(0)
+
+    return TaskFiles(
+        str(path),
+        post=engine.post,
+        state=lambda: engine.state,
+        region="us-west-2",
+        cluster="arn:aws:ecs:us-west-2:000000000000:cluster/blue",
+        now=lambda: AT,
+        event_ids=lambda: f"e{next(numbers)}",
+        task_ids=lambda: f"{next(numbers):032x}",
+        suffixes=lambda: f"{next(numbers):020x}",
+        sleep=no_sleep,
+    )
+
+
+async def check(files: TaskFiles, engine: Engine, times: int = 4) -> None:
+    for _ in range(times):
+        await files.check()
+        engine.catch_up()
+
+
+async def test_a_file_starts_one_task_with_an_arn_of_no_account(
+    tmp_path: Path, engine: Engine, numbers: Iterator[int]
+) -> None:
+    (tmp_path / "web.json").write_text(text_of())
+    await check(files_of(tmp_path, engine, numbers), engine)
+    assert engine.said() == ["TaskReceived"]
+    (task,) = engine.state.tasks.values()
+    assert task.arn.startswith("arn:aws:ecs:us-west-2:000000000000:task/blue/")
+    assert len(task.arn.rsplit("/", 1)[1]) == 32
+
+
+async def test_a_slow_engine_does_not_get_the_same_task_twice(
+    tmp_path: Path, engine: Engine, numbers: Iterator[int]
+) -> None:
+    (tmp_path / "web.json").write_text(text_of())
+    files = files_of(tmp_path, engine, numbers)
+    for _ in range(3):
+        await files.check()
+    assert engine.said() == ["TaskReceived"]
+    (tmp_path / "web.json").unlink()
+    for _ in range(5):
+        await files.check()
+    assert engine.said()[1:] == ["TaskSourceGone"]
+    await check(files, engine)
+    assert engine.said() == ["TaskReceived", "TaskSourceGone"]
+
+
+async def test_the_life_of_a_file(tmp_path: Path, engine: Engine, numbers: Iterator[int]) -> None:
+    path = tmp_path / "web.json"
+    files = files_of(tmp_path, engine, numbers)
+    await check(files, engine)
+    path.write_text(text_of("one"))
+    await check(files, engine)
+    path.write_text(text_of("two"))
+    await check(files, engine)
+    path.write_text("{")
+    await check(files, engine)
+    assert list(files.bad) == [str(path)]
+    path.write_text(text_of("two") + "\n")
+    await check(files, engine)
+    assert not files.bad
+    path.unlink()
+    await check(files, engine)
+    assert engine.said() == ["TaskReceived", "TaskStopRequested", "TaskReceived", "TaskSourceGone"]
+    assert [task.version for task in engine.state.tasks.values()] == ["1", "2"]
+
+
+async def test_changes_made_while_the_agent_was_down_give_the_same_events(
+    tmp_path: Path, engine: Engine, numbers: Iterator[int]
+) -> None:
+    for name in ("same", "changed", "gone"):
+        (tmp_path / f"{name}.json").write_text(text_of("one"))
+    await check(files_of(tmp_path, engine, numbers), engine)
+    engine.posted.clear()
+    engine._done = 0
+    (tmp_path / "changed.json").write_text(text_of("two"))
+    (tmp_path / "gone.json").unlink()
+    (tmp_path / "new.json").write_text(text_of("one"))
+    await check(files_of(tmp_path, engine, numbers), engine)
+    assert engine.said() == ["TaskStopRequested", "TaskReceived", "TaskReceived", "TaskSourceGone"]
+    assert {Path(key).stem for key in engine.state.sources} == {"same", "changed", "new"}
+
+
+async def test_a_wrong_file_is_told_once_for_each_content(
+    tmp_path: Path, engine: Engine, numbers: Iterator[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="ecscope.tasks")
+    path = tmp_path / "web.json"
+    path.write_text('{"family": "web",\n"containerDefinitions": [{"name": "a", "image": "b", "memory": "x"}], "x": 1}')
+    files = files_of(tmp_path, engine, numbers)
+    await check(files, engine, times=6)
+    told = [
+        f"task file {path}:2: containerDefinitions[0].memory: must be a whole number, not a string",
+        f"task file {path}:2: x: is not a member of a task definition here",
+        f"task file {path} is not used: 2 mistakes; a task from an earlier version of it goes on",
+    ]
+    assert caplog.messages == told
+    path.touch()
+    await check(files, engine, times=6)
+    assert caplog.messages == told
+    path.write_text("{")
+    await check(files, engine, times=6)
+    assert caplog.messages[3:] == [
+        f'task file {path}:1: the text ends too early: "}}" is missing for what starts on line 1',
+        f"task file {path} is not used: 1 mistake; a task from an earlier version of it goes on",
+    ]
+    assert engine.posted == []
+
+
+async def test_a_missing_path_is_told_once_and_works_once_it_is_there(
+    tmp_path: Path, engine: Engine, numbers: Iterator[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "tasks"
+    files = files_of(folder, engine, numbers)
+    await check(files, engine)
+    assert caplog.messages == [f"{folder} does not exist; create it, or start the agent with another path"]
+    assert files.problem == caplog.messages[0]
+    folder.mkdir()
+    (folder / "web.json").write_text(text_of())
+    await check(files, engine)
+    assert files.problem == ""
+    assert engine.said() == ["TaskReceived"]
+
+
+async def test_it_runs_until_it_is_cancelled(tmp_path: Path, engine: Engine, numbers: Iterator[int]) -> None:
+    running = asyncio.create_task(files_of(tmp_path, engine, numbers).run())
+    (tmp_path / "web.json").write_text(text_of())
+    async with asyncio.timeout(10):
+        while not engine.posted:
+            await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert engine.said() == ["TaskReceived"]
