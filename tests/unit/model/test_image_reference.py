@@ -1,0 +1,97 @@
+"""References are taken apart as Docker does it, and nothing else passes for one."""
+
+from __future__ import annotations
+
+import pytest
+
+from ecscope.model.image_reference import ImageReference, InvalidImageReference, parse_image_reference
+
+DIGEST = "sha256:" + "ab" * 32
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "path", "tag", "digest"),
+    [
+        ("busybox", "", "busybox", "", ""),
+        ("busybox:1.36", "", "busybox", "1.36", ""),
+        ("amazon/amazon-ecs-agent:latest", "", "amazon/amazon-ecs-agent", "latest", ""),
+        ("docker.io/library/busybox", "docker.io", "library/busybox", "", ""),
+        ("localhost/app", "localhost", "app", "", ""),
+        ("localhost:5000/a/b:t", "localhost:5000", "a/b", "t", ""),
+        ("127.0.0.1:5000/app", "127.0.0.1:5000", "app", "", ""),
+        ("[::1]:5000/app:t", "[::1]:5000", "app", "t", ""),
+        (f"host.example/ns/app@{DIGEST}", "host.example", "ns/app", "", DIGEST),
+        (f"host.example:443/ns/app:t@{DIGEST}", "host.example:443", "ns/app", "t", DIGEST),
+        ("sha256:" + "ab" * 32, "", "sha256", "ab" * 32, ""),
+    ],
+)
+def test_the_parts(text: str, host: str, path: str, tag: str, digest: str) -> None:
+    reference = parse_image_reference(text)
+    assert reference == ImageReference(host=host, path=path, tag=tag, digest=digest)
+    assert str(reference) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("", "name"),
+        ("UPPER", "name"),
+        ("a//b", "name"),
+        ("../containers/json", "registry host"),
+        ("..", "name"),
+        ("a/../b", "name"),
+        ("a b", "name"),
+        ("a?x=1", "name"),
+        ("a#b", "name"),
+        ("app\n", "name"),
+        ("host.example/", "name"),
+        ("-host.example/app", "registry host"),
+        ("host.example:port/app", "registry host"),
+        ("a.b__c/app", "registry host"),
+        ("app:", "tag"),
+        ("app:-t", "tag"),
+        ("app:" + "t" * 129, "tag"),
+        ("app@", "digest"),
+        ("app@sha256:short", "digest"),
+    ],
+)
+def test_what_is_no_reference(text: str, part: str) -> None:
+    with pytest.raises(InvalidImageReference) as caught:
+        parse_image_reference(text)
+    assert str(caught.value) == (
+        f"invalid reference format: {text!r} has a bad {part}; "
+        "write host/name:tag or host/name@sha256:…, the name in lower case"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "is_hub"),
+    [
+        ("busybox", True),
+        ("amazon/app:1", True),
+        ("docker.io/app", True),
+        ("index.docker.io/ns/app", True),
+        ("registry-1.docker.io/app", True),
+        ("localhost/app", False),
+        ("registry.example/app", False),
+        ("docker.io.example/app", False),
+    ],
+)
+def test_who_is_the_hub(text: str, is_hub: bool) -> None:
+    assert parse_image_reference(text).is_hub is is_hub
+
+
+@pytest.mark.parametrize(
+    ("text", "tagged", "selector", "is_by_digest"),
+    [
+        ("app", "app:latest", "latest", False),
+        ("h.example/app", "h.example/app:latest", "latest", False),
+        ("app:1", "app:1", "1", False),
+        (f"app@{DIGEST}", f"app@{DIGEST}", DIGEST, True),
+        (f"app:1@{DIGEST}", f"app:1@{DIGEST}", DIGEST, True),
+    ],
+)
+def test_what_selects_the_image(text: str, tagged: str, selector: str, is_by_digest: bool) -> None:
+    reference = parse_image_reference(text)
+    assert (reference.tagged, reference.tag_or_digest, reference.is_by_digest) == (tagged, selector, is_by_digest)
+    assert reference.with_digest(DIGEST) == f"{reference.name}@{DIGEST}"
