@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
@@ -109,17 +110,21 @@ class DockerRuntime:
         """Return if the engine answers at all."""
         await self._request(errors.PING, "GET", "/_ping", timeout_s=self._timeouts.ping_s)
 
-    async def notices(self) -> AsyncIterator[RuntimeNotice]:
+    @asynccontextmanager
+    async def notices(self) -> AsyncIterator[AsyncIterator[RuntimeNotice]]:
         """The event stream. Events from the moment of the request on are replayed, so none is missed while it opens."""
-        reader = NoticeReader()
         client = await self._client()
         query = {"filters": _json(EVENT_FILTERS), "since": f"{time.time():.9f}"}
         async with client.stream(
             errors.EVENTS, "GET", "/events", query=query, open_timeout_s=self._timeouts.events_s
         ) as chunks:
-            async for chunk in chunks:
-                for notice in reader.feed(chunk):
-                    yield notice
+            yield self._read_notices(chunks)
+
+    async def _read_notices(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[RuntimeNotice]:
+        reader = NoticeReader()
+        async for chunk in chunks:
+            for notice in reader.feed(chunk):
+                yield notice
         raise errors.unreachable(errors.EVENTS, f"the event stream of {self._endpoint.text} ended")
 
     async def close(self) -> None:

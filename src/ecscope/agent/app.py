@@ -1,0 +1,365 @@
+"""Builds the agent from its parts and runs it: the only place that does.
+
+The order of starting is the order of usefulness: saved state, then the introspection API
+(so that the first answer already shows the restored tasks), then Docker, then task files.
+The Docker client's libraries are loaded only after the API answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+
+from ecscope.agent.config import Config
+from ecscope.agent.core import host_resources
+from ecscope.agent.core.host_ports import HostPortChooser
+from ecscope.agent.core.restore import restored_state
+from ecscope.agent.core.state import AgentState
+from ecscope.agent.engine import Engine
+from ecscope.agent.executor import Executor, ExecutorSettings
+from ecscope.agent.introspection.server import IntrospectionServer
+from ecscope.agent.runtime.interface import RegistryAuth, Runtime
+from ecscope.agent.runtime_link import RuntimeLink
+from ecscope.agent.store.interface import BadRecord, Batch, Loaded, Store, StoreError
+from ecscope.agent.tasksource.taskfiles import TaskFiles
+from ecscope.backoff import Backoff
+from ecscope.clock import SystemClock
+from ecscope.model.arn import STANDALONE_ACCOUNT, cluster_name, container_instance_arn
+from ecscope.model.history import Happening, HistoryEntry
+from ecscope.model.resources import ContainerInstance, HostResources
+from ecscope.model.runtime import EngineInfo
+from ecscope.version import version_line
+
+_log = logging.getLogger("ecscope.agent")
+
+STANDALONE_REGION = "us-east-1"
+"""In the ARNs of a standalone agent that was told no region; no call goes there."""
+
+_HISTORY_EXPIRY_S = 600.0
+_DOCKER_BACKOFF = Backoff(tries=None, first_s=0.25, cap_s=5.0, factor=1.5, jitter=0.2)
+_SAVE_BACKOFF = Backoff(tries=None, first_s=0.5, cap_s=5.0, factor=1.5, jitter=0.2)
+_INSTANCE_ARN_KEY = "container-instance-arn"
+
+
+class AgentError(Exception):
+    """The agent cannot start, or cannot go on; the message says why and what helps."""
+
+
+class Agent:
+    """A whole standalone agent. ``run`` is its life; ``state`` may be read at any time.
+
+    ``runtime`` and ``store`` can be given instead of the real ones, for tests and simulation.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        tasks_path: Path,
+        runtime: Runtime | None = None,
+        store: Store | None = None,
+        introspection_port: int = 51678,
+        checked: bool = False,
+    ) -> None:
+        """Nothing is opened before ``run``. Raises ``AgentError`` for settings that cannot be used.
+
+        Args:
+            config: as loaded, complete.
+            tasks_path: file or folder of task definitions.
+            introspection_port: 51678 outside tests; 0 takes a free one.
+            checked: run the core's invariants after every event.
+        """
+        self._config = config
+        self._tasks_path = tasks_path
+        self._clock = SystemClock()
+        self._store = store if store is not None else _store_of(config)
+        self._runtime = runtime if runtime is not None else _runtime_of(config)
+        self._auth_for = _auth_of(config)
+        self._introspection_port = introspection_port
+        self._checked = checked
+        run_id = os.urandom(4).hex()
+        numbers = count(1)
+        self._new_id: Callable[[], str] = lambda: f"{run_id}-{next(numbers)}"
+        self._engine: Engine | None = None
+        self._server: IntrospectionServer | None = None
+        self._stopping = asyncio.Event()
+
+    @property
+    def state(self) -> AgentState:
+        """The published state. Raises ``RuntimeError`` before ``run`` has restored it."""
+        return self._running_engine().state
+
+    @property
+    def engine(self) -> Engine:
+        """The one writer. Raises ``RuntimeError`` before ``run`` has built it."""
+        return self._running_engine()
+
+    @property
+    def introspection(self) -> IntrospectionServer | None:
+        """The server on 51678; ``None`` before it was started."""
+        return self._server
+
+    def stop(self) -> None:
+        """Ask ``run`` to end. Containers keep running; the next agent takes them up."""
+        self._stopping.set()
+
+    def _running_engine(self) -> Engine:
+        if self._engine is None:
+            raise RuntimeError("the agent is not running yet")
+        return self._engine
+
+    async def run(self) -> None:
+        """Until ``stop`` or cancellation. Raises ``AgentError`` when saved state cannot be opened."""
+        try:
+            loaded = self._store.load()
+        except StoreError as error:
+            raise AgentError(str(error)) from error
+        try:
+            await self._live(loaded)
+        finally:
+            await self._runtime.close()
+            await self._store.close()
+
+    async def _live(self, loaded: Loaded) -> None:
+        instance = self._instance(loaded)
+        state = restored_state(
+            instance=instance,
+            settings=self._config.core_settings(),
+            tasks=loaded.tasks,
+            images=loaded.images,
+            sources=loaded.sources,
+            lost_task_arns=[bad.key for bad in loaded.bad if bad.kind == "task"],
+        )
+        executor: Executor | None = None
+
+        def act(action: object) -> None:
+            assert executor is not None
+            executor.start(action)  # type: ignore[arg-type]  # the engine gives actions only
+
+        engine = Engine(state=state, store=self._store, act=act, save_retry=_SAVE_BACKOFF, checked=self._checked)
+        self._engine = engine
+        self._server = IntrospectionServer(
+            lambda: engine.state,
+            addresses=self._config.introspection_addresses,
+            port=self._introspection_port,
+            license_dir=Path(__file__).parent.parent / "licenses",
+            runtime_stats=self._config.runtime_stats,
+        )
+        await self._server.start()
+        link = RuntimeLink(
+            runtime=self._runtime,
+            post=engine.post,
+            resources_of=self._resources_of,
+            backoff=_DOCKER_BACKOFF,
+            new_id=self._new_id,
+            now=self._clock.now,
+        )
+        executor = Executor(
+            runtime=self._runtime,
+            state=lambda: engine.state,
+            post=engine.post,
+            settings=ExecutorSettings(
+                cluster=self._config.cluster,
+                region=self._config.region,
+                create_timeout_s=self._config.container_create_timeout_s,
+                start_timeout_s=self._config.container_start_timeout_s,
+            ),
+            ports=HostPortChooser(*self._config.dynamic_host_port_range),
+            auth_for=self._auth_for,
+            new_id=self._new_id,
+            now=self._clock.now,
+            reconnect=link.reconnect,
+        )
+        await self._save_start(instance, loaded)
+        files = TaskFiles(
+            str(self._tasks_path),
+            post=engine.post,
+            state=lambda: engine.state,
+            region=self._config.region or STANDALONE_REGION,
+            cluster=self._config.cluster,
+            now=self._clock.now,
+            event_ids=self._new_id,
+            task_ids=lambda: os.urandom(16).hex(),
+            suffixes=lambda: os.urandom(10).hex(),
+        )
+        try:
+            await self._together(
+                {
+                    "engine": engine.run(),
+                    "runtime link": link.run(),
+                    "task files": files.run(),
+                    "history expiry": self._expire_history(),
+                }
+            )
+        finally:
+            await self._server.stop()
+            await executor.close()
+            await self._save_end()
+
+    async def _together(self, lives: Mapping[str, Coroutine[None, None, None]]) -> None:
+        """Run all of them until told to stop; if one fails, all end and the failure is raised."""
+        stopping = asyncio.create_task(self._stopping.wait(), name="stop asked for")
+        tasks = [asyncio.create_task(life, name=name) for name, life in lives.items()]
+        try:
+            done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                if task is not stopping:
+                    task.result()
+                    raise RuntimeError(f"{task.get_name()} ended, which it never should")
+        finally:
+            for task in (stopping, *tasks):
+                task.cancel()
+            await asyncio.gather(stopping, *tasks, return_exceptions=True)
+
+    async def _expire_history(self) -> None:
+        while True:
+            await asyncio.sleep(_HISTORY_EXPIRY_S)
+            try:
+                await self._store.expire_history(self._clock.now())
+            except StoreError as error:
+                _log.warning("cannot drop old history entries now: %s", error)
+
+    # --- who we are ------------------------------------------------------------------------------
+
+    def _instance(self, loaded: Loaded) -> ContainerInstance:
+        """The saved identity, unless the cluster is another one now."""
+        cluster = self._config.cluster
+        saved = loaded.metadata.get(_INSTANCE_ARN_KEY, "")
+        if f":container-instance/{cluster_name(cluster)}/" not in saved:
+            saved = container_instance_arn(
+                region=self._config.region or STANDALONE_REGION,
+                account=STANDALONE_ACCOUNT,
+                cluster=cluster,
+                instance_id=os.urandom(16).hex(),
+            )
+        return ContainerInstance(cluster=cluster, arn=saved, agent_version=version_line())
+
+    def _resources_of(self, info: EngineInfo) -> HostResources:
+        return host_resources.host_of(
+            info,
+            reserved_memory_mib=self._config.reserved_memory_mib,
+            reserved_ports_tcp=frozenset(self._config.reserved_ports_tcp),
+            reserved_ports_udp=frozenset(self._config.reserved_ports_udp),
+        )
+
+    # --- the history's first and last words --------------------------------------------------------
+
+    async def _save_start(self, instance: ContainerInstance, loaded: Loaded) -> None:
+        for bad in loaded.bad:
+            _log.error(
+                "a saved %s record (%s) cannot be read and was set aside as %s: %s",
+                bad.kind,
+                bad.key,
+                bad.set_aside_as,
+                bad.reason,
+            )
+        entries = [self._entry(Happening.AGENT_STARTED, f"{instance.agent_version}, {len(loaded.tasks)} saved tasks")]
+        entries += [self._set_aside(bad) for bad in loaded.bad]
+        await self._try_save(Batch(metadata={_INSTANCE_ARN_KEY: instance.arn}, history=entries))
+
+    async def _save_end(self) -> None:
+        await self._try_save(Batch(history=[self._entry(Happening.AGENT_STOPPED, "stopped as asked")]))
+
+    async def _try_save(self, batch: Batch) -> None:
+        try:
+            await self._store.save(batch)
+        except StoreError as error:
+            _log.warning("cannot save: %s", error)
+
+    def _set_aside(self, bad: BadRecord) -> HistoryEntry:
+        return self._entry(
+            Happening.RECORD_SET_ASIDE,
+            f"a saved {bad.kind} record cannot be read: {bad.reason}",
+            task_arn=bad.key if bad.kind == "task" else "",
+            detail={"kind": bad.kind, "key": bad.key, "setAsideAs": bad.set_aside_as},
+        )
+
+    def _entry(
+        self, happening: Happening, text: str, *, task_arn: str = "", detail: dict[str, str] | None = None
+    ) -> HistoryEntry:
+        now: datetime = self._clock.now()
+        return HistoryEntry(
+            at=now,
+            event_id=self._new_id(),
+            cause="Agent",
+            happening=happening,
+            task_arn=task_arn,
+            text=text,
+            detail=detail or {},
+        )
+
+
+def run_until_signalled(agent: Agent) -> None:
+    """Run on an event loop of its own until SIGTERM or SIGINT. Raises what ``Agent.run`` raises."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_run_with_signals(agent))
+
+
+async def _run_with_signals(agent: Agent) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _on_signal, agent, number.name)
+    await agent.run()
+
+
+def _on_signal(agent: Agent, name: str) -> None:
+    _log.info("%s: stopping; containers keep running and are taken up again at the next start", name)
+    agent.stop()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed; nothing depends on it."""
+    try:
+        import uvloop  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415  # the optional extra "speed"
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def _store_of(config: Config) -> Store:
+    if config.checkpoint:
+        from ecscope.agent.store.sqlite import SqliteStore  # noqa: PLC0415  # sqlite3 is not needed without
+
+        return SqliteStore(Path(config.data_dir))
+    from ecscope.agent.store.memory import MemoryStore  # noqa: PLC0415
+
+    return MemoryStore()
+
+
+def _runtime_of(config: Config) -> Runtime:
+    from ecscope.agent.runtime.docker.endpoint import InvalidEndpoint  # noqa: PLC0415
+    from ecscope.agent.runtime.docker.runtime import DockerRuntime  # noqa: PLC0415  # not needed over another runtime
+    from ecscope.agent.runtime.docker.timeouts import Timeouts  # noqa: PLC0415
+
+    timeouts = Timeouts(
+        manifest_s=config.manifest_pull_timeout_s,
+        pull_s=config.image_pull_timeout_s,
+        pull_inactivity_s=config.image_pull_inactivity_timeout_s,
+    )
+    try:
+        return DockerRuntime(config.docker_host, timeouts=timeouts)
+    except InvalidEndpoint as error:
+        raise AgentError(f"DOCKER_HOST: {error}") from error
+
+
+def _auth_of(config: Config) -> Callable[[str], RegistryAuth | None]:
+    if not config.engine_auth_type:
+        return lambda image: None
+    from ecscope.agent.runtime.docker.auth import (  # noqa: PLC0415
+        InvalidEngineAuth,
+        credentials_for,
+        parse_engine_auth,
+    )
+
+    try:
+        known = parse_engine_auth(config.engine_auth_type, config.engine_auth_data.text)
+    except InvalidEngineAuth as error:
+        raise AgentError(f"ECS_ENGINE_AUTH_DATA: {error}") from error
+    return lambda image: credentials_for(image, known)
