@@ -262,7 +262,8 @@ class Connection(asyncio.BufferedProtocol):
                 if raw:
                     self._send(raw, b"GET")
                     return
-            if data.startswith(b"GET ") and data.find(_HEAD_END) == nbytes - 4 and data.isascii():
+            is_whole = data.find(_HEAD_END) == nbytes - len(_HEAD_END) and nbytes <= self._limits.head_bytes
+            if is_whole and data.startswith(b"GET ") and data.isascii():
                 # One whole request and nothing after it: what nearly every read brings.
                 self._whole = data
                 self._parse(data)

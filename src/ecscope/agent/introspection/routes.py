@@ -149,8 +149,8 @@ class Routes:
         try:
             return answers.ok_json(self._look_up(query))
         except v1.LookupFailed as failed:
-            key = f", {failed.field} {failed.key!r}" if failed.field else ""
-            self._log.error("cannot look up a task: %s%s", failed.reason, key)
+            field = {failed.field: failed.key} if failed.field else {}
+            self._log.error("cannot look up a task: %s", failed.reason, extra=field)
             return self._failed(failed.status, "introspection/tasks", v1.EMPTY_TASK)
         except go_json.NotEncodable as error:
             self._log.error("cannot encode tasks: %s", error)

@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import random
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from random import random
 
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.introspection.protocol import Connections, Limits
 from ecscope.agent.introspection.routes import Routes
+from ecscope.backoff import Backoff
 
 PORT = 51678
 LOOPBACK = ("127.0.0.1", "::1")
@@ -25,7 +26,9 @@ LOOPBACK = ("127.0.0.1", "::1")
 PROFILING_WRITE_TIMEOUT_S = 300.0
 """Source: introspection-api.md §8."""
 
-_FIRST_WAIT_S, _LONGEST_WAIT_S, _JITTER = 1.0, 60.0, 0.2
+LISTEN_AGAIN = Backoff(tries=None, first_s=1.0, cap_s=60.0, factor=2.0, jitter=0.2)
+"""Source: introspection-api.md §1.2."""
+
 _BACKLOG = 1024
 
 
@@ -48,13 +51,13 @@ class IntrospectionServer:
         hide_version: bool = False,
         limits: Limits | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        jitter: Callable[[], float] = random.random,
+        random: Callable[[], float] = random,
         log: logging.Logger | None = None,
     ) -> None:
         self._addresses = addresses
         self._port = port
         self._sleep = sleep
-        self._jitter = jitter
+        self._random = random
         self._log = log or logging.getLogger("ecscope.introspection")
         self._routes = Routes(
             state, license_dir=license_dir, runtime_stats=runtime_stats, hide_version=hide_version, log=self._log
@@ -96,11 +99,11 @@ class IntrospectionServer:
             await connections.drain()
 
     async def _keep_trying(self, missing: tuple[str, ...]) -> None:
-        wait_s = _FIRST_WAIT_S
-        while missing:
-            await self._sleep(wait_s * (1 + _JITTER * self._jitter()))
-            wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+        for wait_s in LISTEN_AGAIN.waits(self._random):
+            await self._sleep(wait_s)
             missing = await self._listen(missing, is_first=False)
+            if not missing:
+                return
 
     async def _listen(self, addresses: tuple[str, ...], *, is_first: bool) -> tuple[str, ...]:
         """The addresses where it has to be tried again."""

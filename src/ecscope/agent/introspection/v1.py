@@ -21,6 +21,7 @@ import msgspec
 
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.introspection import go_json
+from ecscope.log import DOCKER_ID, TASK_ARN
 from ecscope.model.arn import DockerId, TaskArn
 from ecscope.model.container import Container
 from ecscope.model.resources import ContainerInstance
@@ -88,7 +89,7 @@ class TaskEntry(msgspec.Struct, frozen=True, kw_only=True, rename="pascal", omit
 class LookupFailed(Exception):
     """No task, or more than one, answers to what was asked for.
 
-    ``status`` is 400 or 404; ``reason`` and ``field`` (what the key is called) are for the log.
+    ``status`` is 400 or 404; the rest is for the log: why, and the key with the name of its field.
     """
 
     def __init__(self, status: int, reason: str, *, field: str = "", key: str = "") -> None:
@@ -225,7 +226,7 @@ class TaskViews:
         """The task of that full ARN. Raises ``LookupFailed``."""
         task = state.tasks.get(TaskArn(arn))
         if task is None:
-            raise LookupFailed(404, "no task has this ARN", field="taskARN", key=arn)
+            raise LookupFailed(404, "no task has this ARN", field=TASK_ARN, key=arn)
         return self._fragment(task)
 
     def by_docker_id(self, state: AgentState, docker_id: str) -> bytes:
@@ -235,9 +236,9 @@ class TaskViews:
         self._index.follow(state.tasks)
         matches = self._index.starting_with(docker_id)
         if not matches:
-            raise LookupFailed(404, "no container has this short Docker ID", field="dockerId", key=docker_id)
+            raise LookupFailed(404, "no container has this short Docker ID", field=DOCKER_ID, key=docker_id)
         if len(matches) > 1:
-            raise LookupFailed(400, "several containers have this short Docker ID", field="dockerId", key=docker_id)
+            raise LookupFailed(400, "several containers have this short Docker ID", field=DOCKER_ID, key=docker_id)
         return self._fragment(state.tasks[matches[0]])
 
     def _by_whole_key(self, state: AgentState, key: str) -> bytes:
@@ -249,7 +250,7 @@ class TaskViews:
             arn = self._index.exactly(key)
         task = None if arn is None else state.tasks.get(arn)
         if task is None:
-            raise LookupFailed(404, "no container has this Docker ID", field="dockerId", key=key)
+            raise LookupFailed(404, "no container has this Docker ID", field=DOCKER_ID, key=key)
         return self._fragment(task)
 
     def _fragment(self, task: Task) -> bytes:
