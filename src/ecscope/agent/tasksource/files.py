@@ -1,12 +1,12 @@
 """Look for task definitions in a file or a folder, and notice what changed.
 
 A scan is a few ``stat`` calls; a file is read only when its stat values changed (or it is
-so young that a second write could hide behind the same time stamp). It blocks, so the loop
-calls it in a thread. Decides nothing about tasks: that is ``plan``.
+so young that a second write could hide behind the same time stamp). It blocks, so it runs
+in a thread. Decides nothing about tasks: that is ``plan``.
 
-Why polling: two scans a second cost well under a thousandth of a core, work the same on
-network and overlay filesystems, on bind mounts and over a vanished folder, and need no
-library; inotify reports none of these reliably.
+Why polling: two scans a second cost under a thousandth of a core, work the same on network
+and overlay filesystems, on bind mounts and over a vanished folder, and need no library;
+inotify reports none of these reliably.
 """
 
 from __future__ import annotations
@@ -94,6 +94,7 @@ class TaskFileScanner:
         self._known: dict[str, _Known] = {}
         self._expected = set(expected)
         self._missing: dict[str, int] = {}
+        self._last = Scan()
 
     @property
     def path(self) -> str:
@@ -101,7 +102,10 @@ class TaskFileScanner:
         return self._path
 
     def scan(self) -> Scan:
-        """What is there now; blocks for the time of a few ``stat`` calls."""
+        """What is there now; the very same object as before when nothing changed.
+
+        Blocks for the time of a few ``stat`` calls.
+        """
         listed, is_complete, problem = self._list()
         definitions: dict[str, TaskDefinition] = {}
         bad: dict[str, BadFile] = {}
@@ -128,13 +132,16 @@ class TaskFileScanner:
                 self._known.pop(path, None)
                 self._missing.pop(path, None)
                 self._expected.discard(path)
-        return Scan(
+        scan = Scan(
             definitions=definitions,
             bad=bad,
             unsettled=frozenset(unsettled),
             is_complete=is_complete,
             problem=problem,
         )
+        if scan != self._last:
+            self._last = scan
+        return self._last
 
     def _list(self) -> tuple[list[str], bool, str]:
         """Candidate paths in order, whether that is all of them, and what is wrong."""

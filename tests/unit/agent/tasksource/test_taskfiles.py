@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from ecscope.agent.core.events import AnyEvent, TaskReceived, TaskSourceGone, TaskStopRequested
 from ecscope.agent.core.state import AgentState
+from ecscope.agent.tasksource.files import TaskFileScanner
 from ecscope.agent.tasksource.taskfiles import TaskFiles
 from ecscope.model.resources import ContainerInstance
 from ecscope.model.status import TaskStatus
@@ -68,9 +70,6 @@ def numbers() -> Iterator[int]:
 
 
 def files_of(path: Path, engine: Engine, numbers: Iterator[int]) -> TaskFiles:
-    async def no_sleep(_: float) -> None:
-        await asyncio.sleep(0)
-
     return TaskFiles(
         str(path),
         post=engine.post,
@@ -81,87 +80,93 @@ def files_of(path: Path, engine: Engine, numbers: Iterator[int]) -> TaskFiles:
         event_ids=lambda: f"e{next(numbers)}",
         task_ids=lambda: f"{next(numbers):032x}",
         suffixes=lambda: f"{next(numbers):020x}",
-        sleep=no_sleep,
+        interval_s=0.01,
     )
 
 
-async def check(files: TaskFiles, engine: Engine, times: int = 4) -> None:
-    for _ in range(times):
-        await files.check()
-        engine.catch_up()
+class Watched:
+    """Task files, scanned when the test says so."""
+
+    def __init__(self, path: Path, engine: Engine, numbers: Iterator[int]) -> None:
+        self.files = files_of(path, engine, numbers)
+        self._engine = engine
+        self._scanner = TaskFileScanner(str(path), expected=engine.state.sources)
+
+    def check(self, times: int = 4, *, engine_is_slow: bool = False) -> None:
+        """Long enough for whatever changed to settle."""
+        for _ in range(times):
+            self.files.take(self._scanner.scan())
+            if not engine_is_slow:
+                self._engine.catch_up()
 
 
-async def test_a_file_starts_one_task_with_an_arn_of_no_account(
+def test_a_file_starts_one_task_with_an_arn_of_no_account(
     tmp_path: Path, engine: Engine, numbers: Iterator[int]
 ) -> None:
     (tmp_path / "web.json").write_text(text_of())
-    await check(files_of(tmp_path, engine, numbers), engine)
+    Watched(tmp_path, engine, numbers).check()
     assert engine.said() == ["TaskReceived"]
     (task,) = engine.state.tasks.values()
     assert task.arn.startswith("arn:aws:ecs:us-west-2:000000000000:task/blue/")
     assert len(task.arn.rsplit("/", 1)[1]) == 32
 
 
-async def test_a_slow_engine_does_not_get_the_same_task_twice(
-    tmp_path: Path, engine: Engine, numbers: Iterator[int]
-) -> None:
+def test_a_slow_engine_does_not_get_the_same_task_twice(tmp_path: Path, engine: Engine, numbers: Iterator[int]) -> None:
     (tmp_path / "web.json").write_text(text_of())
-    files = files_of(tmp_path, engine, numbers)
-    for _ in range(3):
-        await files.check()
+    watched = Watched(tmp_path, engine, numbers)
+    watched.check(engine_is_slow=True)
     assert engine.said() == ["TaskReceived"]
     (tmp_path / "web.json").unlink()
-    for _ in range(5):
-        await files.check()
+    watched.check(engine_is_slow=True)
     assert engine.said()[1:] == ["TaskSourceGone"]
-    await check(files, engine)
+    watched.check()
     assert engine.said() == ["TaskReceived", "TaskSourceGone"]
 
 
-async def test_the_life_of_a_file(tmp_path: Path, engine: Engine, numbers: Iterator[int]) -> None:
+def test_the_life_of_a_file(tmp_path: Path, engine: Engine, numbers: Iterator[int]) -> None:
     path = tmp_path / "web.json"
-    files = files_of(tmp_path, engine, numbers)
-    await check(files, engine)
+    watched = Watched(tmp_path, engine, numbers)
+    watched.check()
     path.write_text(text_of("one"))
-    await check(files, engine)
+    watched.check()
     path.write_text(text_of("two"))
-    await check(files, engine)
+    watched.check()
     path.write_text("{")
-    await check(files, engine)
-    assert list(files.bad) == [str(path)]
+    watched.check()
+    assert list(watched.files.bad) == [str(path)]
     path.write_text(text_of("two") + "\n")
-    await check(files, engine)
-    assert not files.bad
+    watched.check()
+    assert not watched.files.bad
     path.unlink()
-    await check(files, engine)
+    watched.check()
     assert engine.said() == ["TaskReceived", "TaskStopRequested", "TaskReceived", "TaskSourceGone"]
     assert [task.version for task in engine.state.tasks.values()] == ["1", "2"]
 
 
-async def test_changes_made_while_the_agent_was_down_give_the_same_events(
+def test_changes_made_while_the_agent_was_down_give_the_same_events(
     tmp_path: Path, engine: Engine, numbers: Iterator[int]
 ) -> None:
     for name in ("same", "changed", "gone"):
         (tmp_path / f"{name}.json").write_text(text_of("one"))
-    await check(files_of(tmp_path, engine, numbers), engine)
+    Watched(tmp_path, engine, numbers).check()
     engine.posted.clear()
     engine._done = 0
     (tmp_path / "changed.json").write_text(text_of("two"))
     (tmp_path / "gone.json").unlink()
     (tmp_path / "new.json").write_text(text_of("one"))
-    await check(files_of(tmp_path, engine, numbers), engine)
+    Watched(tmp_path, engine, numbers).check()
     assert engine.said() == ["TaskStopRequested", "TaskReceived", "TaskReceived", "TaskSourceGone"]
     assert {Path(key).stem for key in engine.state.sources} == {"same", "changed", "new"}
 
 
-async def test_a_wrong_file_is_told_once_for_each_content(
+def test_a_wrong_file_is_told_once_for_each_content(
     tmp_path: Path, engine: Engine, numbers: Iterator[int], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, logger="ecscope.tasks")
     path = tmp_path / "web.json"
     path.write_text('{"family": "web",\n"containerDefinitions": [{"name": "a", "image": "b", "memory": "x"}], "x": 1}')
-    files = files_of(tmp_path, engine, numbers)
-    await check(files, engine, times=6)
+    watched = Watched(tmp_path, engine, numbers)
+    watched.check(times=6)
     told = [
         f"task file {path}:2: containerDefinitions[0].memory: must be a whole number, not a string",
         f"task file {path}:2: x: is not a member of a task definition here",
@@ -169,10 +174,10 @@ async def test_a_wrong_file_is_told_once_for_each_content(
     ]
     assert caplog.messages == told
     path.touch()
-    await check(files, engine, times=6)
+    watched.check(times=6)
     assert caplog.messages == told
     path.write_text("{")
-    await check(files, engine, times=6)
+    watched.check(times=6)
     assert caplog.messages[3:] == [
         f'task file {path}:1: the text ends too early: "}}" is missing for what starts on line 1',
         f"task file {path} is not used: 1 mistake; a task from an earlier version of it goes on",
@@ -180,28 +185,47 @@ async def test_a_wrong_file_is_told_once_for_each_content(
     assert engine.posted == []
 
 
-async def test_a_missing_path_is_told_once_and_works_once_it_is_there(
+def test_a_missing_path_is_told_once_and_works_once_it_is_there(
     tmp_path: Path, engine: Engine, numbers: Iterator[int], caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "tasks"
-    files = files_of(folder, engine, numbers)
-    await check(files, engine)
+    watched = Watched(folder, engine, numbers)
+    watched.check()
     assert caplog.messages == [f"{folder} does not exist; create it, or start the agent with another path"]
-    assert files.problem == caplog.messages[0]
+    assert watched.files.problem == caplog.messages[0]
     folder.mkdir()
     (folder / "web.json").write_text(text_of())
-    await check(files, engine)
-    assert files.problem == ""
+    watched.check()
+    assert watched.files.problem == ""
     assert engine.said() == ["TaskReceived"]
 
 
-async def test_it_runs_until_it_is_cancelled(tmp_path: Path, engine: Engine, numbers: Iterator[int]) -> None:
+async def until(engine: Engine, posted: int) -> None:
+    async with asyncio.timeout(20):
+        while len(engine.posted) < posted:
+            await asyncio.sleep(0.01)
+            engine.catch_up()
+
+
+async def test_it_watches_until_it_is_cancelled(tmp_path: Path, engine: Engine, numbers: Iterator[int]) -> None:
+    threads = threading.active_count()
     running = asyncio.create_task(files_of(tmp_path, engine, numbers).run())
     (tmp_path / "web.json").write_text(text_of())
-    async with asyncio.timeout(10):
-        while not engine.posted:
-            await asyncio.sleep(0)
+    await until(engine, 1)
+    (tmp_path / "web.json").unlink()
+    await until(engine, 2)
+    assert engine.said() == ["TaskReceived", "TaskSourceGone"]
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert engine.said() == ["TaskReceived"]
+    async with asyncio.timeout(20):
+        while threading.active_count() > threads:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_scan_that_fails_ends_it_with_the_reason(
+    tmp_path: Path, engine: Engine, numbers: Iterator[int]
+) -> None:
+    files = files_of(Path("nul\0byte"), engine, numbers)
+    with pytest.raises(ValueError, match="null byte"):
+        await files.run()
