@@ -156,6 +156,8 @@ def _is_met(
 
 
 def _will_never_start(container: Container) -> bool:
+    if container.is_stopped:
+        return not container.started_at
     return (
         container.known < ContainerStatus.RUNNING
         and container.desired is ContainerStatus.STOPPED

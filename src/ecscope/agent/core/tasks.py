@@ -9,6 +9,8 @@ Source: engine.md §1.4, §2.1, §3.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
 from ecscope.agent.core import cleanup, containers, dependencies, host_resources, images
@@ -43,6 +45,8 @@ def advance(step: Step, task: Task) -> None:
     task = _follow_essential(step, task)
     task = _follow_desired(step, task)
     task = _provide_volumes(step, task)
+    if _fail_dependents(step, task):
+        return  # what their end means for the task comes before any further step
     for container in task.containers:
         task = _next_move(step, task, container.name)
     _update_known(step, task)
@@ -121,13 +125,53 @@ def _may_go_forward(step: Step, task: Task) -> bool:
     )
 
 
+def _fail_dependents(step: Step, task: Task) -> bool:
+    """End what waits in vain. All are judged by what is known before any container moves, in whatever order they stand.
+
+    Source: engine.md §5.1.
+    """
+    after = task
+    check_again_at: datetime | None = None
+    for container in task.containers:
+        if container.desired is ContainerStatus.STOPPED or not _may_take_step(step, task, container):
+            continue
+        match _verdict(step, task, container):
+            case dependencies.Failed(reason=reason):
+                after = containers.fail_dependency(step, after, container, reason)
+            case dependencies.Blocked(check_again_at=at) if at is not None:
+                check_again_at = min(check_again_at or at, at)
+            case _:
+                pass
+    if after is not task:
+        return True
+    if check_again_at is not None:
+        wait_s = (check_again_at - step.at).total_seconds()
+        timer = Timer(kind=TimerKind.DEPENDENCY_CHECK, task_arn=task.arn)
+        step.act(SetTimer(timer=timer, delay_s=wait_s + 0.01))
+    return False
+
+
+def _verdict(
+    step: Step, task: Task, container: Container
+) -> dependencies.Met | dependencies.Blocked | dependencies.Failed:
+    return dependencies.may_go_on(
+        task, container, now=step.at, pull_dependents_upfront=step.settings.pull_dependents_upfront
+    )
+
+
+def _may_take_step(step: Step, task: Task, container: Container) -> bool:
+    if container.is_stopped or container.is_running or container.in_flight is not None:
+        return False
+    return _may_go_forward(step, task)
+
+
 def _next_move(step: Step, task: Task, name: str) -> Task:
     container = task.container(name)
     if container is None or container.is_stopped:
         return task
     if container.desired is ContainerStatus.STOPPED:
         return _move_to_stop(step, task, container)
-    if container.in_flight is not None or container.is_running or not _may_go_forward(step, task):
+    if not _may_take_step(step, task, container):
         return task
     return _move_forward(step, task, container)
 
@@ -152,20 +196,8 @@ def _move_to_stop(step: Step, task: Task, container: Container) -> Task:
 
 
 def _move_forward(step: Step, task: Task, container: Container) -> Task:
-    verdict = dependencies.may_go_on(
-        task, container, now=step.at, pull_dependents_upfront=step.settings.pull_dependents_upfront
-    )
-    match verdict:
-        case dependencies.Failed():
-            return containers.fail_dependency(step, task, container, verdict.reason)
-        case dependencies.Blocked():
-            if verdict.check_again_at is not None:
-                wait_s = (verdict.check_again_at - step.at).total_seconds()
-                timer = Timer(kind=TimerKind.DEPENDENCY_CHECK, task_arn=task.arn)
-                step.act(SetTimer(timer=timer, delay_s=max(wait_s, 0.0) + 0.01))
-            return task
-        case dependencies.Met():
-            pass
+    if not isinstance(_verdict(step, task, container), dependencies.Met):
+        return task
     match container.known:
         case ContainerStatus.NONE:
             return _to_manifest_pulled(step, task, container)
