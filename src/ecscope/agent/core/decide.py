@@ -54,6 +54,23 @@ from ecscope.model.task import Task
 
 replace = msgspec.structs.replace
 
+_ENDS: dict[type[ContainerEvent], tuple[ContainerStatus, ...]] = {
+    ImageInspected: (ContainerStatus.MANIFEST_PULLED, ContainerStatus.PULLED),
+    ManifestResolved: (ContainerStatus.MANIFEST_PULLED,),
+    ManifestFailed: (ContainerStatus.MANIFEST_PULLED,),
+    ImagePulled: (ContainerStatus.PULLED,),
+    ImagePullFailed: (ContainerStatus.PULLED,),
+    ContainerCreated: (ContainerStatus.CREATED,),
+    ContainerCreateFailed: (ContainerStatus.CREATED,),
+    ContainerStarted: (ContainerStatus.RUNNING,),
+    ContainerStartFailed: (ContainerStatus.RUNNING,),
+    ContainerStopDone: (ContainerStatus.STOPPED,),
+    ContainerStopFailed: (ContainerStatus.STOPPED,),
+    ContainerRemoved: (ContainerStatus.STOPPED,),
+    CallCancelled: (ContainerStatus.MANIFEST_PULLED, ContainerStatus.PULLED),
+}
+"""Which calls each result can end, by the status they lead to; no other result is believed."""
+
 _ROUNDS = 10_000
 """More rounds than this before all is settled can only be an endless loop."""
 
@@ -148,10 +165,17 @@ def _take_container_event(step: Step, event: ContainerEvent) -> None:
     if task is None or container is None:
         _ignore(step, f"{event.container_name} of {event.task_arn} is not known (any more)")
         return
+    if container.in_flight not in _ENDS.get(type(event), (container.in_flight,)):
+        _ignore(step, f"{event.container_name} of {event.task_arn} has no such call under way")
+        return
     if getattr(event, "is_unreachable", False) and not isinstance(event, ContainerRemoved):
         step.put_container(task, containers.settle_call(container))
         _runtime_is_away(step)
         return
+    _take_result(step, task, container, event)
+
+
+def _take_result(step: Step, task: Task, container: Container, event: ContainerEvent) -> None:
     match event:
         case ImageInspected():
             _image_inspected(step, task, container, event)
