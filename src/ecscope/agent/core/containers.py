@@ -15,6 +15,7 @@ from ecscope.agent.core.actions import StartContainer, StopContainer
 from ecscope.agent.core.events import FailureEvent
 from ecscope.agent.core.step import Step
 from ecscope.model.container import Container, ContainerInspection, NamedError
+from ecscope.model.docker_time import parse_docker_time
 from ecscope.model.history import Detail, Happening
 from ecscope.model.status import ContainerStatus
 from ecscope.model.task import Task
@@ -120,6 +121,18 @@ def fail_dependency(step: Step, task: Task, container: Container, reason: str) -
     return advance_to(step, task, container, ContainerStatus.STOPPED, reason)
 
 
+def is_overtaken(container: Container, inspection: ContainerInspection) -> bool:
+    """Whether an inspection was read before something that is known already: answers can overtake each other.
+
+    It shows an earlier run than the last one known, or that run before its end.
+    """
+    seen, last = parse_docker_time(inspection.started_at), parse_docker_time(container.last_started_at)
+    if seen is None or last is None or seen > last:
+        return False
+    ended = parse_docker_time(container.finished_at)
+    return seen < last or (inspection.status is ContainerStatus.RUNNING and ended is not None and ended >= last)
+
+
 def take_inspection(
     step: Step, task: Task, container: Container, inspection: ContainerInspection, *, may_restart: bool = True
 ) -> Task:
@@ -134,7 +147,7 @@ def take_inspection(
         return task
     if status is container.known:
         if status is ContainerStatus.RUNNING:
-            return _put_if_changed(step, task, container, with_metadata(container, inspection))
+            return _put_if_changed(step, task, container, replace(with_metadata(container, inspection), exit_code=None))
         return task
     if status is ContainerStatus.STOPPED:
         return _ended(step, task, container, inspection, may_restart=may_restart)
@@ -172,6 +185,7 @@ def _restart(step: Step, task: Task, container: Container, inspection: Container
         restart_count=container.restart_count + 1,
         last_restarted_at=step.at,
         finished_at=inspection.finished_at,
+        exit_code=inspection.exit_code,  # until it runs again: what ended it, should the restart fail
         die_exit_code=None,
     )
     task = step.put_container(task, container)
@@ -203,7 +217,7 @@ def vanished(step: Step, task: Task, container: Container) -> Task:
     if container.die_exit_code is not None:
         container = replace(container, exit_code=container.die_exit_code)
         return advance_to(step, task, container, ContainerStatus.STOPPED, "killed and removed from outside")
-    container = replace(with_error(container, VANISHED), created_at="")
+    container = replace(with_error(container, VANISHED), created_at="", exit_code=None)
     task = advance_to(step, task, container, ContainerStatus.STOPPED, "gone from Docker")
     step.note(Happening.CONTAINER_VANISHED, str(VANISHED), task=task, container=container)
     return task

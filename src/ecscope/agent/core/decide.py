@@ -213,9 +213,7 @@ def _take_result(step: Step, task: Task, container: Container, event: ContainerE
             task, container = containers.fail(step, task, container, event, "create")
             step.put_container(task, replace(container, desired=ContainerStatus.STOPPED))
         case ContainerStarted():
-            container = containers.settle_call(container)
-            task = step.put_container(task, container)
-            containers.take_inspection(step, task, container, event.inspection)
+            _started(step, task, container, event)
         case ContainerStartFailed():
             _start_failed(step, task, container, event)
         case ContainerStopDone():
@@ -294,23 +292,45 @@ def _container_created(step: Step, task: Task, container: Container, event: Cont
         containers.advance_to(step, task, container, ContainerStatus.CREATED, "created in Docker")
 
 
+def _started(step: Step, task: Task, container: Container, event: ContainerStarted) -> None:
+    inspection = event.inspection
+    container = containers.settle_call(container)
+    task = step.put_container(task, container)
+    if containers.is_overtaken(container, inspection):
+        step.look_at(inspection.docker_id, seen=RuntimeAction.START)
+        return
+    containers.take_inspection(step, task, container, inspection)
+    if inspection.status is ContainerStatus.RUNNING and container.die_exit_code is not None:
+        # it ended between its start and the end of the call, perhaps after it was inspected
+        step.look_at(inspection.docker_id, seen=RuntimeAction.DIE, exit_code=container.die_exit_code)
+
+
+def _restart_failed(step: Step, task: Task, container: Container, event: ContainerStartFailed) -> None:
+    """The error of a restart is not the container's reason: its exit is. Source: engine.md §10.2."""
+    container = containers.settle_call(container)
+    task = step.put_container(task, container)
+    step.note(Happening.CONTAINER_ERROR, f"restart failed: {event.error}", task=task, container=container)
+    if container.is_stopped:
+        return
+    if event.inspection is not None and event.inspection.status is ContainerStatus.RUNNING:
+        containers.take_inspection(step, task, container, event.inspection)  # started after all
+        return
+    containers.advance_to(step, task, container, ContainerStatus.STOPPED, "could not be restarted")
+    if event.inspection is None:
+        step.look_at(container.docker_id, seen=RuntimeAction.START)
+
+
 def _start_failed(step: Step, task: Task, container: Container, event: ContainerStartFailed) -> None:
-    was_restart = container.known is ContainerStatus.RUNNING
-    if was_restart:
-        # the error of a restart is not the container's reason: its exit is. Source: engine.md §10.2.
-        container = containers.settle_call(container)
-        task = step.put_container(task, container)
-        step.note(Happening.CONTAINER_ERROR, f"restart failed: {event.error}", task=task, container=container)
-        if event.inspection is not None and event.inspection.status is ContainerStatus.STOPPED:
-            containers.take_inspection(step, task, container, event.inspection, may_restart=False)
-        else:
-            containers.advance_to(step, task, container, ContainerStatus.STOPPED, "could not be restarted")
+    if container.restart_count:
+        _restart_failed(step, task, container, event)
         return
     task, container = containers.fail(step, task, container, event, "start")
     if container.is_stopped:
         return
-    may_run = event.error.name in ("DockerTimeoutError", "CannotInspectContainerError") or (
-        event.error.name == "CannotStartContainerError" and event.error.message.endswith("EOF")
+    may_run = (
+        event.error.name in ("DockerTimeoutError", "CannotInspectContainerError")
+        or (event.error.name == "CannotStartContainerError" and event.error.message.endswith("EOF"))
+        or (event.inspection is not None and event.inspection.status is ContainerStatus.RUNNING)
     )
     container = replace(container, desired=ContainerStatus.STOPPED, may_be_running=may_run)
     if event.inspection is not None:
@@ -335,6 +355,8 @@ def _stop_done(step: Step, task: Task, container: Container, event: ContainerSto
     # the stop call succeeded: whatever the inspection says, it is not running any more
     stopped = replace(inspection, status=ContainerStatus.STOPPED)
     containers.take_inspection(step, task, container, stopped, may_restart=False)
+    if inspection.status is ContainerStatus.RUNNING:
+        step.look_at(inspection.docker_id, seen=RuntimeAction.START)  # somebody started it at once
 
 
 def _stop_failed(step: Step, task: Task, container: Container, event: ContainerStopFailed) -> None:
@@ -377,7 +399,7 @@ def _take_notice(step: Step, event: RuntimeNoticed) -> None:
                 _ignore(step, "known to be stopped")
                 return
             step.put_container(task, replace(container, die_exit_code=notice.exit_code))
-            if container.in_flight is not ContainerStatus.STOPPED:
+            if container.in_flight not in (ContainerStatus.RUNNING, ContainerStatus.STOPPED):
                 step.look_at(notice.docker_id, seen=notice.action, exit_code=notice.exit_code)
         case RuntimeAction.OOM:
             step.note(
@@ -403,6 +425,9 @@ def _take_inspected(step: Step, event: ContainerInspected) -> None:
         _ignore(step, "inspection of a container that is not ours (any more)")
         return
     if event.inspection is not None:
+        if event.seen is not RuntimeAction.START and containers.is_overtaken(container, event.inspection):
+            step.look_at(event.docker_id, seen=RuntimeAction.START)  # what this look sees is believed
+            return
         containers.take_inspection(step, task, container, event.inspection)
         return
     if event.is_not_found:
