@@ -25,7 +25,8 @@ from tests.builders import a_container, a_task, an_entry
 async def write(store, number, version):
     while True:
         version += 1
-        task = a_task(a_container(environment={"PADDING": "x" * (version * 37 % 9000)}), number=number, version=str(version))
+        app = a_container(environment={"PADDING": "x" * (version * 37 % 9000)})
+        task = a_task(app, number=number, version=str(version))
         await store.save(Batch(
             tasks={task.arn: task},
             metadata={str(number): str(version)},

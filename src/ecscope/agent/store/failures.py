@@ -8,6 +8,8 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ecscope.agent.store.interface import StoreError
@@ -15,6 +17,15 @@ from ecscope.agent.store.interface import StoreError
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NEARLY_NOTHING_BYTES = 256 * 1024
 """Less free space than this beside an I/O error: SQLite names a full disk only in some of its calls."""
+
+
+@contextmanager
+def garbled_names_are_damage() -> Iterator[None]:
+    """Python decodes the names of tables and columns itself, and fails in its own way when they are garbage."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise sqlite3.DatabaseError("the names in its schema are garbage") from error
 
 
 def is_damage(error: sqlite3.Error) -> bool:

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from ecscope.agent.store.failures import is_damage
+from ecscope.agent.store.failures import garbled_names_are_damage, is_damage
 from ecscope.agent.store.interface import StoreError
 from ecscope.agent.store.migrations import check_not_newer, version_row
 from ecscope.agent.store.records import HistoryRow, UnreadableRecord, entry_of
@@ -86,8 +86,9 @@ def _query(uri: str, path: Path, task_arn: str | None, limit: int) -> list[Histo
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5.0)
     try:
         connection.text_factory = bytes
-        check_not_newer(*version_row(connection), os.fspath(path))
-        return newest_entries(connection, task_arn, limit)
+        with garbled_names_are_damage():
+            check_not_newer(*version_row(connection), os.fspath(path))
+            return newest_entries(connection, task_arn, limit)
     finally:
         connection.close()
 

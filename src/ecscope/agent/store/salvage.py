@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from ecscope.agent.store.migrations import WRITER_PREFIX
@@ -98,18 +99,22 @@ def committed_frames(wal: bytes) -> int:
 
 
 def _current_salt(wal: bytes) -> bytes | None:
-    """The salt of the frames that count; the header says it, and so does every frame."""
+    """The salt of the frames that count: the header says it, and so does every frame.
+
+    Frames of the log as it was before it was last begun anew may follow, with an older salt.
+    """
     if len(wal) < _WAL_HEADER_BYTES + _FRAME_HEADER_BYTES + PAGE_BYTES:
         return None
-    of_header = wal[16:24]
-    of_first = wal[_WAL_HEADER_BYTES + 8 : _WAL_HEADER_BYTES + 16]
-    if of_header == of_first:
-        return of_first
-    header_is_sound = struct.unpack_from(">I", wal, 0)[0] in _WAL_MAGIC and _header_checksum_fits(wal)
-    if not header_is_sound:
-        return of_first
-    # The log was begun anew and its first frame is torn or damaged: later frames may carry the salt.
-    return of_header
+    if struct.unpack_from(">I", wal, 0)[0] in _WAL_MAGIC and _header_checksum_fits(wal):
+        return wal[16:24]
+    starts = range(_WAL_HEADER_BYTES, len(wal) - _FRAME_HEADER_BYTES - PAGE_BYTES + 1, _FRAME_HEADER_BYTES + PAGE_BYTES)
+    salts = [wal[start + 8 : start + 16] for start in starts]
+    first = salts[0]
+    shared = next((one for one, other in pairwise(salts) if one == other), first)
+    # A first frame of its own is either damaged or the only one since the log was begun anew, which counts
+    # the salt's first half up by one.
+    newer_by = (struct.unpack_from(">I", first)[0] - struct.unpack_from(">I", shared)[0]) & 0xFFFFFFFF
+    return first if 0 < newer_by < 1000 else shared
 
 
 def _header_checksum_fits(wal: bytes) -> bool:

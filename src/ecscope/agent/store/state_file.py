@@ -22,7 +22,7 @@ from typing import NamedTuple, TypeVar
 
 from ecscope.agent.store import salvage
 from ecscope.agent.store.aside import put_record_aside, stamp, sync_directory, unused
-from ecscope.agent.store.failures import is_damage, is_io_error, os_error, store_error
+from ecscope.agent.store.failures import garbled_names_are_damage, is_damage, is_io_error, os_error, store_error
 from ecscope.agent.store.interface import BadRecord, Loaded
 from ecscope.agent.store.migrations import check_not_newer, migrate, version_row
 from ecscope.agent.store.reader import DATABASE_NAME
@@ -96,8 +96,9 @@ class StateFile:
         wal = self._settle_files()
         try:
             try:
-                self._open(wal)
-                return self._read(bad)
+                with garbled_names_are_damage():
+                    self._open(wal)
+                    return self._read(bad)
             except sqlite3.Error as error:
                 if not is_damage(error):
                     raise
@@ -176,10 +177,15 @@ class StateFile:
 
     def _open(self, wal: bytes) -> None:
         """Connect and make sure that the file is sound. Raises ``sqlite3.Error`` or ``StoreError``."""
-        if not _has_content(self.path):
-            raise sqlite3.DatabaseError("it is empty" if self.path.exists() else "it is gone, but its log is there")
+        if not self.path.exists():
+            raise sqlite3.DatabaseError("it is gone, but its log is there")
+        if self.path.stat().st_size < salvage.PAGE_BYTES:
+            raise sqlite3.DatabaseError("it is cut off within its first page")  # to SQLite that is a new file
         self._connection = connection = _connect(self.path)
-        check_not_newer(*version_row(connection), os.fspath(self.path))
+        version, written_by = version_row(connection)
+        check_not_newer(version, written_by, os.fspath(self.path))
+        if version == 0:
+            raise sqlite3.DatabaseError("it holds no tables")
         if wal and connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1] < salvage.committed_frames(wal):
             raise sqlite3.DatabaseError("its write-ahead log is damaged, and commits in it would be lost")
         connection.execute("PRAGMA journal_mode=WAL")
@@ -191,7 +197,8 @@ class StateFile:
         for table in tables:
             problems = connection.execute(f"PRAGMA integrity_check({table})").fetchall()
             if problems != [(b"ok",)]:
-                raise sqlite3.DatabaseError(str(problems[0][0], "utf-8", "replace"))
+                first_problem = str(problems[0][0], "utf-8", "replace").splitlines()
+                raise sqlite3.DatabaseError(f"table {table}: {first_problem[-1]}")
         connection.execute("BEGIN IMMEDIATE")  # finds a file that may not be written now, not at the first save
         connection.execute("ROLLBACK")
         self._revision = max(
@@ -268,7 +275,8 @@ class StateFile:
         """Do the work; on damage salvage the file and do it once more."""
         try:
             try:
-                return work()
+                with garbled_names_are_damage():
+                    return work()
             except sqlite3.Error as error:
                 if not is_damage(error):
                     raise

@@ -1,0 +1,36 @@
+"""A batch knows whether there is anything to save; an error knows whether waiting can help."""
+
+from __future__ import annotations
+
+import pytest
+
+from ecscope.agent.store.interface import Batch, StoreError
+from tests.builders import a_task, an_arn, an_entry
+
+
+def test_a_new_batch_is_empty_and_shares_nothing() -> None:
+    first, second = Batch(), Batch()
+    assert first.is_empty
+    first.tasks[an_arn()] = a_task()
+    assert not first.is_empty
+    assert second.is_empty
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        Batch(tasks={an_arn(): None}),
+        Batch(images={"busybox": None}),
+        Batch(sources={"/x": None}),
+        Batch(metadata={"a": ""}),
+        Batch(history=[an_entry()]),
+    ],
+)
+def test_a_deletion_alone_is_something_to_save(batch: Batch) -> None:
+    assert not batch.is_empty
+
+
+def test_an_error_is_not_about_room_unless_it_says_so() -> None:
+    assert not StoreError("x").is_full
+    assert StoreError("x", is_full=True).is_full
+    assert str(StoreError("there is no room", is_full=True)) == "there is no room"

@@ -1,0 +1,60 @@
+"""One process holds a data directory; the kernel lets go for it when it dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ecscope.agent.store.interface import StoreError
+from ecscope.agent.store.lock import DataDirLock
+
+
+def test_the_second_is_told_who_holds_it(tmp_path: Path) -> None:
+    first, second = DataDirLock(tmp_path), DataDirLock(tmp_path)
+    first.acquire()
+    first.acquire()
+    with pytest.raises(StoreError, match=rf"another agent \(process {os.getpid()}\) .*ECS_DATADIR"):
+        second.acquire()
+    first.release()
+    first.release()
+    second.acquire()
+    second.release()
+
+
+def test_it_is_free_after_kill_9(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from ecscope.agent.store.lock import DataDirLock\n"
+        "DataDirLock(Path(sys.argv[1])).acquire() or print('held', flush=True); sys.stdin.read()"
+    )
+    # The lock object is referenced by nobody: what holds is the descriptor, which only the kernel closes.
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        lock = DataDirLock(tmp_path)
+        with pytest.raises(StoreError, match=rf"process {process.pid}\)"):
+            lock.acquire()
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    lock.acquire()
+    lock.release()
+
+
+def test_a_holder_that_left_no_name(tmp_path: Path) -> None:
+    first = DataDirLock(tmp_path)
+    first.acquire()
+    (tmp_path / "ecscope.lock").write_text("")
+    with pytest.raises(StoreError, match="its process ID is unknown"):
+        DataDirLock(tmp_path).acquire()
+    first.release()
+
+
+def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"cannot open the lock file .*No such file"):
+        DataDirLock(tmp_path / "missing").acquire()
