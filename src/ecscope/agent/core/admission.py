@@ -51,6 +51,9 @@ def receive(step: Step, event: TaskReceived) -> None:
         return
     if task.desired is TaskStatus.STOPPED:
         return
+    if task.launch_type == "FARGATE":
+        step.put(replace(task, host_resources=HostResourcesHeld.HELD))  # of nothing; it does not queue
+        return
     step.waiting = (*step.waiting, task.arn)
     host_resources.serve_queue(step)
     host_resources.note_wait(step, task)

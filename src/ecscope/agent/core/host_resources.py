@@ -29,7 +29,12 @@ def needs_of(task: Task) -> HostResources:
     containers = task.containers
     cpu_units = int(task.cpu_vcpu * 1024) or sum(c.definition.cpu_units for c in containers)
     memory_mib = task.memory_mib if task.memory_mib > 0 else sum(_memory_of(c) for c in containers)
-    ports = [m for c in containers for m in c.definition.port_mappings if m.host_port > 0]
+    ports = [
+        m
+        for c in containers
+        for m in c.definition.port_mappings
+        if m.host_port > 0 and task.network_mode != "awsvpc"  # whose ports are not the host's
+    ]
     return HostResources(
         cpu_units=cpu_units,
         memory_mib=memory_mib,

@@ -36,11 +36,14 @@ from ecscope.model.task import HostResourcesHeld, Task, VolumeKind
 
 replace = msgspec.structs.replace
 
+NO_PROGRESS = "TaskStateError: Agent could not progress task's state to stopped"
+"""Reason of a task that is to stop and has nothing that could. Source: engine.md §2.1."""
+
 
 def advance(step: Step, task: Task) -> None:
     """Run all rules over one task. Changes put the task back on the list, so it ends at a fixed point."""
     if task.known is TaskStatus.STOPPED:
-        cleanup.advance(step, task)
+        cleanup.advance(step, _follow_desired(step, task))
         return
     task = _follow_essential(step, task)
     task = _follow_desired(step, task)
@@ -263,12 +266,16 @@ def _begin(step: Step, task: Task, container: Container, status: ContainerStatus
 def _update_known(step: Step, task: Task) -> None:
     """The least advanced container decides; a known status only goes forward."""
     if not task.containers:
-        return
-    earliest = min(task.containers, key=lambda c: c.known.rank)
-    essential_stopped = any(c.is_essential and c.is_stopped for c in task.containers)
-    if earliest.is_running and essential_stopped:
-        return
-    known = task_status_of(earliest.known)
+        if task.desired is not TaskStatus.STOPPED:
+            return
+        known = TaskStatus.STOPPED
+        task = replace(task, terminal_reason=task.terminal_reason or NO_PROGRESS)
+    else:
+        earliest = min(task.containers, key=lambda c: c.known.rank)
+        essential_stopped = any(c.is_essential and c.is_stopped for c in task.containers)
+        if earliest.is_running and essential_stopped:
+            return
+        known = task_status_of(earliest.known)
     if known <= task.known:
         return
     before = task.known
