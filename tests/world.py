@@ -57,7 +57,7 @@ class Box:
             image_id=IMAGE.image_id,
             status=self.status,
             created_at="2024-05-17T12:00:00.000000001Z",
-            started_at="2024-05-17T12:00:01.000000001Z" if self.starts else "",
+            started_at=f"2024-05-17T12:00:{self.starts % 60:02d}.000000001Z" if self.starts else "",
             finished_at=f"2024-05-17T12:00:{self.ends % 60:02d}.5Z" if self.ends else "",
             exit_code=self.exit_code if self.status is ContainerStatus.STOPPED else None,
             task_arn=self.task_arn,
