@@ -154,7 +154,7 @@ def test_the_sample_app_serves_a_page_that_changes_and_stops_quickly(docker: Doc
     busybox = docker.create(sample["busybox"], volumes_from=(app,))
     docker.start(busybox)
     address = docker.inspect(app)["NetworkSettings"]["IPAddress"]
-    pages = set()
+    pages: set[str] = set()
     with deadline(30) as in_time:
         while len(pages) < 2 and in_time():
             if shown := page(address):
