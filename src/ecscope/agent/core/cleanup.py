@@ -13,7 +13,7 @@ from ecscope.agent.core.events import ContainerRemoved, VolumeRemoved
 from ecscope.agent.core.step import Step
 from ecscope.model.arn import DockerId
 from ecscope.model.history import Happening
-from ecscope.model.status import ContainerStatus
+from ecscope.model.status import ContainerStatus, TaskStatus
 from ecscope.model.task import Task, VolumeKind
 
 replace = msgspec.structs.replace
@@ -33,7 +33,7 @@ def schedule(step: Step, task: Task) -> None:
 
 def begin(step: Step, task: Task) -> None:
     """The wait is over."""
-    if not task.cleanup_due:
+    if task.known is TaskStatus.STOPPED and not task.cleanup_due:
         step.put(replace(task, cleanup_due=True))
 
 
@@ -74,8 +74,8 @@ def _remove_volumes(step: Step, task: Task) -> bool:
     """True when none is left."""
     done = True
     for volume in task.volumes:
-        if volume.kind is not VolumeKind.TASK or not volume.created or volume.removed:
-            continue
+        if volume.kind is not VolumeKind.TASK or volume.removed:
+            continue  # one that is not known to be created may be there: its answer was late or lost
         done = False
         if volume.in_flight:
             continue

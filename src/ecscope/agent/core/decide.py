@@ -49,7 +49,7 @@ from ecscope.agent.core.step import Decision, Step
 from ecscope.model.container import Container
 from ecscope.model.history import Happening
 from ecscope.model.runtime import RuntimeAction
-from ecscope.model.status import ContainerStatus
+from ecscope.model.status import ContainerStatus, TaskStatus
 from ecscope.model.task import Task
 
 replace = msgspec.structs.replace
@@ -225,6 +225,8 @@ def _take_result(step: Step, task: Task, container: Container, event: ContainerE
             if event.is_unreachable:
                 _runtime_is_away(step)
         case CallCancelled():
+            if container.in_flight is ContainerStatus.PULLED:
+                task = replace(task, pull_stopped_at=step.at)
             step.put_container(task, containers.settle_call(container))
         case _:
             raise AssertionError(f"not a result of a container call: {event!r}")
@@ -475,6 +477,8 @@ def _take_volume_event(step: Step, event: VolumeCreated | VolumeCreateFailed | V
                 return
             reason = event.reason[:1].upper() + event.reason[1:]
             step.note(Happening.VOLUME_FAILED, reason, task=task, detail={"volume": event.volume_name})
+            if task.known is TaskStatus.STOPPED:
+                return  # too late to be the reason
             task = step.put(replace(task, terminal_reason=task.terminal_reason or reason))
             tasks.stop(step, task, reason)
         case VolumeRemoved():
