@@ -240,6 +240,10 @@ def _image_inspected(step: Step, task: Task, container: Container, event: ImageI
         # after a failed pull: the local image is tried, whatever it is
         container = replace(container, image_id=image.image_id if image is not None else "")
         task = step.put_container(task, container)
+        if image is None and container.is_essential and step.settings.pull_dependents_upfront:
+            # Source: engine.md §4.3, upfront mode
+            tasks.stop(step, task, f"no image for essential container {container.name}")
+            return
         containers.advance_to(step, task, container, ContainerStatus.PULLED, "pull failed; trying the local image")
         return
     container = replace(container, digest_checked=True)

@@ -38,17 +38,27 @@ class HostPortChooser:
 
         Raises ``NoPortError``.
         """
+        mappings = tuple(mappings)
         given: dict[str, int] = {}
+        asked = {(mapping.host_port, mapping.protocol) for mapping in mappings}
+
+        def is_free_here(port: int, protocol: str) -> bool:
+            """Free on the host, and not another port of this container."""
+            return (port, protocol) not in asked and is_free(port, protocol)
+
         for mapping in mappings:
             if mapping.container_port_range:
                 low, _, high = mapping.container_port_range.partition("-")
                 ports = range(int(low), int(high) + 1)
-                start = self._block(len(ports), mapping.protocol, is_free)
+                start = self._block(len(ports), mapping.protocol, is_free_here)
                 given.update({f"{port}/{mapping.protocol}": start + i for i, port in enumerate(ports)})
+                asked |= {(start + i, mapping.protocol) for i in range(len(ports))}
             elif mapping.host_port > 0:
                 given[f"{mapping.container_port}/{mapping.protocol}"] = mapping.host_port
             else:
-                given[f"{mapping.container_port}/{mapping.protocol}"] = self._block(1, mapping.protocol, is_free)
+                port = self._block(1, mapping.protocol, is_free_here)
+                given[f"{mapping.container_port}/{mapping.protocol}"] = port
+                asked.add((port, mapping.protocol))
         return given
 
     def _block(self, length: int, protocol: str, is_free: IsFree) -> int:

@@ -97,8 +97,23 @@ def run_cleanup(step: Step) -> None:
     schedule_cleanup(step)
 
 
+def is_being_removed(step: Step, image: str) -> bool:
+    """Whether the image may go away at any moment: pulls wait for that. Source: engine.md §4.3."""
+    record = step.images.get(image)
+    return record is not None and record.removing
+
+
+def forget_removals(step: Step) -> None:
+    """Removals asked of an earlier connection have ended, one way or the other."""
+    for record in step.images.values():
+        if record.removing:
+            step.put_image(msgspec.structs.replace(record, removing=False))
+
+
 def removed(step: Step, event: ImageRemoved) -> None:
-    """The end of one removal."""
+    """The end of one removal; whoever waits for it goes on."""
+    for arn in step.tasks:
+        step.touch(arn)
     record = step.images.get(event.image)
     if event.error is None:
         step.drop_image(event.image)

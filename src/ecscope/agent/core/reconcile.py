@@ -54,6 +54,7 @@ def listed(step: Step, event: RuntimeListed) -> None:
                 ours.add(row.docker_id)
             _compare(step, step.tasks[arn], container, row)
         _resume(step, step.tasks[arn])
+    images.forget_removals(step)
     images.schedule_cleanup(step)
     for row in event.containers:
         if row.docker_id not in ours:

@@ -201,6 +201,8 @@ def _move_to_stop(step: Step, task: Task, container: Container) -> Task:
 def _move_forward(step: Step, task: Task, container: Container) -> Task:
     if not isinstance(_verdict(step, task, container), dependencies.Met):
         return task
+    if container.known < ContainerStatus.PULLED and images.is_being_removed(step, container.definition.image):
+        return task
     match container.known:
         case ContainerStatus.NONE:
             return _to_manifest_pulled(step, task, container)
