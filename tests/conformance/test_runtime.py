@@ -215,10 +215,11 @@ class Listener:
         self._runtime = runtime
         self.notices: list[RuntimeNotice] = []
         self._changed = asyncio.Event()
+        self._open = asyncio.Event()
 
     async def __aenter__(self) -> Listener:
         self._task = asyncio.create_task(self._listen(), name="listener")
-        await asyncio.sleep(0.05)
+        await self._open.wait()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -227,9 +228,11 @@ class Listener:
             await self._task
 
     async def _listen(self) -> None:
-        async for notice in self._runtime.notices():
-            self.notices.append(notice)
-            self._changed.set()
+        async with self._runtime.notices() as notices:
+            self._open.set()
+            async for notice in notices:
+                self.notices.append(notice)
+                self._changed.set()
 
     async def until(self, docker_id: DockerId, action: RuntimeAction) -> list[RuntimeNotice]:
         async with asyncio.timeout(20):

@@ -349,17 +349,14 @@ class FakeRuntime:
         async with self._call("ping"):
             return
 
-    async def notices(self) -> AsyncIterator[RuntimeNotice]:
-        """The event stream from now on."""
+    @asynccontextmanager
+    async def notices(self) -> AsyncIterator[AsyncIterator[RuntimeNotice]]:
+        """The event stream, open while the context lasts."""
         queue: asyncio.Queue[RuntimeNotice | RuntimeFailure] = asyncio.Queue()
         async with self._call("notices"):
             self._streams.add(queue)
         try:
-            while True:
-                notice = await queue.get()
-                if isinstance(notice, RuntimeFailure):
-                    raise notice
-                yield notice
+            yield _told(queue)
         finally:
             self._streams.discard(queue)
 
@@ -793,6 +790,14 @@ class FakeRuntime:
 
 class _Gone(Exception):
     """The engine went away while a call was under way."""
+
+
+async def _told(queue: asyncio.Queue[RuntimeNotice | RuntimeFailure]) -> AsyncIterator[RuntimeNotice]:
+    while True:
+        notice = await queue.get()
+        if isinstance(notice, RuntimeFailure):
+            raise notice
+        yield notice
 
 
 def _set_done(future: asyncio.Future[None]) -> None:

@@ -114,7 +114,7 @@ def _from_dockercfg(key: str, entry: _DockercfgEntry) -> RegistryAuth:
 def _decode(data: str, kind: type[T], form: str) -> T:
     try:
         return msgspec.json.decode(data, type=kind)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeError):
         pass
     # Raised out here, without the cause: its text could quote a secret.
     raise InvalidEngineAuth(f"ECS_ENGINE_AUTH_DATA is not of the form that ECS_ENGINE_AUTH_TYPE asks for: {form}")

@@ -82,7 +82,7 @@ def message_of(body: bytes) -> str:
     """The engine's message out of an error body, or the body itself, cut, where it is something else."""
     try:
         return msgspec.json.decode(body, type=_EngineMessage).message.strip()
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         text = body.decode("utf-8", "replace").strip()
         return text if len(text) <= _MESSAGE_LIMIT else f"{text[:_MESSAGE_LIMIT]}…"
 

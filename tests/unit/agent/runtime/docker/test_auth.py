@@ -48,6 +48,7 @@ def test_no_type_means_none() -> None:
         ("docker", SECRET, 'asks for: {"<registry>":{"username":"…","password":"…"}}'),
         ("docker", json.dumps({"h": {"password": [SECRET]}}), "is not of the form"),
         ("docker", json.dumps({"h": SECRET}), "is not of the form"),
+        ("docker", f'{{"h": "{SECRET}\udcff"}}', "is not of the form"),
         ("dockercfg", json.dumps({"h": {"password": SECRET}}), "base64 of user:password"),
         ("dockercfg", json.dumps({"h": {"auth": SECRET}}), "auth of 'h' is not the base64 form of user:password"),
         ("dockercfg", json.dumps({"h": {"auth": encoded("s3cr")}}), "auth of 'h' is not the base64 form"),

@@ -33,6 +33,7 @@ def test_a_refusal(status: int, expected: set[str]) -> None:
         (b"", "HTTP status 500 without a message"),
         (b"plain \xff words\n", "plain � words"),
         (b'{"other":1}', '{"other":1}'),
+        (b'{"message":"\xff"}', '{"message":"�"}'),
         (b"x" * 5000, "x" * 4096 + "…"),
     ],
 )
