@@ -138,6 +138,8 @@ def ensure(lease: str) -> Engine:
         except BaseException:
             _lease_file(lease).unlink(missing_ok=True)
             _take_down_engine()
+            if not _live_leases():
+                shutil.rmtree(STATE, ignore_errors=True)
             raise
     return engine
 
