@@ -8,9 +8,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import shutil
 import sqlite3
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -71,6 +69,9 @@ def _read(path: Path, task_arn: str | None, limit: int) -> list[HistoryEntry]:
         return _query(f"{path.absolute().as_uri()}?mode=ro&immutable=1", path, task_arn, limit)
     if shm.exists():
         return _query(f"{path.absolute().as_uri()}?mode=ro&readonly_shm=1", path, task_arn, limit)
+    import shutil  # noqa: PLC0415  # rare, and the agent imports this module when it starts
+    import tempfile  # noqa: PLC0415
+
     # A log without its index, left by a killed agent and somebody who tidied up: SQLite would have to make one.
     try:
         with tempfile.TemporaryDirectory(prefix="ecscope-history-") as scratch:

@@ -11,7 +11,6 @@ Source: library-choice.md §5; engine.md §13.
 from __future__ import annotations
 
 import logging
-import mmap
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -86,6 +85,8 @@ class StateFile:
         self.path = data_dir / DATABASE_NAME
         self._dir = data_dir
         self._connection: sqlite3.Connection | None = None
+        self._opened: tuple[int, int] | None = None
+        """Device and inode of the file that ``_connection`` has open."""
         self._revision = 0
         self._history_size = 0
         """Characters of all entries ever written to this file, as ``size_before`` counts them."""
@@ -182,6 +183,7 @@ class StateFile:
         if self.path.stat().st_size < salvage.PAGE_BYTES:
             raise sqlite3.DatabaseError("it is cut off within its first page")  # to SQLite that is a new file
         self._connection = connection = _connect(self.path)
+        self._opened = _identity(self.path)
         version, written_by = version_row(connection)
         check_not_newer(version, written_by, os.fspath(self.path))
         if version == 0:
@@ -321,10 +323,38 @@ class StateFile:
         return len(doomed)
 
     def _connected(self) -> sqlite3.Connection:
-        """The connection, opened anew after an I/O error."""
+        """The connection, opened anew after an I/O error or when somebody removed the file."""
+        if self._connection is not None and _identity(self.path) != self._opened:
+            self._put_back(self._connection)
         if self._connection is None:
             self._connection = _connect(self.path)
+            self._opened = _identity(self.path)
         return self._connection
+
+    def _put_back(self, connection: sqlite3.Connection) -> None:
+        """Write the file again, whole, from the removed one, which lives as long as it is open.
+
+        Else saves would be reported that nobody can ever read. Raises ``StoreError``.
+        """
+        rebuilt = self._beside(".rebuilt")
+        try:
+            _remove_database(rebuilt)
+            _make_empty(rebuilt)
+            copy = _connect(rebuilt)
+            try:
+                connection.backup(copy)
+            finally:
+                copy.close()
+            self.close()
+            moved = unused(self.path.with_name(f"{DATABASE_NAME}.damaged-{stamp(datetime.now(UTC))}"))
+            if self.path.exists():
+                self.path.rename(moved)
+            self._adopt(rebuilt, moved)
+        except OSError as error:
+            raise os_error(
+                error, "write the state file, which was removed while the agent runs, again as", self.path
+            ) from error
+        _log.warning("the state file %s was removed or replaced while the agent runs; it is there again", self.path)
 
     def _beside(self, suffix: str) -> Path:
         return self.path.with_name(DATABASE_NAME + suffix)
@@ -364,7 +394,7 @@ class StateFile:
     def _make_database(self, path: Path, rows: Iterable[StateRow], history: Iterable[HistoryRow]) -> None:
         """A complete file with these rows, under a name that is not in use yet."""
         _remove_database(path)
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        _make_empty(path)
         try:
             connection = _connect(path)
             try:
@@ -449,6 +479,8 @@ def _mapped(path: Path) -> Iterator[bytes | memoryview]:
     if not _has_content(path):
         yield b""
         return
+    import mmap  # noqa: PLC0415  # for damaged files only
+
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapping:
         view = memoryview(mapping)
         try:
@@ -522,6 +554,19 @@ def _has_content(path: Path) -> bool:
         return path.stat().st_size > 0
     except FileNotFoundError:
         return False
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _make_empty(path: Path) -> None:
+    """A new file that only its owner may read, as the files are that SQLite puts beside it."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _remove_database(path: Path) -> None:

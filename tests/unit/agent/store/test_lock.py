@@ -33,7 +33,10 @@ def test_it_is_free_after_kill_9(tmp_path: Path) -> None:
     )
     # The lock object is referenced by nobody: what holds is the descriptor, which only the kernel closes.
     with subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", program, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"held\n"

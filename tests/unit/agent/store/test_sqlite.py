@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import subprocess
 import sys
@@ -245,16 +246,17 @@ async def test_the_order_of_calls(tmp_path: Path) -> None:
 
 
 def test_importing_it_is_cheap() -> None:
-    program = "import sys; import ecscope.agent.store.sqlite; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert (
-        not {"aiohttp", "ssl", "logging.handlers", "importlib.metadata"} & set(done.stdout.split()) - _asyncio_modules()
-    )
+    heavy = {"aiohttp", "ssl", "logging.handlers", "importlib.metadata", "tempfile", "mmap"}
+    of_asyncio = _modules_after("asyncio")  # it brings ``ssl`` by itself
+    assert not heavy & (_modules_after("asyncio, msgspec, ecscope.agent.store.sqlite") - of_asyncio)
 
 
-def _asyncio_modules() -> set[str]:
-    """What asyncio itself brings, ``ssl`` among it."""
+def _modules_after(names: str) -> set[str]:
     done = subprocess.run(
-        [sys.executable, "-c", "import sys, asyncio; print(*sys.modules)"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", f"import sys, {names}; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     )
     return set(done.stdout.split())

@@ -450,3 +450,40 @@ async def test_expiry_keeps_what_is_young(data_dir: Path) -> None:
     assert await store.expire_history(AT) == 25
     assert [entry.task_arn for entry in store.history(None, limit=100)] == [an_arn(n) for n in range(26, 41)]
     await store.close()
+
+
+@pytest.mark.parametrize("instead", ["nothing", "another file"])
+def test_a_file_that_is_removed_while_it_is_open_is_put_back(data_dir: Path, instead: str) -> None:
+    async def save_after_removal() -> None:
+        store = SqliteStore(data_dir)
+        store.load()
+        await store.save(Batch(metadata={"saved": "before"}))
+        for path in data_dir.glob("ecscope.db*"):
+            path.unlink()
+        if instead == "another file":
+            (data_dir / "ecscope.db").write_text("something else")
+        await store.save(Batch(tasks={an_arn(1): None}, metadata={"after": "removal"}))
+        assert len(store.history(None, limit=100)) == 40
+        await store.close()
+
+    asyncio.run(save_after_removal())
+    loaded = _load(data_dir)
+    assert loaded.tasks == tuple(task for arn, task in TASKS.items() if arn != an_arn(1))
+    assert loaded.metadata == {"agent-version": "0.1.0", "saved": "before", "after": "removal"}
+    assert len(list(data_dir.glob("ecscope.db.damaged-*"))) == (instead == "another file")
+
+
+def test_a_data_directory_that_is_removed_fails_the_save(data_dir: Path) -> None:
+    async def save_after_removal() -> None:
+        store = SqliteStore(data_dir)
+        store.load()
+        shutil.rmtree(data_dir)
+        with pytest.raises(StoreError, match=r"which was removed while the agent runs, .*No such file or directory"):
+            await store.save(Batch(metadata={"a": "1"}))
+        data_dir.mkdir()
+        await store.save(Batch(metadata={"a": "2"}))
+        await store.close()
+
+    asyncio.run(save_after_removal())
+    assert _load(data_dir).metadata["a"] == "2"
+    assert len(_load(data_dir).tasks) == 40
