@@ -1,0 +1,189 @@
+"""A whole agent over a simulated runtime: built once, answers first, keeps its identity, ends when asked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from ecscope.agent.app import Agent, AgentError
+from ecscope.agent.config import Config
+from ecscope.agent.config_values import Secret
+from ecscope.agent.core.state import PullBehavior
+from ecscope.agent.runtime.fake import FakeRuntime, Program
+from ecscope.agent.store.sqlite import SqliteStore
+from tests.builders import SAMPLE_IMAGE
+
+DEFINITION = {
+    "family": "sample",
+    "containerDefinitions": [{"name": "app", "image": SAMPLE_IMAGE, "memory": 16, "essential": True}],
+}
+
+
+def a_config(folder: Path, **fields: object) -> Config:
+    return Config(
+        data_dir=str(folder / "data"),
+        checkpoint=True,
+        image_pull_behavior=PullBehavior.PREFER_CACHED,
+        introspection_addresses=("127.0.0.1",),
+        **fields,
+    )
+
+
+@asynccontextmanager
+async def running(folder: Path, runtime: FakeRuntime, *, config: Config | None = None) -> AsyncIterator[Agent]:
+    (folder / "tasks").mkdir(exist_ok=True)
+    agent = Agent(
+        config or a_config(folder),
+        tasks_path=folder / "tasks",
+        runtime=runtime,
+        introspection_port=0,
+        checked=True,
+    )
+    life = asyncio.create_task(agent.run())
+    try:
+        await until(lambda: agent.introspection is not None and bool(agent.introspection.bound), life)
+        yield agent
+    finally:
+        agent.stop()
+        await life
+
+
+async def until(wanted: Callable[[], bool], life: asyncio.Task[None] | None = None) -> None:
+    async with asyncio.timeout(20):
+        while not wanted():
+            if life is not None and life.done():
+                life.result()
+            await asyncio.sleep(0.005)
+
+
+def known(agent: Agent) -> list[str]:
+    return [task.known.value for task in agent.state.tasks.values()]
+
+
+async def ask(agent: Agent, path: str) -> dict:
+    assert agent.introspection is not None
+    host, port = agent.introspection.bound[0]
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    return json.loads(answer.partition(b"\r\n\r\n")[2])
+
+
+async def test_a_task_file_becomes_a_running_task_on_51678(tmp_path: Path) -> None:
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "sample.json").write_text(json.dumps(DEFINITION))
+    async with running(tmp_path, FakeRuntime(images=[SAMPLE_IMAGE])) as agent:
+        await until(lambda: known(agent) == ["RUNNING"])
+        [task] = (await ask(agent, "/v1/tasks"))["Tasks"]
+        assert (task["Family"], task["Version"], task["KnownStatus"]) == ("sample", "1", "RUNNING")
+        assert task["Arn"].startswith("arn:aws:ecs:us-east-1:000000000000:task/default/")
+
+
+async def test_the_identity_is_kept_over_a_restart_and_follows_the_cluster(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    async with running(tmp_path, runtime) as agent:
+        first = (await ask(agent, "/v1/metadata"))["ContainerInstanceArn"]
+    async with running(tmp_path, runtime) as agent:
+        assert (await ask(agent, "/v1/metadata"))["ContainerInstanceArn"] == first
+    config = a_config(tmp_path, cluster="other", region="eu-west-1")
+    async with running(tmp_path, runtime, config=config) as agent:
+        other = await ask(agent, "/v1/metadata")
+        assert other["Cluster"] == "other"
+        assert other["ContainerInstanceArn"].startswith("arn:aws:ecs:eu-west-1:000000000000:container-instance/other/")
+
+
+async def test_a_restart_finds_its_containers_and_starts_nothing_twice(tmp_path: Path) -> None:
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "sample.json").write_text(json.dumps(DEFINITION))
+    runtime = FakeRuntime(images=[SAMPLE_IMAGE])
+    async with running(tmp_path, runtime) as agent:
+        await until(lambda: known(agent) == ["RUNNING"])
+        before = agent.state.tasks
+    async with running(tmp_path, runtime) as agent:
+        assert agent.state.tasks == before
+        await until(lambda: agent.state.reconciled)
+        assert known(agent) == ["RUNNING"]
+    assert len(runtime.calls_of("create_container")) == 1
+
+
+async def test_an_unreadable_task_record_is_reported_and_its_containers_removed(tmp_path: Path) -> None:
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "sample.json").write_text(json.dumps(DEFINITION))
+    runtime = FakeRuntime(images=[SAMPLE_IMAGE])
+    async with running(tmp_path, runtime) as agent:
+        await until(lambda: known(agent) == ["RUNNING"])
+        [lost] = agent.state.tasks
+    damage_task_record(tmp_path / "data")
+    async with running(tmp_path, runtime) as agent:
+        await until(lambda: known(agent) == ["RUNNING"])
+        [arn] = agent.state.tasks
+        assert arn != lost
+        await until(lambda: [c.task_arn for c in runtime.containers] == [arn])
+    assert list((tmp_path / "data" / "set-aside").iterdir())
+
+
+def damage_task_record(data_dir: Path) -> None:
+    import sqlite3  # noqa: PLC0415  # the store's own format, touched nowhere else
+
+    with sqlite3.connect(next(data_dir.glob("*.db"))) as connection:
+        connection.execute("UPDATE tasks SET body = substr(body, 1, 40)")
+
+
+async def test_another_agent_on_the_same_data_is_a_clear_error(tmp_path: Path) -> None:
+    async with running(tmp_path, FakeRuntime()):
+        second = Agent(a_config(tmp_path), tasks_path=tmp_path, runtime=FakeRuntime(), introspection_port=0)
+        with pytest.raises(AgentError):
+            await second.run()
+
+
+async def test_a_part_that_ends_ends_the_agent_with_its_error(tmp_path: Path) -> None:
+    class Broken(FakeRuntime):
+        async def connect(self):
+            raise ZeroDivisionError("a bug")
+
+    agent = Agent(a_config(tmp_path), tasks_path=tmp_path, runtime=Broken(), introspection_port=0)
+    with pytest.raises(ZeroDivisionError):
+        await agent.run()
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"docker_host": "smoke://signals"}, "DOCKER_HOST: .*smoke://signals"),
+        ({"engine_auth_type": "docker", "engine_auth_data": Secret("{not json")}, "ECS_ENGINE_AUTH_DATA: "),
+    ],
+)
+def test_settings_that_cannot_be_used_are_named(tmp_path: Path, fields: dict[str, object], reason: str) -> None:
+    with pytest.raises(AgentError, match=reason) as raised:
+        Agent(a_config(tmp_path, **fields), tasks_path=tmp_path)
+    assert "not json" not in str(raised.value), "secrets stay out of errors"
+
+
+async def test_without_checkpoint_nothing_is_written(tmp_path: Path) -> None:
+    config = Config(data_dir=str(tmp_path / "data"), checkpoint=False, introspection_addresses=("127.0.0.1",))
+    async with running(tmp_path, FakeRuntime(), config=config) as agent:
+        assert (await ask(agent, "/v1/tasks")) == {"Tasks": []}
+    assert not (tmp_path / "data").exists()
+
+
+async def test_state_before_run_is_an_error(tmp_path: Path) -> None:
+    agent = Agent(a_config(tmp_path), tasks_path=tmp_path, runtime=FakeRuntime(), store=SqliteStore(tmp_path))
+    with pytest.raises(RuntimeError, match="not running yet"):
+        _ = agent.state
+
+
+async def test_a_program_that_ends_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "sample.json").write_text(json.dumps(DEFINITION))
+    runtime = FakeRuntime(images=[SAMPLE_IMAGE])
+    runtime.behave(Program(run_for_s=0.05, exit_code=3), image=SAMPLE_IMAGE)
+    async with running(tmp_path, runtime) as agent:
+        await until(lambda: known(agent) == ["STOPPED"])
+        [task] = agent.state.tasks.values()
+        assert task.containers[0].exit_code == 3
