@@ -15,10 +15,10 @@ def parse_docker_time(text: str) -> datetime | None:
         return None
     year, month, day, hour, minute, second, fraction, sign, off_hours, off_minutes = found.groups()
     zone = UTC
-    if sign is not None:
-        offset = timedelta(hours=int(off_hours), minutes=int(off_minutes))
-        zone = timezone(-offset if sign == "-" else offset)
     try:
+        if sign is not None:
+            offset = timedelta(hours=int(off_hours), minutes=int(off_minutes))
+            zone = timezone(-offset if sign == "-" else offset)
         moment = datetime(
             int(year),
             int(month),
@@ -29,6 +29,6 @@ def parse_docker_time(text: str) -> datetime | None:
             int((fraction or "0")[:6].ljust(6, "0")),
             tzinfo=zone,
         )
-    except ValueError:
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return moment.astimezone(UTC)

@@ -1,4 +1,6 @@
-"""Docker's times are read to the microsecond, in UTC, and what is no time is no error."""
+"""Docker's times are read to the microsecond, and what is no time is no error."""
+
+from __future__ import annotations
 
 from datetime import UTC, datetime
 
@@ -6,22 +8,22 @@ import pytest
 
 from ecscope.model.docker_time import parse_docker_time
 
-READ = {
-    "2026-11-23T14:47:17.713892454Z": datetime(2026, 11, 23, 14, 47, 17, 713892, UTC),
-    "2026-11-23T14:47:17Z": datetime(2026, 11, 23, 14, 47, 17, tzinfo=UTC),
-    "2026-11-23T14:47:17.5Z": datetime(2026, 11, 23, 14, 47, 17, 500000, UTC),
-    "2026-11-23T16:47:17.000001+02:00": datetime(2026, 11, 23, 14, 47, 17, 1, UTC),
-    "2026-11-23T09:17:17-05:30": datetime(2026, 11, 23, 14, 47, 17, tzinfo=UTC),
-    "0001-01-01T00:00:00Z": datetime(1, 1, 1, tzinfo=UTC),
-}
 
-
-@pytest.mark.parametrize("text", READ)
-def test_times(text: str) -> None:
-    moment = parse_docker_time(text)
-    assert moment == READ[text]
-    assert moment is not None
-    assert moment.utcoffset() == READ[text].utcoffset()
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2024-05-17T12:00:01Z", datetime(2024, 5, 17, 12, 0, 1, tzinfo=UTC)),
+        ("2024-05-17T12:00:01.5Z", datetime(2024, 5, 17, 12, 0, 1, 500_000, tzinfo=UTC)),
+        ("2024-05-17T12:00:01.123456789Z", datetime(2024, 5, 17, 12, 0, 1, 123_456, tzinfo=UTC)),
+        ("2024-05-17T14:00:01+02:00", datetime(2024, 5, 17, 12, 0, 1, tzinfo=UTC)),
+        ("2024-05-17T08:30:01.000001-03:30", datetime(2024, 5, 17, 12, 0, 1, 1, tzinfo=UTC)),
+    ],
+)
+def test_a_time_is_a_moment_in_utc(text: str, moment: datetime) -> None:
+    parsed = parse_docker_time(text)
+    assert parsed == moment
+    assert parsed is not None
+    assert parsed.tzinfo is UTC
 
 
 @pytest.mark.parametrize(
@@ -29,22 +31,20 @@ def test_times(text: str) -> None:
     [
         "",
         "yesterday",
-        "2026-11-23",
-        "2026-11-23 14:47:17Z",
-        "2026-11-23T14:47:17",
-        "2026-13-23T14:47:17Z",
-        "2026-11-31T14:47:17Z",
-        "2026-11-23T25:47:17Z",
-        "2026-11-23T14:47:17.1234567890Z",
-        "٢٠٢٦-11-23T14:47:17Z",
+        "2024-05-17",
+        "2024-05-17T12:00:01",  # no zone
+        "2024-05-17 12:00:01Z",
+        "2024-13-17T12:00:01Z",  # no such month
+        "2024-05-17T12:00:61Z",
+        "2024-05-17T12:00:01.1234567890Z",  # ten digits
+        "2024-05-17T12:00:01Z\n",
+        "٢٠٢٤-05-17T12:00:01Z",
     ],
 )
-def test_what_is_no_time(text: str) -> None:
+def test_what_is_no_time_is_none(text: str) -> None:
     assert parse_docker_time(text) is None
 
 
-@pytest.mark.parametrize(
-    "text", ["0001-01-01T00:00:00+02:00", "9999-12-31T23:59:59-02:00", "2026-11-23T14:47:17+99:00"]
-)
-def test_a_moment_that_utc_cannot_say(text: str) -> None:
+@pytest.mark.parametrize("text", ["2024-05-17T12:00:01+24:00", "0001-01-01T00:00:00+01:00"])
+def test_a_time_that_cannot_be_calculated_with_is_none(text: str) -> None:
     assert parse_docker_time(text) is None
