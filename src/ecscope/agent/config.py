@@ -41,7 +41,7 @@ _T = TypeVar("_T")
 
 STANDALONE_DATA_DIR = "/var/lib/ecscope"
 _OUR_PREFIX = "ECSCOPE_"
-_OTHER_OWN_VARIABLES = frozenset({"ECSCOPE_ENDPOINT", "ECSCOPE_TASKS"})
+_OTHER_OWN_VARIABLES = frozenset({"ECSCOPE_ENDPOINT"})
 """Read by the command line, not here."""
 _LONGEST_SHOWN = 200
 """Characters of a bad value that a message quotes."""

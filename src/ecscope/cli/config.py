@@ -1,0 +1,79 @@
+"""``ecscope config``: each setting, its value, and where the value comes from. Never a secret.
+
+With the options of ``ecscope agent`` it tells what that agent would use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+
+import msgspec
+
+from ecscope.agent.config import LoadedConfig, load_config, shown_value
+from ecscope.agent.config_settings import SETTINGS
+from ecscope.agent.config_sources import OriginKind
+from ecscope.cli.exit_codes import EXIT_FINE, EXIT_USAGE
+from ecscope.cli.table import NO_VALUE, harmless, table, wants_colour
+
+_VALUE_COLUMN = 1
+
+
+def run(args: argparse.Namespace) -> int:
+    """``args``: ``tasks``, ``data_dir``, ``log_level`` (text or ``None``), ``json``."""
+    overrides = {}
+    if args.data_dir is not None:
+        overrides["data_dir"] = ("--data-dir", args.data_dir)
+    if args.log_level is not None:
+        overrides["log_level"] = ("--log-level", args.log_level)
+    loaded = load_config(os.environ, standalone=args.tasks is not None, overrides=overrides)
+    if args.json:
+        print(json_of(loaded))
+    else:
+        print("\n".join(lines_of(loaded)))
+        for kind, mistakes in (("warning", loaded.warnings), ("error", loaded.errors)):
+            for mistake in mistakes:
+                print(f"{kind}: {harmless(str(mistake))}", file=sys.stderr)
+    return EXIT_USAGE if loaded.errors else EXIT_FINE
+
+
+def lines_of(loaded: LoadedConfig) -> list[str]:
+    """The table; values that were set carry where, by name."""
+    rows = []
+    for setting in SETTINGS:
+        origin = loaded.origins[setting.field]
+        where = str(origin)
+        if origin.kind is OriginKind.JSON_FILE:
+            where = f"{where}: {origin.name}"
+        elif origin.kind is OriginKind.COMMAND_LINE:
+            where = origin.name
+        rows.append((setting.name, shown_value(loaded, setting) or NO_VALUE, where))
+    return table(
+        ("SETTING", "VALUE", "FROM"),
+        rows,
+        colour=wants_colour(sys.stdout),
+        width=shutil.get_terminal_size().columns if sys.stdout.isatty() else None,
+        shrink=(_VALUE_COLUMN,),
+    )
+
+
+def json_of(loaded: LoadedConfig) -> str:
+    """Values as the environment would carry them, ``(set)`` for secrets."""
+    settings = {}
+    for setting in SETTINGS:
+        origin = loaded.origins[setting.field]
+        settings[setting.name] = {
+            "value": shown_value(loaded, setting),
+            "from": origin.kind.value,
+            "place": origin.place,
+            "name": origin.name,
+            "raw": origin.raw,
+        }
+    document = {
+        "settings": settings,
+        "warnings": [str(mistake) for mistake in loaded.warnings],
+        "errors": [str(mistake) for mistake in loaded.errors],
+    }
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()

@@ -1,0 +1,13 @@
+"""What the exit codes of ``ecscope`` mean to a script. They are a promise: never change one."""
+
+from __future__ import annotations
+
+EXIT_FINE = 0
+EXIT_FAILED = 1
+"""The agent does not answer, or cannot run."""
+EXIT_USAGE = 2
+"""Wrong options, or a wrong setting."""
+EXIT_NO_MATCH = 3
+EXIT_AMBIGUOUS = 4
+EXIT_INTERRUPTED = 130
+"""As a shell counts SIGINT."""

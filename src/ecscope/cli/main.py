@@ -1,0 +1,211 @@
+"""The command ``ecscope``: its options, and which module carries a command out.
+
+Imports no command before it is asked for: the agent must start fast, and ``--help`` as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from ecscope.cli.exit_codes import EXIT_FINE, EXIT_INTERRUPTED, EXIT_USAGE
+
+_EXIT_CODES = """\
+exit codes:
+  0  fine
+  1  the agent does not answer, or cannot run
+  2  wrong options or a wrong setting
+  3  no such task, or nothing matches
+  4  more than one task matches; the candidates are listed
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the result is the exit code. Raises ``SystemExit`` for help and usage errors."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character gets a substitute instead of a traceback.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = _run(argv)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads has had enough (``| head``). What Python still holds must not be written at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FINE
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    match args.command:
+        case "agent":
+            from ecscope.cli.agent import run  # noqa: PLC0415
+        case "tasks":
+            from ecscope.cli.tasks import run  # noqa: PLC0415
+        case "task":
+            from ecscope.cli.task import run  # noqa: PLC0415
+        case "metadata":
+            from ecscope.cli.metadata import run  # noqa: PLC0415
+        case "config":
+            from ecscope.cli.config import run  # noqa: PLC0415
+        case _:
+            parser.print_help(sys.stderr)
+            return EXIT_USAGE
+    return run(args)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands with their options. No abbreviations: what works today must not mean something else tomorrow."""
+    parser = argparse.ArgumentParser(
+        prog="ecscope",
+        description="An Amazon ECS container agent that you can see into, and the commands to look.",
+        epilog=f"{_EXIT_CODES}\nexamples:\n  ecscope agent --tasks ./tasks\n  ecscope tasks\n  ecscope task 5f6d64ab\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and end")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    _add_agent(commands)
+    _add_tasks(commands)
+    _add_task(commands)
+    _add_metadata(commands)
+    _add_config(commands)
+    return parser
+
+
+class _Version(argparse.Action):
+    """Like argparse's own, but asks for the version only when it is printed."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        from ecscope import __version__  # noqa: PLC0415
+        from ecscope.version import commit  # noqa: PLC0415
+
+        print(f"ecscope {__version__} ({commit()})")
+        parser.exit()
+
+
+_Commands = argparse._SubParsersAction  # the only name argparse gives it
+
+
+def _add(commands: _Commands[argparse.ArgumentParser], name: str, text: str, examples: str) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        epilog=f"{_EXIT_CODES}\nexamples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def _add_agent(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "agent",
+        "run the agent until SIGTERM or Ctrl-C; containers keep running",
+        "  ecscope agent --tasks ./tasks\n"
+        "  ecscope agent --tasks web.json --data-dir ~/ecscope --log-level debug\n"
+        "  ECS_RESERVED_MEMORY=256 ecscope agent --tasks ./tasks\n\n"
+        "All settings, by environment or file: docs/configuration.md, and `ecscope config`.\n",
+    )
+    _add_agent_options(parser)
+
+
+def _add_agent_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tasks",
+        metavar="PATH",
+        help="run the tasks of this task definition file, or of every *.json file in this folder; joins no cluster",
+    )
+    parser.add_argument("--data-dir", metavar="DIR", help="where state is kept (ECS_DATADIR; default /var/lib/ecscope)")
+    parser.add_argument("--log-level", metavar="LEVEL", help="debug, info, warn, error, crit or none (ECS_LOGLEVEL)")
+
+
+def _add_client_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="for programs: JSON with the agent's own objects")
+    parser.add_argument(
+        "--endpoint",
+        metavar="URL",
+        help="the agent to ask, ecscope's or the official one (ECSCOPE_ENDPOINT; default http://localhost:51678)",
+    )
+
+
+def _add_tasks(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "tasks",
+        "list the tasks of an agent",
+        "  ecscope tasks\n"
+        "  ecscope tasks --family web --status RUNNING\n"
+        "  ecscope tasks --watch\n"
+        "  ecscope tasks --json | jq -r '.Tasks[].Arn'\n",
+    )
+    parser.add_argument("--family", metavar="F", help="only this family, or this revision: web or web:3")
+    parser.add_argument("--status", metavar="S", help="only tasks that are PENDING, RUNNING or STOPPED")
+    parser.add_argument("--watch", action="store_true", help="draw the list anew every 2 seconds, until Ctrl-C")
+    _add_client_options(parser)
+
+
+def _add_task(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "task",
+        "tell everything about one task, and what happened to it",
+        "  ecscope task 5f6d64ab8f2c4d47a1b9f2a3c4d5e6f7\n"
+        "  ecscope task 5f6d64\n"
+        "  ecscope task arn:aws:ecs:eu-west-1:111122223333:task/default/5f6d64ab8f2c4d47a1b9f2a3c4d5e6f7\n"
+        "  ecscope task $(docker ps -lq)\n",
+    )
+    parser.add_argument(
+        "which", metavar="TASK", help="ARN, task ID, Docker ID, Docker name or family, or a part that only one task has"
+    )
+    parser.add_argument("--events", metavar="N", type=_count, default=50, help="the newest N events (default 50)")
+    parser.add_argument(
+        "--data-dir", metavar="DIR", help="where the agent keeps its state (ECS_DATADIR; default /var/lib/ecscope)"
+    )
+    _add_client_options(parser)
+
+
+def _add_metadata(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "metadata",
+        "tell cluster, container instance and version of an agent",
+        "  ecscope metadata\n  ecscope metadata --endpoint http://10.0.0.12:51678 --json\n",
+    )
+    _add_client_options(parser)
+
+
+def _add_config(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "config",
+        "tell each setting, its value, and where the value comes from",
+        "  ecscope config --tasks ./tasks   what `ecscope agent --tasks ./tasks` would use\n"
+        "  ecscope config --json            the same for programs; secrets are never shown\n",
+    )
+    _add_agent_options(parser)
+    parser.add_argument("--json", action="store_true", help="for programs: JSON")
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
