@@ -54,7 +54,7 @@ lock: ## resolve requirements/*.lock anew, and with them THIRD-PARTY
 	@$(BIN)/python scripts/third-party
 
 clean: ## remove all that was made, also what a crashed run left in the engine
-	@if python=$$(scripts/python 2>/dev/null); then "$$python" scripts/demo --clean; "$$python" scripts/engine release --all; fi
+	@if python=$$(scripts/python 2>/dev/null); then "$$python" scripts/demo --clean; "$$python" scripts/engine release; fi
 	@rm -rf .venv build dist bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov
 	@rm -f src/ecscope/_build.py
 	@find src scripts tests -name __pycache__ -prune -exec rm -rf {} +
