@@ -1,0 +1,116 @@
+"""The Docker Engine of a run: bare calls by a plain client, and everything of ours removed from it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import dockerengine
+import sampleimage
+from bench.needs import Missing
+from bench.ours import CLUSTER
+
+IMAGE = sampleimage.REFERENCE
+LABEL = f"com.amazonaws.ecs.cluster={CLUSTER}"
+COMMANDS = {"sleep": ["sh", "-c", "trap 'exit 0' TERM; sleep 86400 & wait"], "true": ["true"]}
+CPU_UNITS, MEMORY_MIB = 2, 16
+
+
+@contextmanager
+def engine() -> Iterator[dockerengine.Engine]:
+    """One that answers and has the sample image; nothing of ours is in it before and after. Raises ``Missing``."""
+    try:
+        found = dockerengine.configured()
+        if not found.answers():
+            raise Missing(
+                f"no Docker Engine answers on {found.endpoint}; run it as scripts/with-engine python -m bench"
+            )
+        sampleimage.ensure(found)
+    except dockerengine.Unavailable as error:
+        raise Missing(str(error)) from error
+    try:
+        clean(found)
+        yield found
+    finally:
+        clean(found)
+
+
+def clean(found: dockerengine.Engine) -> None:
+    """Remove every container of the benchmark's cluster, whoever made it."""
+    left = found.containers(label=[LABEL])
+    if left:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(found.remove_container, left))
+
+
+def task_definition(number: int, kind: str) -> dict[str, object]:
+    """Content of a task file; ``kind`` is a key of ``COMMANDS``."""
+    return {
+        "family": f"bench-{kind}-{number}",
+        "revision": 1,
+        "containerDefinitions": [
+            {
+                "name": "app",
+                "image": IMAGE,
+                "cpu": CPU_UNITS,
+                "memory": MEMORY_MIB,
+                "essential": True,
+                "command": COMMANDS[kind],
+            }
+        ],
+    }
+
+
+def run_bare(found: dockerengine.Engine, count: int, kind: str = "sleep") -> float:
+    """Seconds for create, start and inspect of ``count`` containers at once, each on a connection of its own.
+
+    The connections are made beforehand, as the agent's are.
+    """
+    clients = [dockerengine._UnixConnection(found.socket_path, 300) for _ in range(count)]
+    for client in clients:
+        client.connect()
+    stamp = time.time_ns()
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(_one_ping, clients))
+        begun = time.perf_counter()
+        list(
+            pool.map(lambda place: _one_bare(place[1], f"ecs-bench-bare-{stamp}-{place[0]}", kind), enumerate(clients))
+        )
+        taken_s = time.perf_counter() - begun
+    for client in clients:
+        client.close()
+    return taken_s
+
+
+def _one_ping(client: http.client.HTTPConnection) -> None:
+    _call(client, "GET", "/_ping")
+
+
+def _one_bare(client: http.client.HTTPConnection, name: str, kind: str) -> None:
+    body = {
+        "Image": IMAGE,
+        "Cmd": COMMANDS[kind],
+        "Labels": dict([LABEL.split("=", 1)]),
+        "HostConfig": {"Memory": MEMORY_MIB << 20, "CpuShares": CPU_UNITS, "NetworkMode": "bridge"},
+    }
+    made = json.loads(_call(client, "POST", f"/containers/create?name={name}", json.dumps(body)))["Id"]
+    _call(client, "POST", f"/containers/{made}/start")
+    _call(client, "GET", f"/containers/{made}/json")
+
+
+def _call(client: http.client.HTTPConnection, method: str, path: str, body: str | None = None) -> bytes:
+    client.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+    answer = client.getresponse()
+    content = answer.read()
+    if answer.status >= 400:
+        raise Missing(f"the engine refuses {method} {path}: {content[:200].decode(errors='replace')}")
+    return content
+
+
+def statuses(tasks: Sequence[dict[str, object]]) -> dict[str, str]:
+    """ARN → known status."""
+    return {str(task["Arn"]): str(task["KnownStatus"]) for task in tasks}
