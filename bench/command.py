@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import os
 import platform
@@ -52,8 +53,8 @@ def main(arguments: list[str]) -> int:
         begun = time.monotonic()
         try:
             figures = _benchmarks()[name](options)
-        except Missing as missing:
-            print(f"{name}: not measured: {missing}\n", file=sys.stderr)
+        except (Missing, OSError, http.client.HTTPException) as reason:
+            print(f"{name}: not measured: {reason}\n", file=sys.stderr)
             failed = True
             continue
         except KeyboardInterrupt:

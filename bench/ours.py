@@ -24,6 +24,8 @@ CLUSTER = "ecscope-bench"
 NO_ENGINE = "unix:///nonexistent/ecscope-bench.sock"
 ADDRESS = "127.0.0.1"
 POLL_S = 0.0005
+_KEPT_S = 1.0
+"""The agent may close a connection that nobody uses."""
 
 
 def command() -> list[str]:
@@ -48,6 +50,7 @@ class Agent:
         self._docker_host = docker_host
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: http.client.HTTPConnection | None = None
+        self._asked_at = 0.0
 
     @property
     def pid(self) -> int:
@@ -100,7 +103,10 @@ class Agent:
             process.wait()
 
     def tasks(self) -> list[dict[str, object]]:
-        """What it says of its tasks, over a connection that is kept."""
+        """What it says of its tasks, over a connection that is kept while it is asked often."""
+        if time.monotonic() - self._asked_at > _KEPT_S:
+            self._hang_up()
+        self._asked_at = time.monotonic()
         if self._connection is None:
             self._connection = http.client.HTTPConnection(ADDRESS, PORT)
             self._connection.sock = self._place.connect(ADDRESS, PORT, 10.0)

@@ -13,7 +13,7 @@ import dockerengine
 from bench import recorded
 from bench.command import Options
 from bench.engine import clean, engine, run_bare, statuses, task_definition
-from bench.figures import Figure, at_most, ratio
+from bench.figures import Figure, at_most
 from bench.ours import Agent, agent
 from bench.peer import Peer
 from bench.place import place_for_ours
@@ -67,20 +67,23 @@ def _starts(
             _rest(found, ours, peer)
     what = "1 task" if count == 1 else f"{count} tasks at once"
     official = recorded.ONE_TASK_S if count == 1 else recorded.TASKS_AT_ONCE_S[count]
+    name = f"{what}: task file to RUNNING"
     figures = [
-        Figure(name=f"{what}: bare create, start, inspect", unit="s", samples=taken["bare"]),
-        Figure(name=f"{what}: task file to RUNNING", unit="s", samples=taken["ours"]),
-        ratio("  ours : bare", taken["ours"], taken["bare"], at_most(limit)),
+        Figure(name=f"{name} : bare", unit="s", samples=taken["ours"], against=taken["bare"], target=at_most(limit))
     ]
     if peer:
         figures += [
-            Figure(name="  peer", unit="s", samples=taken["peer"]),
-            ratio("  peer : bare", taken["peer"], taken["bare"]),
-            ratio("  ours : peer", taken["ours"], taken["peer"], at_most(1)),
+            Figure(name=f"{name} : peer", unit="s", samples=taken["ours"], against=taken["peer"], target=at_most(1)),
+            Figure(
+                name=f"{what}: the peer's payload to RUNNING : bare",
+                unit="s",
+                samples=taken["peer"],
+                against=taken["bare"],
+            ),
         ]
     else:
         against = at_most(official, "recorded of the official agent")
-        figures[1] = Figure(name=figures[1].name, unit="s", samples=taken["ours"], target=against)
+        figures.append(Figure(name=name, unit="s", samples=taken["ours"], target=against))
     return figures
 
 
@@ -104,8 +107,8 @@ def _true_tasks(count: int, rounds: int, found: dockerengine.Engine, ours: Agent
         )
     ]
     if peer:
-        figures.append(Figure(name="  peer", unit="s", samples=taken["peer"]))
-        figures.append(ratio("  ours : peer", taken["ours"], taken["peer"], at_most(1)))
+        name = f"{count} `true` tasks: files to STOPPED : peer"
+        figures.append(Figure(name=name, unit="s", samples=taken["ours"], against=taken["peer"], target=at_most(1)))
     return figures
 
 

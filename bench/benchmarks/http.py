@@ -7,12 +7,12 @@ round measures both, and ours has as many tasks as the peer.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from bench import recorded, wrk
 from bench.command import Options
-from bench.figures import Figure, at_least, at_most, ratio
+from bench.figures import Figure, Target, at_least, at_most
 from bench.ours import Agent, agent
 from bench.peer import Peer
 from bench.place import Place, place_for_ours
@@ -97,71 +97,58 @@ def _filters(tasks: Sequence[dict[str, object]]) -> dict[str, str]:
 def _figures(
     label: str, size: int, readings: dict[tuple[str, str], list[wrk.Reading]], sizes: dict[str, int]
 ) -> list[Figure]:
-    what = "/v1/metadata" if label == "/v1/metadata" else f"{size} tasks, {label}"
+    """Four rows: requests, CPU, half and nearly all of the waiting times."""
     ours = readings[label, "ours"]
-    theirs = readings.get((label, "peer"), [])
-    reference = recorded.METADATA if label == "/v1/metadata" else recorded.TASKS.get(size) if label == _LIST else None
-    share = recorded.share_for(size) if label == _LIST else None
-    against = reference if not theirs else None
-    cpu = at_most(against.cpu_us * share, _part(share)) if against and share else None
-    figures = _rows(
-        f"{what}, {sizes['ours']:,} bytes" if label == _LIST else what,
-        ours,
-        at_least(against.requests_per_s, "recorded") if against else None,
-        cpu,
-        at_most(against.p99_ms / 2, "half of recorded") if against else None,
-    )
+    theirs = readings.get((label, "peer"))
+    is_list = label == _LIST
+    what = label if label == "/v1/metadata" else f"{size} tasks, {label}"
+    reference = recorded.TASKS.get(size) if is_list else recorded.METADATA if label == "/v1/metadata" else None
+    share = recorded.share_for(size) if is_list else 1.0
+    part = f"1/{round(1 / share)} of recorded" if is_list else "recorded"
+    requests = cpu = p99 = None
     if theirs:
-        figures += _rows(f"  peer, {sizes['peer']:,} bytes" if label == _LIST else "  peer", theirs, None, None, None)
-        figures.append(
-            ratio(
-                "  requests/s, ours : peer",
-                [reading.requests_per_s for reading in ours],
-                [reading.requests_per_s for reading in theirs],
-                at_least(1),
-            )
-        )
-        if all(reading.cpu_us for reading in theirs):
-            figures.append(
-                ratio(
-                    "  CPU/request, ours : peer",
-                    [reading.cpu_us or 0 for reading in ours],
-                    [reading.cpu_us or 0 for reading in theirs],
-                    at_most(share or 1),
-                )
-            )
-        figures.append(ratio("  p99, ours : peer", [r.p99_ms for r in ours], [r.p99_ms for r in theirs], at_most(0.5)))
-    return figures
-
-
-def _part(share: float) -> str:
-    return f"1/{round(1 / share)} of recorded"
-
-
-def _rows(what, readings, requests, cpu, p99) -> list[Figure]:  # type: ignore[no-untyped-def]
-    figures = [
-        Figure(name=f"{what}: requests", unit="/s", samples=[r.requests_per_s for r in readings], target=requests)
+        requests, cpu, p99 = at_least(1), at_most(share), at_most(0.5)
+    elif reference:
+        requests = at_least(reference.requests_per_s, "recorded")
+        cpu = at_most(reference.cpu_us * share, part)
+        p99 = at_most(reference.p99_ms / 2, "half of recorded") if is_list else None
+    rows = [
+        _row(f"{what}: requests", "/s", ours, theirs, lambda reading: reading.requests_per_s, requests),
+        _row(f"{what}: p50", "ms", ours, theirs, lambda reading: reading.p50_ms, None),
+        _row(f"{what}: p99", "ms", ours, theirs, lambda reading: reading.p99_ms, p99),
     ]
-    if all(reading.cpu_us is not None for reading in readings):
-        figures.append(Figure(name=f"{what}: CPU/request", unit="µs", samples=[r.cpu_us for r in readings], target=cpu))
-    figures += [
-        Figure(name=f"{what}: p50", unit="ms", samples=[r.p50_ms for r in readings]),
-        Figure(name=f"{what}: p99", unit="ms", samples=[r.p99_ms for r in readings], target=p99),
-    ]
-    return figures
+    if all(reading.cpu_us is not None for reading in [*ours, *(theirs or [])]):
+        rows.insert(1, _row(f"{what}: CPU/request", "µs", ours, theirs, lambda reading: reading.cpu_us or 0.0, cpu))
+    if is_list:
+        against = [float(sizes["peer"])] if theirs else None
+        rows.append(Figure(name=f"{what}: body", unit="bytes", samples=[float(sizes["ours"])], against=against))
+    return rows
+
+
+def _row(
+    name: str,
+    unit: str,
+    ours: list[wrk.Reading],
+    theirs: list[wrk.Reading] | None,
+    part: Callable[[wrk.Reading], float],
+    target: Target | None,
+) -> Figure:
+    against = [part(reading) for reading in theirs] if theirs else None
+    return Figure(name=name, unit=unit, samples=[part(reading) for reading in ours], against=against, target=target)
 
 
 def _filter_figures(size: int, readings: dict[tuple[str, str], list[wrk.Reading]]) -> list[Figure]:
     """Look-ups against the list of 2, measured in the same rounds."""
     if size != 2:
         return []
-    plain = [reading.cpu_us or 0 for reading in readings[_LIST, "ours"]]
+    plain = [reading.cpu_us or 0.0 for reading in readings[_LIST, "ours"]]
     return [
-        ratio(
-            f"  CPU/request, {label} : list of 2",
-            [reading.cpu_us or 0 for reading in readings[label, "ours"]],
-            plain,
-            at_most(1.05, "no slower; 5 % is noise"),
+        Figure(
+            name=f"{label} : list of 2, CPU/request",
+            unit="µs",
+            samples=[reading.cpu_us or 0.0 for reading in readings[label, "ours"]],
+            against=plain,
+            target=at_most(1.05, "no slower; 5 % is noise"),
         )
         for label, who in readings
         if who == "ours" and label.startswith("?")
