@@ -1,0 +1,93 @@
+"""``ecscope config`` shows every setting with its source, tells mistakes, and keeps secrets."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ecscope.agent.config_settings import SETTINGS
+from ecscope.cli.config import run
+from ecscope.cli.main import build_parser
+
+
+def config_run(*words: str) -> int:
+    return run(build_parser().parse_args(["config", *words]))
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_this_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Only what a test sets; gives the path of the JSON file."""
+    for setting in SETTINGS:
+        if setting.variable:
+            monkeypatch.delenv(setting.variable, raising=False)
+    path = tmp_path / "agent.json"
+    monkeypatch.setenv("ECS_AGENT_CONFIG_FILE_PATH", str(path))
+    return path
+
+
+def rows(out: str) -> dict[str, list[str]]:
+    return {line.split()[0]: line.split()[1:] for line in out.splitlines()}
+
+
+def test_every_setting_with_its_source(
+    monkeypatch: pytest.MonkeyPatch, no_settings_of_this_host: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ECS_CLUSTER", "prod")
+    no_settings_of_this_host.write_text('{"DockerStopTimeout": 5000000000}')
+    assert config_run("--tasks", "x", "--log-level", "debug") == 0
+    out, err = capsys.readouterr()
+    shown = rows(out)
+    assert set(shown) == {setting.name for setting in SETTINGS} | {"SETTING"}
+    assert shown["ECS_CLUSTER"] == ["prod", "environment"]
+    assert shown["ECS_CONTAINER_STOP_TIMEOUT"] == ["5s", f"{no_settings_of_this_host}:", "DockerStopTimeout"]
+    assert shown["ECS_LOGLEVEL"] == ["debug", "--log-level"]
+    assert shown["ECS_DATADIR"] == ["/var/lib/ecscope", "derived", "from", "--tasks"]
+    assert shown["ECS_IMAGE_PULL_BEHAVIOR"] == ["default", "default"]
+    assert err == ""
+
+
+def test_secrets_are_only_said_to_be_set(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    monkeypatch.setenv("ECS_ENGINE_AUTH_DATA", '{"r":{"password":"hunter2"}}')
+    monkeypatch.setenv("HTTP_PROXY", "http://me:hunter2@proxy:1")
+    for words in ((), ("--json",)):
+        assert config_run("--tasks", "x", *words) == 0
+        out, err = capsys.readouterr()
+        assert "hunter2" not in out + err
+        assert out.count("(set)") >= 2
+
+
+def test_mistakes_are_listed_and_end_with_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ECS_CHECKPOINT", "maybe\x1b[2J")
+    monkeypatch.setenv("ECS_INSTANCE_ATTRIBUTES", "{")
+    assert config_run("--tasks", "x") == 2
+    out, err = capsys.readouterr()
+    assert rows(out)["ECS_CHECKPOINT"][0] == "true"
+    assert "warning: ECS_CHECKPOINT=maybe\\x1b[2J (environment): " in err
+    assert "error: ECS_INSTANCE_ATTRIBUTES={ (environment): " in err
+    assert "\x1b" not in err
+
+
+def test_joining_a_cluster_needs_a_region(capsys: pytest.CaptureFixture[str]) -> None:
+    assert config_run() == 2
+    assert "AWSRegion" in capsys.readouterr().err
+
+
+def test_for_programs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("ECS_RESERVED_PORTS", "[22]")
+    monkeypatch.setenv("ECS_CONTAINER_STOP_TIMEOUT", "1ms")
+    assert config_run("--tasks", "x", "--json", "--data-dir", "/d") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert list(document["settings"]) == [setting.name for setting in SETTINGS]
+    assert document["settings"]["ECS_RESERVED_PORTS"] == {
+        "value": "[22]",
+        "from": "environment",
+        "place": "",
+        "name": "ECS_RESERVED_PORTS",
+        "raw": "[22]",
+    }
+    assert document["settings"]["ECS_DATADIR"]["name"] == "--data-dir"
+    assert document["warnings"] == ["ECS_CONTAINER_STOP_TIMEOUT=1ms (environment): must be at least 1s. 1s is used"]
+    assert document["errors"] == []

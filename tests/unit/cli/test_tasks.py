@@ -1,0 +1,207 @@
+"""``ecscope tasks``: what is listed, filtered, written as JSON and drawn again, and with which exit code it ends."""
+
+import argparse
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from ecscope.cli.client import Client
+from ecscope.cli.main import build_parser
+from ecscope.cli.tasks import json_of, matching, row_of, run
+from tests.unit.cli.answering import Answers, a_container, a_task, captured, nobody, serving
+
+NOW = datetime(2026, 11, 23, 17, 47, 17, tzinfo=UTC)
+
+
+def arguments(*words: str) -> argparse.Namespace:
+    return build_parser().parse_args(["tasks", *words])
+
+
+def tasks_run(*words: str, sleep: Callable[[float], None] | None = None) -> int:
+    return run(arguments(*words), sleep=sleep) if sleep else run(arguments(*words))
+
+
+def test_a_row_of_the_official_agent(agent: Answers) -> None:
+    running, stopped = Client(agent.endpoint).tasks()
+    assert row_of(running, now=NOW) == (
+        "e01d58a8151b40e8bc0122647b9ecfec",
+        "console-sample-app-static:6",
+        "RUNNING",
+        "RUNNING",
+        "busybox, simple-app",
+        "8080->80/tcp",
+        "2h59m",
+    )
+    assert row_of(stopped, now=NOW)[2:4] == ("STOPPED", "STOPPED")
+
+
+def test_a_row_of_a_task_that_has_nothing_yet() -> None:
+    answers = Answers()
+    task = a_task(KnownStatus="PENDING")
+    del task["DesiredStatus"]
+    answers.tasks(task)
+    with serving(answers):
+        (task_seen,) = Client(answers.endpoint).tasks()
+    assert row_of(task_seen, now=NOW)[1:] == ("web:1", "-", "PENDING", "-", "-", "-")
+
+
+def test_the_list_is_a_plain_table_when_it_is_no_terminal(agent: Answers, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tasks_run("--endpoint", agent.endpoint) == 0
+    out, err = capsys.readouterr()
+    header, *rows = out.splitlines()
+    assert header.split() == ["TASK", "FAMILY", "DESIRED", "KNOWN", "CONTAINERS", "PORTS", "AGE"]
+    assert [row.split()[0] for row in rows] == ["5f6d64ab8f2c4d47a1b9f2a3c4d5e6f7", "e01d58a8151b40e8bc0122647b9ecfec"]
+    assert "\x1b" not in out
+    assert err == ""
+
+
+def test_the_environment_names_the_agent(
+    agent: Answers, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ECSCOPE_ENDPOINT", agent.endpoint)
+    assert tasks_run() == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "number"),
+    [
+        ((), 2),
+        (("--family", "console-sample-app-static"), 2),
+        (("--family", "console-sample-app-static:6"), 2),
+        (("--status", "running"), 1),
+        (("--status", "STOPPED", "--family", "console-sample-app-static"), 1),
+    ],
+)
+def test_json_holds_the_official_objects(
+    agent: Answers, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], number: int
+) -> None:
+    assert tasks_run("--json", "--endpoint", agent.endpoint, *words) == 0
+    shown = json.loads(capsys.readouterr().out)
+    official = json.loads(captured("tasks")[1])
+    assert list(shown) == ["Tasks"]
+    assert len(shown["Tasks"]) == number
+    assert all(task in official["Tasks"] for task in shown["Tasks"])
+    assert all(list(task) == list(official["Tasks"][0]) for task in shown["Tasks"])
+
+
+@pytest.mark.parametrize("words", [("--family", "console"), ("--family", "web:6"), ("--status", "PENDING")])
+def test_nothing_matches(agent: Answers, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
+    assert tasks_run("--endpoint", agent.endpoint, *words) == 3
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"ecscope tasks: no task matches on {agent.endpoint}\n"
+    assert tasks_run("--json", "--endpoint", agent.endpoint, *words) == 3
+    assert json.loads(capsys.readouterr().out) == {"Tasks": []}
+
+
+def test_no_tasks_at_all_is_fine(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(Answers({"/v1/tasks": captured("tasks-none")})) as answers:
+        assert tasks_run("--endpoint", answers.endpoint) == 0
+        assert capsys.readouterr().err == f"ecscope tasks: no tasks on {answers.endpoint}\n"
+        assert tasks_run("--json", "--endpoint", answers.endpoint) == 0
+        out, err = capsys.readouterr()
+        assert (json.loads(out), err) == ({"Tasks": []}, "")
+
+
+def test_no_agent(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tasks_run("--endpoint", nobody()) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("ecscope tasks: no agent answers on http://127.0.0.1:")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--status", "up"), "write PENDING, RUNNING or STOPPED"),
+        (("--watch", "--json"), "give one of them"),
+        (("--endpoint", "https://x"), "write http://host:port"),
+    ],
+)
+def test_wrong_options(capsys: pytest.CaptureFixture[str], words: tuple[str, ...], sentence: str) -> None:
+    assert tasks_run(*words) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_the_order_does_not_depend_on_the_agents(capsys: pytest.CaptureFixture[str]) -> None:
+    answers = Answers()
+    answers.tasks(a_task(3, Version="10"), a_task(2, Version="9"), a_task(1, Family="a"), a_task(4, Version="9"))
+    with serving(answers):
+        assert tasks_run("--endpoint", answers.endpoint) == 0
+    rows = [line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert [(task[-1], family) for task, family in rows] == [
+        ("1", "a:1"),
+        ("2", "web:9"),
+        ("4", "web:9"),
+        ("3", "web:10"),
+    ]
+
+
+def test_names_from_outside_cannot_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    answers = Answers()
+    answers.tasks(a_task(Family="\x1b[2Jweb", Containers=[a_container(Name="a\nb")]))
+    with serving(answers):
+        assert tasks_run("--endpoint", answers.endpoint) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert len(out.splitlines()) == 2
+
+
+def test_matching_is_exact() -> None:
+    answers = Answers()
+    answers.tasks(a_task(1), a_task(2, Family="web2"), a_task(3, KnownStatus="STOPPED"))
+    with serving(answers):
+        tasks = Client(answers.endpoint).tasks()
+    assert [task.id[-1] for task in matching(tasks, family="web", status=None)] == ["1", "3"]
+    assert [task.id[-1] for task in matching(tasks, family="web:1", status="STOPPED")] == ["3"]
+    assert json.loads(json_of(matching(tasks, family="none", status=None))) == {"Tasks": []}
+
+
+class Naps:
+    """Instead of sleeping: does one thing after the other, then Ctrl-C."""
+
+    def __init__(self, *actions: Callable[[], object]) -> None:
+        self.actions = list(actions)
+        self.seconds: list[float] = []
+
+    def __call__(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        if not self.actions:
+            raise KeyboardInterrupt
+        self.actions.pop(0)()
+
+
+def test_watching_shows_what_changes_and_ends_with_ctrl_c(capsys: pytest.CaptureFixture[str]) -> None:
+    answers = Answers()
+    answers.tasks(a_task(1))
+    naps = Naps(lambda: answers.tasks(a_task(1, KnownStatus="STOPPED"), a_task(2)))
+    with serving(answers):
+        assert tasks_run("--watch", "--endpoint", answers.endpoint, sleep=naps) == 0
+    first, second = capsys.readouterr().out.strip().split("\n\n")
+    assert " 1 tasks " in first
+    assert " 2 tasks " in second
+    assert "STOPPED" in second
+    assert naps.seconds == [2.0, 2.0]
+
+
+def test_watching_survives_an_agent_that_is_away(capsys: pytest.CaptureFixture[str]) -> None:
+    answers = Answers()
+    answers.tasks(a_task(1))
+    tasks = answers.by_target["/v1/tasks"]
+    naps = Naps(
+        lambda: answers.by_target.update({"/v1/tasks": (500, b"")}),
+        lambda: answers.by_target.update({"/v1/tasks": tasks}),
+    )
+    with serving(answers):
+        assert tasks_run("--watch", "--endpoint", answers.endpoint, sleep=naps) == 0
+    first, away, back = capsys.readouterr().out.strip().split("\n\n")
+    assert "answers with status 500" in away
+    assert first.splitlines()[1:] == back.splitlines()[1:]
+
+
+def test_watching_begins_only_if_there_is_an_agent() -> None:
+    assert tasks_run("--watch", "--endpoint", nobody(), sleep=Naps()) == 1
