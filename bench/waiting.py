@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from bench.engine import statuses
 from bench.needs import Missing
@@ -11,19 +12,30 @@ from bench.needs import Missing
 Tasks = Callable[[], Sequence[dict[str, object]]]
 
 
+class Waited(NamedTuple):
+    """Seconds since the tasks were asked for."""
+
+    seen_s: float
+    """Until the first of them was listed at all."""
+    done_s: float
+    """Until all of them had the status."""
+
+
 def until_new_ones_are(
     status: str, count: int, tasks: Tasks, known: set[str], begun: float, *, limit_s: float, poll_s: float
-) -> float:
-    """Seconds from ``begun`` (``perf_counter``) until ``count`` tasks that were not ``known`` have ``status``."""
+) -> Waited:
+    """Return when ``count`` tasks that were not ``known`` have ``status``; ``begun`` is of ``perf_counter``."""
+    seen_s = 0.0
     while True:
         seen = [there for arn, there in statuses(tasks()).items() if arn not in known]
         taken_s = time.perf_counter() - begun
+        if seen and not seen_s:
+            seen_s = taken_s
         if seen.count(status) >= count:
-            return taken_s
+            return Waited(seen_s=seen_s, done_s=taken_s)
         if taken_s > limit_s:
-            raise Missing(
-                f"after {limit_s:.0f} s {seen.count(status)} of {count} tasks are {status}: {sorted(set(seen))}"
-            )
+            others = ", ".join(sorted({*seen} - {status})) or "none is listed"
+            raise Missing(f"after {limit_s:.0f} s {seen.count(status)} of {count} tasks are {status}; others: {others}")
         time.sleep(poll_s)
 
 

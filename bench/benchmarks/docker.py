@@ -18,7 +18,7 @@ from bench.ours import Agent, agent
 from bench.peer import Peer
 from bench.place import place_for_ours
 from bench.rounds import rotated
-from bench.waiting import until_all_stopped, until_new_ones_are
+from bench.waiting import Waited, until_all_stopped, until_new_ones_are
 
 _LIMIT_S = 180.0
 _numbers = counting(1)
@@ -54,12 +54,14 @@ def _starts(
     count: int, rounds: int, limit: float, found: dockerengine.Engine, ours: Agent, peer: Peer | None
 ) -> list[Figure]:
     taken: dict[str, list[float]] = {}
+    seen: list[float] = []
     for order in rotated(["bare", "ours", *(["peer"] if peer else [])], rounds):
         for who in order:
             if who == "bare":
                 seconds = run_bare(found, count)
             elif who == "ours":
-                seconds = _ours(count, "sleep", "RUNNING", ours)
+                seen_s, seconds = _ours(count, "sleep", "RUNNING", ours)
+                seen.append(seen_s)
             else:
                 assert peer is not None
                 seconds = _peers(count, "sleep", "RUNNING", peer)
@@ -71,6 +73,7 @@ def _starts(
     figures = [
         Figure(name=f"{name} : bare", unit="s", samples=taken["ours"], against=taken["bare"], target=at_most(limit))
     ]
+    figures.append(Figure(name=f"{what}: of this, until the first one is listed", unit="s", samples=seen))
     if peer:
         figures += [
             Figure(name=f"{name} : peer", unit="s", samples=taken["ours"], against=taken["peer"], target=at_most(1)),
@@ -92,7 +95,7 @@ def _true_tasks(count: int, rounds: int, found: dockerengine.Engine, ours: Agent
     for order in rotated(["ours", *(["peer"] if peer else [])], rounds):
         for who in order:
             if who == "ours":
-                seconds = _ours(count, "true", "STOPPED", ours)
+                seconds = _ours(count, "true", "STOPPED", ours).done_s
             else:
                 assert peer is not None
                 seconds = _peers(count, "true", "STOPPED", peer)
@@ -112,7 +115,7 @@ def _true_tasks(count: int, rounds: int, found: dockerengine.Engine, ours: Agent
     return figures
 
 
-def _ours(count: int, kind: str, status: str, ours: Agent) -> float:
+def _ours(count: int, kind: str, status: str, ours: Agent) -> Waited:
     known = set(statuses(ours.tasks()))
     files = {f"{number}.json": task_definition(number, kind) for number in (next(_numbers) for _ in range(count))}
     begun = ours.drop_task_files(files)
@@ -123,7 +126,7 @@ def _peers(count: int, kind: str, status: str, peer: Peer) -> float:
     known = set(statuses(peer.tasks()))
     begun = time.perf_counter()
     peer.start_tasks(count, kind)
-    return until_new_ones_are(status, count, peer.tasks, known, begun, limit_s=_LIMIT_S, poll_s=_poll_s(count))
+    return until_new_ones_are(status, count, peer.tasks, known, begun, limit_s=_LIMIT_S, poll_s=_poll_s(count)).done_s
 
 
 def _poll_s(count: int) -> float:
