@@ -251,17 +251,16 @@ class FakeRuntime:
 
         ``takes_effect``: the engine did what was asked; only the answer is bad.
         """
-        failure = errors.reported(_CALLS[call][0], error) if isinstance(error, str) else error
+        failure = errors.reported(_operation(call), error) if isinstance(error, str) else error
         self._trouble(call, _Trouble(failure, takes_effect), times)
 
     def drop_next(self, call: str, *, times: int = 1, takes_effect: bool = False) -> None:
         """The next ``times`` calls of that name lose their connection."""
-        self._trouble(call, _Trouble(errors.connection_lost(_CALLS[call][0], call), takes_effect), times)
+        self._trouble(call, _Trouble(errors.connection_lost(_operation(call), call), takes_effect), times)
 
     def hang_next(self, call: str, *, times: int = 1, takes_effect: bool = False) -> None:
         """The next ``times`` calls of that name get no answer and run into their limit."""
-        if call not in _CALLS:
-            raise ValueError(f"there is no call {call!r}")
+        _operation(call)
         self._trouble(call, _Trouble(None, takes_effect), times)
 
     def go_away(self, *, with_containers: bool = False) -> None:
@@ -786,6 +785,12 @@ class FakeRuntime:
 
     def _trouble(self, call: str, trouble: _Trouble, times: int) -> None:
         self._troubles.setdefault(call, deque()).extend([trouble] * times)
+
+
+def _operation(call: str) -> Operation:
+    if call not in _CALLS:
+        raise ValueError(f"there is no call {call!r}; there are {', '.join(_CALLS)}")
+    return _CALLS[call][0]
 
 
 class _Gone(Exception):

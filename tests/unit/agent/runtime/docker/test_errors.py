@@ -93,7 +93,7 @@ def test_no_answer_in_time(
     ("text", "hint"),
     [
         (
-            "denied: User: arn:aws:sts::1:assumed-role/r/i is not authorized to perform: ecr:BatchGetImage on resource: x",
+            "denied: User: arn:aws:sts::1:role/r is not authorized to perform: ecr:BatchGetImage on resource: x",
             "The task can’t pull the image. Check that the role has the permissions to pull images from the registry. ",
         ),
         (

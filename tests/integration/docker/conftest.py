@@ -1,0 +1,53 @@
+"""Runtimes on the real engine, and registries for it to pull from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+import dockerengine
+from ecscope.agent.runtime.docker.runtime import DockerRuntime
+from tests.integration.docker import registry as registries
+
+
+@pytest.fixture
+async def runtime(docker_endpoint: str) -> AsyncIterator[DockerRuntime]:
+    made = DockerRuntime(docker_endpoint)
+    yield made
+    await made.close()
+
+
+@pytest.fixture(scope="session")
+def engine(docker_endpoint: str) -> dockerengine.Engine:
+    return dockerengine.Engine(docker_endpoint.removeprefix("unix://"))
+
+
+@pytest.fixture(scope="session")
+def registry(
+    engine: dockerengine.Engine, sample_image: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[registries.Registry]:
+    """Open to all."""
+    _need_one()
+    with registries.running(tmp_path_factory.mktemp("registry"), engine) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def closed_registry(
+    engine: dockerengine.Engine, sample_image: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[registries.Registry]:
+    """Asks for a password."""
+    _need_one()
+    with registries.running(tmp_path_factory.mktemp("closed"), engine, with_password=True) as made:
+        yield made
+
+
+def _need_one() -> None:
+    if registries.is_installed():
+        return
+    reason = "docker-registry is not installed (package docker-registry): there is nothing to pull from"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
