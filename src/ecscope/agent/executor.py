@@ -12,8 +12,9 @@ import asyncio
 import logging
 import random
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime
+from typing import TypedDict
 
 import msgspec
 
@@ -21,11 +22,12 @@ from ecscope.agent.core import actions as act
 from ecscope.agent.core import events as ev
 from ecscope.agent.core.host_ports import HostPortChooser, NoPortError
 from ecscope.agent.core.state import AgentState
-from ecscope.agent.runtime.interface import ContainerSpec, RegistryAuth, Runtime, RuntimeFailure, VolumeSpec
+from ecscope.agent.runtime.interface import ContainerSpec, RegistryAuth, Runtime, RuntimeFailure
+from ecscope.agent.taskresources import volume as volumes
 from ecscope.model.arn import DockerId, TaskArn
 from ecscope.model.container import Container, ContainerInspection, ImageInspection, NamedError
 from ecscope.model.runtime import PullProgress
-from ecscope.model.task import Task, Volume, VolumeKind
+from ecscope.model.task import Task
 
 _log = logging.getLogger("ecscope.executor")
 
@@ -33,6 +35,20 @@ _INSPECTIONS_AT_ONCE = 16
 _IMAGES_REMEMBERED = 256
 
 Key = tuple[TaskArn, str]
+
+
+class _Stamp(TypedDict):
+    """What every event carries."""
+
+    id: str
+    at: datetime
+
+
+class _Place(_Stamp):
+    """What every event about one container carries."""
+
+    task_arn: TaskArn
+    container_name: str
 
 
 class ExecutorSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,7 +162,7 @@ class Executor:
 
     def _fire(self, timer: act.Timer) -> None:
         self._timers.pop(timer, None)
-        self._post(ev.TimerFired(id=self._new_id(), at=self._now(), timer=timer))
+        self._post(ev.TimerFired(**self._stamp(), timer=timer))
 
     # --- guards: one event back, whatever happens ------------------------------------------------
 
@@ -157,11 +173,7 @@ class Executor:
         except asyncio.CancelledError:
             if key not in self._calls:
                 raise  # the agent ends
-            self._post(
-                ev.CallCancelled(
-                    id=self._new_id(), at=self._now(), task_arn=action.task_arn, container_name=action.container_name
-                )
-            )
+            self._post(ev.CallCancelled(**self._of(action)))
             return
         except RuntimeFailure as failure:
             event = self._failed(action, failure.error, is_unreachable=failure.is_unreachable)
@@ -177,46 +189,71 @@ class Executor:
         self._post(event)
 
     async def _guard_other(self, action: act.AnyAction) -> None:
+        event: ev.AnyEvent | None
         try:
-            await self._other(action)
-        except asyncio.CancelledError:
-            raise
+            event = await self._other(action)
         except RuntimeFailure as failure:
-            if isinstance(action, act.ListContainers):
-                _log.warning("cannot list containers: %s", failure)
-                self._reconnect()
-            else:
-                _log.warning("%s: %s", type(action).__name__, failure)
-        except Exception:
+            _log.warning("%s: %s", type(action).__name__, failure)
+            event = self._other_failed(action, failure.error, is_unreachable=failure.is_unreachable)
+        except Exception as error:
             _log.exception("bug in carrying out %s", type(action).__name__)
+            unknown = NamedError(name="UnknownError", message=f"{type(error).__name__}: {error}")
+            event = self._other_failed(action, unknown, is_unreachable=False)
+        if event is not None:
+            self._post(event)
+
+    def _other_failed(self, action: act.AnyAction, error: NamedError, *, is_unreachable: bool) -> ev.AnyEvent | None:
+        match action:
+            case act.CreateVolume():
+                return ev.VolumeCreateFailed(
+                    **self._stamp(),
+                    task_arn=action.task_arn,
+                    volume_name=action.volume_name,
+                    reason=error.message,
+                    is_unreachable=is_unreachable,
+                )
+            case act.RemoveVolume():
+                return ev.VolumeRemoved(
+                    **self._stamp(),
+                    task_arn=action.task_arn,
+                    volume_name=action.volume_name,
+                    error=error,
+                    is_unreachable=is_unreachable,
+                )
+            case act.RemoveImage():
+                return ev.ImageRemoved(**self._stamp(), image=action.image, error=error)
+            case act.RemoveOrphan():
+                return ev.OrphanRemoved(**self._stamp(), docker_id=action.docker_id, error=error)
+            case act.InspectContainer():
+                return ev.ContainerInspected(
+                    **self._stamp(),
+                    docker_id=action.docker_id,
+                    inspection=None,
+                    seen=action.seen,
+                    exit_code=action.exit_code,
+                )
+            case _:
+                self._reconnect()  # a listing comes with the next connection
+                return None
 
     def _failed(self, action: act.ContainerAction, error: NamedError, *, is_unreachable: bool) -> ev.AnyEvent:
         kind: type[ev.ManifestFailed | ev.ImagePullFailed | ev.ContainerCreateFailed | ev.ContainerStartFailed]
         match action:
             case act.InspectImage():
                 return ev.ImageInspected(
-                    id=self._new_id(),
-                    at=self._now(),
-                    task_arn=action.task_arn,
-                    container_name=action.container_name,
+                    **self._of(action),
                     image=None,
                     is_unreachable=is_unreachable,
                 )
             case act.RemoveContainer():
                 return ev.ContainerRemoved(
-                    id=self._new_id(),
-                    at=self._now(),
-                    task_arn=action.task_arn,
-                    container_name=action.container_name,
+                    **self._of(action),
                     error=error,
                     is_unreachable=is_unreachable,
                 )
             case act.StopContainer():
                 return ev.ContainerStopFailed(
-                    id=self._new_id(),
-                    at=self._now(),
-                    task_arn=action.task_arn,
-                    container_name=action.container_name,
+                    **self._of(action),
                     error=error,
                     is_unreachable=is_unreachable,
                     runtime_answers=not is_unreachable,
@@ -230,30 +267,28 @@ class Executor:
             case _:
                 kind = ev.ContainerStartFailed
         return kind(
-            id=self._new_id(),
-            at=self._now(),
-            task_arn=action.task_arn,
-            container_name=action.container_name,
+            **self._of(action),
             error=error,
             is_unreachable=is_unreachable,
         )
+
+    def _stamp(self) -> _Stamp:
+        return {"id": self._new_id(), "at": self._now()}
+
+    def _of(self, action: act.ContainerAction) -> _Place:
+        return {**self._stamp(), "task_arn": action.task_arn, "container_name": action.container_name}
 
     # --- calls for one container -------------------------------------------------------------------
 
     async def _call(self, action: act.ContainerAction) -> ev.AnyEvent:
         runtime = self._runtime
-        arn, name = action.task_arn, action.container_name
         match action:
             case act.InspectImage():
                 image = await self._inspect_image(action.image)
-                return ev.ImageInspected(
-                    id=self._new_id(), at=self._now(), task_arn=arn, container_name=name, image=image
-                )
+                return ev.ImageInspected(**self._of(action), image=image)
             case act.ResolveManifest():
                 digest = await runtime.resolve_digest(action.image, self._auth_for(action.image))
-                return ev.ManifestResolved(
-                    id=self._new_id(), at=self._now(), task_arn=arn, container_name=name, digest=digest
-                )
+                return ev.ManifestResolved(**self._of(action), digest=digest)
             case act.PullImage():
                 return await self._pull(action)
             case act.CreateContainer():
@@ -264,7 +299,7 @@ class Executor:
                 return await self._stop_container(action)
             case act.RemoveContainer():
                 await runtime.remove_container(action.docker_id, force=False)
-                return ev.ContainerRemoved(id=self._new_id(), at=self._now(), task_arn=arn, container_name=name)
+                return ev.ContainerRemoved(**self._of(action))
             case _:
                 raise TypeError(f"not a container call: {action!r}")
 
@@ -286,10 +321,7 @@ class Executor:
         def progressed(progress: PullProgress) -> None:
             self._post(
                 ev.ImagePullProgressed(
-                    id=self._new_id(),
-                    at=self._now(),
-                    task_arn=action.task_arn,
-                    container_name=action.container_name,
+                    **self._of(action),
                     progress=progress,
                 )
             )
@@ -309,10 +341,7 @@ class Executor:
                 )
             )
         return ev.ImagePulled(
-            id=self._new_id(),
-            at=self._now(),
-            task_arn=action.task_arn,
-            container_name=action.container_name,
+            **self._of(action),
             image=image,
         )
 
@@ -328,10 +357,7 @@ class Executor:
         )
         docker_id = await self._runtime.create_container(spec, timeout_s=self._settings.create_timeout_s)
         return ev.ContainerCreated(
-            id=self._new_id(),
-            at=self._now(),
-            task_arn=action.task_arn,
-            container_name=action.container_name,
+            **self._of(action),
             docker_id=docker_id,
         )
 
@@ -363,19 +389,13 @@ class Executor:
         except RuntimeFailure as failure:
             seen = None if failure.is_unreachable else await self._try_inspect(action.docker_id)
             return ev.ContainerStartFailed(
-                id=self._new_id(),
-                at=self._now(),
-                task_arn=action.task_arn,
-                container_name=action.container_name,
+                **self._of(action),
                 error=failure.error,
                 is_unreachable=failure.is_unreachable,
                 inspection=seen,
             )
         return ev.ContainerStarted(
-            id=self._new_id(),
-            at=self._now(),
-            task_arn=action.task_arn,
-            container_name=action.container_name,
+            **self._of(action),
             inspection=inspection,
         )
 
@@ -390,19 +410,13 @@ class Executor:
             await self._runtime.stop_container(action.docker_id, grace_s=action.grace_s)
         except RuntimeFailure as failure:
             return ev.ContainerStopFailed(
-                id=self._new_id(),
-                at=self._now(),
-                task_arn=action.task_arn,
-                container_name=action.container_name,
+                **self._of(action),
                 error=failure.error,
                 is_unreachable=failure.is_unreachable,
                 runtime_answers=await self._answers(),
             )
         return ev.ContainerStopDone(
-            id=self._new_id(),
-            at=self._now(),
-            task_arn=action.task_arn,
-            container_name=action.container_name,
+            **self._of(action),
             inspection=await self._try_inspect(action.docker_id),
         )
 
@@ -415,40 +429,38 @@ class Executor:
 
     # --- other calls ---------------------------------------------------------------------------------
 
-    async def _other(self, action: act.AnyAction) -> None:
+    async def _other(self, action: act.AnyAction) -> ev.AnyEvent:
         match action:
             case act.InspectContainer():
-                self._post(await self._inspect_container(action))
+                return await self._inspect_container(action)
             case act.ListContainers():
-                self._post(await self._list())
+                return await self._list()
             case act.CreateVolume():
-                self._post(await self._create_volume(action))
+                return await self._create_volume(action)
             case act.RemoveVolume():
-                self._post(await self._remove_volume(action))
+                await self._runtime.remove_volume(action.docker_name)
+                return ev.VolumeRemoved(**self._stamp(), task_arn=action.task_arn, volume_name=action.volume_name)
             case act.RemoveImage():
-                error = await _error_of(self._runtime.remove_image(action.image))
-                self._post(ev.ImageRemoved(id=self._new_id(), at=self._now(), image=action.image, error=error))
+                await self._runtime.remove_image(action.image)
+                return ev.ImageRemoved(**self._stamp(), image=action.image)
             case act.RemoveOrphan():
-                error = await _error_of(self._runtime.remove_container(action.docker_id, force=True))
-                self._post(ev.OrphanRemoved(id=self._new_id(), at=self._now(), docker_id=action.docker_id, error=error))
+                await self._runtime.remove_container(action.docker_id, force=True)
+                return ev.OrphanRemoved(**self._stamp(), docker_id=action.docker_id)
             case _:
                 raise TypeError(f"not carried out here: {action!r}")
 
     async def _inspect_container(self, action: act.InspectContainer) -> ev.AnyEvent:
-        inspection: ContainerInspection | None = None
-        is_not_found = False
         try:
             inspection = await self._runtime.inspect_container(action.docker_id)
         except RuntimeFailure as failure:
-            is_not_found = failure.is_not_found
-            if not is_not_found:
-                _log.warning("cannot inspect container %s: %s", action.docker_id, failure)
+            if not failure.is_not_found:
+                raise
+            inspection = None
         return ev.ContainerInspected(
-            id=self._new_id(),
-            at=self._now(),
+            **self._stamp(),
             docker_id=action.docker_id,
             inspection=inspection,
-            is_not_found=is_not_found,
+            is_not_found=inspection is None,
             seen=action.seen,
             exit_code=action.exit_code,
         )
@@ -463,8 +475,7 @@ class Executor:
 
         inspections = await asyncio.gather(*(look(docker_id) for docker_id, _, _ in rows))
         return ev.RuntimeListed(
-            id=self._new_id(),
-            at=self._now(),
+            **self._stamp(),
             containers=tuple(
                 ev.ListedContainer(docker_id=docker_id, docker_name=name, task_arn=arn, inspection=inspection)
                 for (docker_id, name, arn), inspection in zip(rows, inspections, strict=True)
@@ -476,69 +487,12 @@ class Executor:
         volume = next((v for v in task.volumes if v.name == action.volume_name), None) if task is not None else None
         if volume is None:
             raise LookupError(f"volume {action.volume_name} of {action.task_arn} went away under a call")
-        try:
-            reason = await self._provide(volume)
-        except RuntimeFailure as failure:
-            return self._volume_failed(action, failure.error.message, is_unreachable=failure.is_unreachable)
+        reason = await volumes.provide(self._runtime, volume)
         if reason:
-            return self._volume_failed(action, reason, is_unreachable=False)
-        return ev.VolumeCreated(
-            id=self._new_id(), at=self._now(), task_arn=action.task_arn, volume_name=action.volume_name
-        )
-
-    async def _provide(self, volume: Volume) -> str:
-        """Why the volume cannot be had; ``""``: it is there. Source: engine.md §9."""
-        if volume.kind is VolumeKind.SHARED:
-            if await self._runtime.volume_exists(volume.docker_name):
-                return ""
-            if not volume.autoprovision:
-                return (
-                    f"initialize volume: volume detection failed, volume '{volume.docker_name}' does not exist"
-                    " and autoprovision is set to false"
-                )
-        await self._runtime.create_volume(
-            VolumeSpec(
-                name=volume.docker_name,
-                driver=volume.driver,
-                driver_options=volume.driver_options,
-                labels=volume.labels,
+            return ev.VolumeCreateFailed(
+                **self._stamp(), task_arn=action.task_arn, volume_name=action.volume_name, reason=reason
             )
-        )
-        return ""
-
-    def _volume_failed(self, action: act.CreateVolume, reason: str, *, is_unreachable: bool) -> ev.AnyEvent:
-        return ev.VolumeCreateFailed(
-            id=self._new_id(),
-            at=self._now(),
-            task_arn=action.task_arn,
-            volume_name=action.volume_name,
-            reason=reason,
-            is_unreachable=is_unreachable,
-        )
-
-    async def _remove_volume(self, action: act.RemoveVolume) -> ev.AnyEvent:
-        error: NamedError | None = None
-        is_unreachable = False
-        try:
-            await self._runtime.remove_volume(action.docker_name)
-        except RuntimeFailure as failure:
-            error, is_unreachable = failure.error, failure.is_unreachable
-        return ev.VolumeRemoved(
-            id=self._new_id(),
-            at=self._now(),
-            task_arn=action.task_arn,
-            volume_name=action.volume_name,
-            error=error,
-            is_unreachable=is_unreachable,
-        )
-
-
-async def _error_of(call: Awaitable[None]) -> NamedError | None:
-    try:
-        await call
-    except RuntimeFailure as failure:
-        return failure.error
-    return None
+        return ev.VolumeCreated(**self._stamp(), task_arn=action.task_arn, volume_name=action.volume_name)
 
 
 def _without_tag(image: str) -> str:
