@@ -241,6 +241,13 @@ class Agent:
         return ContainerInstance(cluster=cluster, arn=saved, agent_version=version_line())
 
     def _resources_of(self, info: EngineInfo) -> HostResources:
+        """Raises ``AgentError``, which ends the agent, as officially. Source: configuration.md §3.2."""
+        has_mib = info.memory_bytes // (1024 * 1024)
+        if self._config.reserved_memory_mib > has_mib:
+            raise AgentError(
+                f"ECS_RESERVED_MEMORY is {self._config.reserved_memory_mib} MiB, but the host has {has_mib} MiB in all;"
+                " reserve less"
+            )
         return host_resources.host_of(
             info,
             reserved_memory_mib=self._config.reserved_memory_mib,

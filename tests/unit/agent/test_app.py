@@ -152,6 +152,13 @@ async def test_a_part_that_ends_ends_the_agent_with_its_error(tmp_path: Path) ->
         await agent.run()
 
 
+async def test_more_memory_reserved_than_there_is_ends_the_agent(tmp_path: Path) -> None:
+    config = a_config(tmp_path, reserved_memory_mib=65_535)
+    agent = Agent(config, tasks_path=tmp_path, runtime=FakeRuntime(), introspection_port=0)
+    with pytest.raises(AgentError, match="ECS_RESERVED_MEMORY is 65535 MiB, but the host has 8192 MiB"):
+        await agent.run()
+
+
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [

@@ -1,0 +1,79 @@
+"""``ecscope agent`` says what is wrong and ends with an exit code, or runs until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ecscope.cli import agent
+from ecscope.cli.main import build_parser
+
+ABSENT_ENGINE = "unix:///nonexistent/docker.sock"
+
+
+def parsed(*arguments: str) -> argparse.Namespace:
+    return build_parser().parse_args(["agent", *arguments])
+
+
+def test_without_tasks_it_says_what_to_give(capsys: pytest.CaptureFixture[str]) -> None:
+    assert agent.run(parsed()) == 2
+    assert "give --tasks PATH" in capsys.readouterr().err
+
+
+def test_wrong_settings_are_all_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ECS_INSTANCE_ATTRIBUTES", "{no json")
+    monkeypatch.setenv("ECS_AVAILABLE_LOGGING_DRIVERS", '["no-such-driver"]')
+    assert agent.run(parsed("--tasks", str(tmp_path))) == 2
+    said = capsys.readouterr().err
+    assert "ECS_INSTANCE_ATTRIBUTES" in said
+    assert "ECS_AVAILABLE_LOGGING_DRIVERS" in said
+
+
+def test_a_data_dir_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ended = run("--tasks", str(tmp_path), "--data-dir", str(tmp_path / "file"))
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("ecscope agent: ")
+    assert "Traceback" not in ended.stderr
+
+
+def test_it_runs_until_sigterm(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        command("--tasks", str(tmp_path), "--data-dir", str(tmp_path / "data")), env=environment()
+    )
+    try:
+        deadline = time.monotonic() + 20
+        while not (tmp_path / "data" / "ecscope.db").exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "ecscope.cli.main", "agent", *arguments]
+
+
+def environment() -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("ECS_", "ECSCOPE_"))}
+    # the documentation's own address range: bound on no machine, so 51678 of this one is left alone
+    return {**kept, "DOCKER_HOST": ABSENT_ENGINE, "ECSCOPE_INTROSPECTION_ADDRESS": "192.0.2.1"}
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments), capture_output=True, text=True, timeout=30, check=False, env=environment()
+    )
