@@ -44,6 +44,8 @@ T = TypeVar("T")
 
 STOP_TRIES = Backoff(tries=5, first_s=1.0, cap_s=5.0, factor=1.3, jitter=0.2)
 
+REMOVE_TRIES = Backoff(tries=5, first_s=0.1, cap_s=2.0, factor=3.0)
+
 DIGEST_API = (1, 35)
 """The first API version whose digests the agent asks for. Source: engine.md §4.2."""
 
@@ -300,16 +302,23 @@ class DockerRuntime:
         return self._decoded(errors.INSPECT, answer.body, container_inspection)
 
     async def remove_container(self, docker_id: DockerId, *, force: bool) -> None:
-        """Remove with its anonymous volumes; "no such container" counts as done."""
+        """Remove with its anonymous volumes; "no such container" counts as done.
+
+        Where somebody else is removing it already, the end of that is waited for a little.
+        """
         query = {"v": "1", "force": "1" if force else "0"}
-        await self._request(
-            errors.REMOVE,
-            "DELETE",
-            f"/containers/{_quoted(docker_id)}",
-            query=query,
-            timeout_s=self._timeouts.remove_container_s,
-            accept=(204, 404),
-        )
+
+        async def attempt() -> None:
+            await self._request(
+                errors.REMOVE,
+                "DELETE",
+                f"/containers/{_quoted(docker_id)}",
+                query=query,
+                timeout_s=self._timeouts.remove_container_s,
+                accept=(204, 404),
+            )
+
+        await self._retry.run(REMOVE_TRIES, attempt, is_worth_retrying=_is_being_removed)
 
     async def list_task_containers(self) -> list[tuple[DockerId, str, str]]:
         """(Docker ID, Docker name, task ARN) of every container with a task ARN label, stopped ones too."""
@@ -428,6 +437,10 @@ def _is_worth_retrying(error: Exception) -> bool:
 
 def _is_not_found(error: Exception) -> bool:
     return isinstance(error, RuntimeFailure) and error.is_not_found
+
+
+def _is_being_removed(error: Exception) -> bool:
+    return isinstance(error, RuntimeFailure) and error.is_conflict and "already in progress" in error.error.message
 
 
 def _own_name(names: list[str]) -> str:

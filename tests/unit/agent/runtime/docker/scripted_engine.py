@@ -76,9 +76,11 @@ class ScriptedEngine:
         assert task is not None
         self._connections.add(task)
         try:
-            with suppress(asyncio.IncompleteReadError, ConnectionError):
+            with suppress(asyncio.IncompleteReadError):
                 while await self._serve_one(reader, writer):
                     pass
+        except ConnectionError:
+            self._note_early_close()  # there was still something to say or to read
         except asyncio.CancelledError:
             pass  # the test is over
         finally:
@@ -110,8 +112,7 @@ class ScriptedEngine:
                 await asyncio.sleep(chunk)
         if reply.then_hang:
             await reader.read()
-            self.closed_early += 1
-            self.closed.set()
+            self._note_early_close()
             return False
         if reply.then_drop:
             return False
@@ -119,6 +120,10 @@ class ScriptedEngine:
             writer.write(b"0\r\n\r\n")
             await writer.drain()
         return True
+
+    def _note_early_close(self) -> None:
+        self.closed_early += 1
+        self.closed.set()
 
     async def stop(self) -> None:
         """Close the socket and every connection."""

@@ -411,6 +411,20 @@ async def test_a_stop_of_nothing_is_not_tried_again(bench: Bench) -> None:
     assert len(bench.engine.paths()) == 1
 
 
+async def test_a_removal_that_is_under_way_is_waited_for(bench: Bench) -> None:
+    under_way = refusal(409, f"removal of container {ID} is already in progress")
+    bench.say(under_way, under_way, refusal(404, "No such container"))
+    await bench.runtime.remove_container(ID, force=True)
+    assert bench.waits == pytest.approx([0.1, 0.3])
+    assert bench.engine.requests[-1].query == {"v": "1", "force": "1"}
+
+
+async def test_a_removal_that_is_refused_is_not_tried_again(bench: Bench) -> None:
+    bench.say(refusal(409, "You cannot remove a running container"))
+    assert (await failure_of(bench.runtime.remove_container(ID, force=False))).is_conflict
+    assert len(bench.engine.paths()) == 1
+
+
 @pytest.mark.parametrize("status", [204, 304])
 async def test_started_or_stopped_already_is_done(bench: Bench, status: int) -> None:
     bench.say(Reply(status=status))
