@@ -1,0 +1,209 @@
+"""A task is taken in, refused, or known already; a stop request is remembered: engine.md §2."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from ecscope.agent.core import events as ev
+from ecscope.model.container import Dependency, DependencyCondition, PortMapping
+from ecscope.model.history import Happening
+from ecscope.model.status import ContainerStatus, TaskStatus
+from ecscope.model.task import HostResourcesHeld
+from tests.builders import a_container, a_source, a_volume
+from tests.unit.agent.core.scenes import ONE, TWO, a_task, a_world, exits, running, statuses, told
+from tests.world import World
+
+replace = msgspec.structs.replace
+
+
+def head(world: World) -> dict[str, Any]:
+    return world.head()
+
+
+def on(name: str) -> tuple[Dependency, ...]:
+    return (Dependency(container_name=name, condition=DependencyCondition.START),)
+
+
+def test_an_unknown_task_is_stored_with_what_it_implies_and_needs_and_started() -> None:
+    """engine.md §2 step 3."""
+    world = a_world()
+    world.submit(a_task(a_container("app", links=("db",), cpu_units=7), a_container("db")))
+    task = world.task(ONE)
+    assert task.containers[0].definition.depends_on == on("db")
+    assert task.needs.cpu_units == 7
+    assert task.host_resources is HostResourcesHeld.HELD
+    assert told(world, Happening.TASK_ACCEPTED) == ["sample:1 from test"]
+    assert len(world.calls) == 2
+
+
+def test_a_known_task_is_not_started_again() -> None:
+    world = running(a_task())
+    before = world.state
+    world.submit(a_task())
+    assert world.state is before
+    assert told(world, Happening.NO_CHANGE)[-1] == "the task is known already"
+
+
+def test_of_a_known_task_only_the_desired_status_moves_and_only_forward() -> None:
+    """engine.md §1.4, §2 step 3."""
+    world = running(a_task())
+    world.submit(a_task(a_container("another"), desired=TaskStatus.STOPPED))
+    world.submit(a_task())
+    assert world.task(ONE).desired is TaskStatus.STOPPED
+    world.run_calls()
+    assert statuses(world) == {"app": "STOPPED"}
+
+
+def test_an_unknown_task_that_is_to_stop_is_accepted_and_stopped_at_once() -> None:
+    """engine.md §2 step 4: containers never created."""
+    world = a_world()
+    world.submit(a_task(a_container("a"), a_container("b"), desired=TaskStatus.STOPPED))
+    task = world.task(ONE)
+    assert task.known is TaskStatus.STOPPED
+    assert [(c.docker_name, c.exit_code) for c in task.containers] == [("", None), ("", None)]
+    assert not world.calls
+
+
+@pytest.mark.parametrize(
+    "containers",
+    [
+        (a_container("a", depends_on=on("b")), a_container("b", depends_on=on("a"))),
+        (a_container("a", depends_on=on("nobody")),),
+        (a_container("a", links=("nobody",)),),
+        (
+            a_container("a", depends_on=(Dependency(container_name="b", condition=DependencyCondition.HEALTHY),)),
+            a_container("b"),
+        ),
+    ],
+)
+def test_a_task_whose_dependencies_cannot_be_resolved_is_listed_as_stopped_with_the_official_reason(
+    containers: tuple[Any, ...],
+) -> None:
+    """engine.md §2 step 3, §10.5, Seen running 4."""
+    world = a_world()
+    world.submit(a_task(*containers))
+    task = world.task(ONE)
+    assert task.known is TaskStatus.STOPPED
+    assert task.terminal_reason == f"Task dependencies cannot be resolved, taskArn: {ONE}"
+    assert task.host_resources is HostResourcesHeld.RELEASED
+    assert not world.calls
+
+
+def test_a_container_with_more_memory_than_its_task_is_refused_and_not_listed() -> None:
+    """engine.md §2 step 2, Seen running 4."""
+    world = a_world()
+    world.submit(a_task(a_container("a", memory_mib=128), a_container("b", memory_mib=513), memory_mib=512))
+    assert world.state.tasks == {}
+    assert told(world, Happening.TASK_REFUSED) == [
+        f"ResourceInitializationError: resource cannot be initialized for task {ONE}: task memory spec builder: "
+        "container memory limit(513) greater than task memory limit(512)"
+    ]
+
+
+@pytest.mark.parametrize("task_memory", [0, 513])
+def test_a_container_within_its_task_memory_is_accepted(task_memory: int) -> None:
+    world = a_world()
+    world.submit(a_task(a_container(memory_mib=513), memory_mib=task_memory))
+    assert ONE in world.state.tasks
+
+
+# --- stop requests ---
+
+
+def test_a_stop_request_is_remembered_with_who_asked_first() -> None:
+    world = running(a_task())
+    world.send(ev.TaskStopRequested(**head(world), task_arn=ONE, requested_by="alice"))
+    world.send(ev.TaskStopRequested(**head(world), task_arn=ONE, requested_by="bob"))
+    assert world.task(ONE).stop_requested_by == "alice"
+    assert told(world, Happening.TASK_STOP_REQUESTED) == ["stop requested by alice"]
+    assert told(world, Happening.NO_CHANGE)[-1] == "bob asks for a stop that is under way or done"
+
+
+def test_a_stop_request_for_an_unknown_task_changes_nothing() -> None:
+    world = a_world()
+    before = world.state
+    world.stop(TWO)
+    assert world.state is before
+    assert told(world, Happening.NO_CHANGE) == ["stop requested for a task that is not known"]
+
+
+def test_a_task_of_non_essential_containers_ends_wanting_running_until_somebody_asks_for_a_stop() -> None:
+    """engine.md §1.4, Seen running 5."""
+    world = running(a_task(a_container(essential=False)))
+    exits(world)
+    assert world.task(ONE).known is TaskStatus.STOPPED
+    assert world.task(ONE).desired is TaskStatus.RUNNING
+    world.stop(ONE)
+    task = world.task(ONE)
+    assert (task.desired, task.stop_requested_by) == (TaskStatus.STOPPED, "test")
+    assert task.containers[0].desired is ContainerStatus.STOPPED
+
+
+# --- task files ---
+
+
+def test_a_task_file_is_recorded_together_with_its_task_even_when_refused() -> None:
+    """Nothing runs twice over a restart, and a refused file is not refused again at each start."""
+    world = a_world()
+    refused = a_task(a_container(memory_mib=2), memory_mib=1)
+    for task in (a_task(), refused):
+        source = a_source(task_arn=task.arn)
+        decision = world.send(
+            ev.TaskReceived(**head(world), task=task, requested_by=f"task file {source.key}", source=source)
+        )
+        assert world.state.sources == {source.key: source}
+        assert decision.sources == (source.key,)
+
+
+def test_a_task_file_that_is_gone_stops_its_task_and_is_forgotten() -> None:
+    world = a_world()
+    source = a_source(task_arn=ONE)
+    world.send(ev.TaskReceived(**head(world), task=a_task(), requested_by="a file", source=source))
+    world.run_calls()
+    world.send(ev.TaskSourceGone(**head(world), key=source.key))
+    assert world.state.sources == {}
+    assert world.task(ONE).stop_requested_by == f"removal of task file {source.key}"
+    world.run_calls()
+    assert world.task(ONE).known is TaskStatus.STOPPED
+
+
+def test_a_task_file_may_be_gone_after_its_task() -> None:
+    world = a_world()
+    source = a_source(task_arn=TWO)
+    world.send(ev.TaskReceived(**head(world), task=a_task(), requested_by="a file", source=source))
+    world.send(ev.TaskSourceGone(**head(world), key=source.key))
+    assert world.state.sources == {}
+    assert world.task(ONE).desired is TaskStatus.RUNNING
+
+
+def test_a_task_file_that_nobody_knows_changes_nothing() -> None:
+    world = a_world()
+    before = world.state
+    world.send(ev.TaskSourceGone(**head(world), key="/nowhere"))
+    assert world.state is before
+    assert told(world, Happening.NO_CHANGE) == ["no record of task file /nowhere"]
+
+
+def test_a_task_file_replaced_while_its_image_is_pulled_runs_the_new_task_only() -> None:
+    """The old pull is cancelled, its port is free at once, and the new task takes it."""
+    mapping = (PortMapping(container_port=80, host_port=8080),)
+    world = a_world()
+    old, new = a_task(a_container(port_mappings=mapping)), a_task(a_container(port_mappings=mapping), number=2)
+    world.send(ev.TaskReceived(**head(world), task=old, requested_by="f", source=a_source(task_arn=ONE)))
+    world.finish(world.calls[0])  # the manifest
+    world.send(ev.TaskStopRequested(**head(world), task_arn=ONE, requested_by="f"))
+    replaced = a_source(task_arn=TWO, version="2")
+    world.send(ev.TaskReceived(**head(world), task=new, requested_by="f", source=replaced))
+    world.run_calls()
+    assert (world.task(ONE).known, world.task(TWO).known) == (TaskStatus.STOPPED, TaskStatus.RUNNING)
+    assert [b.task_arn for b in world.boxes.values()] == [TWO]
+    assert world.state.sources == {replaced.key: replaced}
+
+
+def test_volumes_and_containers_are_taken_as_they_come() -> None:
+    world = a_world()
+    world.submit(a_task(volumes=(a_volume(docker_name="ecs-data"),)))
+    assert [v.name for v in world.task(ONE).volumes] == ["data"]

@@ -1,0 +1,66 @@
+"""A process begins with what the last one saved; what is derived is worked out anew."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ecscope.agent.core.invariants import check_state
+from ecscope.agent.core.restore import restored_state
+from ecscope.agent.core.state import Settings
+from ecscope.model.arn import DockerId
+from ecscope.model.resources import HostResources
+from ecscope.model.status import ContainerStatus, TaskStatus
+from ecscope.model.task import HostResourcesHeld
+from tests.builders import AT, a_container, a_source, a_task, an_image_record
+from tests.unit.agent.core.scenes import ONE, THREE, TWO
+from tests.world import INSTANCE
+
+
+def test_nothing_saved_is_an_empty_agent() -> None:
+    state = restored_state(instance=INSTANCE, settings=Settings())
+    check_state(state)
+    assert (dict(state.tasks), state.waiting, state.taken) == ({}, (), HostResources())
+    assert not state.runtime_connected
+    assert not state.reconciled
+
+
+def test_tasks_past_the_queue_hold_their_share_and_the_others_wait_in_their_order() -> None:
+    """engine.md §13."""
+    needs = HostResources(cpu_units=10, ports_tcp=frozenset({80}))
+    held = a_task(number=1, host_resources=HostResourcesHeld.HELD, needs=needs)
+    first, second = a_task(number=2, needs=needs), a_task(number=3, needs=needs)
+    state = restored_state(instance=INSTANCE, settings=Settings(), tasks=[held, first, second])
+    check_state(state)
+    assert state.taken == needs
+    assert state.waiting == (TWO, THREE)
+    assert list(state.tasks) == [ONE, TWO, THREE]
+
+
+def test_a_stopped_task_neither_holds_nor_waits() -> None:
+    container = a_container(known=ContainerStatus.STOPPED, desired=ContainerStatus.STOPPED)
+    gone = msgspec.structs.replace(
+        a_task(container), known=TaskStatus.STOPPED, desired=TaskStatus.STOPPED, stopped_at=AT
+    )
+    for held in (HostResourcesHeld.RELEASED, HostResourcesHeld.WAITING):
+        task = msgspec.structs.replace(gone, host_resources=held, needs=HostResources(cpu_units=1))
+        state = restored_state(instance=INSTANCE, settings=Settings(), tasks=[task])
+        check_state(state)
+        assert (state.waiting, state.taken) == ((), HostResources())
+
+
+def test_every_docker_id_finds_its_container_again() -> None:
+    docker_id = DockerId("a" * 64)
+    web = a_container("web", docker_id=docker_id, docker_name="ecs-web", known=ContainerStatus.RUNNING)
+    state = restored_state(instance=INSTANCE, settings=Settings(), tasks=[a_task(web, a_container("new"))])
+    check_state(state)
+    assert state.docker_ids == {docker_id: (ONE, "web")}
+
+
+def test_records_are_filed_under_their_names() -> None:
+    image, source = an_image_record("busybox:1"), a_source("/tasks/a.json")
+    state = restored_state(
+        instance=INSTANCE, settings=Settings(), images=[image], sources=[source], lost_task_arns=[TWO]
+    )
+    assert state.images == {"busybox:1": image}
+    assert state.sources == {"/tasks/a.json": source}
+    assert state.lost_task_arns == {TWO}
