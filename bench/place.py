@@ -35,13 +35,13 @@ class Place:
     def connect(self, host: str, port: int, timeout_s: float) -> socket.socket:
         """A connection from there. Raises ``OSError``."""
         if not self.namespace:
-            return socket.create_connection((host, port), timeout_s)
+            return _connect(host, port, timeout_s)
         home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         there = os.open(f"/run/netns/{self.namespace}", os.O_RDONLY)
         try:
             self._enter(there)
             try:
-                return socket.create_connection((host, port), timeout_s)
+                return _connect(host, port, timeout_s)
             finally:
                 self._enter(home)
         finally:
@@ -53,6 +53,11 @@ class Place:
         if self._libc.setns(descriptor, _CLONE_NEWNET) != 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
+
+
+def _connect(host: str, port: int, timeout_s: float) -> socket.socket:
+    """From another loopback address: while nobody listens, a socket that got ``port`` itself would reach itself."""
+    return socket.create_connection((host, port), timeout_s, source_address=("127.0.0.2", 0))
 
 
 @contextmanager
