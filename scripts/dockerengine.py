@@ -92,13 +92,14 @@ class Engine:
         return [container["Id"] for container in found]
 
     def remove_container(self, container_id: str) -> None:
-        """Kill and remove, with its volumes: anonymous ones, and those that belong to its ECS task."""
+        """Kill and remove, with its volumes, anonymous ones and those of its ECS task, and with its task's cgroup."""
         with suppress(EngineError):
-            mounts = json.loads(self.request("GET", f"/containers/{container_id}/json"))["Mounts"]
+            found = json.loads(self.request("GET", f"/containers/{container_id}/json"))
             self.request("DELETE", f"/containers/{container_id}", force="1", v="1")
-            for name in [mount["Name"] for mount in mounts if mount["Type"] == "volume"]:
+            for name in [mount["Name"] for mount in found["Mounts"] if mount["Type"] == "volume"]:
                 if name.startswith("ecs-"):
                     self.remove_volume(name)
+            _remove_task_cgroup(found["HostConfig"]["CgroupParent"])
 
     def remove_volume(self, name: str) -> None:
         """Remove; one that is gone, or still used by another container, is left alone."""
@@ -115,6 +116,17 @@ class Engine:
             return response.status, response.read()
         finally:
             connection.close()
+
+
+def _remove_task_cgroup(parent: str) -> None:
+    """Remove the cgroup of an ECS task in every hierarchy; one in which another container lives is left alone."""
+    name = parent.rpartition("/")[2]
+    pattern = f"*/ecs/{name}" if parent.startswith("/ecs/") else f"ecstasks.slice/{name}"
+    if not name or not (parent.startswith("/ecs/") or name.startswith("ecstasks-")):
+        return
+    for folder in Path("/sys/fs/cgroup").glob(pattern):
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def configured() -> Engine:

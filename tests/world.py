@@ -75,6 +75,7 @@ class World:
     boxes: dict[str, Box] = field(default_factory=dict)
     """By Docker name."""
     volumes: set[str] = field(default_factory=set)
+    cgroups: set[TaskArn] = field(default_factory=set)
     local_images: bool = True
     calls: list[act.AnyAction] = field(default_factory=list)
     """Runtime calls under way, oldest first."""
@@ -185,10 +186,7 @@ class World:
         """End a call. ``outcome``: done, failed or unreachable; ``effect`` False: it fails before it did anything."""
         self.calls.remove(call)
         failed = {"error": ERROR, "is_unreachable": outcome == "unreachable"}
-        if outcome == "done" or effect:
-            happened = self._happen(call)
-        else:
-            happened = None
+        happened = self._happen(call) if outcome == "done" or effect else None
         event = self._answer(call, happened) if outcome == "done" else self._failure(call, failed)
         if event is not None:
             self.send(event)
@@ -226,6 +224,12 @@ class World:
                 return None
             case act.CreateVolume():
                 self.volumes.add(call.volume_name)
+                return None
+            case act.CreateCgroup():
+                self.cgroups.add(call.task_arn)
+                return None
+            case act.RemoveCgroup():
+                self.cgroups.discard(call.task_arn)
                 return None
             case act.RemoveVolume():
                 self.volumes.discard(call.volume_name)
@@ -275,6 +279,10 @@ class World:
                 return ev.VolumeCreated(**self.head(), task_arn=call.task_arn, volume_name=call.volume_name)
             case act.RemoveVolume():
                 return ev.VolumeRemoved(**self.head(), task_arn=call.task_arn, volume_name=call.volume_name)
+            case act.CreateCgroup():
+                return ev.CgroupCreated(**self.head(), task_arn=call.task_arn)
+            case act.RemoveCgroup():
+                return ev.CgroupRemoved(**self.head(), task_arn=call.task_arn)
             case act.RemoveImage():
                 return ev.ImageRemoved(**self.head(), image=call.image)
             case act.RemoveOrphan():
@@ -333,12 +341,15 @@ class World:
                     is_unreachable=bool(failed["is_unreachable"]),
                 )
             case act.RemoveVolume():
-                return ev.VolumeRemoved(
-                    **self.head(), task_arn=call.task_arn, volume_name=call.volume_name, **failed
-                )
+                return ev.VolumeRemoved(**self.head(), task_arn=call.task_arn, volume_name=call.volume_name, **failed)
             case act.ListContainers():
                 self.reconnect_wanted = True
                 return ev.RuntimeDisconnected(**self.head(), reason="list failed")
+            case act.CreateCgroup():
+                return ev.CgroupCreateFailed(**self.head(), task_arn=call.task_arn, reason="read-only file system")
+            case act.RemoveCgroup():
+                self.cgroups.discard(call.task_arn)  # remembered, and left to whoever reads the history
+                return ev.CgroupRemoved(**self.head(), task_arn=call.task_arn, reason="device or resource busy")
             case act.RemoveImage():
                 return ev.ImageRemoved(**self.head(), image=call.image, error=ERROR)
             case act.RemoveOrphan():
@@ -400,11 +411,7 @@ class World:
             elif task.known < TaskStatus.RUNNING:
                 assert self.is_blocked(task), f"{task.arn} stuck: {task.containers}"
             for container in task.containers:
-                boxes = [
-                    b
-                    for b in self.boxes.values()
-                    if (b.task_arn, b.container_name) == (task.arn, container.name)
-                ]
+                boxes = [b for b in self.boxes.values() if (b.task_arn, b.container_name) == (task.arn, container.name)]
                 assert len(boxes) <= 1, f"{container.name} of {task.arn} exists twice"
                 if boxes and boxes[0].status is ContainerStatus.RUNNING:
                     assert container.is_running, f"{container.name} of {task.arn} runs but is {container.known}"
@@ -418,6 +425,7 @@ def without_transients(task: Task) -> Task:
         task,
         containers=tuple(msgspec.structs.replace(c, in_flight=None, cancelling=False) for c in task.containers),
         volumes=tuple(msgspec.structs.replace(v, in_flight=False) for v in task.volumes),
+        cgroup=msgspec.structs.replace(task.cgroup, in_flight=False) if task.cgroup is not None else None,
     )
 
 

@@ -66,7 +66,7 @@ class CoreMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = World(
-            settings=Settings(pull_behavior=PullBehavior.DEFAULT, cleanup_wait_s=600.0, image_cleanup_enabled=True)
+            settings=Settings(pull_behavior=PullBehavior.DEFAULT, cleanup_wait_s=600.0, cgroup_version=1)
         )
         self.number = 0
         self.world.connect()
@@ -198,7 +198,7 @@ class CoreMachine(RuleBasedStateMachine):
             world.run_calls()
         assert not world.state.tasks, "clean-up forgets every stopped task"
         assert not world.boxes, f"left behind: {world.boxes}"
-
+        assert not world.cgroups, f"left behind: {world.cgroups}"
 
 
 CoreMachine.TestCase.settings = settings(

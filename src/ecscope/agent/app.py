@@ -16,6 +16,8 @@ from datetime import datetime
 from itertools import count
 from pathlib import Path
 
+import msgspec
+
 from ecscope.agent.config import Config
 from ecscope.agent.core import host_resources
 from ecscope.agent.core.host_ports import HostPortChooser
@@ -27,6 +29,7 @@ from ecscope.agent.introspection.server import IntrospectionServer
 from ecscope.agent.runtime.interface import RegistryAuth, Runtime
 from ecscope.agent.runtime_link import RuntimeLink
 from ecscope.agent.store.interface import BadRecord, Batch, Loaded, Store, StoreError
+from ecscope.agent.taskresources.cgroup import CgroupError, TaskCgroups
 from ecscope.agent.tasksource.taskfiles import TaskFiles
 from ecscope.backoff import Backoff
 from ecscope.clock import SystemClock
@@ -128,9 +131,12 @@ class Agent:
 
     async def _live(self, loaded: Loaded) -> None:
         instance = self._instance(loaded)
+        cgroups = _cgroups_of(self._config)
         state = restored_state(
             instance=instance,
-            settings=self._config.core_settings(),
+            settings=msgspec.structs.replace(
+                self._config.core_settings(), cgroup_version=0 if cgroups is None else 2 if cgroups.is_v2 else 1
+            ),
             tasks=loaded.tasks,
             images=loaded.images,
             sources=loaded.sources,
@@ -175,6 +181,7 @@ class Agent:
             new_id=self._new_id,
             now=self._clock.now,
             reconnect=link.reconnect,
+            cgroups=cgroups,
         )
         await self._save_start(instance, loaded)
         files = TaskFiles(
@@ -338,6 +345,23 @@ def _store_of(config: Config) -> Store:
     from ecscope.agent.store.memory import MemoryStore  # noqa: PLC0415
 
     return MemoryStore()
+
+
+def _cgroups_of(config: Config) -> TaskCgroups | None:
+    """``None`` where task-level limits are switched off, or cannot be had on this machine."""
+    if not config.task_cpu_mem_limit:
+        return None
+    cgroups = TaskCgroups(Path(config.cgroup_path))
+    try:
+        cgroups.check()
+    except CgroupError as error:
+        _log.warning(
+            "tasks run without task-level CPU and memory limits: %s. Set ECS_ENABLE_TASK_CPU_MEM_LIMIT=false if that"
+            " is as it should be",
+            error,
+        )
+        return None
+    return cgroups
 
 
 def _runtime_of(config: Config) -> Runtime:

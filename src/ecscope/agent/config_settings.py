@@ -85,7 +85,6 @@ def _at_least(minimum: float, beyond: OutOfBounds, *, is_fatal_in_file: bool = F
 _CLUSTER = "joining a cluster"
 _TMDS = "the task metadata endpoint"
 _METRICS = "container metrics"
-_TASK_LIMITS = "task-level limits"
 _PULL_NUMBERS = {
     0: PullBehavior.DEFAULT,
     1: PullBehavior.ALWAYS,
@@ -241,7 +240,6 @@ SETTINGS: tuple[Setting, ...] = (
         variable="ECS_ENABLE_TASK_CPU_MEM_LIMIT",
         json_keys=("TaskCPUMemLimit",),
         form=form.BOOL,
-        waits_for=_TASK_LIMITS,
     ),
     Setting(
         field="cgroup_path",
@@ -249,7 +247,6 @@ SETTINGS: tuple[Setting, ...] = (
         variable="ECS_CGROUP_PATH",
         json_keys=("CgroupPath",),
         form=form.TEXT,
-        waits_for=_TASK_LIMITS,
     ),
     Setting(
         field="engine_auth_type",

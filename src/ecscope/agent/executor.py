@@ -24,6 +24,7 @@ from ecscope.agent.core.host_ports import HostPortChooser, NoPortError
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.runtime.interface import ContainerSpec, RegistryAuth, Runtime, RuntimeFailure
 from ecscope.agent.taskresources import volume as volumes
+from ecscope.agent.taskresources.cgroup import CgroupError, TaskCgroups
 from ecscope.model.arn import DockerId, TaskArn
 from ecscope.model.container import Container, ContainerInspection, ImageInspection, NamedError
 from ecscope.model.runtime import PullProgress
@@ -76,10 +77,14 @@ class Executor:
         new_id: Callable[[], str],
         now: Callable[[], datetime],
         reconnect: Callable[[], None],
+        cgroups: TaskCgroups | None = None,
         is_port_free: Callable[[int, str], bool] | None = None,
         jitter: random.Random | None = None,
     ) -> None:
-        """``reconnect`` asks whoever keeps the connection to make a new one."""
+        """``reconnect`` asks whoever keeps the connection to make a new one.
+
+        ``cgroups`` ``None``: task-level limits are off, and the core asks for none.
+        """
         self._runtime = runtime
         self._state = state
         self._post = post
@@ -89,6 +94,7 @@ class Executor:
         self._new_id = new_id
         self._now = now
         self._reconnect = reconnect
+        self._cgroups = cgroups
         self._is_port_free = is_port_free or _is_port_free
         self._random = jitter or random.Random()  # noqa: S311  # spreads timers, guards nothing
         self._calls: dict[Key, asyncio.Task[None]] = {}
@@ -195,6 +201,10 @@ class Executor:
         except RuntimeFailure as failure:
             _log.warning("%s: %s", type(action).__name__, failure)
             event = self._other_failed(action, failure.error, is_unreachable=failure.is_unreachable)
+        except CgroupError as failure:
+            _log.warning("%s: %s", type(action).__name__, failure)
+            refused = NamedError(name="CgroupError", message=str(failure))
+            event = self._other_failed(action, refused, is_unreachable=False)
         except Exception as error:
             _log.exception("bug in carrying out %s", type(action).__name__)
             unknown = NamedError(name="UnknownError", message=f"{type(error).__name__}: {error}")
@@ -220,6 +230,10 @@ class Executor:
                     error=error,
                     is_unreachable=is_unreachable,
                 )
+            case act.CreateCgroup():
+                return ev.CgroupCreateFailed(**self._stamp(), task_arn=action.task_arn, reason=error.message)
+            case act.RemoveCgroup():
+                return ev.CgroupRemoved(**self._stamp(), task_arn=action.task_arn, reason=error.message)
             case act.RemoveImage():
                 return ev.ImageRemoved(**self._stamp(), image=action.image, error=error)
             case act.RemoveOrphan():
@@ -353,6 +367,7 @@ class Executor:
             host_ports=self._choose_ports(task, container),
             cluster=self._settings.cluster,
             region=self._settings.region,
+            cgroup_parent=task.cgroup.parent if task.cgroup is not None else "",
             image_environment_names=await self._image_environment(container),
         )
         docker_id = await self._runtime.create_container(spec, timeout_s=self._settings.create_timeout_s)
@@ -440,6 +455,12 @@ class Executor:
             case act.RemoveVolume():
                 await self._runtime.remove_volume(action.docker_name)
                 return ev.VolumeRemoved(**self._stamp(), task_arn=action.task_arn, volume_name=action.volume_name)
+            case act.CreateCgroup():
+                self._running_cgroups().create(action.task_arn, action.limits)
+                return ev.CgroupCreated(**self._stamp(), task_arn=action.task_arn)
+            case act.RemoveCgroup():
+                self._running_cgroups().remove(action.task_arn)
+                return ev.CgroupRemoved(**self._stamp(), task_arn=action.task_arn)
             case act.RemoveImage():
                 await self._runtime.remove_image(action.image)
                 return ev.ImageRemoved(**self._stamp(), image=action.image)
@@ -448,6 +469,11 @@ class Executor:
                 return ev.OrphanRemoved(**self._stamp(), docker_id=action.docker_id)
             case _:
                 raise TypeError(f"not carried out here: {action!r}")
+
+    def _running_cgroups(self) -> TaskCgroups:
+        if self._cgroups is None:
+            raise CgroupError("task-level limits are off now, but were on when the task was accepted")
+        return self._cgroups
 
     async def _inspect_container(self, action: act.InspectContainer) -> ev.AnyEvent:
         try:

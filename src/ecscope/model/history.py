@@ -41,6 +41,7 @@ class Happening(Enum):
     IMAGE_REMOVED = "ImageRemoved"
     VOLUME_CREATED = "VolumeCreated"
     VOLUME_FAILED = "VolumeFailed"
+    CGROUP_FAILED = "CgroupFailed"
     CLEANUP_FAILED = "CleanupFailed"
     RUNTIME_CONNECTED = "RuntimeConnected"
     RUNTIME_DISCONNECTED = "RuntimeDisconnected"

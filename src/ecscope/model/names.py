@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from ecscope.model.arn import task_id
+
 _NOT_ALLOWED = re.compile(r"[^A-Za-z0-9-]")
 
 
@@ -15,3 +17,8 @@ def container_docker_name(*, family: str, version: str, container_name: str, suf
 def volume_docker_name(*, family: str, version: str, volume_name: str, suffix: str) -> str:
     """``ecs-<family>-<version>-<volume name>-<20 hex digits>``, for task-scoped volumes."""
     return f"ecs-{family}-{version}-{volume_name}-{suffix}"
+
+
+def task_cgroup_parent(arn: str, *, is_v2: bool) -> str:
+    """``/ecs/<task id>``, or ``ecstasks-<task id>.slice`` with cgroup v2. Source: engine.md §6.5."""
+    return f"ecstasks-{task_id(arn)}.slice" if is_v2 else f"/ecs/{task_id(arn)}"

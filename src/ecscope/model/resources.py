@@ -17,6 +17,17 @@ class HostResources(msgspec.Struct, frozen=True, kw_only=True):
     ports_udp: frozenset[int] = frozenset()
 
 
+class TaskLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the containers of a task may use together. Source: engine.md §6.6."""
+
+    cpu_vcpu: float = 0.0
+    """0: no quota, ``cpu_shares`` apply."""
+    cpu_shares: int = 2
+    """Weight against other tasks, 2 to 262144; used when there is no quota."""
+    memory_bytes: int = 0
+    """0: no limit."""
+
+
 class ContainerInstance(msgspec.Struct, frozen=True, kw_only=True):
     """Who this instance is."""
 

@@ -52,6 +52,28 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
         return self.created or self.kind is VolumeKind.BIND
 
 
+class TaskCgroup(msgspec.Struct, frozen=True, kw_only=True):
+    """The cgroup over all containers of a task, where task-level limits are on. Source: engine.md §6.6."""
+
+    parent: str
+    """What Docker gets as ``CgroupParent``."""
+    created: bool = False
+    in_flight: bool = False
+    """It is being made or removed. Cleared by a restart of the agent."""
+    removed: bool = False
+
+
+class TaskSource(msgspec.Struct, frozen=True, kw_only=True):
+    """What a task file last gave rise to, so that nothing runs twice over a restart."""
+
+    key: str
+    """Absolute path of the task file."""
+    digest: str
+    """SHA-256 of the definition's canonical form."""
+    version: str
+    task_arn: TaskArn
+
+
 class HostResourcesHeld(Enum):
     """Where a task stands with the instance's CPU, memory and ports. Source: engine.md §2.2."""
 
@@ -72,6 +94,10 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     containers: tuple[Container, ...]
     """In the order of the task definition."""
     volumes: tuple[Volume, ...] = ()
+    cgroup: TaskCgroup | None = None
+    """``None``: task-level limits are off."""
+    source: TaskSource | None = None
+    """The task file it came from; ``None``: from none."""
     network_mode: str = ""
     """``""``, ``bridge``, ``host`` or ``none``."""
     pid_mode: str = ""
@@ -105,17 +131,6 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
             if container.definition.name == name:
                 return container
         return None
-
-
-class TaskSource(msgspec.Struct, frozen=True, kw_only=True):
-    """What a task file last gave rise to, so that nothing runs twice over a restart."""
-
-    key: str
-    """Absolute path of the task file."""
-    digest: str
-    """SHA-256 of the definition's canonical form."""
-    version: str
-    task_arn: TaskArn
 
 
 class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from enum import Enum
 import msgspec
 
 from ecscope.model.arn import DockerId, TaskArn
+from ecscope.model.resources import TaskLimits
 from ecscope.model.runtime import RuntimeAction
 
 
@@ -100,6 +101,19 @@ class RemoveVolume(Action, frozen=True, kw_only=True, tag=True):
     docker_name: str
 
 
+class CreateCgroup(Action, frozen=True, kw_only=True, tag=True):
+    """Make the task's cgroup and set its limits. Gives ``CgroupCreated`` or ``CgroupCreateFailed``."""
+
+    task_arn: TaskArn
+    limits: TaskLimits
+
+
+class RemoveCgroup(Action, frozen=True, kw_only=True, tag=True):
+    """Remove the task's cgroup. Gives ``CgroupRemoved``."""
+
+    task_arn: TaskArn
+
+
 class RemoveImage(Action, frozen=True, kw_only=True, tag=True):
     """Remove an image by name. Gives ``ImageRemoved``."""
 
@@ -166,6 +180,8 @@ AnyAction = (
     | InspectContainer
     | CreateVolume
     | RemoveVolume
+    | CreateCgroup
+    | RemoveCgroup
     | RemoveImage
     | RemoveOrphan
     | ListContainers

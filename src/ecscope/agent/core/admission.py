@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ecscope.agent.core import dependencies, host_resources, tasks
+from ecscope.agent.core import cgroups, dependencies, host_resources, tasks
 from ecscope.agent.core.events import TaskReceived, TaskSourceGone, TaskStopRequested
 from ecscope.agent.core.step import Step
 from ecscope.model.history import Happening
@@ -38,7 +38,7 @@ def receive(step: Step, event: TaskReceived) -> None:
             replace(c, definition=dependencies.with_implied_dependencies(c.definition)) for c in event.task.containers
         ),
     )
-    task = replace(task, needs=host_resources.needs_of(task))
+    task = replace(task, needs=host_resources.needs_of(task), cgroup=cgroups.wanted(step, task), source=event.source)
     task = step.put(task)
     step.note(
         Happening.TASK_ACCEPTED,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ecscope.agent.core import images
+from ecscope.agent.core import cgroups, images
 from ecscope.agent.core.actions import RemoveContainer, RemoveVolume, SetTimer, Timer, TimerKind
 from ecscope.agent.core.events import ContainerRemoved, VolumeRemoved
 from ecscope.agent.core.step import Step
@@ -38,10 +38,11 @@ def begin(step: Step, task: Task) -> None:
 
 
 def advance(step: Step, task: Task) -> None:
-    """Containers first, then the task's volumes, then the task itself."""
-    if not task.cleanup_due or not step.may_call_runtime:
+    """Containers first, then the task's volumes and cgroup, then the task itself."""
+    if not task.cleanup_due or not step.may_call_runtime or not _remove_containers(step, task):
         return
-    if _remove_containers(step, task) and _remove_volumes(step, step.tasks[task.arn]):
+    volumes_are_gone = _remove_volumes(step, step.tasks[task.arn])
+    if cgroups.remove(step, step.tasks[task.arn]) and volumes_are_gone:
         task = step.tasks[task.arn]
         for image in {c.definition.image for c in task.containers}:
             images.record_use(step, image)

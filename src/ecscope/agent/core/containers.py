@@ -73,8 +73,10 @@ def fail(step: Step, task: Task, container: Container, event: FailureEvent, doin
 
 
 def advance_to(step: Step, task: Task, container: Container, status: ContainerStatus, why: str) -> Task:
-    """Move the known status forward and remember it. The caller has put the metadata in."""
+    """Move the known status forward, never back, and remember it. The caller has put the metadata in."""
     before = container.known
+    if status <= before:
+        return step.put_container(task, container)
     container = replace(container, known=status)
     task = step.put_container(task, container)
     step.note(

@@ -10,11 +10,14 @@ from typing import assert_never
 
 import msgspec
 
-from ecscope.agent.core import admission, cleanup, containers, host_resources, images, reconcile, tasks
+from ecscope.agent.core import admission, cgroups, cleanup, containers, host_resources, images, reconcile, tasks
 from ecscope.agent.core.actions import InspectImage, ReconnectRuntime, TimerKind
 from ecscope.agent.core.events import (
     AnyEvent,
     CallCancelled,
+    CgroupCreated,
+    CgroupCreateFailed,
+    CgroupRemoved,
     ContainerCreated,
     ContainerCreateFailed,
     ContainerEvent,
@@ -125,6 +128,8 @@ def _take(step: Step, event: AnyEvent) -> None:
             _take_inspected(step, event)
         case VolumeCreated() | VolumeCreateFailed() | VolumeRemoved():
             _take_volume_event(step, event)
+        case CgroupCreated() | CgroupCreateFailed() | CgroupRemoved():
+            _take_cgroup_event(step, event)
         case ImageRemoved():
             images.removed(step, event)
         case OrphanRemoved():
@@ -447,7 +452,7 @@ def _take_inspected(step: Step, event: ContainerInspected) -> None:
         containers.advance_to(step, task, container, ContainerStatus.STOPPED, "exited; details could not be read")
 
 
-# --- volumes and timers -------------------------------------------------------------------------
+# --- task resources and timers -------------------------------------------------------------------------
 
 
 def _take_volume_event(step: Step, event: VolumeCreated | VolumeCreateFailed | VolumeRemoved) -> None:
@@ -489,6 +494,20 @@ def _take_volume_event(step: Step, event: VolumeCreated | VolumeCreateFailed | V
             cleanup.volume_removed(step, task, event)
             if event.is_unreachable:
                 _runtime_is_away(step)
+
+
+def _take_cgroup_event(step: Step, event: CgroupCreated | CgroupCreateFailed | CgroupRemoved) -> None:
+    task = step.tasks.get(event.task_arn)
+    if task is None or task.cgroup is None:
+        _ignore(step, f"{event.task_arn} has no cgroup (any more)")
+        return
+    if isinstance(event, CgroupRemoved):
+        cgroups.removed(step, task, event)
+        return
+    task = cgroups.created(step, task, event)
+    if isinstance(event, CgroupCreateFailed) and task.known is not TaskStatus.STOPPED:
+        task = step.put(replace(task, terminal_reason=task.terminal_reason or cgroups.FAILURE))
+        tasks.stop(step, task, cgroups.FAILURE)
 
 
 def _take_timer(step: Step, event: TimerFired) -> None:

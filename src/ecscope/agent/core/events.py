@@ -190,6 +190,26 @@ class VolumeRemoved(Event, frozen=True, kw_only=True, tag=True):
     is_unreachable: bool = False
 
 
+class CgroupCreated(Event, frozen=True, kw_only=True, tag=True):
+    """Containers of the task can be put under its cgroup."""
+
+    task_arn: TaskArn
+
+
+class CgroupCreateFailed(Event, frozen=True, kw_only=True, tag=True):
+    """The limits cannot be set, and so the task cannot run."""
+
+    task_arn: TaskArn
+    reason: str
+
+
+class CgroupRemoved(Event, frozen=True, kw_only=True, tag=True):
+    """Clean-up of the cgroup ended; ``reason`` ``""``: it is gone."""
+
+    task_arn: TaskArn
+    reason: str = ""
+
+
 class ImageRemoved(Event, frozen=True, kw_only=True, tag=True):
     """Removal of one image ended; ``error`` ``None``: it is gone."""
 
@@ -271,6 +291,9 @@ AnyEvent = (
     | VolumeCreated
     | VolumeCreateFailed
     | VolumeRemoved
+    | CgroupCreated
+    | CgroupCreateFailed
+    | CgroupRemoved
     | ImageRemoved
     | OrphanRemoved
     | RuntimeConnected

@@ -29,8 +29,12 @@ def restored_state(
     waiting: list[TaskArn] = []
     by_arn: dict[TaskArn, Task] = {}
     docker_ids: dict[DockerId, tuple[TaskArn, str]] = {}
+    by_key = {source.key: source for source in sources}
+    lost: dict[str, TaskSource] = {}
     for task in tasks:
         by_arn[task.arn] = task
+        if task.source is not None and not task.stop_requested_by and task.source.key not in by_key:
+            lost[task.source.key] = task.source  # without its record the file would start a second task
         if task.host_resources is HostResourcesHeld.HELD:
             taken = host_resources.add(taken, task.needs)
         elif task.host_resources is HostResourcesHeld.WAITING and task.known is not TaskStatus.STOPPED:
@@ -46,6 +50,6 @@ def restored_state(
         taken=taken,
         docker_ids=docker_ids,
         images={record.name: record for record in images},
-        sources={source.key: source for source in sources},
+        sources={**lost, **by_key},
         lost_task_arns=frozenset(lost_task_arns),
     )

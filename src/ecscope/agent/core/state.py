@@ -30,6 +30,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     pull_behavior: PullBehavior = PullBehavior.DEFAULT
     pull_dependents_upfront: bool = False
+    cgroup_version: int = 0
+    """1 or 2: tasks get cgroups of their own; 0: task-level limits are off."""
     stop_timeout_s: int = 30
     cleanup_wait_s: float = 3 * 3600.0
     cleanup_jitter_s: float = 0.0

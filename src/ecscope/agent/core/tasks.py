@@ -13,7 +13,7 @@ from datetime import datetime
 
 import msgspec
 
-from ecscope.agent.core import cleanup, containers, dependencies, host_resources, images
+from ecscope.agent.core import cgroups, cleanup, containers, dependencies, host_resources, images
 from ecscope.agent.core.actions import (
     CancelCall,
     CancelTimer,
@@ -47,7 +47,7 @@ def advance(step: Step, task: Task) -> None:
         return
     task = _follow_essential(step, task)
     task = _follow_desired(step, task)
-    task = _provide_volumes(step, task)
+    task = _provide_resources(step, task)
     if _fail_dependents(step, task):
         return  # what their end means for the task comes before any further step
     for container in task.containers:
@@ -106,9 +106,10 @@ def _follow_desired(step: Step, task: Task) -> Task:
     )
 
 
-def _provide_volumes(step: Step, task: Task) -> Task:
+def _provide_resources(step: Step, task: Task) -> Task:
     if not _may_go_forward(step, task):
         return task
+    task = cgroups.provide(step, task)
     for volume in task.volumes:
         if volume.is_ready or volume.in_flight or volume.kind is VolumeKind.BIND:
             continue
@@ -230,6 +231,8 @@ def _to_manifest_pulled(step: Step, task: Task, container: Container) -> Task:
 
 
 def _to_pulled(step: Step, task: Task, container: Container) -> Task:
+    if not cgroups.is_ready(task):
+        return task
     needed = {m.source_volume for m in container.definition.mount_points}
     if any(v.name in needed and not v.is_ready for v in task.volumes):
         return task

@@ -153,8 +153,8 @@ _TYPES: dict[Kind, type[Record]] = {
 def without_calls_under_way(record: Record) -> Record:
     """The record as it is true after a restart: no runtime call of the old process is under way.
 
-    Clears ``Container.in_flight``, ``Container.cancelling``, ``Volume.in_flight`` and
-    ``ImageRecord.removing``; all else is as saved.
+    Clears ``Container.in_flight``, ``Container.cancelling``, ``Volume.in_flight``,
+    ``TaskCgroup.in_flight`` and ``ImageRecord.removing``; all else is as saved.
     """
     match record:
         case Task():
@@ -162,6 +162,7 @@ def without_calls_under_way(record: Record) -> Record:
                 record,
                 containers=tuple(map(_settled_container, record.containers)),
                 volumes=tuple(map(_settled_volume, record.volumes)),
+                cgroup=msgspec.structs.replace(record.cgroup, in_flight=False) if record.cgroup is not None else None,
             )
         case ImageRecord(removing=True):
             return msgspec.structs.replace(record, removing=False)

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
-
 from ecscope.model.arn import task_id
+from ecscope.model.names import task_cgroup_parent
+from ecscope.model.resources import TaskLimits
 
 _V1_PREFIX = "ecs"
 _V2_SLICE = "ecstasks.slice"
@@ -21,19 +21,6 @@ _V1_NEEDED = ("cpu", "memory")
 
 class CgroupError(Exception):
     """The kernel refused; the message says what and where."""
-
-
-class TaskLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What the containers of a task may use together."""
-
-    cpu_vcpu: float = 0.0
-    """0: no quota, ``cpu_shares`` apply."""
-    cpu_shares: int = 2
-    """Weight against other tasks, 2 to 262144; used when there is no quota."""
-    memory_bytes: int = 0
-    """0: no limit."""
-    pids: int = 0
-    """0: no limit."""
 
 
 class TaskCgroups:
@@ -47,10 +34,6 @@ class TaskCgroups:
     def is_v2(self) -> bool:
         """One unified hierarchy rather than one per controller."""
         return (self._root / "cgroup.controllers").is_file()
-
-    def parent_of(self, task_arn: str) -> str:
-        """What Docker is told as ``CgroupParent``."""
-        return parent_of(task_arn, is_v2=self.is_v2)
 
     def check(self) -> None:
         """Make the directory that holds those of all tasks. Raises ``CgroupError``."""
@@ -89,10 +72,6 @@ class TaskCgroups:
         self._make(memory)
         if limits.memory_bytes > 0:
             self._write(memory / "memory.limit_in_bytes", limits.memory_bytes)
-        if limits.pids > 0:
-            pids = self._root / "pids" / _V1_PREFIX / name
-            self._make(pids)
-            self._write(pids / "pids.max", limits.pids)
 
     def _hierarchies(self) -> list[Path]:
         try:
@@ -103,12 +82,12 @@ class TaskCgroups:
     # --- version 2: one directory ----------------------------------------------------------------------
 
     def _v2_folder(self, task_arn: str) -> Path:
-        return self._root / _V2_SLICE / parent_of(task_arn, is_v2=True)
+        return self._root / _V2_SLICE / task_cgroup_parent(task_arn, is_v2=True)
 
     def _create_v2(self, folder: Path, limits: TaskLimits) -> None:
         for above in (self._root, self._root / _V2_SLICE):
             self._make(above)
-            self._write(above / "cgroup.subtree_control", "+cpu +memory +pids")
+            self._write(above / "cgroup.subtree_control", "+cpu +memory")
         self._make(folder)
         if limits.cpu_vcpu > 0:
             self._write(folder / "cpu.max", f"{int(limits.cpu_vcpu * self._period_us)} {self._period_us}")
@@ -116,8 +95,6 @@ class TaskCgroups:
             self._write(folder / "cpu.weight", _weight_of(limits.cpu_shares))
         if limits.memory_bytes > 0:
             self._write(folder / "memory.max", limits.memory_bytes)
-        if limits.pids > 0:
-            self._write(folder / "pids.max", limits.pids)
 
     # --- the file system ---------------------------------------------------------------------------------
 
@@ -155,11 +132,6 @@ class TaskCgroups:
             return
         except OSError as error:
             raise CgroupError(f"cannot remove cgroup {folder}: {error.strerror}") from error
-
-
-def parent_of(task_arn: str, *, is_v2: bool) -> str:
-    """``/ecs/<task id>``, or ``ecstasks-<task id>.slice`` with cgroup v2. Source: engine.md §6.5."""
-    return f"ecstasks-{task_id(task_arn)}.slice" if is_v2 else f"/{_V1_PREFIX}/{task_id(task_arn)}"
 
 
 def _weight_of(shares: int) -> int:

@@ -414,8 +414,9 @@ def test_a_cut_at_any_offset(sound: Path, killed: Path, data: st.DataObject) -> 
         for task in loaded.tasks:
             assert TASKS[task.arn] == task
         if source is sound:  # else the log may hold all that was cut off
+            # a cut inside the last page may cost no more than the record that ends there
             assert loaded.bad
-            assert loaded.bad[0].kind == "database"
+            assert {bad.kind for bad in loaded.bad} & {"database", "task"}
 
 
 def test_a_data_directory_that_is_a_file(tmp_path: Path) -> None:

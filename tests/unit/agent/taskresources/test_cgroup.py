@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ecscope.agent.taskresources.cgroup import CgroupError, TaskCgroups, TaskLimits, parent_of
+from ecscope.agent.taskresources.cgroup import CgroupError, TaskCgroups
+from ecscope.model.resources import TaskLimits
 from tests.builders import an_arn
 
 ARN = an_arn(7)
@@ -15,43 +16,35 @@ ID = f"{7:032x}"
 
 @pytest.fixture
 def v1(tmp_path: Path) -> Path:
-    for name in ("cpu", "memory", "pids", "freezer"):
+    for name in ("cpu", "memory", "freezer"):
         (tmp_path / name).mkdir()
     return tmp_path
 
 
 @pytest.fixture
 def v2(tmp_path: Path) -> Path:
-    (tmp_path / "cgroup.controllers").write_text("cpu memory pids")
+    (tmp_path / "cgroup.controllers").write_text("cpu memory")
     return tmp_path
 
 
-def test_the_parent_is_named_as_the_official_agent_names_it(v1: Path) -> None:
-    assert TaskCgroups(v1).parent_of(ARN) == f"/ecs/{ID}"
-    assert parent_of(ARN, is_v2=True) == f"ecstasks-{ID}.slice"
-
-
-def test_v1_quota_memory_and_pids(v1: Path) -> None:
-    TaskCgroups(v1).create(ARN, TaskLimits(cpu_vcpu=0.25, memory_bytes=1 << 20, pids=10))
+def test_v1_quota_and_memory(v1: Path) -> None:
+    TaskCgroups(v1).create(ARN, TaskLimits(cpu_vcpu=0.25, memory_bytes=1 << 20))
     assert (v1 / "cpu" / "ecs" / ID / "cpu.cfs_quota_us").read_text() == "25000"
     assert (v1 / "cpu" / "ecs" / ID / "cpu.cfs_period_us").read_text() == "100000"
     assert (v1 / "memory" / "ecs" / ID / "memory.limit_in_bytes").read_text() == "1048576"
-    assert (v1 / "pids" / "ecs" / ID / "pids.max").read_text() == "10"
 
 
 def test_v1_shares_without_a_quota_and_no_memory_limit(v1: Path) -> None:
     TaskCgroups(v1).create(ARN, TaskLimits(cpu_shares=512))
     assert (v1 / "cpu" / "ecs" / ID / "cpu.shares").read_text() == "512"
     assert not (v1 / "memory" / "ecs" / ID / "memory.limit_in_bytes").exists()
-    assert not (v1 / "pids" / "ecs").exists()
 
 
 def test_v2_limits(v2: Path) -> None:
-    TaskCgroups(v2).create(ARN, TaskLimits(cpu_vcpu=2, memory_bytes=4096, pids=3))
+    TaskCgroups(v2).create(ARN, TaskLimits(cpu_vcpu=2, memory_bytes=4096))
     folder = v2 / "ecstasks.slice" / f"ecstasks-{ID}.slice"
     assert (folder / "cpu.max").read_text() == "200000 100000"
     assert (folder / "memory.max").read_text() == "4096"
-    assert (folder / "pids.max").read_text() == "3"
 
 
 @pytest.mark.parametrize(("shares", "weight"), [(2, "1"), (1024, "39"), (262144, "10000")])

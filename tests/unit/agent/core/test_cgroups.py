@@ -1,0 +1,131 @@
+"""A task's cgroup is made before its containers, limits what it should, and goes after them."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from ecscope.agent.core import actions as act
+from ecscope.agent.core import events as ev
+from ecscope.agent.core.cgroups import limits_of
+from ecscope.agent.core.state import Settings
+from ecscope.model.resources import TaskLimits
+from ecscope.model.status import ContainerStatus, TaskStatus
+from ecscope.model.task import TaskCgroup
+from tests.builders import a_container, a_task, an_arn
+from tests.world import World
+
+ARN = an_arn()
+ID = f"{1:032x}"
+
+
+def a_world(version: int = 1) -> World:
+    world = World(settings=Settings(cgroup_version=version, cleanup_wait_s=60.0))
+    world.connect()
+    world.run_calls()
+    return world
+
+
+@pytest.mark.parametrize(
+    ("version", "parent"), [(1, f"/ecs/{ID}"), (2, f"ecstasks-{ID}.slice")], ids=["cgroup v1", "cgroup v2"]
+)
+def test_the_parent_is_named_as_the_official_agent_names_it(version: int, parent: str) -> None:
+    world = a_world(version)
+    world.submit(a_task())
+    assert world.task(ARN).cgroup == TaskCgroup(parent=parent, in_flight=True)
+
+
+def test_without_task_level_limits_there_is_no_cgroup() -> None:
+    world = a_world(0)
+    world.submit(a_task())
+    assert world.task(ARN).cgroup is None
+    assert not [call for call in world.calls if isinstance(call, act.CreateCgroup)]
+
+
+def test_the_image_is_not_pulled_before_the_cgroup_is_made() -> None:
+    """Source: engine.md §5.3."""
+    world = a_world()
+    world.submit(a_task())
+    make = next(call for call in world.calls if isinstance(call, act.CreateCgroup))
+    for call in [call for call in world.calls if call is not make]:
+        world.finish(call)
+    assert world.calls == [make]
+    assert world.task(ARN).containers[0].known is ContainerStatus.MANIFEST_PULLED
+    world.finish(make)
+    assert [type(call) for call in world.calls] == [act.PullImage]
+
+
+@pytest.mark.parametrize(
+    ("task", "limits"),
+    [
+        (a_task(a_container(cpu_units=0)), TaskLimits(cpu_shares=2)),
+        (a_task(a_container("a", cpu_units=256), a_container("b", cpu_units=1)), TaskLimits(cpu_shares=258)),
+        (a_task(a_container(cpu_units=300_000)), TaskLimits(cpu_shares=262_144)),
+        (
+            a_task(a_container(cpu_units=256), cpu_vcpu=0.5, memory_mib=512),
+            TaskLimits(cpu_vcpu=0.5, cpu_shares=256, memory_bytes=512 * 1024 * 1024),
+        ),
+    ],
+    ids=["nothing asked", "sum of containers", "at most what the kernel takes", "quota and memory"],
+)
+def test_limits(task, limits: TaskLimits) -> None:
+    """Source: engine.md §6.6."""
+    assert limits_of(task) == limits
+
+
+def test_a_cgroup_that_cannot_be_made_stops_the_task_with_the_official_reason() -> None:
+    world = a_world()
+    world.submit(a_task())
+    world.finish(next(call for call in world.calls if isinstance(call, act.CreateCgroup)), outcome="failed")
+    world.run_calls()
+    task = world.task(ARN)
+    assert task.known is TaskStatus.STOPPED
+    assert task.terminal_reason == "CgroupError: Agent could not create task's platform resources"
+    assert not world.boxes
+
+
+def test_it_goes_after_the_containers_and_with_the_task() -> None:
+    world = a_world()
+    world.submit(a_task())
+    world.run_calls()
+    assert world.cgroups == {ARN}
+    world.stop(ARN)
+    world.run_calls()
+    world.advance(61)
+    assert [type(call) for call in world.calls] == [act.RemoveContainer]
+    world.finish(world.calls[0])
+    assert [type(call) for call in world.calls] == [act.RemoveCgroup]
+    world.finish(world.calls[0], outcome="failed", effect=False)
+    assert ARN not in world.state.tasks, "what cannot be removed is remembered and left"
+    assert [n.text for n in world.notes if "busy" in n.text]
+
+
+def test_late_answers_are_ignored() -> None:
+    world = a_world(0)
+    world.submit(a_task())
+    before = world.task(ARN)
+    for number in (1, 2):
+        world.send(ev.CgroupCreated(**world.head(), task_arn=an_arn(number)))
+        world.send(ev.CgroupCreateFailed(**world.head(), task_arn=an_arn(number), reason="no"))
+        world.send(ev.CgroupRemoved(**world.head(), task_arn=an_arn(number)))
+    assert world.task(ARN) == before
+
+
+def test_a_failure_after_the_end_is_no_reason() -> None:
+    world = a_world()
+    world.submit(a_task())
+    make = next(call for call in world.calls if isinstance(call, act.CreateCgroup))
+    world.stop(ARN)
+    world.finish(make, outcome="failed", effect=False)
+    world.run_calls()
+    assert world.task(ARN).terminal_reason == ""
+
+
+def test_a_restart_of_the_agent_makes_it_again() -> None:
+    world = a_world()
+    world.submit(a_task())
+    world.restart_agent()
+    world.run_calls()
+    task = world.task(ARN)
+    assert task.known is TaskStatus.RUNNING
+    assert task.cgroup == msgspec.structs.replace(TaskCgroup(parent=f"/ecs/{ID}"), created=True)
