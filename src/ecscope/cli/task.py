@@ -140,11 +140,20 @@ def event_lines(entries: Sequence[HistoryEntry], why_none: str, *, colour: bool)
             f"{entry.at:%Y-%m-%d %H:%M:%S}.{entry.at.microsecond // 1000:03d}Z",
             entry.happening.value,
             entry.container_name or NO_VALUE,
-            entry.text + "".join(f"  {name}={value}" for name, value in entry.detail.items()),
+            entry.text + _what_the_text_lacks(entry),
         )
         for entry in entries
     ]
     return table(("WHEN", "EVENT", "CONTAINER", "WHAT"), rows, colour=colour)
+
+
+def _what_the_text_lacks(entry: HistoryEntry) -> str:
+    """The details that are not in the sentence already: a reader should see nothing twice."""
+    return "".join(
+        f"  {name}={value}"
+        for name, value in entry.detail.items()
+        if value not in (None, "") and not (isinstance(value, str) and value in entry.text)
+    )
 
 
 def _container_lines(container: Container, now: datetime) -> list[str]:

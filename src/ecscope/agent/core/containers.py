@@ -136,7 +136,13 @@ def is_overtaken(container: Container, inspection: ContainerInspection) -> bool:
 
 
 def take_inspection(
-    step: Step, task: Task, container: Container, inspection: ContainerInspection, *, may_restart: bool = True
+    step: Step,
+    task: Task,
+    container: Container,
+    inspection: ContainerInspection,
+    *,
+    why: str = "seen in Docker",
+    may_restart: bool = True,
 ) -> Task:
     """Compare what Docker shows with what is known, and go forward if it is ahead."""
     status = inspection.status
@@ -154,7 +160,7 @@ def take_inspection(
     if status is ContainerStatus.STOPPED:
         return _ended(step, task, container, inspection, may_restart=may_restart)
     container = with_metadata(container, inspection)
-    return advance_to(step, task, container, status, "seen in Docker")
+    return advance_to(step, task, container, status, why)
 
 
 def _ended(step: Step, task: Task, container: Container, inspection: ContainerInspection, *, may_restart: bool) -> Task:

@@ -310,7 +310,7 @@ def _started(step: Step, task: Task, container: Container, event: ContainerStart
     if containers.is_overtaken(container, inspection):
         step.look_at(inspection.docker_id, seen=RuntimeAction.START)
         return
-    containers.take_inspection(step, task, container, inspection)
+    containers.take_inspection(step, task, container, inspection, why="started")
     if inspection.status is ContainerStatus.RUNNING and container.die_exit_code is not None:
         # it ended between its start and the end of the call, perhaps after it was inspected
         step.look_at(inspection.docker_id, seen=RuntimeAction.DIE, exit_code=container.die_exit_code)

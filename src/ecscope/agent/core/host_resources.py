@@ -152,7 +152,7 @@ def note_wait(step: Step, task: Task) -> None:
     if current is None or task.arn not in step.waiting:
         return
     if not step.runtime_connected:
-        text = "waits for Docker, which cannot be reached"
+        text = "waits until Docker is connected"
     elif lack := shortage(task.needs, host=step.host, taken=step.taken):
         text = f"waits for host resources: needs {lack}"
     else:

@@ -190,7 +190,7 @@ def test_what_a_stopped_task_held_is_free_and_given_back_once() -> None:
 def test_without_docker_a_task_waits_and_says_so() -> None:
     world = World()
     world.submit(a_task())
-    assert told(world, Happening.TASK_WAITS_FOR_RESOURCES) == ["waits for Docker, which cannot be reached"]
+    assert told(world, Happening.TASK_WAITS_FOR_RESOURCES) == ["waits until Docker is connected"]
     world.run_calls()
     assert world.task(ONE).known is TaskStatus.RUNNING
 
