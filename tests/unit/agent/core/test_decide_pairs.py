@@ -1,0 +1,186 @@
+"""Every event in every status of a container: no exception, and the invariants hold."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ecscope.agent.core import events as ev
+from ecscope.agent.core.actions import ContainerAction, Timer, TimerKind
+from ecscope.agent.core.decide import decide
+from ecscope.agent.core.invariants import InvariantBroken, check_state, check_step
+from ecscope.agent.core.restore import restored_state
+from ecscope.agent.core.state import AgentState, PullBehavior, Settings
+from ecscope.model.arn import DockerId
+from ecscope.model.container import (
+    Container,
+    ContainerInspection,
+    Dependency,
+    DependencyCondition,
+    NamedError,
+    RestartPolicy,
+)
+from ecscope.model.resources import HostResources
+from ecscope.model.runtime import PullProgress, RuntimeAction, RuntimeNotice
+from ecscope.model.status import ContainerStatus, TaskStatus, task_status_of
+from ecscope.model.task import HostResourcesHeld, Task
+from tests.builders import AT, a_container, a_source, a_volume
+from tests.unit.agent.core.scenes import ONE, a_task
+from tests.world import HOST, IMAGE, INSTANCE
+
+ID = DockerId("a" * 64)
+HEAD: dict[str, Any] = {"id": "event-1", "at": AT}
+PLACE: dict[str, Any] = {**HEAD, "task_arn": ONE, "container_name": "app"}
+ERROR = NamedError(name="CannotStartContainerError", message="no")
+
+NONE, MANIFEST_PULLED, PULLED, CREATED, RUNNING, PROVISIONED, STOPPED = ContainerStatus
+IN_FLIGHT = (None, MANIFEST_PULLED, PULLED, CREATED, RUNNING, STOPPED)
+
+
+def an_inspection(status: ContainerStatus, **fields: Any) -> ContainerInspection:
+    started = "2024-05-17T11:00:00Z" if status is not CREATED else ""
+    return ContainerInspection(
+        docker_id=ID, docker_name="ecs-app", status=status, started_at=started,
+        finished_at="2024-05-17T11:30:00Z" if status is STOPPED else "",
+        exit_code=1 if status is STOPPED else None, **fields,
+    )  # fmt: skip
+
+
+SEEN = (CREATED, RUNNING, STOPPED)
+
+
+def events() -> Iterator[ev.AnyEvent]:
+    """Every kind of event, with every outcome that is treated in its own way."""
+    yield ev.TaskReceived(**HEAD, task=a_task(), requested_by="test", source=a_source())
+    yield ev.TaskReceived(**HEAD, task=a_task(desired=TaskStatus.STOPPED), requested_by="test")
+    yield ev.TaskStopRequested(**HEAD, task_arn=ONE, requested_by="test")
+    yield ev.TaskSourceGone(**HEAD, key=a_source().key)
+    yield ev.ManifestResolved(**PLACE, digest="sha256:1")
+    yield ev.ImagePullProgressed(
+        **PLACE, progress=PullProgress(layers_total=1, layers_done=0, bytes_total=1, bytes_done=0)
+    )
+    yield ev.ImagePulled(**PLACE, image=IMAGE)
+    yield ev.ContainerCreated(**PLACE, docker_id=ID)
+    yield ev.CallCancelled(**PLACE)
+    for away in (False, True):
+        yield ev.ImageInspected(**PLACE, image=None, is_unreachable=away)
+        yield ev.ManifestFailed(**PLACE, error=ERROR, is_unreachable=away)
+        yield ev.ImagePullFailed(**PLACE, error=ERROR, is_unreachable=away)
+        yield ev.ContainerCreateFailed(**PLACE, error=ERROR, is_unreachable=away)
+        yield ev.ContainerStartFailed(**PLACE, error=ERROR, is_unreachable=away)
+        yield ev.ContainerStopFailed(**PLACE, error=ERROR, runtime_answers=not away)
+        yield ev.ContainerStopFailed(**PLACE, error=ERROR, runtime_answers=False, is_unreachable=away)
+        yield ev.ContainerRemoved(**PLACE, error=ERROR, is_unreachable=away)
+        yield ev.VolumeCreateFailed(**HEAD, task_arn=ONE, volume_name="data", reason="no", is_unreachable=away)
+        yield ev.VolumeRemoved(**HEAD, task_arn=ONE, volume_name="data", error=ERROR, is_unreachable=away)
+    yield ev.ImageInspected(**PLACE, image=IMAGE)
+    yield ev.ContainerRemoved(**PLACE)
+    yield ev.ContainerStopDone(**PLACE, inspection=None)
+    for status in SEEN:
+        yield ev.ContainerStarted(**PLACE, inspection=an_inspection(status))
+        yield ev.ContainerStartFailed(**PLACE, error=ERROR, inspection=an_inspection(status))
+        yield ev.ContainerStopDone(**PLACE, inspection=an_inspection(status))
+        for why in (None, *RuntimeAction):
+            yield ev.ContainerInspected(**HEAD, docker_id=ID, inspection=an_inspection(status), seen=why)
+    for gone, why in itertools.product((False, True), (None, *RuntimeAction)):
+        yield ev.ContainerInspected(**HEAD, docker_id=ID, inspection=None, is_not_found=gone, seen=why, exit_code=9)
+    for action in RuntimeAction:
+        yield ev.RuntimeNoticed(**HEAD, notice=RuntimeNotice(docker_id=ID, action=action, time_ns=0, exit_code=137))
+    yield ev.VolumeCreated(**HEAD, task_arn=ONE, volume_name="data")
+    yield ev.VolumeRemoved(**HEAD, task_arn=ONE, volume_name="data")
+    yield ev.ImageRemoved(**HEAD, image="ecscope-sample:latest")
+    yield ev.OrphanRemoved(**HEAD, docker_id=ID, error=ERROR)
+    yield ev.RuntimeConnected(**HEAD, version="20.10", resources=HOST)
+    yield ev.RuntimeDisconnected(**HEAD, reason="gone")
+    for inspection in (None, *map(an_inspection, SEEN)):
+        row = ev.ListedContainer(docker_id=ID, docker_name="ecs-app", task_arn=ONE, inspection=inspection)
+        yield ev.RuntimeListed(**HEAD, containers=(row,))
+    yield ev.RuntimeListed(**HEAD, containers=())
+    for kind in TimerKind:
+        yield ev.TimerFired(**HEAD, timer=Timer(kind=kind, task_arn=ONE))
+
+
+def containers(known: ContainerStatus) -> Iterator[Container]:
+    """This status with every call under way, wanted or not, with and without what makes rules differ."""
+    for in_flight, desired in itertools.product(IN_FLIGHT, (RUNNING, STOPPED)):
+        in_docker = known >= CREATED or in_flight in (RUNNING, STOPPED)
+        for fields in (
+            {},
+            {"die_exit_code": 137, "may_be_running": True, "health_check_is_docker": True},
+            {
+                "restart_policy": RestartPolicy(enabled=True, restart_attempt_period_s=60),
+                "restart_count": 1,
+                "last_restarted_at": AT.replace(hour=10),
+                "last_started_at": "2024-05-17T10:00:00Z",
+                "started_at": "2024-05-17T10:00:00Z",
+            },
+            {"depends_on": (Dependency(container_name="db", condition=DependencyCondition.SUCCESS),)},
+        ):
+            yield a_container(
+                "app",
+                essential=False,
+                known=known,
+                desired=desired,
+                in_flight=in_flight,
+                docker_id=ID if in_docker else DockerId(""),
+                docker_name="ecs-app" if in_docker or in_flight is CREATED else "",
+                **fields,
+            )
+
+
+def states(known: ContainerStatus) -> Iterator[AgentState]:
+    db = a_container("db", known=RUNNING, docker_id=DockerId("b" * 64), docker_name="ecs-db")
+    for container, connected, due in itertools.product(containers(known), (True, False), (False, True)):
+        is_over = known is STOPPED and due
+        others = () if is_over else (db,)
+        task: Task = a_task(
+            container, *others,
+            known=min(task_status_of(known), TaskStatus.RUNNING if others else TaskStatus.STOPPED),
+            desired=TaskStatus.RUNNING,
+            host_resources=HostResourcesHeld.RELEASED if is_over else HostResourcesHeld.HELD,
+            stopped_at=AT if is_over else None, cleanup_due=is_over,
+            volumes=(a_volume(docker_name="ecs-data"),),
+        )  # fmt: skip
+        behavior = PullBehavior.ONCE if due else PullBehavior.DEFAULT
+        state = restored_state(instance=INSTANCE, settings=Settings(pull_behavior=behavior), tasks=[task])
+        yield type(state)(
+            instance=state.instance, settings=state.settings, tasks=state.tasks, docker_ids=state.docker_ids,
+            host=HostResources(cpu_units=1024, memory_mib=1024), taken=state.taken,
+            sources={a_source().key: a_source()}, runtime_connected=connected, reconciled=connected,
+        )  # fmt: skip
+
+
+EVENTS = tuple(events())
+
+
+def test_each_kind_of_event_is_tried() -> None:
+    """The pairs with task resources of their own are tried where those are proved."""
+    tried = {type(event) for event in EVENTS}
+    assert {kind for kind in ev.AnyEvent.__args__ if "Cgroup" not in kind.__name__} == tried
+
+
+@pytest.mark.parametrize("known", list(ContainerStatus), ids=lambda status: status.value)
+def test_every_event_in_every_status_keeps_the_invariants(known: ContainerStatus) -> None:
+    pairs = 0
+    for state in states(known):
+        check_state(state)
+        for event in EVENTS:
+            try:
+                decision = decide(state, event)
+                check_step(state, decision.state)
+            except (AssertionError, InvariantBroken) as error:
+                raise AssertionError(f"{event!r} in {state.tasks[ONE].containers[0]!r}") from error
+            busy = {c.name for t in state.tasks.values() for c in t.containers if c.in_flight is not None}
+            for action in decision.actions:
+                if isinstance(action, ContainerAction) and type(action).__name__ != "CancelCall":
+                    still = decision.state.tasks[ONE].container(action.container_name)
+                    assert still is not None
+                    assert still.in_flight is not None, "what is begun is known to be under way"
+                    assert action.container_name not in busy or isinstance(event, ev.ContainerEvent), (
+                        "a second call is only begun by the end of the first"
+                    )
+            pairs += 1
+    assert pairs > 10_000
