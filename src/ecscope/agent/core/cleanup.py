@@ -12,6 +12,7 @@ from ecscope.agent.core.actions import RemoveContainer, RemoveVolume, SetTimer, 
 from ecscope.agent.core.events import ContainerRemoved, VolumeRemoved
 from ecscope.agent.core.step import Step
 from ecscope.model.arn import DockerId
+from ecscope.model.container import Container
 from ecscope.model.history import Happening
 from ecscope.model.status import ContainerStatus, TaskStatus
 from ecscope.model.task import Task, VolumeKind
@@ -89,11 +90,8 @@ def _remove_volumes(step: Step, task: Task) -> bool:
     return done
 
 
-def container_removed(step: Step, task: Task, event: ContainerRemoved) -> None:
+def container_removed(step: Step, task: Task, container: Container, event: ContainerRemoved) -> None:
     """A failure is remembered and otherwise ignored; only an absent runtime is asked again."""
-    container = task.container(event.container_name)
-    if container is None:
-        return
     container = replace(container, in_flight=None, cancelling=False, removed=not event.is_unreachable)
     task = step.put_container(task, container)
     if event.error is not None and not event.is_unreachable:

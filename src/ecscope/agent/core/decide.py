@@ -226,7 +226,7 @@ def _take_result(step: Step, task: Task, container: Container, event: ContainerE
         case ContainerStopFailed():
             _stop_failed(step, task, container, event)
         case ContainerRemoved():
-            cleanup.container_removed(step, task, event)
+            cleanup.container_removed(step, task, container, event)
             if event.is_unreachable:
                 _runtime_is_away(step)
         case CallCancelled():
@@ -426,6 +426,8 @@ def _take_notice(step: Step, event: RuntimeNoticed) -> None:
         case RuntimeAction.HEALTH:
             if container.definition.health_check_is_docker and not container.is_stopped:
                 step.look_at(notice.docker_id, seen=notice.action)
+        case _:
+            assert_never(notice.action)
 
 
 def _take_inspected(step: Step, event: ContainerInspected) -> None:
@@ -494,6 +496,8 @@ def _take_volume_event(step: Step, event: VolumeCreated | VolumeCreateFailed | V
             cleanup.volume_removed(step, task, event)
             if event.is_unreachable:
                 _runtime_is_away(step)
+        case _:
+            assert_never(event)
 
 
 def _take_cgroup_event(step: Step, event: CgroupCreated | CgroupCreateFailed | CgroupRemoved) -> None:
@@ -526,3 +530,5 @@ def _take_timer(step: Step, event: TimerFired) -> None:
             step.touch(task.arn)
         case TimerKind.CLEANUP:
             cleanup.begin(step, task)
+        case _:
+            assert_never(timer.kind)

@@ -8,6 +8,7 @@ Source: engine.md §5; the sentences of failures are the official agent's, to th
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import assert_never
 
 import msgspec
 
@@ -153,6 +154,8 @@ def _is_met(
             return needed.is_stopped and needed.exit_code is not None
         case DependencyCondition.HEALTHY:
             return needed.definition.health_check_is_docker and needed.health.status is HealthStatus.HEALTHY
+        case _:
+            assert_never(condition)
 
 
 def _will_never_start(container: Container) -> bool:

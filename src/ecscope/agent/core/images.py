@@ -6,6 +6,7 @@ Source: engine.md §4 (pull behavior) and §14 (image clean-up).
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import assert_never
 
 import msgspec
 
@@ -32,6 +33,8 @@ def prefers_local(step: Step, image: str) -> bool:
             return image in step.images
         case PullBehavior.DEFAULT | PullBehavior.ALWAYS:
             return False
+        case _:
+            assert_never(step.settings.pull_behavior)
 
 
 def failure_stops_task(step: Step) -> bool:
