@@ -8,16 +8,17 @@ from ecscope.agent.core import host_resources
 from ecscope.agent.core.actions import PullImage, ResolveManifest
 from ecscope.agent.core.events import TaskStopRequested
 from ecscope.agent.core.host_resources import add, host_of, needs_of, shortage, subtract
+from ecscope.agent.core.restore import restored_state
 from ecscope.agent.core.step import Step
 from ecscope.model.container import PortMapping
 from ecscope.model.history import Happening
 from ecscope.model.resources import HostResources
 from ecscope.model.runtime import EngineInfo
-from ecscope.model.status import TaskStatus
+from ecscope.model.status import ContainerStatus, TaskStatus
 from ecscope.model.task import HostResourcesHeld
 from tests.builders import AT, a_container
 from tests.unit.agent.core.scenes import ONE, THREE, TWO, a_task, a_world, calls_of, exits, running, statuses, told
-from tests.world import World
+from tests.world import INSTANCE, World
 
 WEB = PortMapping(container_port=80, host_port=8080)
 
@@ -234,3 +235,14 @@ def test_a_queue_entry_whose_task_needs_nothing_more_is_passed_over() -> None:
     host_resources.serve_queue(step)
     assert step.waiting == ()
     assert step.tasks[TWO].host_resources is HostResourcesHeld.HELD
+
+
+def test_a_restored_task_that_was_to_stop_leaves_the_queue_and_stops() -> None:
+    """A state in which the stop was saved and the end was not."""
+    world = World()
+    stopping = a_task(a_container(desired=ContainerStatus.STOPPED), desired=TaskStatus.STOPPED)
+    world.state = restored_state(instance=INSTANCE, settings=world.settings, tasks=[stopping, a_task(number=2)])
+    assert world.state.waiting == (ONE, TWO)
+    world.run_calls()
+    assert (world.task(ONE).known, world.task(TWO).known) == (TaskStatus.STOPPED, TaskStatus.RUNNING)
+    assert world.state.waiting == ()

@@ -154,6 +154,16 @@ def test_in_upfront_mode_an_essential_image_that_cannot_be_had_stops_the_task_at
     assert bool(calls_of(world, CreateContainer, "app")) is not stops
 
 
+def test_a_failure_of_what_is_to_stop_anyway_adds_only_its_error() -> None:
+    world = brought_to(a_task(), PullImage, pull_behavior=PullBehavior.ALWAYS)
+    call = the_call(world, PullImage)
+    world._take = lambda action: None  # type: ignore[method-assign]  # the cancel comes too late
+    world.stop(ONE)
+    fails(world, call, NO_IMAGE)
+    assert (statuses(world), the_container(world).error) == ({"app": "STOPPED"}, NO_IMAGE)
+    assert len(told(world, Happening.TASK_DESIRED_STATUS)) == 1
+
+
 # --- digests: engine.md §4.2 ---
 
 

@@ -64,3 +64,15 @@ def test_records_are_filed_under_their_names() -> None:
     assert state.images == {"busybox:1": image}
     assert state.sources == {"/tasks/a.json": source}
     assert state.lost_task_arns == {TWO}
+
+
+def test_a_lost_record_of_a_task_file_is_rebuilt_from_its_task_unless_somebody_stopped_it() -> None:
+    """Without it, the file would start a second task."""
+    own, stopped, newer = a_source("/own"), a_source("/stopped"), a_source("/newer", version="2")
+    tasks = [
+        a_task(number=1, source=own),
+        a_task(number=2, source=stopped, stop_requested_by="alice"),
+        a_task(number=3, source=a_source("/newer")),
+    ]
+    state = restored_state(instance=INSTANCE, settings=Settings(), tasks=tasks, sources=[newer])
+    assert state.sources == {"/own": own, "/newer": newer}
