@@ -64,21 +64,17 @@ def remove(step: Step, task: Task) -> bool:
     return False
 
 
-def created(step: Step, task: Task, event: CgroupCreated | CgroupCreateFailed) -> Task:
+def created(step: Step, task: Task, cgroup: TaskCgroup, event: CgroupCreated | CgroupCreateFailed) -> Task:
     """The end of making it. What a failure means for the task is the caller's to say."""
-    if task.cgroup is None:
-        return task
     is_made = isinstance(event, CgroupCreated)
-    task = step.put(replace(task, cgroup=replace(task.cgroup, created=is_made, in_flight=False)))
+    task = step.put(replace(task, cgroup=replace(cgroup, created=is_made, in_flight=False)))
     if isinstance(event, CgroupCreateFailed):
         step.note(Happening.CGROUP_FAILED, event.reason, task=task)
     return task
 
 
-def removed(step: Step, task: Task, event: CgroupRemoved) -> None:
+def removed(step: Step, task: Task, cgroup: TaskCgroup, event: CgroupRemoved) -> None:
     """The end of removing it; a failure is remembered and otherwise ignored."""
-    if task.cgroup is None:
-        return
-    task = step.put(replace(task, cgroup=replace(task.cgroup, removed=True, in_flight=False)))
+    task = step.put(replace(task, cgroup=replace(cgroup, removed=True, in_flight=False)))
     if event.reason:
         step.note(Happening.CLEANUP_FAILED, event.reason, task=task)

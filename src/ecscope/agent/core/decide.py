@@ -506,9 +506,9 @@ def _take_cgroup_event(step: Step, event: CgroupCreated | CgroupCreateFailed | C
         _ignore(step, f"{event.task_arn} has no cgroup (any more)")
         return
     if isinstance(event, CgroupRemoved):
-        cgroups.removed(step, task, event)
+        cgroups.removed(step, task, task.cgroup, event)
         return
-    task = cgroups.created(step, task, event)
+    task = cgroups.created(step, task, task.cgroup, event)
     if isinstance(event, CgroupCreateFailed) and task.known is not TaskStatus.STOPPED:
         task = step.put(replace(task, terminal_reason=task.terminal_reason or cgroups.FAILURE))
         tasks.stop(step, task, cgroups.FAILURE)
