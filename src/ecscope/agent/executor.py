@@ -149,11 +149,15 @@ class Executor:
             self._guard_call(action), name=f"{type(action).__name__} {action.container_name} of {action.task_arn}"
         )
         self._calls[key] = task
-        task.add_done_callback(lambda done: self._call_done(key, done))
+        task.add_done_callback(lambda done: self._call_done(key, done, action))
 
-    def _call_done(self, key: Key, done: asyncio.Task[None]) -> None:
-        if self._calls.get(key) is done:
-            del self._calls[key]
+    def _call_done(self, key: Key, done: asyncio.Task[None], action: act.ContainerAction) -> None:
+        if self._calls.get(key) is not done:
+            return  # the agent ends, or the next call has begun already
+        del self._calls[key]
+        if done.cancelled():
+            # Told here, since a call that is cancelled before its first turn never runs a line.
+            self._post(ev.CallCancelled(**self._of(action)))
 
     def _begin_other(self, action: act.AnyAction) -> None:
         task = asyncio.create_task(self._guard_other(action), name=type(action).__name__)
@@ -173,14 +177,8 @@ class Executor:
     # --- guards: one event back, whatever happens ------------------------------------------------
 
     async def _guard_call(self, action: act.ContainerAction) -> None:
-        key = (action.task_arn, action.container_name)
         try:
             event = await self._call(action)
-        except asyncio.CancelledError:
-            if key not in self._calls:
-                raise  # the agent ends
-            self._post(ev.CallCancelled(**self._of(action)))
-            return
         except RuntimeFailure as failure:
             event = self._failed(action, failure.error, is_unreachable=failure.is_unreachable)
         except NoPortError as failure:

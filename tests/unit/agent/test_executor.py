@@ -241,6 +241,15 @@ async def test_a_cancelled_call_says_so_and_the_next_one_may_begin() -> None:
         assert isinstance(event, ev.ImageInspected)
 
 
+async def test_a_call_cancelled_before_it_began_says_so_too() -> None:
+    """Both are decided in one batch, so the call has had no turn yet."""
+    async with a_rig() as rig:
+        rig.executor.start(act.PullImage(**PLACE, image=SAMPLE_IMAGE, digest=""))
+        event = await rig.do(act.CancelCall(**PLACE))
+        assert event == ev.CallCancelled(id="id", at=AT, **PLACE)
+        assert rig.runtime.calls_of("pull_image") == []
+
+
 async def test_cancelling_what_is_over_is_harmless() -> None:
     async with a_rig() as rig:
         rig.executor.start(act.CancelCall(**PLACE))
