@@ -421,6 +421,7 @@ class Executor:
     async def _stop_container(self, action: act.StopContainer) -> ev.AnyEvent:
         try:
             await self._runtime.stop_container(action.docker_id, grace_s=action.grace_s)
+            inspection = await self._inspect_if_there(action.docker_id)
         except RuntimeFailure as failure:
             return ev.ContainerStopFailed(
                 **self._of(action),
@@ -430,8 +431,17 @@ class Executor:
             )
         return ev.ContainerStopDone(
             **self._of(action),
-            inspection=await self._try_inspect(action.docker_id),
+            inspection=inspection,
         )
+
+    async def _inspect_if_there(self, docker_id: DockerId) -> ContainerInspection | None:
+        """``None``: Docker says that there is no such container. Raises ``RuntimeFailure`` when it says nothing."""
+        try:
+            return await self._runtime.inspect_container(docker_id)
+        except RuntimeFailure as failure:
+            if not failure.is_not_found:
+                raise
+            return None
 
     async def _answers(self) -> bool:
         try:
@@ -474,12 +484,7 @@ class Executor:
         return self._cgroups
 
     async def _inspect_container(self, action: act.InspectContainer) -> ev.AnyEvent:
-        try:
-            inspection = await self._runtime.inspect_container(action.docker_id)
-        except RuntimeFailure as failure:
-            if not failure.is_not_found:
-                raise
-            inspection = None
+        inspection = await self._inspect_if_there(action.docker_id)
         return ev.ContainerInspected(
             **self._stamp(),
             docker_id=action.docker_id,

@@ -221,6 +221,26 @@ async def test_a_failed_stop_says_whether_the_runtime_answers() -> None:
         assert event.runtime_answers
 
 
+async def test_a_stop_that_worked_is_no_vanished_container_when_docker_then_goes_away() -> None:
+    async with a_rig() as rig:
+        docker_id = await rig.create()
+        await rig.do(act.StartContainer(**PLACE, docker_id=docker_id))
+        rig.runtime.drop_next("inspect_container")
+        event = await rig.do(act.StopContainer(**PLACE, docker_id=docker_id, grace_s=0))
+        assert isinstance(event, ev.ContainerStopFailed)
+        assert event.is_unreachable
+
+
+async def test_a_container_that_is_gone_after_its_stop_is_told_as_gone() -> None:
+    async with a_rig() as rig:
+        docker_id = await rig.create()
+        await rig.do(act.StartContainer(**PLACE, docker_id=docker_id))
+        gone = RuntimeFailure(NamedError(name="CannotInspectContainerError", message="gone"), is_not_found=True)
+        rig.runtime.fail_next("inspect_container", gone)
+        event = await rig.do(act.StopContainer(**PLACE, docker_id=docker_id, grace_s=0))
+        assert event == ev.ContainerStopDone(id="id", at=AT, **PLACE, inspection=None)
+
+
 async def test_an_unknown_container_is_not_found() -> None:
     async with a_rig() as rig:
         event = await rig.do(act.InspectContainer(docker_id=DockerId("a" * 64), seen=None))
