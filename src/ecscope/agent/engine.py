@@ -98,7 +98,10 @@ class Engine:
                 decision = decide(state, event)
             except Exception:
                 # A bug in the core. The state is as it was; one event is lost, the agent is not.
-                _log.exception("the core failed on an event", extra={"eventId": event.id, "event": repr(event)})
+                # Only its kind is told: a task's environment is nobody's to read in a log.
+                _log.exception(
+                    "the core failed on an event", extra={"eventId": event.id, "event": type(event).__name__}
+                )
                 continue
             state = decision.state
             if self._checked:

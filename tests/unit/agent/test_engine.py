@@ -18,8 +18,9 @@ from ecscope.agent.engine import Engine
 from ecscope.agent.store.interface import Batch, StoreError
 from ecscope.agent.store.memory import MemoryStore
 from ecscope.backoff import Backoff
+from ecscope.log import JsonFormatter, LogfmtFormatter
 from ecscope.model.history import Happening
-from tests.builders import AT, a_task, an_arn
+from tests.builders import AT, a_container, a_task, an_arn
 from tests.world import HOST, INSTANCE
 
 
@@ -153,3 +154,22 @@ async def test_a_bug_in_the_core_costs_one_event_and_is_told(
         assert acted == [act.ListContainers()]
     [record] = [r for r in caplog.records if r.levelno == logging.ERROR]
     assert record.__dict__["eventId"] == "e2"
+
+
+async def test_a_bug_in_the_core_puts_no_secret_into_the_log(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(state: object, event: ev.AnyEvent) -> object:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(engine_module, "decide", fails)
+    async with an_engine([]) as (engine, _, __):
+        task = a_task(a_container(environment={"PASSWORD": "hunter2"}))
+        engine.post(ev.TaskReceived(id="e1", at=AT, task=task, requested_by="test"))
+        await engine.settled()
+    lines = [
+        formatter.format(record) for record in caplog.records for formatter in (LogfmtFormatter(), JsonFormatter())
+    ]
+    assert lines
+    assert all("hunter2" not in line for line in lines)
+    assert all("TaskReceived" in line for line in lines)
