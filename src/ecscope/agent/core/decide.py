@@ -74,8 +74,8 @@ _ENDS: dict[type[ContainerEvent], tuple[ContainerStatus, ...]] = {
 }
 """Which calls each result can end, by the status they lead to; no other result is believed."""
 
-_ROUNDS = 10_000
-"""More rounds than this before all is settled can only be an endless loop."""
+_ROUNDS = 1_000
+"""More rounds than this for each task, before all is settled, can only be an endless loop."""
 
 
 def decide(state: AgentState, event: AnyEvent) -> Decision:
@@ -88,7 +88,7 @@ def decide(state: AgentState, event: AnyEvent) -> Decision:
 
 def _settle(step: Step) -> None:
     """Run the rules over every task that changed, until none does."""
-    for _ in range(_ROUNDS):
+    for _ in range(_ROUNDS * (1 + len(step.tasks))):
         task = step.next_dirty()
         if task is None:
             host_resources.serve_queue(step)
@@ -96,7 +96,7 @@ def _settle(step: Step) -> None:
             if task is None:
                 return
         tasks.advance(step, task)
-    raise AssertionError(f"rules do not come to rest after {step.event!r}")
+    raise AssertionError(f"rules do not come to rest after {type(step.event).__name__} {step.event.id}")
 
 
 def _take(step: Step, event: AnyEvent) -> None:

@@ -18,12 +18,15 @@ from ecscope.agent.core.actions import (
     Timer,
     TimerKind,
 )
+from ecscope.agent.core.decide import decide
 from ecscope.agent.core.restore import restored_state
+from ecscope.agent.core.state import Settings
 from ecscope.model.container import NamedError, RestartPolicy
 from ecscope.model.history import Happening
 from ecscope.model.runtime import RuntimeAction
 from ecscope.model.status import ContainerStatus, TaskStatus
-from tests.builders import a_container
+from ecscope.model.task import HostResourcesHeld
+from tests.builders import AT, a_container, an_arn
 from tests.unit.agent.core.scenes import (
     ONE,
     TWO,
@@ -385,3 +388,18 @@ def test_a_notice_of_a_container_that_is_not_ours_changes_nothing() -> None:
         world.notice(box, action)
     assert world.state is before
     assert told(world, Happening.NO_CHANGE)[-1] == "health_status of a container that is not ours"
+
+
+def test_a_listing_is_taken_in_however_many_tasks_are_kept() -> None:
+    """Thousands of short tasks stay listed until their clean-up."""
+    stopped = a_task(
+        a_container(known=ContainerStatus.STOPPED, desired=ContainerStatus.STOPPED),
+        known=TaskStatus.STOPPED,
+        desired=TaskStatus.STOPPED,
+        host_resources=HostResourcesHeld.RELEASED,
+        stopped_at=AT,
+    )
+    tasks = [replace(stopped, arn=an_arn(number)) for number in range(10_001)]
+    state = restored_state(instance=INSTANCE, settings=Settings(), tasks=tasks)
+    state = decide(state, ev.RuntimeConnected(id="e1", at=AT, version="20.10", resources=HOST)).state
+    assert decide(state, ev.RuntimeListed(id="e2", at=AT, containers=())).state.reconciled
