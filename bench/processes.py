@@ -23,22 +23,24 @@ def rss_mib(pid: int) -> float:
     raise ProcessLookupError(pid)
 
 
-def listener(port: int, *, besides: int = 0) -> int | None:
-    """The process that listens on ``port``, in whatever network namespace; ``None``: none, or several."""
-    found: set[int] = set()
+def listener(port: int) -> int | None:
+    """The process that listens on ``port``: here, else in another network namespace; ``None``: none, or several."""
+    found: dict[str, set[int]] = {}
     inodes_of: dict[str, set[str]] = {}
     for process in Path("/proc").iterdir():
-        if not process.name.isdigit() or int(process.name) == besides:
+        if not process.name.isdigit():
             continue
         try:
             namespace = os.readlink(process / "ns" / "net")
             if namespace not in inodes_of:
                 inodes_of[namespace] = _listening(process, port)
             if inodes_of[namespace] and _holds(process, inodes_of[namespace]):
-                found.add(int(process.name))
+                found.setdefault(namespace, set()).add(int(process.name))
         except OSError:
             continue  # it ended, or is not ours to look into
-    return found.pop() if len(found) == 1 else None
+    here = os.readlink("/proc/self/ns/net")
+    processes = found[here] if here in found else set().union(*found.values())
+    return processes.pop() if len(processes) == 1 else None
 
 
 def _listening(process: Path, port: int) -> set[str]:

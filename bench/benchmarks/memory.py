@@ -49,30 +49,31 @@ def run(options: Options) -> list[Figure]:
     rest = f"CPU at rest with {_RUNNING} running tasks, over {_rest_s(options)} s"
     return [
         *figures,
-        _figure("memory idle", "MiB", recorded.MEMORY_IDLE_MIB, ours.idle_mib, theirs and theirs.idle_mib),
-        _figure(
+        *_rows("memory idle", "MiB", recorded.MEMORY_IDLE_MIB, ours.idle_mib, theirs and theirs.idle_mib),
+        *_rows(
             f"memory with {_RUNNING} running tasks",
             "MiB",
             recorded.MEMORY_50_RUNNING_MIB,
             ours.running_mib,
             theirs and theirs.running_mib,
         ),
-        _figure(
+        *_rows(
             f"memory with {_SAVED} tasks in state",
             "MiB",
             recorded.MEMORY_200_SAVED_MIB,
             ours.saved_mib,
             theirs and theirs.saved_mib,
         ),
-        _figure(rest, "% of a core", recorded.AT_REST_PERCENT, ours.rest_percent, theirs and theirs.rest_percent),
+        *_rows(rest, "% of a core", recorded.AT_REST_PERCENT, ours.rest_percent, theirs and theirs.rest_percent),
     ]
 
 
-def _figure(name: str, unit: str, limit: float, ours: float, theirs: float | None) -> Figure:
-    """Against the peer where it was measured, else against what was recorded."""
+def _rows(name: str, unit: str, limit: float, ours: float, theirs: float | None) -> list[Figure]:
+    """Against what is asked for, and against the peer where it was measured."""
+    rows = [Figure(name=name, unit=unit, samples=[ours], target=at_most(limit))]
     if theirs:
-        return Figure(name=f"{name} : peer", unit=unit, samples=[ours], against=[theirs], target=at_most(1))
-    return Figure(name=name, unit=unit, samples=[ours], target=at_most(limit))
+        rows.append(Figure(name=f"{name} : peer", unit=unit, samples=[ours], against=[theirs], target=at_most(1)))
+    return rows
 
 
 def _rest_s(options: Options) -> int:
