@@ -101,10 +101,11 @@ class TaskFileScanner:
         """The absolute path."""
         return self._path
 
-    def scan(self) -> Scan:
+    def scan(self, *, is_regular: bool = True) -> Scan:
         """What is there now; the very same object as before when nothing changed.
 
-        Blocks for the time of a few ``stat`` calls.
+        Blocks for the time of a few ``stat`` calls. Only regular scans, which come at a steady
+        pace, count towards believing what is wrong or missing.
         """
         listed, is_complete, problem = self._list()
         definitions: dict[str, TaskDefinition] = {}
@@ -118,7 +119,7 @@ class TaskFileScanner:
             if isinstance(known.outcome, TaskDefinition):
                 definitions[path] = known.outcome
             elif known.wrong_scans < SETTLING_SCANS:
-                known.wrong_scans += 1
+                known.wrong_scans += is_regular
                 unsettled.add(path)
             else:
                 bad[path] = BadFile(path=path, mistakes=known.outcome)
@@ -126,7 +127,7 @@ class TaskFileScanner:
         for path in (self._known.keys() | self._expected) - present if is_complete else ():
             seen = self._missing.get(path, 0)
             if seen < SETTLING_SCANS:
-                self._missing[path] = seen + 1
+                self._missing[path] = seen + is_regular
                 unsettled.add(path)
             else:
                 self._known.pop(path, None)

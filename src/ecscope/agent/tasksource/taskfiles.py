@@ -12,12 +12,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 
 from ecscope.agent.core.events import AnyEvent, TaskReceived, TaskSourceGone
 from ecscope.agent.core.state import AgentState
+from ecscope.agent.tasksource.doorbell import Doorbell
 from ecscope.agent.tasksource.files import BadFile, Scan, TaskFileScanner
 from ecscope.agent.tasksource.plan import TaskFileEvent, plan
 from ecscope.model.arn import STANDALONE_ACCOUNT, TaskArn, task_arn
@@ -87,6 +89,7 @@ class TaskFiles:
         """Watch and post until cancelled."""
         loop = asyncio.get_running_loop()
         scans: asyncio.Queue[Scan | Exception] = asyncio.Queue()
+        doorbell = Doorbell(self._path)
         stop = threading.Event()
         scanner = TaskFileScanner(self._path, expected=self._state().sources)
 
@@ -95,7 +98,10 @@ class TaskFiles:
                 loop.call_soon_threadsafe(scans.put_nowait, scan)
 
         watcher = threading.Thread(
-            target=_watch, args=(scanner, self._interval_s, stop, hand_over), name="ecscope-task-files", daemon=True
+            target=_watch,
+            args=(scanner, doorbell, self._interval_s, stop, hand_over),
+            name="ecscope-task-files",
+            daemon=True,
         )
         watcher.start()
         try:
@@ -106,6 +112,7 @@ class TaskFiles:
                 self.take(scan)
         finally:
             stop.set()
+            doorbell.ring()
 
     def take(self, scan: Scan) -> None:
         """Post what follows from ``scan``, and tell what is wrong."""
@@ -172,17 +179,26 @@ class TaskFiles:
 
 
 def _watch(
-    scanner: TaskFileScanner, interval_s: float, stop: threading.Event, hand_over: Callable[[Scan | Exception], None]
+    scanner: TaskFileScanner,
+    doorbell: Doorbell,
+    interval_s: float,
+    stop: threading.Event,
+    hand_over: Callable[[Scan | Exception], None],
 ) -> None:
     """The thread: scan, hand over what is new, wait. A failure is handed over too, and is the end."""
     last: Scan | None = None
-    while not stop.is_set():
-        try:
-            scan = scanner.scan()
-        except Exception as error:  # a bug: to be raised where somebody looks
-            hand_over(error)
-            return
-        if scan is not last:
-            last = scan
-            hand_over(scan)
-        stop.wait(interval_s)
+    try:
+        next_regular_at = time.monotonic()
+        while not stop.is_set():
+            is_regular = time.monotonic() >= next_regular_at
+            if is_regular:
+                next_regular_at = time.monotonic() + interval_s
+            scan = scanner.scan(is_regular=is_regular)
+            if scan is not last:
+                last = scan
+                hand_over(scan)
+            doorbell.wait(max(next_regular_at - time.monotonic(), 0.0))
+    except Exception as error:  # a bug: to be raised where somebody looks
+        hand_over(error)
+    finally:
+        doorbell.close()
