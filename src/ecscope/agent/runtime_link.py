@@ -19,6 +19,9 @@ from ecscope.model.runtime import EngineInfo
 
 _log = logging.getLogger("ecscope.docker")
 
+_PROVEN_S = 10.0
+"""A connection that lasted this long was a good one, and what ends it is news."""
+
 
 class RuntimeLink:
     """See the module docstring."""
@@ -32,14 +35,20 @@ class RuntimeLink:
         backoff: Backoff,
         new_id: Callable[[], str],
         now: Callable[[], datetime],
+        proven_s: float = _PROVEN_S,
     ) -> None:
-        """``backoff`` goes on for ever; it begins anew after every success."""
+        """``backoff`` goes on for ever; it begins anew after a connection that lasted ``proven_s``.
+
+        Not after every connection: where one call fails each time, a connect and a listing of
+        everything would else follow each other as fast as they can.
+        """
         self._runtime = runtime
         self._post = post
         self._resources_of = resources_of
         self._backoff = backoff
         self._new_id = new_id
         self._now = now
+        self._proven_s = proven_s
         self._listening: asyncio.Task[None] | None = None
 
     def reconnect(self) -> None:
@@ -49,17 +58,21 @@ class RuntimeLink:
 
     async def run(self) -> None:
         """For ever. Cancelling is safe."""
+        clock = asyncio.get_running_loop().time
         said = ""
         waits = self._backoff.waits()
         while True:
+            connected_at: float | None = None
             try:
                 info = await self._runtime.connect()
-                said = ""
-                waits = self._backoff.waits()
+                connected_at = clock()
                 await self._listen(info)
                 reason = "the connection was given up after a failed call"
             except RuntimeFailure as failure:
                 reason = failure.error.message
+            if connected_at is not None and clock() - connected_at >= self._proven_s:
+                said = ""
+                waits = self._backoff.waits()
             self._post(RuntimeDisconnected(id=self._new_id(), at=self._now(), reason=reason))
             if reason != said:
                 _log.warning(
