@@ -167,6 +167,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     """The local image was looked at for this container's manifest step."""
     use_local_image: bool = False
     """No pull is needed: the pull behavior allows the local image, and it is there."""
+    waits_for: str = ""
+    """The ``dependsOn`` entry that holds it back, e.g. ``db HEALTHY``; ``""``: none does."""
     docker_name: str = ""
     """Name given to Docker; ``""`` until the create call is decided, then saved before the call."""
     docker_id: DockerId = DockerId("")

@@ -142,10 +142,13 @@ def _fail_dependents(step: Step, task: Task) -> bool:
         match _verdict(step, task, container):
             case dependencies.Failed(reason=reason):
                 after = containers.fail_dependency(step, after, container, reason)
-            case dependencies.Blocked(check_again_at=at) if at is not None:
-                check_again_at = min(check_again_at or at, at)
-            case _:
-                pass
+            case dependencies.Blocked(dependency=dependency, check_again_at=at):
+                if at is not None:
+                    check_again_at = min(check_again_at or at, at)
+                waits_for = f"{dependency.container_name} {dependency.condition.value}"
+                after = containers.wait_for(step, after, container, waits_for)
+            case dependencies.Met():
+                after = containers.wait_for(step, after, container, "")
     if after is not task:
         return True
     if check_again_at is not None:

@@ -15,6 +15,8 @@ from ecscope.agent.core.state import PullBehavior
 from ecscope.model.arn import DockerId
 from ecscope.model.container import (
     ContainerInspection,
+    Dependency,
+    DependencyCondition,
     Health,
     Mount,
     NamedError,
@@ -24,7 +26,7 @@ from ecscope.model.container import (
 from ecscope.model.history import Happening, HistoryEntry
 from ecscope.model.runtime import RuntimeAction
 from ecscope.model.status import ContainerStatus, HealthStatus, TaskStatus
-from tests.builders import a_container
+from tests.builders import a_container, an_arn
 from tests.unit.agent.core.scenes import (
     ONE,
     a_task,
@@ -539,3 +541,24 @@ def test_a_run_is_timed_from_the_agents_clock() -> None:
     exits(world, code=1)
     assert world.task(ONE).known is TaskStatus.STOPPED
     assert world.now - timedelta(seconds=59) == the_container(world).last_restarted_at
+
+
+def test_what_holds_a_container_back_is_remembered_once_and_forgotten_when_it_is_over() -> None:
+    depends = Dependency(container_name="db", condition=DependencyCondition.HEALTHY)
+    world = World()
+    world.connect()
+    world.run_calls()
+    world.submit(a_task(a_container("db", health_check_is_docker=True), a_container("app", depends_on=(depends,))))
+    world.run_calls()
+    app = world.task(an_arn()).container("app")
+    assert app is not None
+    assert app.waits_for == "db HEALTHY"
+    told = [note.text for note in world.notes if note.happening is Happening.CONTAINER_WAITS]
+    assert told == ["waits for db HEALTHY"]
+    box = world.box(an_arn(), "db")
+    box.health = HealthStatus.HEALTHY
+    world.notice(box, RuntimeAction.HEALTH)
+    world.run_calls()
+    app = world.task(an_arn()).container("app")
+    assert app is not None
+    assert (app.waits_for, app.is_running) == ("", True)
