@@ -20,6 +20,10 @@ import msgspec
 from ecscope.wire.json_positions import Member, Node, kind
 
 
+_MOST_MISTAKES = 100
+"""No person reads more, and each becomes a line in the log: a file that is no task definition must not fill the disk."""
+
+
 class Mistake(msgspec.Struct, frozen=True, kw_only=True):
     """One thing wrong with a task definition."""
 
@@ -50,8 +54,13 @@ class Report:
         self._mistakes.setdefault((path, line, column), mistake)
 
     def mistakes(self) -> tuple[Mistake, ...]:
-        """All of them, in the order of the text."""
-        return tuple(sorted(self._mistakes.values(), key=lambda mistake: (mistake.line, mistake.column)))
+        """In the order of the text; of very many only the first, and one that counts the rest."""
+        found = sorted(self._mistakes.values(), key=lambda mistake: (mistake.line, mistake.column))
+        if len(found) > _MOST_MISTAKES:
+            first = found[_MOST_MISTAKES - 1]
+            rest = f"and {len(found) - _MOST_MISTAKES + 1} more mistakes from here on"
+            found[_MOST_MISTAKES - 1 :] = [Mistake(line=first.line, column=first.column, path="", reason=rest)]
+        return tuple(found)
 
 
 class Rule:

@@ -429,3 +429,17 @@ def test_whatever_stands_anywhere_the_answer_is_a_definition_or_mistakes(spoils:
     except TaskDefinitionError as error:
         assert error.mistakes
         assert all(mistake.line == 1 and 1 <= mistake.column <= len(text) for mistake in error.mistakes)
+
+
+def test_of_very_many_mistakes_the_first_are_named_and_the_rest_counted() -> None:
+    """Each becomes a line in the log: a file of something else must not fill the disk."""
+    text = "{\n" + ",\n".join(f'"wrong{number}": 1' for number in range(5000)) + "\n}"
+    with pytest.raises(TaskDefinitionError) as raised:
+        read_task_definition(text.encode())
+    *named, last = raised.value.mistakes
+    assert len(named) == 99
+    assert [mistake.path for mistake in named if mistake.path.startswith("wrong")] == [
+        f"wrong{number}" for number in range(len(named) - 2)
+    ]
+    assert last.reason == "and 4903 more mistakes from here on"
+    assert last.line == 99
