@@ -19,9 +19,8 @@ import msgspec
 
 from ecscope.wire.json_positions import Member, Node, kind
 
-
 _MOST_MISTAKES = 100
-"""No person reads more, and each becomes a line in the log: a file that is no task definition must not fill the disk."""
+"""No person reads more, and each becomes a line in the log, which a file of something else must not fill."""
 
 
 class Mistake(msgspec.Struct, frozen=True, kw_only=True):
