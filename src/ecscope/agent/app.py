@@ -381,7 +381,7 @@ def _runtime_of(config: Config) -> Runtime:
 
 
 def _auth_of(config: Config) -> Callable[[str], RegistryAuth | None]:
-    if not config.engine_auth_type:
+    if not (config.engine_auth_type and config.engine_auth_data.text):
         return lambda image: None
     from ecscope.agent.runtime.docker.auth import (  # noqa: PLC0415
         InvalidEngineAuth,
@@ -392,5 +392,7 @@ def _auth_of(config: Config) -> Callable[[str], RegistryAuth | None]:
     try:
         known = parse_engine_auth(config.engine_auth_type, config.engine_auth_data.text)
     except InvalidEngineAuth as error:
-        raise AgentError(f"ECS_ENGINE_AUTH_DATA: {error}") from error
+        # As officially: images of other registries can still be had. Source: configuration.md §3.2.
+        _log.warning("images are pulled without credentials: %s", error)
+        known = {}
     return lambda image: credentials_for(image, known)
