@@ -557,10 +557,13 @@ def _has_content(path: Path) -> bool:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
+    """``None``: there is no such file. Raises ``StoreError``."""
     try:
         found = path.stat()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise os_error(error, "look at the state file", path) from error
     return found.st_dev, found.st_ino
 
 

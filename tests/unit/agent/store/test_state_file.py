@@ -474,6 +474,27 @@ def test_a_file_that_is_removed_while_it_is_open_is_put_back(data_dir: Path, ins
     assert len(list(data_dir.glob("ecscope.db.damaged-*"))) == (instead == "another file")
 
 
+def test_a_data_directory_that_cannot_be_looked_into_fails_the_save_and_no_more(data_dir: Path) -> None:
+    """Anything but a ``StoreError`` would end the agent."""
+
+    async def save_meanwhile() -> None:
+        store = SqliteStore(data_dir)
+        store.load()
+        elsewhere = data_dir.rename(data_dir.with_name("elsewhere"))
+        data_dir.write_text("a file where the directory was")
+        with pytest.raises(StoreError, match=r"cannot look at the state file .*Not a directory"):
+            await store.save(Batch(metadata={"a": "1"}))
+        with pytest.raises(StoreError, match=r"cannot look at the state file .*Not a directory"):
+            await store.expire_history(AT)
+        data_dir.unlink()
+        elsewhere.rename(data_dir)
+        await store.save(Batch(metadata={"a": "2"}))
+        await store.close()
+
+    asyncio.run(save_meanwhile())
+    assert _load(data_dir).metadata["a"] == "2"
+
+
 def test_a_data_directory_that_is_removed_fails_the_save(data_dir: Path) -> None:
     async def save_after_removal() -> None:
         store = SqliteStore(data_dir)
