@@ -75,7 +75,15 @@ def _busybox() -> bytes:
             apt_get("download", "-o", "APT::Sandbox::User=root", "busybox-static", folder=folder)
         package = next(folder.glob("*.deb"))
         subprocess.run(["dpkg-deb", "-x", str(package), str(folder / "unpacked")], check=True)
-        return next(path for path in (folder / "unpacked").rglob("busybox") if path.is_file()).read_bytes()
+        return _program_in(folder / "unpacked")
+
+
+def _program_in(package: Path) -> bytes:
+    """The static program of an unpacked package, in whichever folder: hooks and links of its name are not it."""
+    for path in sorted(package.rglob("busybox")):
+        if path.is_file() and not path.is_symlink() and _is_static(program := path.read_bytes()):
+            return program
+    raise Unavailable("image: the Debian package busybox-static holds no static busybox; put one on the PATH")
 
 
 def _is_static(program: bytes) -> bool:
