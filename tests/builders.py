@@ -11,9 +11,13 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from ecscope.model.api_failure import ApiFailure
 from ecscope.model.arn import TaskArn, task_arn
 from ecscope.model.container import Container, ContainerDefinition
+from ecscope.model.container_instance import Obstacle, ObstacleKind
+from ecscope.model.credentials import RoleType, TaskCredentials
 from ecscope.model.history import Happening, HistoryEntry
+from ecscope.model.state_change import ContainerStateChange, ReportedStatus, TaskStateChange
 from ecscope.model.task import ImageRecord, Task, TaskSource, Volume, VolumeKind
 
 AT = datetime(2024, 5, 17, 12, 0, 0, tzinfo=UTC)
@@ -93,3 +97,46 @@ def an_entry(happening: Happening = Happening.TASK_STATUS, **fields: object) -> 
 def _stable_number(name: str) -> int:
     """A number that is the same in every process, unlike ``hash``."""
     return int.from_bytes(name.encode(), "big")
+
+
+def a_change(number: int = 1, **fields: object) -> TaskStateChange:
+    """A task and its container ``app`` became RUNNING."""
+    change = TaskStateChange(
+        number=number,
+        status=ReportedStatus.RUNNING,
+        containers=(ContainerStateChange(container_name="app", status=ReportedStatus.RUNNING, runtime_id="a" * 64),),
+    )
+    return msgspec.structs.replace(change, **fields)
+
+
+def some_credentials(**fields: object) -> TaskCredentials:
+    """The task role's credentials of task 1."""
+    credentials = TaskCredentials(
+        task_arn=an_arn(),
+        role_type=RoleType.TASK_APPLICATION,
+        credentials_id="11111111-2222-4333-8444-555555555555",
+        role_arn="arn:aws:iam::012345678910:role/task-role",
+        access_key_id="AKIDTASKROLE",
+        secret_access_key="task-role-secret",
+        session_token="task-role-token",
+        expiration="2030-01-01T00:00:00Z",
+    )
+    return msgspec.structs.replace(credentials, **fields)
+
+
+def a_failure(**fields: object) -> ApiFailure:
+    """ECS found fault with a state change."""
+    failure = ApiFailure(
+        operation="SubmitTaskStateChange",
+        kind=ObstacleKind.REGISTRATION_REFUSED,
+        message="Unable to submit the state change.",
+        code="InvalidParameterException",
+        status=400,
+    )
+    return msgspec.structs.replace(failure, **fields)
+
+
+def an_obstacle(**fields: object) -> Obstacle:
+    """AWS denied the registration."""
+    obstacle = Obstacle(kind=ObstacleKind.ACCESS_DENIED, message="not authorized", since=AT)
+    return msgspec.structs.replace(obstacle, **fields)

@@ -19,8 +19,9 @@ from ecscope.agent.core.state import AgentState, Settings
 from ecscope.agent.core.step import Decision
 from ecscope.model.arn import DockerId, TaskArn
 from ecscope.model.container import ContainerInspection, Health, ImageInspection, NamedError
+from ecscope.model.container_instance import ContainerInstance
 from ecscope.model.history import HistoryEntry
-from ecscope.model.resources import ContainerInstance, HostResources
+from ecscope.model.resources import HostResources
 from ecscope.model.runtime import RuntimeAction, RuntimeNotice
 from ecscope.model.status import ContainerStatus, HealthStatus, TaskStatus
 from ecscope.model.task import HostResourcesHeld, Task

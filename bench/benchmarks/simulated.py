@@ -41,7 +41,8 @@ from ecscope.agent.store.sqlite import SqliteStore
 from ecscope.backoff import Backoff
 from ecscope.model.arn import STANDALONE_ACCOUNT, task_arn
 from ecscope.model.container import Container, ContainerDefinition
-from ecscope.model.resources import ContainerInstance, HostResources
+from ecscope.model.container_instance import ContainerInstance
+from ecscope.model.resources import HostResources
 from ecscope.model.runtime import EngineInfo
 from ecscope.model.status import TaskStatus
 from ecscope.model.task import Task

@@ -34,8 +34,9 @@ from ecscope.agent.tasksource.taskfiles import TaskFiles
 from ecscope.backoff import Backoff
 from ecscope.clock import SystemClock
 from ecscope.model.arn import STANDALONE_ACCOUNT, cluster_name, container_instance_arn
+from ecscope.model.container_instance import ContainerInstance
 from ecscope.model.history import Happening, HistoryEntry
-from ecscope.model.resources import ContainerInstance, HostResources
+from ecscope.model.resources import HostResources
 from ecscope.model.runtime import EngineInfo
 from ecscope.version import version_line
 

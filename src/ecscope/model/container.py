@@ -71,6 +71,22 @@ class RestartPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """A container that ran shorter than this is not restarted."""
 
 
+class RegistryLogin(msgspec.Struct, frozen=True, kw_only=True):
+    """Where AWS keeps the credentials of the image's registry. Source: engine.md §4.4."""
+
+    kind: str
+    """``ecr`` or ``asm`` (Secrets Manager)."""
+    region: str = ""
+    registry_id: str = ""
+    """``ecr``: the account that owns the registry."""
+    endpoint_override: str = ""
+    """``ecr``: ``""``: the region's own endpoint."""
+    use_execution_role: bool = False
+    """``ecr``: ask with the execution role's credentials; else with the instance's own."""
+    secret_arn: str = ""
+    """``asm``: the secret with user name and password."""
+
+
 class ContainerDefinition(msgspec.Struct, frozen=True, kw_only=True):
     """What the task definition (or the ACS payload made from it) asks of one container."""
 
@@ -103,6 +119,10 @@ class ContainerDefinition(msgspec.Struct, frozen=True, kw_only=True):
     """JSON text of Docker's ``Config``, laid over what the agent generates. Source: engine.md §6.4."""
     docker_host_config: str = "{}"
     """JSON text of Docker's ``HostConfig``, likewise. Source: engine.md §6.5."""
+    arn: str = ""
+    """ARN that ECS gave the container; ``""``: none (tasks from files)."""
+    registry_login: RegistryLogin | None = None
+    """``None``: the agent's own registry credentials, where it has some."""
 
 
 class NamedError(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,13 +26,3 @@ class TaskLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Weight against other tasks, 2 to 262144; used when there is no quota."""
     memory_bytes: int = 0
     """0: no limit."""
-
-
-class ContainerInstance(msgspec.Struct, frozen=True, kw_only=True):
-    """Who this instance is."""
-
-    cluster: str
-    """As configured, name or ARN, unchanged."""
-    arn: str
-    agent_version: str
-    """The whole ``Version`` of ``/v1/metadata``."""

@@ -107,6 +107,16 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     memory_mib: int = 0
     """Task-level limit; 0: none."""
     launch_type: str = "EC2"
+    cluster_arn: str = ""
+    """As ECS sent it; ``""``: tasks from files."""
+    service_name: str = ""
+    group: str = ""
+    credentials_id: str = ""
+    """Under which the task role's credentials are known; ``""``: it has no task role."""
+    execution_credentials_id: str = ""
+    """Likewise for the execution role."""
+    unsupported: str = ""
+    """What the task asks for and cannot be had here, as one clause; such a task is stopped at once. ``""``: nothing."""
     needs: HostResources = HostResources()
     """What it takes of the instance; worked out when it is accepted."""
     host_resources: HostResourcesHeld = HostResourcesHeld.WAITING

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from ecscope.agent.core.state import AgentState
 from ecscope.model.arn import DockerId, TaskArn
 from ecscope.model.container import Container, Mount, PortBinding, RestartPolicy
-from ecscope.model.resources import ContainerInstance
+from ecscope.model.container_instance import ContainerInstance
 from ecscope.model.status import TaskStatus
 from ecscope.model.task import Task
 from tests.builders import a_container, a_task

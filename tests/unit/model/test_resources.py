@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ecscope.model.resources import ContainerInstance, HostResources
+from ecscope.model.resources import HostResources
 
 
 def test_an_amount_is_nothing_unless_said() -> None:
@@ -14,8 +14,3 @@ def test_an_amount_is_nothing_unless_said() -> None:
 def test_an_amount_is_the_same_after_it_was_saved() -> None:
     amount = HostResources(cpu_units=1024, memory_mib=512, ports_tcp=frozenset({80}), ports_udp=frozenset({53, 54}))
     assert msgspec.json.decode(msgspec.json.encode(amount), type=HostResources) == amount
-
-
-def test_an_instance_keeps_its_cluster_as_configured() -> None:
-    instance = ContainerInstance(cluster="arn:aws:ecs:us-west-2:012345678910:cluster/a", arn="x", agent_version="y")
-    assert msgspec.json.decode(msgspec.json.encode(instance), type=ContainerInstance) == instance

@@ -14,6 +14,7 @@ import msgspec
 from ecscope.model.arn import DockerId, TaskArn
 from ecscope.model.resources import TaskLimits
 from ecscope.model.runtime import RuntimeAction
+from ecscope.model.state_change import TaskStateChange
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -134,6 +135,46 @@ class ReconnectRuntime(Action, frozen=True, kw_only=True, tag=True):
     """A call found the runtime away: connect again. Gives ``RuntimeConnected`` in the end."""
 
 
+# --- to ECS -----------------------------------------------------------------------------------------
+
+
+class SubmitTaskStateChange(Action, frozen=True, kw_only=True, tag=True):
+    """Tell ECS, trying until it answers. Gives ``StateChangeAccepted`` or ``StateChangeRefused``.
+
+    Never two at once for one task, so that its changes arrive in order.
+    """
+
+    task_arn: TaskArn
+    change: TaskStateChange
+
+
+class AcknowledgeMessage(Action, frozen=True, kw_only=True, tag=True):
+    """``AckRequest`` over ACS. Gives no event: a message whose answer is lost comes again."""
+
+    message_id: str
+    cluster_arn: str
+    container_instance_arn: str
+
+
+class AcknowledgeCredentials(Action, frozen=True, kw_only=True, tag=True):
+    """``IAMRoleCredentialsAckRequest`` over ACS. Gives no event, likewise."""
+
+    message_id: str
+    credentials_id: str
+    expiration: str
+
+
+class VerifyStop(Action, frozen=True, kw_only=True, tag=True):
+    """Ask ECS over ACS whether these tasks are to stop. May give ``StopVerified``."""
+
+    message_id: str
+    task_arns: tuple[TaskArn, ...]
+
+
+EcsAction = SubmitTaskStateChange | AcknowledgeMessage | AcknowledgeCredentials | VerifyStop
+"""Actions that go to ECS and not to the runtime."""
+
+
 class TimerKind(Enum):
     """What a timer is for."""
 
@@ -143,6 +184,8 @@ class TimerKind(Enum):
     """A dependency's start time-out may have passed."""
     CLEANUP = "CLEANUP"
     """Remove what is left of a stopped task. Source: engine.md §11."""
+    REPORT_DRAIN = "REPORT_DRAIN"
+    """Container news that no task change took along goes by itself. Source: agent-protocol.md §3.5."""
     IMAGE_CLEANUP = "IMAGE_CLEANUP"
     """A cycle of image clean-up. Source: engine.md §14."""
 
@@ -186,6 +229,10 @@ AnyAction = (
     | RemoveOrphan
     | ListContainers
     | ReconnectRuntime
+    | SubmitTaskStateChange
+    | AcknowledgeMessage
+    | AcknowledgeCredentials
+    | VerifyStop
     | SetTimer
     | CancelTimer
 )

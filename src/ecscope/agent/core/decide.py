@@ -27,18 +27,26 @@ from ecscope.agent.core.events import (
     ContainerStartFailed,
     ContainerStopDone,
     ContainerStopFailed,
+    CredentialsReceived,
     ImageInspected,
     ImagePulled,
     ImagePullFailed,
     ImagePullProgressed,
     ImageRemoved,
+    InstanceNotRegistered,
+    InstanceRegistered,
     ManifestFailed,
+    ManifestReceived,
     ManifestResolved,
     OrphanRemoved,
+    PayloadReceived,
     RuntimeConnected,
     RuntimeDisconnected,
     RuntimeListed,
     RuntimeNoticed,
+    StateChangeAccepted,
+    StateChangeRefused,
+    StopVerified,
     TaskReceived,
     TaskSourceGone,
     TaskStopRequested,
@@ -107,6 +115,17 @@ def _take(step: Step, event: AnyEvent) -> None:
             admission.stop_requested(step, event)
         case TaskSourceGone():
             admission.source_gone(step, event)
+        case (
+            PayloadReceived()
+            | ManifestReceived()
+            | StopVerified()
+            | CredentialsReceived()
+            | InstanceRegistered()
+            | InstanceNotRegistered()
+            | StateChangeAccepted()
+            | StateChangeRefused()
+        ):
+            _ignore(step, "this agent has joined no cluster")
         case (
             ImageInspected()
             | ManifestResolved()
@@ -530,5 +549,7 @@ def _take_timer(step: Step, event: TimerFired) -> None:
             step.touch(task.arn)
         case TimerKind.CLEANUP:
             cleanup.begin(step, task)
+        case TimerKind.REPORT_DRAIN:
+            _ignore(step, "this agent has joined no cluster")
         case _:
             assert_never(timer.kind)

@@ -12,8 +12,11 @@ from datetime import datetime
 import msgspec
 
 from ecscope.agent.core.actions import Timer
+from ecscope.model.api_failure import ApiFailure
 from ecscope.model.arn import DockerId, TaskArn
 from ecscope.model.container import ContainerInspection, ImageInspection, NamedError
+from ecscope.model.container_instance import Obstacle
+from ecscope.model.credentials import TaskCredentials
 from ecscope.model.resources import HostResources
 from ecscope.model.runtime import PullProgress, RuntimeAction, RuntimeNotice
 from ecscope.model.task import Task, TaskSource
@@ -51,6 +54,87 @@ class TaskSourceGone(Event, frozen=True, kw_only=True, tag=True):
     """A task file is gone: its task is to stop and its record is dropped."""
 
     key: str
+
+
+# --- what ECS says over ACS ------------------------------------------------------------------------
+
+
+class UnreadableTask(msgspec.Struct, frozen=True, kw_only=True):
+    """A task of a payload that could not be converted."""
+
+    task_arn: TaskArn
+    """``""``: not even that could be read, and nothing can be reported."""
+    error: str
+
+
+class PayloadReceived(Event, frozen=True, kw_only=True, tag=True):
+    """ECS hands over tasks, to run or to stop. Source: agent-protocol.md §4.5."""
+
+    message_id: str
+    cluster_arn: str
+    container_instance_arn: str
+    sequence_number: int | None = None
+    tasks: tuple[Task, ...] = ()
+    """In the order of the message."""
+    unreadable: tuple[UnreadableTask, ...] = ()
+    credentials: tuple[TaskCredentials, ...] = ()
+    """What stood inside the tasks."""
+
+
+class ManifestReceived(Event, frozen=True, kw_only=True, tag=True):
+    """ECS lists the tasks that should be here. Source: agent-protocol.md §4.7."""
+
+    message_id: str
+    cluster_arn: str
+    container_instance_arn: str
+    timeline: int
+    running: frozenset[TaskArn] = frozenset()
+    """Tasks listed with desired status RUNNING."""
+
+
+class StopVerified(Event, frozen=True, kw_only=True, tag=True):
+    """ECS confirms which of the named tasks are really to stop. Source: agent-protocol.md §4.7."""
+
+    message_id: str
+    task_arns: tuple[TaskArn, ...]
+
+
+class CredentialsReceived(Event, frozen=True, kw_only=True, tag=True):
+    """ECS hands over or renews credentials of one task. Source: agent-protocol.md §4.6."""
+
+    message_id: str
+    credentials: TaskCredentials
+
+
+# --- how the link to ECS fares ----------------------------------------------------------------------
+
+
+class InstanceRegistered(Event, frozen=True, kw_only=True, tag=True):
+    """ECS knows this container instance."""
+
+    container_instance_arn: str
+    availability_zone: str = ""
+
+
+class InstanceNotRegistered(Event, frozen=True, kw_only=True, tag=True):
+    """It is not, or not any more, registered; ``obstacle`` says why."""
+
+    obstacle: Obstacle
+
+
+class StateChangeAccepted(Event, frozen=True, kw_only=True, tag=True):
+    """ECS took a state change."""
+
+    task_arn: TaskArn
+    number: int
+
+
+class StateChangeRefused(Event, frozen=True, kw_only=True, tag=True):
+    """ECS will never take this state change, so it is dropped. Source: agent-protocol.md §3.8."""
+
+    task_arn: TaskArn
+    number: int
+    failure: ApiFailure
 
 
 # --- results of runtime calls for one container -------------------------------------------------
@@ -273,6 +357,14 @@ AnyEvent = (
     TaskReceived
     | TaskStopRequested
     | TaskSourceGone
+    | PayloadReceived
+    | ManifestReceived
+    | StopVerified
+    | CredentialsReceived
+    | InstanceRegistered
+    | InstanceNotRegistered
+    | StateChangeAccepted
+    | StateChangeRefused
     | ImageInspected
     | ManifestResolved
     | ManifestFailed

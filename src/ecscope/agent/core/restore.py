@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from ecscope.agent.core import host_resources
 from ecscope.agent.core.state import AgentState, Settings
 from ecscope.model.arn import DockerId, TaskArn
-from ecscope.model.resources import ContainerInstance, HostResources
+from ecscope.model.container_instance import ContainerInstance
+from ecscope.model.resources import HostResources
 from ecscope.model.status import TaskStatus
 from ecscope.model.task import HostResourcesHeld, ImageRecord, Task, TaskSource
 

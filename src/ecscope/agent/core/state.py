@@ -12,7 +12,8 @@ from enum import Enum
 import msgspec
 
 from ecscope.model.arn import DockerId, TaskArn
-from ecscope.model.resources import ContainerInstance, HostResources
+from ecscope.model.container_instance import ContainerInstance
+from ecscope.model.resources import HostResources
 from ecscope.model.task import ImageRecord, Task, TaskSource
 
 

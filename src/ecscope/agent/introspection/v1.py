@@ -24,7 +24,7 @@ from ecscope.agent.introspection import go_json
 from ecscope.log import DOCKER_ID, TASK_ARN
 from ecscope.model.arn import DockerId, TaskArn
 from ecscope.model.container import Container
-from ecscope.model.resources import ContainerInstance
+from ecscope.model.container_instance import ContainerInstance
 from ecscope.model.status import TaskStatus
 from ecscope.model.task import Task
 

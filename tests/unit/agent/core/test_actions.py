@@ -11,7 +11,7 @@ from ecscope.agent.core import actions as act
 from ecscope.model.arn import DockerId
 from ecscope.model.resources import TaskLimits
 from ecscope.model.runtime import RuntimeAction
-from tests.builders import SAMPLE_IMAGE, an_arn
+from tests.builders import SAMPLE_IMAGE, a_change, an_arn
 
 ID = DockerId("a" * 64)
 PLACE: dict[str, typing.Any] = {"task_arn": an_arn(), "container_name": "app"}
@@ -35,6 +35,10 @@ EACH: tuple[act.AnyAction, ...] = (
     act.RemoveOrphan(docker_id=ID),
     act.ListContainers(),
     act.ReconnectRuntime(),
+    act.SubmitTaskStateChange(task_arn=an_arn(), change=a_change()),
+    act.AcknowledgeMessage(message_id="m", cluster_arn="c", container_instance_arn="i"),
+    act.AcknowledgeCredentials(message_id="m", credentials_id="id", expiration="2030-01-01T00:00:00Z"),
+    act.VerifyStop(message_id="m", task_arns=(an_arn(),)),
     act.SetTimer(timer=CLEANUP, delay_s=1.5, jitter_s=0.5),
     act.CancelTimer(timer=CLEANUP),
 )

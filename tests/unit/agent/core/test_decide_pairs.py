@@ -27,7 +27,7 @@ from ecscope.model.resources import HostResources
 from ecscope.model.runtime import PullProgress, RuntimeAction, RuntimeNotice
 from ecscope.model.status import ContainerStatus, TaskStatus, task_status_of
 from ecscope.model.task import HostResourcesHeld, Task
-from tests.builders import AT, a_container, a_source, a_volume
+from tests.builders import AT, a_container, a_failure, a_source, a_volume, an_obstacle, some_credentials
 from tests.unit.agent.core.scenes import ONE, a_task
 from tests.world import HOST, IMAGE, INSTANCE
 
@@ -58,6 +58,17 @@ def events() -> Iterator[ev.AnyEvent]:
     yield ev.TaskReceived(**HEAD, task=a_task(desired=TaskStatus.STOPPED), requested_by="test")
     yield ev.TaskStopRequested(**HEAD, task_arn=ONE, requested_by="test")
     yield ev.TaskSourceGone(**HEAD, key=a_source().key)
+    message = {"message_id": "m", "cluster_arn": "c", "container_instance_arn": "i"}
+    for desired in (TaskStatus.RUNNING, TaskStatus.STOPPED):
+        yield ev.PayloadReceived(**HEAD, **message, sequence_number=3, tasks=(a_task(desired=desired),))
+    for running in (frozenset({ONE}), frozenset()):
+        yield ev.ManifestReceived(**HEAD, **message, timeline=4, running=running)
+    yield ev.StopVerified(**HEAD, message_id="m", task_arns=(ONE,))
+    yield ev.CredentialsReceived(**HEAD, message_id="m", credentials=some_credentials())
+    yield ev.InstanceRegistered(**HEAD, container_instance_arn="i")
+    yield ev.InstanceNotRegistered(**HEAD, obstacle=an_obstacle())
+    yield ev.StateChangeAccepted(**HEAD, task_arn=ONE, number=1)
+    yield ev.StateChangeRefused(**HEAD, task_arn=ONE, number=1, failure=a_failure())
     yield ev.ManifestResolved(**PLACE, digest="sha256:1")
     yield ev.ImagePullProgressed(
         **PLACE, progress=PullProgress(layers_total=1, layers_done=0, bytes_total=1, bytes_done=0)

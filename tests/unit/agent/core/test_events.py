@@ -16,12 +16,23 @@ from ecscope.model.container import NamedError
 from ecscope.model.resources import HostResources
 from ecscope.model.runtime import PullProgress, RuntimeAction, RuntimeNotice
 from ecscope.model.status import ContainerStatus
-from tests.builders import AT, a_container, a_source, a_task, a_volume, an_arn
+from tests.builders import (
+    AT,
+    a_container,
+    a_failure,
+    a_source,
+    a_task,
+    a_volume,
+    an_arn,
+    an_obstacle,
+    some_credentials,
+)
 from tests.unit.agent.core.scenes import ONE
 from tests.world import IMAGE, Box, World
 
 HEAD: dict[str, typing.Any] = {"id": "event-1", "at": AT}
 PLACE: dict[str, typing.Any] = {**HEAD, "task_arn": an_arn(), "container_name": "app"}
+MESSAGE: dict[str, typing.Any] = {"message_id": "m", "cluster_arn": "c", "container_instance_arn": "i"}
 ID = DockerId("a" * 64)
 ERROR = NamedError(name="DockerTimeoutError", message="Could not transition to started; timed out after waiting 3m0s")
 SEEN = Box(ID, "ecs-sample-1-app-0", an_arn(), "app", status=ContainerStatus.STOPPED, exit_code=1).inspection()
@@ -30,6 +41,21 @@ EACH: tuple[ev.AnyEvent, ...] = (
     ev.TaskReceived(**HEAD, task=a_task(volumes=(a_volume(),)), requested_by="task file x", source=a_source()),
     ev.TaskStopRequested(**HEAD, task_arn=an_arn(), requested_by="task file x"),
     ev.TaskSourceGone(**HEAD, key="/etc/ecscope/tasks/sample.json"),
+    ev.PayloadReceived(
+        **HEAD,
+        **MESSAGE,
+        sequence_number=7,
+        tasks=(a_task(),),
+        unreadable=(ev.UnreadableTask(task_arn=an_arn(), error="no containers"),),
+        credentials=(some_credentials(),),
+    ),
+    ev.ManifestReceived(**HEAD, **MESSAGE, timeline=8, running=frozenset({an_arn()})),
+    ev.StopVerified(**HEAD, message_id="m", task_arns=(an_arn(),)),
+    ev.CredentialsReceived(**HEAD, message_id="m", credentials=some_credentials()),
+    ev.InstanceRegistered(**HEAD, container_instance_arn="i", availability_zone="us-west-2a"),
+    ev.InstanceNotRegistered(**HEAD, obstacle=an_obstacle()),
+    ev.StateChangeAccepted(**HEAD, task_arn=an_arn(), number=1),
+    ev.StateChangeRefused(**HEAD, task_arn=an_arn(), number=1, failure=a_failure()),
     ev.ImageInspected(**PLACE, image=IMAGE),
     ev.ManifestResolved(**PLACE, digest="sha256:" + "d" * 64),
     ev.ManifestFailed(**PLACE, error=ERROR, is_unreachable=True),

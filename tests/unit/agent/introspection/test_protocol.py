@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.introspection.protocol import Connection, Connections, Limits
 from ecscope.agent.introspection.routes import Routes
-from ecscope.model.resources import ContainerInstance
+from ecscope.model.container_instance import ContainerInstance
 from tests.builders import a_container, a_task
 
 INSTANCE = ContainerInstance(cluster="default", arn="arn:instance", agent_version="Amazon ECS Agent - v1 (a)")

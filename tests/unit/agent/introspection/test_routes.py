@@ -15,7 +15,7 @@ from ecscope.agent.introspection import answers, v1
 from ecscope.agent.introspection.answers import Answer
 from ecscope.agent.introspection.routes import KEPT_BYTES, Routes
 from ecscope.log import LogfmtFormatter
-from ecscope.model.resources import ContainerInstance
+from ecscope.model.container_instance import ContainerInstance
 from tests.builders import a_container, a_task, an_arn
 
 COMMANDS = b'{"AvailableCommands":["/v1/metadata","/v1/tasks","/license"]}'

@@ -14,7 +14,7 @@ import pytest
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.introspection import server as server_module
 from ecscope.agent.introspection.server import IntrospectionServer
-from ecscope.model.resources import ContainerInstance
+from ecscope.model.container_instance import ContainerInstance
 
 STATE = AgentState(
     instance=ContainerInstance(cluster="default", arn="arn:instance", agent_version="Amazon ECS Agent - v1 (a)")

@@ -13,7 +13,7 @@ from ecscope.agent.core.state import AgentState
 from ecscope.agent.introspection import go_json, v1
 from ecscope.model.arn import DockerId
 from ecscope.model.container import Container, Mount, PortBinding, PortMapping, RestartPolicy
-from ecscope.model.resources import ContainerInstance
+from ecscope.model.container_instance import ContainerInstance
 from ecscope.model.status import TaskStatus
 from ecscope.model.task import Task
 from tests.builders import a_container, a_task, an_arn

@@ -17,7 +17,7 @@ from ecscope.agent.core.events import AnyEvent, TaskReceived, TaskSourceGone, Ta
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.tasksource.files import TaskFileScanner
 from ecscope.agent.tasksource.taskfiles import TaskFiles
-from ecscope.model.resources import ContainerInstance
+from ecscope.model.container_instance import ContainerInstance
 from ecscope.model.status import TaskStatus
 from tests.builders import AT
 

@@ -1,0 +1,1 @@
+"""Measurements of running containers: taken from the runtime, kept in rings, summed up. Never part of the state."""
