@@ -12,7 +12,7 @@ from enum import Enum
 import msgspec
 
 from ecscope.model.arn import DockerId, TaskArn
-from ecscope.model.container_instance import ContainerInstance
+from ecscope.model.container_instance import ContainerInstance, Obstacle
 from ecscope.model.resources import HostResources
 from ecscope.model.task import ImageRecord, Task, TaskSource
 
@@ -65,5 +65,7 @@ class AgentState(msgspec.Struct, frozen=True, kw_only=True):
     lost_task_arns: frozenset[str] = frozenset()
     """Tasks whose records could not be read: containers that carry them are orphans."""
     runtime_connected: bool = False
+    obstacle: Obstacle | None = None
+    """Why the instance is not registered; shown by the introspection API. ``None``: it is, or joins no cluster."""
     reconciled: bool = False
     """The listing after the last connect has been taken in; until then no runtime action is decided."""
