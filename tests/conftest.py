@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import json
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
 import dockerengine
 import sampleimage
-
-TEST_PREFIX = "ecscope-test-"
-"""Tests give this prefix to the names of their containers and volumes, and to their clusters' names."""
-CLUSTER_LABEL = "com.amazonaws.ecs.cluster"
-SESSIONS = Path("/tmp") / f"ecscope-test-sessions-{os.geteuid()}"
-"""One file per test session that runs: two at a time cannot tell whose containers they see."""
+from tests import session
 
 
 @pytest.fixture(scope="session")
@@ -67,61 +59,20 @@ async def _asyncio_tasks_before_and_after() -> AsyncIterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_left_in_the_engine() -> Iterator[None]:
-    """Fail the session when containers or volumes of tests are left in the engine; remove them, so it happens once."""
-    SESSIONS.mkdir(exist_ok=True)
-    mine = SESSIONS / str(os.getpid())
-    mine.touch()
-    try:
-        yield
-        left = _left_by_tests()
-    finally:
-        mine.unlink()
-        with suppress(OSError):  # another session's file is in it
-            SESSIONS.rmdir()
-    if not left:
-        return
-    if others := _other_sessions():
-        print(f"\nin the engine, and perhaps of the test sessions that still run ({others}): {', '.join(left)}")
-        return
-    engine = dockerengine.configured()
-    for container_id in _test_containers(engine):
-        engine.remove_container(container_id)
-    for volume in _test_volumes(engine):
-        engine.remove_volume(volume)
-    pytest.fail("tests left in the engine (removed now): " + ", ".join(left), pytrace=False)
-
-
-def _left_by_tests() -> list[str]:
+    """Fail the session when it leaves containers or volumes in the engine; remove them, so it happens once."""
+    yield
     try:
         engine = dockerengine.configured()
     except dockerengine.Unavailable:
-        return []
+        return
     if not engine.answers():
-        return []
-    return [f"container {found[:12]}" for found in _test_containers(engine)] + [
-        f"volume {name}" for name in _test_volumes(engine)
-    ]
-
-
-def _test_containers(engine: dockerengine.Engine) -> list[str]:
-    """By name, or by the cluster of the task they belong to."""
-    by_name = engine.containers(name=[f"^/{TEST_PREFIX}"])
-    labelled = json.loads(
-        engine.request("GET", "/containers/json", all="1", filters=json.dumps({"label": [CLUSTER_LABEL]}))
-    )
-    by_cluster = [found["Id"] for found in labelled if found["Labels"][CLUSTER_LABEL].startswith(TEST_PREFIX)]
-    return sorted({*by_name, *by_cluster})
-
-
-def _test_volumes(engine: dockerengine.Engine) -> list[str]:
-    found = json.loads(engine.request("GET", "/volumes"))["Volumes"] or []
-    return [volume["Name"] for volume in found if volume["Name"].startswith((TEST_PREFIX, f"ecs-{TEST_PREFIX}"))]
-
-
-def _other_sessions() -> list[str]:
-    if not SESSIONS.exists():
-        return []
-    for file in SESSIONS.iterdir():
-        if not Path(f"/proc/{file.name}").exists():
-            file.unlink(missing_ok=True)
-    return sorted(file.name for file in SESSIONS.iterdir())
+        return
+    left = []
+    for container_id in session.containers(engine):
+        left.append(f"container {container_id[:12]}")
+        engine.remove_container(container_id)
+    for volume in session.volumes(engine):
+        left.append(f"volume {volume}")
+        engine.remove_volume(volume)
+    if left:
+        pytest.fail("tests left in the engine (removed now): " + ", ".join(left), pytrace=False)

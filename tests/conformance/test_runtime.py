@@ -25,6 +25,7 @@ from ecscope.model.runtime import RuntimeAction, RuntimeNotice
 from ecscope.model.status import ContainerStatus, HealthStatus
 from ecscope.model.task import Task
 from tests.builders import SAMPLE_IMAGE, a_container, a_task, a_volume
+from tests.session import TEST_PREFIX
 
 IDLE = ("sh", "-c", "trap 'exit 0' TERM; echo ready; while :; do sleep 0.05; done")
 STUBBORN = ("sleep", "1000")
@@ -61,11 +62,11 @@ class Lab(ABC):
 
     def task(self, *containers: Container, **fields: object) -> Task:
         self.number += 1
-        arn = TaskArn(f"arn:aws:ecs:us-west-2:012345678910:task/ecscope-test-{self.run}/{self.number:032x}")
+        arn = TaskArn(f"arn:aws:ecs:us-west-2:012345678910:task/{TEST_PREFIX}{self.run}/{self.number:032x}")
         named = tuple(
             container
             if container.docker_name
-            else a_container(container.name, docker_name=f"ecscope-test-{self.run}-{self.number}-{container.name}")
+            else a_container(container.name, docker_name=f"{TEST_PREFIX}{self.run}-{self.number}-{container.name}")
             for container in containers
         )
         return a_task(*named, arn=arn, **fields)
@@ -89,7 +90,7 @@ class Lab(ABC):
                 for port in ports
             )
         container = a_container(
-            docker_name=f"ecscope-test-{self.run}-{self.number}",
+            docker_name=f"{TEST_PREFIX}{self.run}-{self.number}",
             image=image,
             command=tuple(command),
             **extra,
@@ -100,7 +101,7 @@ class Lab(ABC):
             task=self.task(container, volumes=volumes),
             container=container,
             host_ports=ports or {},
-            cluster=f"ecscope-test-{self.run}",
+            cluster=f"{TEST_PREFIX}{self.run}",
             region="us-west-2",
             image_environment_names=frozenset(),
         )
@@ -149,7 +150,7 @@ class FakeLab(Lab):
         assert self.fake.find(docker_id)
 
     async def image_of_its_own(self) -> str:
-        name = f"ecscope-test-{self.run}:1"
+        name = f"{TEST_PREFIX}{self.run}:1"
         self.fake.add_local(name)
         return name
 
@@ -167,7 +168,7 @@ class DockerLab(Lab):
                 await asyncio.sleep(0.02)
 
     async def image_of_its_own(self) -> str:
-        name, content = f"ecscope-test-{self.run}", Path("/bin/busybox").read_bytes()
+        name, content = f"{TEST_PREFIX}{self.run}", Path("/bin/busybox").read_bytes()
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w") as tar:
             member = tarfile.TarInfo("bin/busybox")
@@ -520,7 +521,7 @@ async def test_a_linked_container_is_listed_under_its_own_name(lab: Lab) -> None
 
 
 async def test_a_volume_from_create_to_removal(lab: Lab) -> None:
-    name = f"ecscope-test-{lab.run}"
+    name = f"{TEST_PREFIX}{lab.run}"
     volume = VolumeSpec(name=name, driver="local", driver_options={}, labels={"a": "b"})
     assert not await lab.runtime.volume_exists(name)
     await lab.runtime.create_volume(volume)
@@ -544,7 +545,7 @@ async def test_a_volume_from_create_to_removal(lab: Lab) -> None:
 
 
 async def test_a_volume_that_its_driver_refuses(lab: Lab) -> None:
-    name = f"ecscope-test-{lab.run}"
+    name = f"{TEST_PREFIX}{lab.run}"
     spec = VolumeSpec(name=name, driver="local", driver_options={"nonsense": "1"}, labels={})
     failure = await failure_of(lab.runtime.create_volume(spec))
     assert str(failure) == (

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import dockerengine
+from tests.session import TEST_PREFIX
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
@@ -48,7 +49,7 @@ class AgentProcess:
         self.tasks_dir.mkdir(exist_ok=True)
         self.data_dir = folder / "data"
         self.log_path = folder / "agent.log"
-        self.cluster = f"ecscope-test-{secrets.token_hex(4)}"
+        self.cluster = f"{TEST_PREFIX}{secrets.token_hex(4)}"
         self.port = _free_port()
         self._environment = {
             "PATH": os.environ["PATH"],
@@ -89,7 +90,7 @@ class AgentProcess:
 
     # --- what is asked of it -----------------------------------------------------------------------
 
-    def write_task(self, name: str, command: str, /, *, family: str = "ecscope-test", **more: Any) -> Path:
+    def write_task(self, name: str, command: str, /, *, family: str = f"{TEST_PREFIX}task", **more: Any) -> Path:
         """Put a task file in place in one step. ``more`` goes into the container definition."""
         definition = {
             "family": family,
@@ -154,7 +155,7 @@ def remove_containers(cluster: str) -> None:
     for container in containers_of(cluster):
         engine().remove_container(container["Id"])
     for volume in json.loads(engine().request("GET", "/volumes"))["Volumes"] or []:
-        if volume["Name"].startswith("ecs-ecscope-test-"):
+        if volume["Name"].startswith(f"ecs-{TEST_PREFIX}"):
             engine().remove_volume(volume["Name"])
 
 

@@ -9,13 +9,15 @@ import pytest
 
 from ecscope.agent.taskresources.cgroup import CgroupError, TaskCgroups
 from tests.e2e.agents import AgentProcess, an_agent, containers_of, engine, eventually
+from tests.session import TEST_PREFIX
 
 CGROUPS = Path("/sys/fs/cgroup")
+FAMILY = f"{TEST_PREFIX}cleanup"
 
 
 def _definition() -> dict:
     return {
-        "family": "ecscope-test",
+        "family": FAMILY,
         "cpu": "256",
         "memory": "64",
         "volumes": [{"name": "data", "host": {}}],
@@ -33,7 +35,7 @@ def _definition() -> dict:
 
 def _volumes() -> list[str]:
     found = json.loads(engine().request("GET", "/volumes"))["Volumes"] or []
-    return [v["Name"] for v in found if v["Name"].startswith("ecs-ecscope-test-1-data-")]
+    return [v["Name"] for v in found if v["Name"].startswith(f"ecs-{FAMILY}-1-data-")]
 
 
 def _running(agent: AgentProcess) -> dict:

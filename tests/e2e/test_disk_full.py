@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.agents import an_agent, containers_of, eventually
+from tests.session import TEST_PREFIX
 
 FOREVER = "trap 'exit 0' TERM; sleep 1000 & wait"
 
@@ -36,16 +37,16 @@ def test_nothing_is_started_that_could_not_be_saved(
     tmp_path: Path, small_disk: Path, docker_endpoint: str, sample_image: str
 ) -> None:
     with an_agent(tmp_path, docker_host=docker_endpoint) as agent:
-        agent.write_task("before", FOREVER, family="ecscope-test-before")
+        agent.write_task("before", FOREVER, family=f"{TEST_PREFIX}before")
         agent.start()
         eventually(agent.tasks, lambda tasks: [t["KnownStatus"] for t in tasks] == ["RUNNING"], "RUNNING")
 
         ballast = small_disk / "ballast"
         _fill(ballast)
         # large enough that no page still free in the files can hold its record
-        agent.write_task("after", FOREVER, family="ecscope-test-after", environment=[_variable(i) for i in range(40)])
+        agent.write_task("after", FOREVER, family=f"{TEST_PREFIX}after", environment=[_variable(i) for i in range(40)])
         eventually(agent.log, lambda log: "cannot save state, so no action is taken" in log, "a word about the disk")
-        assert [t["Family"] for t in agent.tasks()] == ["ecscope-test-before"], "nothing unsaved is published"
+        assert [t["Family"] for t in agent.tasks()] == [f"{TEST_PREFIX}before"], "nothing unsaved is published"
         assert len(containers_of(agent.cluster)) == 1, "nothing unsaved is done"
 
         ballast.unlink()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.agents import an_agent, containers_of, eventually
+from tests.session import TEST_PREFIX
 
 ROUNDS = 50
 
@@ -30,7 +31,7 @@ def test_fifty_kills_lose_nothing_and_double_nothing(tmp_path: Path, docker_endp
                     written += 1
                     name = f"task-{written}"
                     wanted[name] = agent.write_task(
-                        name, "trap 'exit 0' TERM; sleep 1000 & wait", family=f"ecscope-test-{name}"
+                        name, "trap 'exit 0' TERM; sleep 1000 & wait", family=f"{TEST_PREFIX}{name}"
                     )
                 time.sleep(chance.uniform(0.0, 0.4))  # the moment of the kill is what is tried here
             time.sleep(chance.uniform(0.0, 0.6))
@@ -40,7 +41,7 @@ def test_fifty_kills_lose_nothing_and_double_nothing(tmp_path: Path, docker_endp
 
         def settled(tasks: list[dict]) -> bool:
             running = {t["Family"] for t in tasks if t["KnownStatus"] == "RUNNING"}
-            return running == {f"ecscope-test-{name}" for name in wanted} and not [
+            return running == {f"{TEST_PREFIX}{name}" for name in wanted} and not [
                 t for t in tasks if t["KnownStatus"] == "PENDING"
             ]
 

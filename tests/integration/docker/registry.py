@@ -19,6 +19,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import dockerengine
+from tests.session import TEST_PREFIX
 
 USER, PASSWORD = "me", "s3cret-pass"
 PASSWORD_HASH = "$2b$05$abcdefghijklmnopqrstuuV7fpPozvyqJfnY19y0802WTlXUm6Rjy"
@@ -54,7 +55,7 @@ class Registry:
             member = tarfile.TarInfo("random")
             member.size = size
             tar.addfile(member, io.BytesIO(os.urandom(size)))
-        source, tag = f"ecscope-test-{uuid4().hex[:8]}", "1"
+        source, tag = f"{TEST_PREFIX}{uuid4().hex[:8]}", "1"
         self._engine.request(
             "POST",
             "/images/create",

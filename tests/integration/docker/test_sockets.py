@@ -16,6 +16,7 @@ from ecscope.agent.runtime.docker.timeouts import Timeouts
 from ecscope.agent.runtime.interface import ContainerSpec, RuntimeFailure
 from ecscope.model.runtime import RuntimeNotice
 from tests.builders import a_container, a_task
+from tests.session import TEST_PREFIX
 
 
 async def failure_of(call: object) -> RuntimeFailure:
@@ -143,12 +144,12 @@ async def test_a_socket_that_goes_away_and_comes_back(tmp_path: Path, docker_end
 async def test_a_call_under_way_when_the_socket_goes_away(
     tmp_path: Path, docker_endpoint: str, sample_image: str
 ) -> None:
-    container = a_container(docker_name=f"ecscope-test-{uuid4().hex[:8]}", command=("sleep", "1000"))
+    container = a_container(docker_name=f"{TEST_PREFIX}{uuid4().hex[:8]}", command=("sleep", "1000"))
     spec = ContainerSpec(
         task=a_task(container),
         container=container,
         host_ports={},
-        cluster="ecscope-test-sockets",
+        cluster=f"{TEST_PREFIX}sockets",
         region="",
         image_environment_names=frozenset(),
     )

@@ -18,6 +18,7 @@ import dockerengine
 from ecscope.model.arn import TaskArn
 from ecscope.model.container import ContainerDefinition
 from ecscope.wire.task_definition import read_task_definition, to_task
+from tests.session import TEST_PREFIX
 from tests.unit.wire.definitions import FULL, container, task
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -41,7 +42,7 @@ class Docker:
     def __init__(self, engine: dockerengine.Engine, image: str) -> None:
         self._engine = engine
         self._image = image
-        self._volume = f"ecscope-test-{uuid.uuid4().hex}"
+        self._volume = f"{TEST_PREFIX}{uuid.uuid4().hex}"
         self.made: list[str] = []
 
     def create(self, definition: ContainerDefinition, *, volumes_from: tuple[str, ...] = ()) -> str:
@@ -63,7 +64,7 @@ class Docker:
             "/containers/create",
             body=json.dumps(config).encode(),
             content_type="application/json",
-            name=f"ecscope-test-{uuid.uuid4().hex}",
+            name=f"{TEST_PREFIX}{uuid.uuid4().hex}",
         )
         self.made.append(json.loads(answer)["Id"])
         return self.made[-1]
