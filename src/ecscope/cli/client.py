@@ -113,6 +113,15 @@ class Metadata(msgspec.Struct, frozen=True, rename="pascal"):
     """``""``: the agent hides it."""
 
 
+class _Gate(msgspec.Struct, frozen=True, rename="pascal"):
+    """What an ecscope agent answers until its instance is registered."""
+
+    error: str
+    reason: str
+    message: str
+    since: str
+
+
 class _Tasks(msgspec.Struct, frozen=True, rename="pascal"):
     tasks: tuple[msgspec.Raw, ...]
 
@@ -142,14 +151,14 @@ class Client:
         """What the agent says of itself, and the body as it came."""
         status, body = self._get("/v1/metadata")
         if status != http.client.OK:
-            raise self._unexpected(status)
+            raise self._unexpected(status, body)
         return self._decode(body, Metadata), body
 
     def tasks(self) -> list[Task]:
         """All tasks the agent lists."""
         status, body = self._get("/v1/tasks")
         if status != http.client.OK:
-            raise self._unexpected(status)
+            raise self._unexpected(status, body)
         return [self._task(raw) for raw in self._decode(body, _Tasks).tasks]
 
     def find(self, parameter: str, value: str) -> Task | None:
@@ -158,7 +167,7 @@ class Client:
         if status in {http.client.BAD_REQUEST, http.client.NOT_FOUND}:
             return None
         if status != http.client.OK:
-            raise self._unexpected(status)
+            raise self._unexpected(status, body)
         return self._task(msgspec.Raw(body))
 
     def _task(self, raw: msgspec.Raw) -> Task:
@@ -203,7 +212,12 @@ class Client:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise self._no_agent() from error
 
-    def _unexpected(self, status: int) -> AgentProblem:
+    def _unexpected(self, status: int, body: bytes) -> AgentProblem:
+        if status == http.client.SERVICE_UNAVAILABLE and (gate := _gate_of(body)) is not None:
+            return AgentProblem(
+                f"the agent on {self.endpoint} has not registered its container instance ({gate.reason}, "
+                f"since {gate.since}): {gate.message}"
+            )
         if status >= http.client.INTERNAL_SERVER_ERROR:
             return AgentProblem(f"{self.endpoint} answers with status {status}: the agent's own log says why")
         return AgentProblem(
@@ -214,6 +228,15 @@ class Client:
         return AgentProblem(
             f"what answers on {self.endpoint} is no ECS agent: check --endpoint and {ENDPOINT_VARIABLE}"
         )
+
+
+def _gate_of(body: bytes) -> _Gate | None:
+    """``None``: another answer, maybe of something in between."""
+    try:
+        gate = msgspec.json.decode(body, type=_Gate)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return gate if gate.error == "ContainerInstanceNotRegistered" else None
 
 
 def client_for(endpoint: str | None, environ: Mapping[str, str] = os.environ) -> Client:

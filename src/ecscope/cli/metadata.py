@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"ecscope metadata: {error}", file=sys.stderr)
         return EXIT_USAGE
     except AgentProblem as problem:
-        print(f"ecscope metadata: {problem}", file=sys.stderr)
+        print(f"ecscope metadata: {harmless(str(problem))}", file=sys.stderr)
         return EXIT_FAILED
     if args.json:
         print(msgspec.json.format(body, indent=2).decode())

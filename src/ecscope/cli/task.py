@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"ecscope task: {error}", file=sys.stderr)
         return EXIT_USAGE
     except AgentProblem as problem:
-        print(f"ecscope task: {problem}", file=sys.stderr)
+        print(f"ecscope task: {harmless(str(problem))}", file=sys.stderr)
         return EXIT_FAILED
     if not found:
         print(

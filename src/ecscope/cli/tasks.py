@@ -16,7 +16,7 @@ import msgspec
 
 from ecscope.cli.client import AgentProblem, BadEndpoint, Client, Task, client_for
 from ecscope.cli.exit_codes import EXIT_FAILED, EXIT_FINE, EXIT_NO_MATCH, EXIT_USAGE
-from ecscope.cli.table import NO_VALUE, age, ports_of, table, wants_colour
+from ecscope.cli.table import NO_VALUE, age, harmless, ports_of, table, wants_colour
 from ecscope.model.docker_time import parse_docker_time
 
 STATUSES = ("PENDING", "RUNNING", "STOPPED")
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace, *, sleep: Callable[[float], None] = time.sleep
     try:
         tasks = fetch()
     except AgentProblem as problem:
-        print(f"ecscope tasks: {problem}", file=sys.stderr)
+        print(f"ecscope tasks: {harmless(str(problem))}", file=sys.stderr)
         return EXIT_FAILED
     if args.watch:
         return _watch(client, tasks, fetch, sleep)
@@ -117,7 +117,7 @@ def _watch(client: Client, tasks: list[Task], fetch: Callable[[], list[Task]], s
             try:
                 tasks = fetch()
             except AgentProblem as error:
-                tasks, problem = [], str(error)
+                tasks, problem = [], harmless(str(error))
     except KeyboardInterrupt:
         return EXIT_FINE
 

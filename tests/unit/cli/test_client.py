@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from ecscope.cli.client import AgentProblem, BadEndpoint, Client, client_for
+from ecscope.cli.main import main
 from tests.unit.cli.answering import Answers, a_task, answering_once, captured, nobody, serving
 
 RUNNING = "arn:aws:ecs:us-west-2:012345678910:task/default/e01d58a8151b40e8bc0122647b9ecfec"
@@ -139,3 +140,38 @@ def test_silence_ends_with_the_time_out() -> None:
         client = Client(f"127.0.0.1:{listener.getsockname()[1]}", timeout_s=0.05)
         with pytest.raises(AgentProblem, match=r"no answer from .* within 0\.05 s"):
             client.tasks()
+
+
+GATE = (
+    b'{"Error":"ContainerInstanceNotRegistered","Reason":"AccessDenied","Message":"the role \\u001b[2J may not",'
+    b'"Detail":{"Role":"x"},"Since":"2026-11-26T21:05:09Z"}'
+)
+
+
+def test_an_instance_that_is_not_registered_is_told_in_its_own_words() -> None:
+    targets = ("/v1/metadata", "/v1/tasks", "/v1/tasks?taskarn=x")
+    with serving(Answers(dict.fromkeys(targets, (503, GATE)))) as answers:
+        client = Client(answers.endpoint)
+        for ask in (client.metadata, client.tasks, lambda: client.find("taskarn", "x")):
+            with pytest.raises(AgentProblem) as caught:
+                ask()
+            assert str(caught.value) == (
+                f"the agent on {answers.endpoint} has not registered its container instance (AccessDenied, since "
+                "2026-11-26T21:05:09Z): the role \x1b[2J may not"
+            )
+
+
+@pytest.mark.parametrize("body", [b"", b"overloaded", b'{"Error":"x"}', GATE.replace(b"NotRegistered", b"Busy")])
+def test_another_503_is_a_failure_like_any(body: bytes) -> None:
+    with serving(Answers({"/v1/tasks": (503, body)})) as answers, pytest.raises(AgentProblem, match="status 503"):
+        Client(answers.endpoint).tasks()
+
+
+@pytest.mark.parametrize("words", [["tasks"], ["task", "web"], ["metadata"]])
+def test_commands_print_the_gates_message_and_end_with_1(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(Answers({"/v1/metadata": (503, GATE), "/v1/tasks": (503, GATE)})) as answers:
+        assert main([*words, "--endpoint", answers.endpoint]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith(f"ecscope {words[0]}: the agent on ")
+    assert shown.err.endswith("the role \\x1b[2J may not\n")
