@@ -11,7 +11,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from dockerengine import Engine, EngineError, Unavailable, apt_get, note_image, say
+from debianpackage import unpacked
+from dockerengine import Engine, EngineError, Unavailable, note_image, say
 
 REFERENCE = "ecscope-sample:latest"
 MADE_BY = "ecscope sample image 1"
@@ -38,7 +39,7 @@ def ensure(engine: Engine) -> bool:
     name, tag = REFERENCE.split(":")
     made = {"fromSrc": "-", "repo": name, "tag": tag, "message": MADE_BY, "changes": 'CMD ["sh"]'}
     try:
-        engine.request("POST", "/images/create", body=_tarball(_busybox()), content_type="application/x-tar", **made)
+        engine.request("POST", "/images/create", body=_tarball(busybox()), content_type="application/x-tar", **made)
     except EngineError as error:
         raise Unavailable(f"image: the engine does not import {REFERENCE}: {error}") from error
     if old_id:
@@ -58,24 +59,12 @@ def remove(engine: Engine) -> None:
             raise
 
 
-def _busybox() -> bytes:
-    """The program: the installed one where it is static, else out of Debian's package, without installing that."""
+def busybox() -> bytes:
+    """The program: the installed one where it is static, else out of Debian's package. Raises ``Unavailable``."""
     found = shutil.which("busybox")
     if found and _is_static(program := Path(found).read_bytes()):
         return program
-    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-        raise Unavailable("image: no static busybox here and no apt-get to fetch one; install busybox-static")
-    say("image: no static busybox here; fetching the Debian package busybox-static")
-    with tempfile.TemporaryDirectory(prefix="ecscope-busybox-") as name:
-        folder = Path(name)
-        try:
-            apt_get("download", "-o", "APT::Sandbox::User=root", "busybox-static", folder=folder)
-        except Unavailable:
-            apt_get("update")
-            apt_get("download", "-o", "APT::Sandbox::User=root", "busybox-static", folder=folder)
-        package = next(folder.glob("*.deb"))
-        subprocess.run(["dpkg-deb", "-x", str(package), str(folder / "unpacked")], check=True)
-        return _program_in(folder / "unpacked")
+    return _program_in(unpacked("busybox-static"))
 
 
 def _program_in(package: Path) -> bytes:

@@ -9,12 +9,12 @@ import tarfile
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 import dockerengine
+import sampleimage
 from ecscope.agent.runtime.docker.runtime import DockerRuntime
 from ecscope.agent.runtime.fake import FakeRuntime, HealthStep, Program
 from ecscope.agent.runtime.interface import ContainerSpec, Runtime, RuntimeFailure, VolumeSpec
@@ -168,7 +168,7 @@ class DockerLab(Lab):
                 await asyncio.sleep(0.02)
 
     async def image_of_its_own(self) -> str:
-        name, content = f"{TEST_PREFIX}{self.run}", Path("/bin/busybox").read_bytes()
+        name, content = f"{TEST_PREFIX}{self.run}", sampleimage.busybox()
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w") as tar:
             member = tarfile.TarInfo("bin/busybox")

@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import os
-import shutil
 import socket
 import subprocess
 import tarfile
@@ -18,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
+import debianpackage
 import dockerengine
 from tests.session import TEST_PREFIX
 
@@ -81,13 +81,10 @@ class Registry:
                         self._engine.request("DELETE", f"/images/{name}")
 
 
-def is_installed() -> bool:
-    return shutil.which("docker-registry") is not None
-
-
 @contextmanager
 def running(folder: Path, engine: dockerengine.Engine, *, with_password: bool = False) -> Iterator[Registry]:
-    """A registry of its own on a free port; stopped at the end, by its process id."""
+    """A registry of its own on a free port; stopped at the end, by its process id. Raises ``Unavailable``."""
+    program = debianpackage.program("docker-registry", "docker-registry")
     port = _free_port()
     config: dict[str, object] = {
         "version": "0.1",
@@ -101,7 +98,7 @@ def running(folder: Path, engine: dockerengine.Engine, *, with_password: bool = 
     (folder / "config.yml").write_text(json.dumps(config))
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            ["docker-registry", "serve", str(folder / "config.yml")], stdout=log, stderr=subprocess.STDOUT
+            [str(program), "serve", str(folder / "config.yml")], stdout=log, stderr=subprocess.STDOUT
         )
     try:
         _wait_for(port, process, folder / "log")
