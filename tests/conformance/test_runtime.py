@@ -262,6 +262,13 @@ async def test_it_says_who_it_is(lab: Lab) -> None:
     assert info.cpus > 0
     assert info.memory_bytes > 2**20
     assert info.cgroup_version in {"1", "2"}
+    assert info.architecture
+
+
+async def test_the_local_volume_driver_is_always_there(lab: Lab) -> None:
+    plugins = await lab.runtime.volume_plugins()
+    assert plugins[0] == "local"
+    assert len(set(plugins)) == len(plugins)
 
 
 async def test_an_image_is_there_or_not(lab: Lab) -> None:

@@ -47,6 +47,7 @@ _LOCAL_DRIVER_OPTIONS = frozenset({"type", "o", "device", "size"})
 _CALLS: dict[str, tuple[Operation, str]] = {
     "connect": (errors.CONNECT, "version_s"),
     "ping": (errors.PING, "ping_s"),
+    "volume_plugins": (errors.LIST_PLUGINS, "list_plugins_s"),
     "notices": (errors.EVENTS, "events_s"),
     "inspect_image": (errors.INSPECT_IMAGE, "inspect_s"),
     "resolve_digest": (errors.MANIFEST, "manifest_s"),
@@ -191,8 +192,15 @@ class FakeRuntime:
         seed: str = "",
     ) -> None:
         self.info = info or EngineInfo(
-            version="20.10.24-fake", api_version="1.41", cpus=4, memory_bytes=8 * 1024**3, cgroup_driver="cgroupfs"
+            version="20.10.24-fake",
+            api_version="1.41",
+            cpus=4,
+            memory_bytes=8 * 1024**3,
+            cgroup_driver="cgroupfs",
+            architecture="x86_64",
         )
+        self.plugins: tuple[str, ...] = ("local",)
+        """What ``volume_plugins`` tells."""
         self.timeouts = timeouts or Timeouts()
         self.latency_s: dict[str, float] = {}
         """Call → how long the engine takes for it."""
@@ -342,6 +350,11 @@ class FakeRuntime:
         """Tell ``info``."""
         async with self._call("connect"):
             return self.info
+
+    async def volume_plugins(self) -> tuple[str, ...]:
+        """Tell ``plugins``."""
+        async with self._call("volume_plugins"):
+            return self.plugins
 
     async def ping(self) -> None:
         """Return if the engine is there."""

@@ -97,6 +97,9 @@ class Runtime(Protocol):
     async def ping(self) -> None:
         """Return if the runtime answers at all (5 s limit)."""
 
+    async def volume_plugins(self) -> tuple[str, ...]:
+        """Names of the volume drivers that can be used now, ``local`` first; managed plugins with their tag."""
+
     def notices(self) -> AbstractAsyncContextManager[AsyncIterator[RuntimeNotice]]:
         """The event stream, open while the context lasts; raises ``RuntimeFailure`` when it breaks.
 

@@ -52,6 +52,14 @@ DIGEST_API = (1, 35)
 PROGRESS_INTERVAL_S = 1.0
 
 
+class _Plugins(msgspec.Struct):
+    volume: list[str] | None = msgspec.field(name="Volume", default=None)
+
+
+class _ManagedPlugin(msgspec.Struct, rename="pascal"):
+    name: str
+
+
 class _Info(msgspec.Struct):
     version: str = msgspec.field(name="ServerVersion", default="")
     cpus: int = msgspec.field(name="NCPU", default=0)
@@ -59,6 +67,8 @@ class _Info(msgspec.Struct):
     cgroup_version: str = msgspec.field(name="CgroupVersion", default="1")
     cgroup_driver: str = msgspec.field(name="CgroupDriver", default="")
     storage_root: str = msgspec.field(name="DockerRootDir", default="")
+    architecture: str = msgspec.field(name="Architecture", default="")
+    plugins: _Plugins | None = msgspec.field(name="Plugins", default=None)
 
 
 class _Created(msgspec.Struct, rename="pascal"):
@@ -106,11 +116,35 @@ class DockerRuntime:
             cgroup_version=info.cgroup_version or "1",
             cgroup_driver=info.cgroup_driver,
             storage_root=info.storage_root,
+            architecture=info.architecture,
         )
 
     async def ping(self) -> None:
         """Return if the engine answers at all."""
         await self._request(errors.PING, "GET", "/_ping", timeout_s=self._timeouts.ping_s)
+
+    async def volume_plugins(self) -> tuple[str, ...]:
+        """Drivers that the engine has loaded, then enabled managed plugins, which it may load when one is asked for.
+
+        Unlike the official agent this does not look for the sockets of legacy plugins on the host: where the agent
+        runs in a container they are not there. The engine lists such a plugin once it was used.
+        """
+        loaded = await self._request(errors.CONNECT, "GET", "/info", timeout_s=self._timeouts.version_s)
+        info = self._decoded(errors.CONNECT, loaded.body, msgspec.json.Decoder(_Info).decode)
+        answer = await self._request(
+            errors.LIST_PLUGINS,
+            "GET",
+            "/plugins",
+            query={"filters": _json({"capability": ["volumedriver"], "enabled": ["true"]})},
+            timeout_s=self._timeouts.list_plugins_s,
+        )
+        managed = self._decoded(errors.LIST_PLUGINS, answer.body, msgspec.json.Decoder(list[_ManagedPlugin]).decode)
+        names = [
+            "local",
+            *sorted((info.plugins and info.plugins.volume) or ()),
+            *sorted(plugin.name for plugin in managed),
+        ]
+        return tuple(dict.fromkeys(names))
 
     @asynccontextmanager
     async def notices(self) -> AsyncIterator[AsyncIterator[RuntimeNotice]]:

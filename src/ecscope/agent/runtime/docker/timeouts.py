@@ -27,6 +27,7 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     tag_s: float = 30.0
     inspect_s: float = 30.0
     list_s: float = 600.0
+    list_plugins_s: float = 60.0
     stop_extra_s: float = 120.0
     remove_container_s: float = 300.0
     remove_image_s: float = 180.0

@@ -125,6 +125,7 @@ async def test_connect_tells_engine_and_host(bench: Bench) -> None:
                 "CgroupVersion": "2",
                 "CgroupDriver": "systemd",
                 "DockerRootDir": "/d",
+                "Architecture": "aarch64",
             }
         )
     )
@@ -137,6 +138,7 @@ async def test_connect_tells_engine_and_host(bench: Bench) -> None:
         "cgroup_version": "2",
         "cgroup_driver": "systemd",
         "storage_root": "/d",
+        "architecture": "aarch64",
     }
 
 
@@ -144,6 +146,29 @@ async def test_an_old_engine_says_less(bench: Bench) -> None:
     bench.say(answer({"CgroupVersion": ""}))
     info = await bench.runtime.connect()
     assert (info.version, info.cgroup_version) == ("99.0", "1")
+
+
+async def test_volume_plugins_are_those_loaded_and_those_that_can_be(bench: Bench) -> None:
+    bench.say(
+        answer({"Plugins": {"Volume": ["old", "local", "rexray/ebs:0.11"]}}),
+        answer([{"Name": "rexray/ebs:0.11", "Enabled": True}, {"Name": "a/b:latest"}]),
+    )
+    assert await bench.runtime.volume_plugins() == ("local", "old", "rexray/ebs:0.11", "a/b:latest")
+    assert bench.engine.paths() == ["/v1.41/info", "/v1.41/plugins"]
+    filters = json.loads(bench.engine.requests[-1].query["filters"])
+    assert filters == {"capability": ["volumedriver"], "enabled": ["true"]}
+
+
+@pytest.mark.parametrize("info", [{}, {"Plugins": None}, {"Plugins": {"Volume": None}}])
+async def test_an_engine_that_names_no_plugins_has_the_local_one(bench: Bench, info: dict[str, object]) -> None:
+    bench.say(answer(info), answer([]))
+    assert await bench.runtime.volume_plugins() == ("local",)
+
+
+async def test_plugins_that_cannot_be_listed(bench: Bench) -> None:
+    bench.say(answer({}), answer({"message": "no"}, status=500))
+    failure = await failure_of(bench.runtime.volume_plugins())
+    assert str(failure) == "CannotListPluginsError: Error response from daemon: no"
 
 
 async def test_connect_pins_the_api_anew(bench: Bench) -> None:
