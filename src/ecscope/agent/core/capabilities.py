@@ -1,0 +1,157 @@
+"""What the instance registers of itself: its attributes and its resources.
+
+Only what this agent does is told: ECS places tasks by it. What the official agent tells and this
+one does not is listed, with the reason, in the unit test.
+
+Source: agent-protocol.md §3.2, §3.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from ecscope.model.container_instance import Attribute, Resource
+from ecscope.model.resources import HostResources
+
+_OLD_PREFIX = "com.amazonaws.ecs.capability."
+_PREFIX = "ecs.capability."
+
+_ALWAYS = (
+    "private-registry-authentication.secretsmanager",
+    "ecr-endpoint",
+    "container-ordering",
+    "full-sync",
+    "network.container-port-range",
+    "container-restart-policy",
+)
+
+_TOLD_API_VERSIONS = (
+    "1.17",
+    "1.18",
+    "1.19",
+    "1.20",
+    "1.21",
+    "1.22",
+    "1.23",
+    "1.24",
+    "1.25",
+    "1.28",
+    "1.29",
+    "1.30",
+    "1.32",
+)
+"""Quirk: without 1.26, 1.27 and 1.31, and nothing after: so ECS knows them."""
+
+_DRIVER_NEEDS_API = {
+    "json-file": "1.18",
+    "syslog": "1.18",
+    "journald": "1.19",
+    "gelf": "1.20",
+    "fluentd": "1.20",
+    "awslogs": "1.21",
+    "splunk": "1.22",
+    "logentries": "1.25",
+    "sumologic": "1.29",
+    "none": "1.19",
+}
+
+_HEALTH_CHECK_NEEDS_API = "1.24"
+
+_CPU_ARCHITECTURES = {
+    "x86_64": "x86_64",
+    "amd64": "x86_64",
+    "i386": "i386",
+    "i686": "i386",
+    "aarch64": "arm64",
+    "arm64": "arm64",
+}
+
+
+class Offer(msgspec.Struct, frozen=True, kw_only=True):
+    """The facts that decide what is registered."""
+
+    api_version: str
+    """The newest that Docker speaks."""
+    architecture: str
+    """As the kernel names it; ``""``: not known."""
+    volume_plugins: tuple[str, ...]
+    """With their tags, in the order in which they are told."""
+    logging_drivers: tuple[str, ...]
+    has_task_limits: bool
+    """``ECS_ENABLE_TASK_CPU_MEM_LIMIT``, and cgroups can be made."""
+    is_external: bool = False
+    is_privileged_disabled: bool = False
+    is_health_check_disabled: bool = False
+    is_selinux_capable: bool = False
+    is_apparmor_capable: bool = False
+    detailed_os_family: str = "LINUX"
+    outpost_arn: str = ""
+    """``""``: on no Outpost."""
+    custom_attributes: Mapping[str, str] = {}
+
+
+def attributes(offer: Offer, *, is_first_registration: bool) -> tuple[Attribute, ...]:
+    """What to register, in the official order. Custom attributes are told once, at the first registration."""
+    told = [Attribute(name=f"{_PREFIX}{name}") for name in _ALWAYS]
+    told += (Attribute(name=name) for name in _that_depend(offer))
+    told += (
+        Attribute(name="ecs.os-type", value="linux"),
+        Attribute(name="ecs.os-family", value="LINUX"),
+        Attribute(name="ecs.os-type-detailed", value=offer.detailed_os_family),
+    )
+    if offer.is_external and offer.architecture in _CPU_ARCHITECTURES:
+        told.append(Attribute(name="ecs.cpu-architecture", value=_CPU_ARCHITECTURES[offer.architecture]))
+    if offer.outpost_arn:
+        told.append(Attribute(name="ecs.outpost-arn", value=offer.outpost_arn))
+    custom = offer.custom_attributes if is_first_registration else {}
+    return (*(Attribute(name=name, value=value) for name, value in custom.items()), *told)
+
+
+def _that_depend(offer: Offer) -> list[str]:
+    newest = _numbers(offer.api_version)
+    names = []
+    if not offer.is_privileged_disabled:
+        names.append(f"{_OLD_PREFIX}privileged-container")
+    # An engine that gave up old versions still does what tasks of that time ask for.
+    names += [f"{_OLD_PREFIX}docker-remote-api.{api}" for api in _TOLD_API_VERSIONS if _numbers(api) <= newest]
+    names += [
+        f"{_OLD_PREFIX}logging-driver.{driver}"
+        for driver in offer.logging_drivers
+        if driver in _DRIVER_NEEDS_API and _numbers(_DRIVER_NEEDS_API[driver]) <= newest
+    ]
+    if offer.is_selinux_capable:
+        names.append(f"{_OLD_PREFIX}selinux")
+    if offer.is_apparmor_capable:
+        names.append(f"{_OLD_PREFIX}apparmor")
+    if offer.has_task_limits:
+        names += [f"{_PREFIX}task-cpu-mem-limit", f"{_PREFIX}increased-task-cpu-limit"]
+    names += [f"{_OLD_PREFIX}ecr-auth", f"{_PREFIX}execution-role-ecr-pull"]
+    if not offer.is_health_check_disabled and _numbers(_HEALTH_CHECK_NEEDS_API) <= newest:
+        names.append(f"{_PREFIX}container-health-check")
+    names += [f"{_PREFIX}docker-plugin.{name}" for plugin in offer.volume_plugins for name in _plugin_names(plugin)]
+    if offer.is_external:
+        names.append(f"{_PREFIX}external")
+    return list(dict.fromkeys(names))
+
+
+def _plugin_names(plugin: str) -> list[str]:
+    """The tag ``latest`` may be left out by whoever names the plugin; both forms are told."""
+    told = plugin.replace(":", ".")
+    bare, _, tag = plugin.rpartition(":")
+    return [bare.replace(":", "."), told] if bare and tag == "latest" else [told]
+
+
+def _numbers(api_version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in api_version.split("."))
+
+
+def total_resources(host: HostResources) -> tuple[Resource, ...]:
+    """``totalResources``: all that the instance has for tasks, and the ports that no task may take."""
+    return (
+        Resource(name="CPU", type="INTEGER", integer_value=host.cpu_units),
+        Resource(name="MEMORY", type="INTEGER", integer_value=host.memory_mib),
+        Resource(name="PORTS", type="STRINGSET", string_set_value=tuple(map(str, sorted(host.ports_tcp)))),
+        Resource(name="PORTS_UDP", type="STRINGSET", string_set_value=tuple(map(str, sorted(host.ports_udp)))),
+    )
