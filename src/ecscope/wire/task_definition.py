@@ -26,10 +26,11 @@ from ecscope.model.container import (
     RestartPolicy,
     VolumeFrom,
 )
-from ecscope.model.task import Task, Volume, VolumeKind
+from ecscope.model.task import Task, Volume
 from ecscope.wire.json_positions import MAX_SIZE_BYTES, Document, JsonError, parse, plain
 from ecscope.wire.task_definition_rules import check_rules, cpu_units, memory_mib
 from ecscope.wire.task_definition_shape import TASK_DEFINITION, Mistake, Report
+from ecscope.wire.task_volumes import bind_volume, docker_volume
 
 __all__ = ["Mistake", "TaskDefinition", "TaskDefinitionError", "read_task_definition", "to_task"]
 
@@ -145,7 +146,7 @@ def to_task(
             for container in members["containerDefinitions"]
         ),
         volumes=tuple(
-            _volume(volume, prefix=f"ecs-{definition.family}-{version}", suffix=suffixes())
+            _volume(volume, family=definition.family, version=version, suffix=suffixes())
             for volume in members.get("volumes", ())
         ),
         network_mode=network_mode,
@@ -222,21 +223,21 @@ def _restart_policy(policy: Mapping[str, Any] | None) -> RestartPolicy | None:
     )
 
 
-def _volume(members: Mapping[str, Any], *, prefix: str, suffix: str) -> Volume:
-    """Source: control-plane.md §10.4; engine.md §6.1, §9."""
-    name = members["name"]
+def _volume(members: Mapping[str, Any], *, family: str, version: str, suffix: str) -> Volume:
+    """Source: control-plane.md §10.4; engine.md §9."""
     source_path = members.get("host", {}).get("sourcePath", "")
     if source_path:
-        return Volume(name=name, kind=VolumeKind.BIND, source_path=source_path)
+        return bind_volume(members["name"], source_path)
     docker = members.get("dockerVolumeConfiguration", {})
-    is_shared = docker.get("scope") == "shared"
-    return Volume(
-        name=name,
-        kind=VolumeKind.SHARED if is_shared else VolumeKind.TASK,
-        docker_name=name if is_shared else f"{prefix}-{name}-{suffix}",
-        driver=docker.get("driver", "local"),
-        driver_options=docker.get("driverOpts", {}),
-        labels=docker.get("labels", {}),
+    return docker_volume(
+        members["name"],
+        family=family,
+        version=version,
+        suffix=suffix,
+        is_shared=docker.get("scope") == "shared",
+        driver=docker.get("driver"),
+        driver_options=docker.get("driverOpts"),
+        labels=docker.get("labels"),
         autoprovision=docker.get("autoprovision", False),
     )
 
