@@ -239,7 +239,7 @@ def _complete_log_config(host: dict[str, Any]) -> None:
 def _lay_over(generated: dict[str, Any], text: str, members: Mapping[str, tuple[str, str]], what: str) -> None:
     try:
         overlay = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise _Undecodable(str(error)) from error
     if overlay is None:
         return
