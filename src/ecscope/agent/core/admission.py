@@ -12,7 +12,7 @@ from ecscope.agent.core.events import TaskReceived, TaskSourceGone, TaskStopRequ
 from ecscope.agent.core.step import Step
 from ecscope.model.history import Happening
 from ecscope.model.status import ContainerStatus, TaskStatus
-from ecscope.model.task import HostResourcesHeld, Task
+from ecscope.model.task import HostResourcesHeld, Task, VolumeKind
 
 replace = msgspec.structs.replace
 
@@ -69,6 +69,9 @@ def _refusal(task: Task) -> str:
                     "task memory spec builder: container memory "
                     f"limit({container.definition.memory_mib}) greater than task memory limit({task.memory_mib})"
                 )
+    for volume in task.volumes:
+        if volume.kind is VolumeKind.TASK and volume.autoprovision:
+            return f"volume [{volume.name}] : task scoped volume could not be autoprovisioned"
     return ""
 
 

@@ -11,7 +11,7 @@ from ecscope.agent.core import events as ev
 from ecscope.model.container import Dependency, DependencyCondition, PortMapping
 from ecscope.model.history import Happening
 from ecscope.model.status import ContainerStatus, TaskStatus
-from ecscope.model.task import HostResourcesHeld
+from ecscope.model.task import HostResourcesHeld, VolumeKind
 from tests.builders import a_container, a_source, a_volume
 from tests.unit.agent.core.scenes import ONE, TWO, a_task, a_world, exits, running, statuses, told
 from tests.world import World
@@ -101,6 +101,16 @@ def test_a_container_with_more_memory_than_its_task_is_refused_and_not_listed() 
         f"ResourceInitializationError: resource cannot be initialized for task {ONE}: task memory spec builder: "
         "container memory limit(513) greater than task memory limit(512)"
     ]
+
+
+def test_a_volume_of_the_task_that_is_to_be_autoprovisioned_is_refused() -> None:
+    """engine.md §9."""
+    world = a_world()
+    world.submit(a_task(volumes=(a_volume("v", autoprovision=True),)))
+    assert world.state.tasks == {}
+    assert told(world, Happening.TASK_REFUSED) == ["volume [v] : task scoped volume could not be autoprovisioned"]
+    world.submit(a_task(volumes=(a_volume("v", kind=VolumeKind.SHARED, docker_name="v", autoprovision=True),)))
+    assert ONE in world.state.tasks
 
 
 @pytest.mark.parametrize("task_memory", [0, 513])
