@@ -35,6 +35,7 @@ from ecscope.agent.core.restore import restored_state
 from ecscope.agent.core.state import AgentState, PullBehavior, Settings
 from ecscope.agent.engine import Engine
 from ecscope.agent.executor import Executor, ExecutorSettings
+from ecscope.agent.registry_login import RegistryLogins
 from ecscope.agent.runtime.fake import FakeRuntime
 from ecscope.agent.runtime_link import RuntimeLink
 from ecscope.agent.store.sqlite import SqliteStore
@@ -139,7 +140,7 @@ async def _simulate(size: int) -> _Run:
             post=post,
             settings=ExecutorSettings(cluster="simulated", region="us-west-2"),
             ports=HostPortChooser(32768, 60999),
-            auth_for=lambda image: None,
+            logins=RegistryLogins(own=lambda image: None),
             new_id=new_id,
             now=_now,
             reconnect=link.reconnect,

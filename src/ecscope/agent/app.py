@@ -26,6 +26,7 @@ from ecscope.agent.core.state import AgentState
 from ecscope.agent.engine import Engine
 from ecscope.agent.executor import Executor, ExecutorSettings
 from ecscope.agent.introspection.server import IntrospectionServer
+from ecscope.agent.registry_login import RegistryLogins
 from ecscope.agent.runtime.interface import RegistryAuth, Runtime
 from ecscope.agent.runtime_link import RuntimeLink
 from ecscope.agent.store.interface import BadRecord, Batch, Loaded, Store, StoreError
@@ -178,7 +179,7 @@ class Agent:
                 start_timeout_s=self._config.container_start_timeout_s,
             ),
             ports=HostPortChooser(*self._config.dynamic_host_port_range),
-            auth_for=self._auth_for,
+            logins=RegistryLogins(own=self._auth_for),
             new_id=self._new_id,
             now=self._clock.now,
             reconnect=link.reconnect,

@@ -22,6 +22,7 @@ from ecscope.agent.core import actions as act
 from ecscope.agent.core import events as ev
 from ecscope.agent.core.host_ports import HostPortChooser, NoPortError
 from ecscope.agent.core.state import AgentState
+from ecscope.agent.registry_login import RegistryLogins
 from ecscope.agent.runtime.interface import ContainerSpec, RegistryAuth, Runtime, RuntimeFailure
 from ecscope.agent.taskresources import volume as volumes
 from ecscope.agent.taskresources.cgroup import CgroupError, TaskCgroups
@@ -73,7 +74,7 @@ class Executor:
         post: Callable[[ev.AnyEvent], None],
         settings: ExecutorSettings,
         ports: HostPortChooser,
-        auth_for: Callable[[str], RegistryAuth | None],
+        logins: RegistryLogins,
         new_id: Callable[[], str],
         now: Callable[[], datetime],
         reconnect: Callable[[], None],
@@ -90,7 +91,7 @@ class Executor:
         self._post = post
         self._settings = settings
         self._ports = ports
-        self._auth_for = auth_for
+        self._logins = logins
         self._new_id = new_id
         self._now = now
         self._reconnect = reconnect
@@ -299,7 +300,7 @@ class Executor:
                 image = await self._inspect_image(action.image)
                 return ev.ImageInspected(**self._of(action), image=image)
             case act.ResolveManifest():
-                digest = await runtime.resolve_digest(action.image, self._auth_for(action.image))
+                digest = await runtime.resolve_digest(action.image, await self._login(action))
                 return ev.ManifestResolved(**self._of(action), digest=digest)
             case act.PullImage():
                 return await self._pull(action)
@@ -338,7 +339,7 @@ class Executor:
                 )
             )
 
-        auth = self._auth_for(action.image)
+        auth = await self._login(action)
         if action.digest and "@" not in action.image:
             pinned = f"{_without_tag(action.image)}@{action.digest}"
             await self._runtime.pull_image(pinned, auth, progressed)
@@ -356,6 +357,10 @@ class Executor:
             **self._of(action),
             image=image,
         )
+
+    async def _login(self, action: act.ResolveManifest | act.PullImage) -> RegistryAuth | None:
+        task, container = self._place(action)
+        return await self._logins.of(task, container.definition)
 
     async def _create(self, action: act.CreateContainer) -> ev.AnyEvent:
         task, container = self._place(action)

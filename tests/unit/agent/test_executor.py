@@ -17,10 +17,11 @@ from ecscope.agent.core.host_ports import HostPortChooser
 from ecscope.agent.core.restore import restored_state
 from ecscope.agent.core.state import AgentState, Settings
 from ecscope.agent.executor import Executor, ExecutorSettings, _is_port_free, _without_tag
+from ecscope.agent.registry_login import RegistryLogins
 from ecscope.agent.runtime.fake import FakeRuntime, Program
 from ecscope.agent.runtime.interface import RuntimeFailure, VolumeSpec
 from ecscope.model.arn import DockerId
-from ecscope.model.container import NamedError, PortMapping
+from ecscope.model.container import NamedError, PortMapping, RegistryLogin
 from ecscope.model.names import container_docker_name
 from ecscope.model.runtime import RuntimeAction
 from ecscope.model.status import ContainerStatus
@@ -46,7 +47,7 @@ class Rig:
             post=self.events.put_nowait,
             settings=ExecutorSettings(cluster="default", region=region),
             ports=HostPortChooser(40000, 40010),
-            auth_for=lambda image: None,
+            logins=RegistryLogins(own=lambda image: None),
             new_id=lambda: "id",
             now=lambda: AT,
             reconnect=self._reconnect,
@@ -132,6 +133,19 @@ async def test_a_digest_is_resolved_or_its_failure_told() -> None:
         event = await rig.do(act.ResolveManifest(**PLACE, image="absent:1"))
         assert isinstance(event, ev.ManifestFailed)
         assert event.error.name == "CannotPullImageManifestError"
+
+
+async def test_a_pull_whose_login_fails_says_so_and_asks_no_registry() -> None:
+    login = RegistryLogin(kind="ecr", use_execution_role=True)
+    async with a_rig(a_task(named(registry_login=login))) as rig:
+        rig.runtime.add_pullable("web:1")
+        event = await rig.do(act.ResolveManifest(**PLACE, image="web:1"))
+        assert isinstance(event, ev.ManifestFailed)
+        assert (event.error.name, event.is_unreachable) == ("CannotPullECRContainerError", False)
+        event = await rig.do(act.PullImage(**PLACE, image="web:1", digest=""))
+        assert isinstance(event, ev.ImagePullFailed)
+        assert event.error.name == "CannotPullECRContainerError"
+        assert not rig.runtime.calls_of("pull_image")
 
 
 async def test_create_start_stop_and_remove() -> None:
