@@ -97,13 +97,18 @@ def row(setting: Setting, meaning: str) -> str:
         meaning = f"{meaning} *Waits for {setting.waits_for}.*"
     cells = [
         f"`{setting.variable}`" if setting.variable else "–",
-        ", ".join(f"`{key}`" for key in setting.json_keys) or "–",
+        _keys_of(setting),
         setting.form.name,
         f"`{default}`" if default else "–",
         bounds_of(setting),
         meaning,
     ]
     return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+
+
+def _keys_of(setting: Setting) -> str:
+    keys = ", ".join(f"`{key}`" for key in setting.json_keys) or "–"
+    return f"{keys} (old: `{setting.deprecated_key}`)" if setting.deprecated_key else keys
 
 
 def bounds_of(setting: Setting) -> str:

@@ -1,8 +1,9 @@
 """The agent's configuration: every setting that has a field, and how a ``Config`` comes about.
 
 ``load_config`` takes the first source that sets a value: command line, environment, JSON file,
-``/etc/ecs/ecs.config``, default; then bounds are enforced. EC2 user data and the instance
-metadata service are not asked yet. All mistakes are found in one go.
+``/etc/ecs/ecs.config``, EC2 user data, the instance metadata service (region only), default; then
+bounds are enforced. All mistakes are found in one go. It asks nobody over the network: what the
+instance metadata service said is an argument.
 
 Names, forms and bounds stand in ``config_settings``; ``docs/reference/config.md`` is made of that
 table and of the texts below.
@@ -18,13 +19,14 @@ from typing import TypeVar
 
 import msgspec
 
-from ecscope.agent.config_settings import SETTINGS, UNSUPPORTED, UNSUPPORTED_KEYS, OutOfBounds, Setting
+from ecscope.agent.config_settings import SETTINGS, UNSUPPORTED, UNSUPPORTED_KEYS, OutOfBounds, Setting, TagSource
 from ecscope.agent.config_sources import (
     DEFAULT_JSON_FILE,
     ENVIRONMENT_FILE,
     JSON_FILE_VARIABLE,
     PORT_RANGE_FILE,
     FileReader,
+    InstanceData,
     Mistake,
     Origin,
     OriginKind,
@@ -32,6 +34,7 @@ from ecscope.agent.config_sources import (
     read_environment_file,
     read_json_file,
     read_text_file,
+    read_user_data,
 )
 from ecscope.agent.config_values import Secret, without_userinfo
 from ecscope.agent.core.state import PullBehavior, Settings
@@ -51,11 +54,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Every setting. Durations in seconds; ``""`` and empty collections mean none."""
 
     cluster: str = "default"
-    """Name or ARN of the cluster."""
+    """Name or ARN of the cluster to join. Where none is given, `default`, which is made if it does not exist."""
+    cluster_is_configured: bool = False
+    """A source gives ``cluster``: then a cluster that does not exist is a mistake, and is not made."""
     api_endpoint: str = ""
     """Base URL of the ECS API; `https` is assumed without a scheme. Empty: the region's own endpoint."""
     region: str = ""
-    """Region for ARNs, calls and signing. Needed to join a cluster; not needed with `--tasks`."""
+    """Region for ARNs, calls and signing. If it is not given, the instance metadata service is asked. Needed to join a
+    cluster; not needed with `--tasks`."""
     aws_access_key_id: str = ""
     """AWS access key."""
     aws_secret_access_key: Secret = Secret()
@@ -70,14 +76,20 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Address of the instance metadata service, if it is not the usual one."""
     imds_disabled: bool = False
     """Never ask the instance metadata service."""
+    alternate_credential_profile: str = "default"
+    """Profile in the rotating credentials file, which the SSM agent keeps fresh."""
     external: bool = False
-    """ECS Anywhere mode: not on EC2, no instance metadata service."""
+    """ECS Anywhere: not on EC2; `AWS_DEFAULT_REGION` has to be set."""
     no_iid: bool = False
     """Do not send the instance identity document. True with `ECS_EXTERNAL`."""
     instance_attributes: Mapping[str, str] = {}
     """Custom attributes, sent with the first registration only."""
     container_instance_tags: Mapping[str, str] = {}
     """Tags for the container instance."""
+    propagate_tags_from: TagSource = TagSource.NONE
+    """Give the container instance the tags of its EC2 instance as well; another word means `none`."""
+    detailed_os_family: str = "LINUX"
+    """What is registered as `ecs.os-type-detailed`."""
     http_proxy: str = ""
     """Proxy for outbound HTTP."""
     https_proxy: str = ""
@@ -106,6 +118,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Log drivers that are advertised. An unknown name stops the start."""
     privileged_disabled: bool = False
     """Do not advertise privileged containers."""
+    selinux_capable: bool = False
+    """Advertise SELinux."""
+    apparmor_capable: bool = False
+    """Advertise AppArmor."""
     task_cpu_mem_limit: bool = True
     """Task-level limits by a cgroup per task."""
     cgroup_path: str = "/sys/fs/cgroup"
@@ -114,6 +130,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Form of the registry credentials."""
     engine_auth_data: Secret = Secret()
     """Registry credentials, a JSON object. Never shown."""
+    warm_pools_check: bool = False
+    """Do not register as long as the instance is in a warm pool."""
+    spot_instance_draining: bool = False
+    """Drain when EC2 announces that it takes a spot instance back."""
 
     cleanup_wait_s: float = 3 * 3600.0
     """How long a stopped task and its containers are kept."""
@@ -193,6 +213,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     introspection_addresses: tuple[str, ...] = ("127.0.0.1", "::1")
     """IP addresses on which port 51678 listens; `*` is every interface. (The official agent listens on every
     interface and relies on packet filter rules of its init service.)"""
+    drain_on_sigterm: bool = False
+    """On SIGTERM set the container instance to DRAINING before the agent ends. ECS then starts its services' tasks
+    elsewhere; somebody has to set it to ACTIVE again."""
 
     def __repr__(self) -> str:
         """Only what is not the default: short enough for a log line."""
@@ -202,6 +225,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             if getattr(self, setting.field) != getattr(_DEFAULTS, setting.field)
         ]
         return f"Config({', '.join(changed)})"
+
+    @property
+    def may_ask_imds(self) -> bool:
+        """The instance metadata service may be asked about the instance."""
+        return not self.external and not self.imds_disabled
 
     def core_settings(self) -> Settings:
         """The part that decisions depend on.
@@ -247,6 +275,8 @@ class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[Mistake, ...] = ()
     errors: tuple[Mistake, ...] = ()
     """Not empty: the agent must not start. ``config`` then holds defaults where the errors are."""
+    asks_imds: bool = False
+    """Not complete yet: ask the instance metadata service, and load again with its ``InstanceData``."""
 
 
 def load_config(
@@ -255,6 +285,7 @@ def load_config(
     standalone: bool = False,
     overrides: Mapping[str, tuple[str, str]] = types.MappingProxyType({}),
     file_reader: FileReader = read_text_file,
+    instance_data: InstanceData | None = None,
 ) -> LoadedConfig:
     """Read all sources. Never raises for what a user wrote: see ``LoadedConfig.errors``.
 
@@ -264,8 +295,10 @@ def load_config(
             kept by default, and in another directory.
         overrides: field → (command line option, its text), in the syntax of the environment.
         file_reader: reads the JSON file, ``ecs.config`` and the kernel's port range.
+        instance_data: what the instance metadata service said; ``None``: it has not been asked. Then a missing region
+            is no mistake as long as it may be asked: see ``LoadedConfig.asks_imds``.
     """
-    return _Loading(environ, standalone, overrides, file_reader).load()
+    return _Loading(environ, standalone, overrides, file_reader, instance_data).load()
 
 
 class _Loading:
@@ -277,17 +310,20 @@ class _Loading:
         standalone: bool,
         overrides: Mapping[str, tuple[str, str]],
         file_reader: FileReader,
+        instance_data: InstanceData | None,
     ) -> None:
         self._environ = environ
         self._standalone = standalone
         self._overrides = overrides
         self._read_file = file_reader
+        self._instance_data = instance_data
         self._values: dict[str, object] = {}
         self._origins: dict[str, Origin] = {}
         self._warnings: list[Mistake] = []
         self._errors: list[Mistake] = []
         self._file_variables: Mapping[str, str] = {}
         self._json: Mapping[str, object] = {}
+        self._user_data: Mapping[str, object] = {}
         self._json_path = DEFAULT_JSON_FILE
 
     def load(self) -> LoadedConfig:
@@ -298,25 +334,21 @@ class _Loading:
             or DEFAULT_JSON_FILE
         )
         self._json = self._read(self._json_path, read_json_file) or {}
+        if self._instance_data is not None:
+            self._user_data = read_user_data(self._instance_data.user_data)
         for setting in SETTINGS:
             self._take_first_set(setting)
         self._derive()
         for setting in SETTINGS:
             self._enforce_bounds(setting)
         self._look_for_unsupported()
-        if not self._standalone and not self._value("region"):
-            self._errors.append(
-                Mistake(
-                    name="AWS_DEFAULT_REGION",
-                    value="",
-                    origin="",
-                    reason="Missing required fields: AWSRegion. Set this variable, or AWSRegion in the JSON file, to "
-                    "the region of the cluster, such as eu-west-1; to run tasks from files without a cluster, give "
-                    "--tasks PATH instead",
-                )
-            )
+        config = msgspec.structs.replace(_DEFAULTS, **self._values, cluster_is_configured=self._is_set("cluster"))
+        asks_imds = not self._standalone and config.may_ask_imds and self._instance_data is None
+        if not self._standalone and not config.region and not asks_imds:
+            self._errors.append(_no_region(config))
         return LoadedConfig(
-            config=msgspec.structs.replace(_DEFAULTS, **self._values),
+            config=config,
+            asks_imds=asks_imds,
             origins={s.field: self._origins.get(s.field, Origin(kind=OriginKind.DEFAULT)) for s in SETTINGS},
             warnings=tuple(dict.fromkeys(self._warnings)),
             errors=tuple(dict.fromkeys(self._errors)),
@@ -356,8 +388,28 @@ class _Loading:
         origin = Origin(
             kind=OriginKind.ENVIRONMENT_FILE, place=ENVIRONMENT_FILE, name=setting.variable, raw=_raw(setting, text)
         )
-        if text:
-            self._take_text(setting, text, origin, is_fatal=setting.is_fatal)
+        if text and self._take_text(setting, text, origin, is_fatal=setting.is_fatal):
+            return
+        self._take_from_instance(setting)
+
+    def _take_from_instance(self, setting: Setting) -> None:
+        """What EC2 knows. Nothing in it is fatal: it was seldom written for the agent. Source: configuration.md §1."""
+        raw = tuple(self._user_data.get(key.lower()) for key in setting.json_keys)
+        if any(value is not None for value in raw):
+            value = raw if len(raw) > 1 else raw[0]
+            origin = Origin(
+                kind=OriginKind.USER_DATA,
+                name=" and ".join(setting.json_keys),
+                raw=_raw(setting, _shown_json(value)),
+            )
+            try:
+                if self._take(setting, setting.form.read_json(value), origin):
+                    return
+            except ValueError as error:
+                self._note(setting, origin, str(error), is_fatal=False)
+        if setting.field == "region" and self._instance_data is not None and self._instance_data.region:
+            region = self._instance_data.region
+            self._take(setting, region, Origin(kind=OriginKind.IMDS, name="region", raw=region))
 
     def _take_text(self, setting: Setting, text: str, origin: Origin, *, is_fatal: bool) -> bool:
         try:
@@ -368,14 +420,29 @@ class _Loading:
         return self._take(setting, value, origin)
 
     def _take_json(self, setting: Setting) -> bool:
-        raw = tuple(self._json.get(key.lower()) for key in setting.json_keys)
+        if self._take_json_keys(setting, setting.json_keys):
+            return True
+        if not setting.deprecated_key or not self._take_json_keys(setting, (setting.deprecated_key,)):
+            return False
+        self._warnings.append(
+            Mistake(
+                name=setting.deprecated_key,
+                value="",
+                origin=self._json_path,
+                reason=f"deprecated: write {setting.json_keys[0]} instead. It is used all the same",
+            )
+        )
+        return True
+
+    def _take_json_keys(self, setting: Setting, keys: tuple[str, ...]) -> bool:
+        raw = tuple(self._json.get(key.lower()) for key in keys)
         if all(value is None for value in raw):
             return False
         value = raw if len(raw) > 1 else raw[0]
         origin = Origin(
             kind=OriginKind.JSON_FILE,
             place=self._json_path,
-            name=" and ".join(setting.json_keys),
+            name=" and ".join(keys),
             raw=_raw(setting, _shown_json(value)),
         )
         try:
@@ -507,6 +574,20 @@ class _Loading:
                         reason="ecscope knows no such setting; see docs/reference/config.md for those it knows",
                     )
                 )
+
+
+def _no_region(config: Config) -> Mistake:
+    """Source: agent-protocol.md §2.1, configuration.md §2."""
+    advice = "Set this variable to the region of the cluster, such as eu-west-1"
+    if config.external:
+        reason = f"AWS_DEFAULT_REGION has to be set when running on external capacity. {advice}"
+    else:
+        asked = "is not to be asked" if config.imds_disabled else "gave none"
+        reason = (
+            f"Missing required fields: AWSRegion. {advice}, or AWSRegion in the JSON file (the instance metadata "
+            f"service {asked}); to run tasks from files without a cluster, give --tasks PATH instead"
+        )
+    return Mistake(name="AWS_DEFAULT_REGION", value="", origin="", reason=reason)
 
 
 def shown_value(loaded: LoadedConfig, setting: Setting) -> str:

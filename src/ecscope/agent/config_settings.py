@@ -32,6 +32,13 @@ LOGGING_DRIVERS = (
 """Source: agent-protocol.md, the capabilities ``logging-driver.<driver>``."""
 
 
+class TagSource(Enum):
+    """``ECS_CONTAINER_INSTANCE_PROPAGATE_TAGS_FROM``."""
+
+    NONE = "none"
+    EC2_INSTANCE = "ec2_instance"
+
+
 class OutOfBounds(Enum):
     """What becomes of a number that is too small (or too large)."""
 
@@ -64,6 +71,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """``""``: not from the environment."""
     json_keys: tuple[str, ...] = ()
     """Of the JSON file; two keys give a pair. None: not from the file."""
+    deprecated_key: str = ""
+    """Of the JSON file, taken where ``json_keys`` gives nothing; ``""``: none."""
     form: form.Form
     bounds: Bounds | None = None
     is_fatal: bool = False
@@ -82,9 +91,8 @@ def _at_least(minimum: float, beyond: OutOfBounds, *, is_fatal_in_file: bool = F
     return Bounds(minimum=minimum, beyond=beyond, is_fatal_in_file=is_fatal_in_file)
 
 
-_CLUSTER = "joining a cluster"
 _TMDS = "the task metadata endpoint"
-_METRICS = "container metrics"
+_METADATA_FILE = "the container metadata file"
 _PULL_NUMBERS = {
     0: PullBehavior.DEFAULT,
     1: PullBehavior.ALWAYS,
@@ -93,24 +101,29 @@ _PULL_NUMBERS = {
 }
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting(field="cluster", section="3.1", variable="ECS_CLUSTER", json_keys=("Cluster",), form=form.TRIMMED),
+    Setting(
+        field="cluster",
+        section="3.1",
+        variable="ECS_CLUSTER",
+        json_keys=("Cluster",),
+        deprecated_key="ClusterArn",
+        form=form.TRIMMED,
+    ),
     Setting(
         field="api_endpoint",
         section="3.1",
         variable="ECS_BACKEND_HOST",
         json_keys=("APIEndpoint",),
         form=form.URL,
-        waits_for=_CLUSTER,
     ),
     Setting(field="region", section="3.1", variable="AWS_DEFAULT_REGION", json_keys=("AWSRegion",), form=form.TRIMMED),
-    Setting(field="aws_access_key_id", section="3.1", variable="AWS_ACCESS_KEY_ID", form=form.TEXT, waits_for=_CLUSTER),
+    Setting(field="aws_access_key_id", section="3.1", variable="AWS_ACCESS_KEY_ID", form=form.TEXT),
     Setting(
         field="aws_secret_access_key",
         section="3.1",
         variable="AWS_SECRET_ACCESS_KEY",
         form=form.SECRET,
         is_secret=True,
-        waits_for=_CLUSTER,
     ),
     Setting(
         field="aws_session_token",
@@ -118,29 +131,31 @@ SETTINGS: tuple[Setting, ...] = (
         variable="AWS_SESSION_TOKEN",
         form=form.SECRET,
         is_secret=True,
-        waits_for=_CLUSTER,
     ),
     Setting(
         field="aws_shared_credentials_file",
         section="3.1",
         variable="AWS_SHARED_CREDENTIALS_FILE",
         form=form.TEXT,
-        waits_for=_CLUSTER,
     ),
-    Setting(field="aws_profile", section="3.1", variable="AWS_PROFILE", form=form.TEXT, waits_for=_CLUSTER),
+    Setting(field="aws_profile", section="3.1", variable="AWS_PROFILE", form=form.TEXT),
     Setting(
         field="imds_endpoint",
         section="3.1",
         variable="AWS_EC2_METADATA_SERVICE_ENDPOINT",
         form=form.TRIMMED,
-        waits_for=_CLUSTER,
     ),
     Setting(
         field="imds_disabled",
         section="3.1",
         variable="AWS_EC2_METADATA_DISABLED",
         form=form.BOOL,
-        waits_for=_CLUSTER,
+    ),
+    Setting(
+        field="alternate_credential_profile",
+        section="3.1",
+        variable="ECS_ALTERNATE_CREDENTIAL_PROFILE",
+        form=form.TRIMMED,
     ),
     Setting(
         field="external",
@@ -148,9 +163,8 @@ SETTINGS: tuple[Setting, ...] = (
         variable="ECS_EXTERNAL",
         json_keys=("External",),
         form=form.BOOL,
-        waits_for=_CLUSTER,
     ),
-    Setting(field="no_iid", section="3.1", json_keys=("NoIID",), form=form.BOOL, waits_for=_CLUSTER),
+    Setting(field="no_iid", section="3.1", json_keys=("NoIID",), form=form.BOOL),
     Setting(
         field="instance_attributes",
         section="3.1",
@@ -158,7 +172,6 @@ SETTINGS: tuple[Setting, ...] = (
         json_keys=("InstanceAttributes",),
         form=form.TEXT_MAP,
         is_fatal=True,
-        waits_for=_CLUSTER,
     ),
     Setting(
         field="container_instance_tags",
@@ -167,11 +180,19 @@ SETTINGS: tuple[Setting, ...] = (
         json_keys=("ContainerInstanceTags",),
         form=form.TEXT_MAP,
         is_fatal=True,
-        waits_for=_CLUSTER,
     ),
-    Setting(field="http_proxy", section="3.1", variable="HTTP_PROXY", form=form.PROXY, waits_for=_CLUSTER),
-    Setting(field="https_proxy", section="3.1", variable="HTTPS_PROXY", form=form.PROXY, waits_for=_CLUSTER),
-    Setting(field="no_proxy", section="3.1", variable="NO_PROXY", form=form.TEXT, waits_for=_CLUSTER),
+    Setting(
+        field="propagate_tags_from",
+        section="3.1",
+        variable="ECS_CONTAINER_INSTANCE_PROPAGATE_TAGS_FROM",
+        json_keys=("ContainerInstancePropagateTagsFrom",),
+        form=form.choice(TagSource, numbers={0: TagSource.NONE, 1: TagSource.EC2_INSTANCE}, otherwise=TagSource.NONE),
+        waits_for="copying the tags of the EC2 instance",
+    ),
+    Setting(field="detailed_os_family", section="3.1", variable="ECS_DETAILED_OS_FAMILY", form=form.TRIMMED),
+    Setting(field="http_proxy", section="3.1", variable="HTTP_PROXY", form=form.PROXY),
+    Setting(field="https_proxy", section="3.1", variable="HTTPS_PROXY", form=form.PROXY),
+    Setting(field="no_proxy", section="3.1", variable="NO_PROXY", form=form.TEXT),
     Setting(field="data_dir", section="3.2", variable="ECS_DATADIR", json_keys=("DataDir",), form=form.TEXT),
     Setting(field="checkpoint", section="3.2", variable="ECS_CHECKPOINT", json_keys=("Checkpoint",), form=form.BOOL),
     Setting(
@@ -180,7 +201,7 @@ SETTINGS: tuple[Setting, ...] = (
         variable="ECS_HOST_DATA_DIR",
         json_keys=("DataDirOnHost",),
         form=form.TEXT,
-        waits_for=_CLUSTER,
+        waits_for=_METADATA_FILE,
     ),
     Setting(
         field="docker_host",
@@ -224,7 +245,6 @@ SETTINGS: tuple[Setting, ...] = (
         json_keys=("AvailableLoggingDrivers",),
         form=form.known_words(*LOGGING_DRIVERS),
         is_fatal=True,
-        waits_for=_CLUSTER,
     ),
     Setting(
         field="privileged_disabled",
@@ -232,7 +252,20 @@ SETTINGS: tuple[Setting, ...] = (
         variable="ECS_DISABLE_PRIVILEGED",
         json_keys=("PrivilegedDisabled",),
         form=form.BOOL,
-        waits_for=_CLUSTER,
+    ),
+    Setting(
+        field="selinux_capable",
+        section="3.2",
+        variable="ECS_SELINUX_CAPABLE",
+        json_keys=("SELinuxCapable",),
+        form=form.BOOL,
+    ),
+    Setting(
+        field="apparmor_capable",
+        section="3.2",
+        variable="ECS_APPARMOR_CAPABLE",
+        json_keys=("AppArmorCapable",),
+        form=form.BOOL,
     ),
     Setting(
         field="task_cpu_mem_limit",
@@ -262,6 +295,22 @@ SETTINGS: tuple[Setting, ...] = (
         json_keys=("EngineAuthData",),
         form=form.SECRET_OBJECT,
         is_secret=True,
+    ),
+    Setting(
+        field="warm_pools_check",
+        section="3.2",
+        variable="ECS_WARM_POOLS_CHECK",
+        json_keys=("WarmPoolsSupport",),
+        form=form.BOOL,
+        waits_for="waiting in a warm pool",
+    ),
+    Setting(
+        field="spot_instance_draining",
+        section="3.2",
+        variable="ECS_ENABLE_SPOT_INSTANCE_DRAINING",
+        json_keys=("SpotInstanceDrainingEnabled",),
+        form=form.BOOL,
+        waits_for="watching for spot interruptions",
     ),
     Setting(
         field="cleanup_wait_s",
@@ -382,7 +431,6 @@ SETTINGS: tuple[Setting, ...] = (
         variable="ECS_DISABLE_DOCKER_HEALTH_CHECK",
         json_keys=("DisableDockerHealthCheck",),
         form=form.BOOL,
-        waits_for=_CLUSTER,
     ),
     Setting(
         field="container_metadata_enabled",
@@ -390,7 +438,7 @@ SETTINGS: tuple[Setting, ...] = (
         variable="ECS_ENABLE_CONTAINER_METADATA",
         json_keys=("ContainerMetadataEnabled",),
         form=form.BOOL,
-        waits_for="the container metadata file",
+        waits_for=_METADATA_FILE,
     ),
     Setting(
         field="exclude_ipv6_port_binding",
@@ -398,7 +446,6 @@ SETTINGS: tuple[Setting, ...] = (
         variable="ECS_EXCLUDE_IPV6_PORTBINDING",
         json_keys=("ShouldExcludeIPv6PortBinding",),
         form=form.BOOL,
-        waits_for=_CLUSTER,
     ),
     Setting(
         field="task_iam_role_enabled",
@@ -454,7 +501,6 @@ SETTINGS: tuple[Setting, ...] = (
         variable="ECS_DISABLE_METRICS",
         json_keys=("DisableMetrics",),
         form=form.BOOL,
-        waits_for=_METRICS,
     ),
     Setting(
         field="poll_metrics",
@@ -462,7 +508,6 @@ SETTINGS: tuple[Setting, ...] = (
         variable="ECS_POLL_METRICS",
         json_keys=("PollMetrics",),
         form=form.BOOL,
-        waits_for=_METRICS,
     ),
     Setting(
         field="polling_metrics_wait_s",
@@ -471,7 +516,6 @@ SETTINGS: tuple[Setting, ...] = (
         json_keys=("PollingMetricsWaitDuration",),
         form=form.DURATION,
         bounds=Bounds(minimum=5, maximum=20, beyond=OutOfBounds.CLAMP, only_with="poll_metrics"),
-        waits_for=_METRICS,
     ),
     Setting(field="log_level", section="3.5", variable="ECS_LOGLEVEL", form=form.choice(LogLevel)),
     Setting(
@@ -516,23 +560,15 @@ SETTINGS: tuple[Setting, ...] = (
         form=form.ADDRESSES,
         is_fatal=True,
     ),
+    Setting(field="drain_on_sigterm", section="ecscope", variable="ECSCOPE_DRAIN_ON_SIGTERM", form=form.BOOL),
 )
 
 UNSUPPORTED: dict[str, tuple[str, ...]] = {
-    "3.1": (
-        "ECS_ALTERNATE_CREDENTIAL_PROFILE",
-        "ECS_CONTAINER_INSTANCE_PROPAGATE_TAGS_FROM",
-        "ECS_DETAILED_OS_FAMILY",
-        "ECS_INSTANCE_IP_COMPATIBILITY",
-    ),
+    "3.1": ("ECS_INSTANCE_IP_COMPATIBILITY",),
     "3.2": (
-        "ECS_SELINUX_CAPABLE",
-        "ECS_APPARMOR_CAPABLE",
         "ECS_CGROUP_CPU_PERIOD",
         "ECS_TASK_PIDS_LIMIT",
         "ECS_PROPAGATE_TASK_MEMORY_LIMIT_CGROUPV2",
-        "ECS_WARM_POOLS_CHECK",
-        "ECS_ENABLE_SPOT_INSTANCE_DRAINING",
     ),
     "3.3": (
         "ECS_ENABLE_UNTRACKED_IMAGE_CLEANUP",
@@ -590,14 +626,8 @@ UNSUPPORTED: dict[str, tuple[str, ...]] = {
 """
 
 UNSUPPORTED_KEYS: tuple[str, ...] = (
-    "ClusterArn",
-    "ContainerInstancePropagateTagsFrom",
-    "SELinuxCapable",
-    "AppArmorCapable",
     "TaskPidsLimit",
     "PropagateTaskMemoryLimitCgroupV2",
-    "WarmPoolsSupport",
-    "SpotInstanceDrainingEnabled",
     "DeleteNonECSImagesEnabled",
     "NonECSMinimumImageDeletionAge",
     "NumNonECSContainersToDeletePerCycle",

@@ -28,6 +28,8 @@ class OriginKind(Enum):
     ENVIRONMENT = "environment"
     JSON_FILE = "JSON file"
     ENVIRONMENT_FILE = "ecs.config"
+    USER_DATA = "EC2 user data"
+    IMDS = "instance metadata service"
     DERIVED = "derived"
     """Worked out from other settings or from the host."""
     DEFAULT = "default"
@@ -52,8 +54,15 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
                 return f"derived from {self.place}"
             case OriginKind.JSON_FILE | OriginKind.ENVIRONMENT_FILE:
                 return self.place
-            case OriginKind.COMMAND_LINE | OriginKind.ENVIRONMENT:
+            case OriginKind.COMMAND_LINE | OriginKind.ENVIRONMENT | OriginKind.USER_DATA | OriginKind.IMDS:
                 return str(self.kind.value)
+
+
+class InstanceData(msgspec.Struct, frozen=True, kw_only=True):
+    """What the instance metadata service was asked for the configuration; ``""``: it gave nothing."""
+
+    user_data: str = ""
+    region: str = ""
 
 
 class Mistake(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +121,21 @@ def read_json_file(text: str) -> Mapping[str, object]:
     if not isinstance(document, dict):
         raise ValueError('not a JSON object: write {"Cluster": "…", …}')  # noqa: TRY004 - it is the value that is bad
     return {key.lower(): value for key, value in document.items()}
+
+
+def read_user_data(text: str) -> Mapping[str, object]:
+    """The settings in EC2 user data, ``{"ECSAgentConfiguration": {…}}``, as ``read_json_file`` gives them.
+
+    User data is most often something else, a script for instance: then there are none.
+    """
+    try:
+        document = read_json_file(text)
+    except ValueError:
+        return {}
+    settings = document.get("ecsagentconfiguration")
+    if not isinstance(settings, dict):
+        return {}
+    return {key.lower(): value for key, value in settings.items()}
 
 
 def port_range_of_host(text: str | None) -> tuple[int, int] | None:

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from ecscope.agent.config import Config, LoadedConfig, load_config
-from ecscope.agent.config_settings import SETTINGS, UNSUPPORTED, UNSUPPORTED_KEYS, Setting
-from ecscope.agent.config_sources import DEFAULT_JSON_FILE, ENVIRONMENT_FILE, PORT_RANGE_FILE, OriginKind
+from ecscope.agent.config_settings import SETTINGS, UNSUPPORTED, UNSUPPORTED_KEYS, Setting, TagSource
+from ecscope.agent.config_sources import DEFAULT_JSON_FILE, ENVIRONMENT_FILE, PORT_RANGE_FILE, InstanceData, OriginKind
 from ecscope.agent.config_values import Secret
 from ecscope.agent.core.state import PullBehavior, Settings
 from ecscope.log import LogFile, LogFormat, LogLevel, LogRollover
@@ -26,6 +26,7 @@ def load(
     files: Mapping[str, str] | None = None,
     standalone: bool = True,
     overrides: Mapping[str, tuple[str, str]] | None = None,
+    instance_data: InstanceData | None = None,
 ) -> LoadedConfig:
     """``load_config`` on files that exist in this call only; with ``--tasks`` unless told otherwise."""
     texts = dict(files or {})
@@ -33,7 +34,13 @@ def load(
         texts[DEFAULT_JSON_FILE] = msgspec.json.encode(json_file).decode()
     if ecs_config is not None:
         texts[ENVIRONMENT_FILE] = ecs_config
-    return load_config(environ or {}, standalone=standalone, overrides=overrides or {}, file_reader=texts.get)
+    return load_config(
+        environ or {},
+        standalone=standalone,
+        overrides=overrides or {},
+        file_reader=texts.get,
+        instance_data=instance_data,
+    )
 
 
 # One row per setting: variable, its text, the value; JSON key, its value (as the variable's unless other), the default.
@@ -50,9 +57,19 @@ VALUES: list[tuple[str, str, object, str, object, object]] = [
     ("AWS_PROFILE", "p", "p", "", None, ""),
     ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1", "http://127.0.0.1:1", "", None, ""),
     ("AWS_EC2_METADATA_DISABLED", "true", True, "", None, False),
+    ("ECS_ALTERNATE_CREDENTIAL_PROFILE", "p", "p", "", None, "default"),
     ("ECS_EXTERNAL", "true", True, "External", True, False),
     ("ECS_INSTANCE_ATTRIBUTES", '{"a":"b"}', {"a": "b"}, "InstanceAttributes", {"a": "b"}, {}),
     ("ECS_CONTAINER_INSTANCE_TAGS", '{"a":"b"}', {"a": "b"}, "ContainerInstanceTags", {"a": "b"}, {}),
+    (
+        "ECS_CONTAINER_INSTANCE_PROPAGATE_TAGS_FROM",
+        "ec2_instance",
+        TagSource.EC2_INSTANCE,
+        "ContainerInstancePropagateTagsFrom",
+        1,
+        TagSource.NONE,
+    ),
+    ("ECS_DETAILED_OS_FAMILY", "DEBIAN_12", "DEBIAN_12", "", None, "LINUX"),
     ("HTTP_PROXY", "http://p:1", "http://p:1", "", None, ""),
     ("HTTPS_PROXY", "http://p:1", "http://p:1", "", None, ""),
     ("NO_PROXY", "a,b", "a,b", "", None, "169.254.169.254,169.254.170.2"),
@@ -73,10 +90,14 @@ VALUES: list[tuple[str, str, object, str, object, object]] = [
         ("json-file", "none"),
     ),
     ("ECS_DISABLE_PRIVILEGED", "true", True, "PrivilegedDisabled", True, False),
+    ("ECS_SELINUX_CAPABLE", "true", True, "SELinuxCapable", True, False),
+    ("ECS_APPARMOR_CAPABLE", "true", True, "AppArmorCapable", True, False),
     ("ECS_ENABLE_TASK_CPU_MEM_LIMIT", "false", False, "TaskCPUMemLimit", False, True),
     ("ECS_CGROUP_PATH", "/c", "/c", "CgroupPath", "/c", "/sys/fs/cgroup"),
     ("ECS_ENGINE_AUTH_TYPE", " docker ", "docker", "EngineAuthType", "docker", ""),
     ("ECS_ENGINE_AUTH_DATA", '{"a":1}', Secret('{"a":1}'), "EngineAuthData", {"a": 1}, Secret()),
+    ("ECS_WARM_POOLS_CHECK", "true", True, "WarmPoolsSupport", True, False),
+    ("ECS_ENABLE_SPOT_INSTANCE_DRAINING", "true", True, "SpotInstanceDrainingEnabled", True, False),
     (
         "ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION",
         "1h30m",
@@ -128,6 +149,7 @@ VALUES: list[tuple[str, str, object, str, object, object]] = [
     ("ECS_AGENT_HEALTHCHECK_HOST", "h", "h", "", None, "localhost"),
     ("ECS_ENABLE_RUNTIME_STATS", "true", True, "EnableRuntimeStats", True, False),
     ("ECSCOPE_INTROSPECTION_ADDRESS", "10.0.0.1, ::1", ("10.0.0.1", "::1"), "", None, ("127.0.0.1", "::1")),
+    ("ECSCOPE_DRAIN_ON_SIGTERM", "true", True, "", None, False),
 ]
 IDS = [row[0] for row in VALUES]
 
@@ -142,7 +164,7 @@ def value_of(loaded: LoadedConfig, variable: str) -> object:
 
 def test_every_row_is_tested_here() -> None:
     assert set(IDS) | {"NoIID"} == set(ROWS)
-    assert {setting.field for setting in SETTINGS} == set(Config.__struct_fields__)
+    assert {setting.field for setting in SETTINGS} | {"cluster_is_configured"} == set(Config.__struct_fields__)
 
 
 @pytest.mark.parametrize(("variable", "text", "value", "key", "json_value", "default"), VALUES, ids=IDS)
@@ -414,6 +436,7 @@ def test_all_mistakes_are_told_together() -> None:
         {"ECS_INSTANCE_ATTRIBUTES": "{", "ECS_AVAILABLE_LOGGING_DRIVERS": "x", "ECS_CHECKPOINT": "x"},
         json_file={"ReservedMemory": "x"},
         standalone=False,
+        instance_data=InstanceData(),
     )
     assert {mistake.name for mistake in loaded.errors} == {
         "ECS_INSTANCE_ATTRIBUTES",
@@ -424,13 +447,110 @@ def test_all_mistakes_are_told_together() -> None:
     assert "ECS_CHECKPOINT" in {mistake.name for mistake in loaded.warnings}
 
 
-def test_the_region_is_mandatory_only_when_joining_a_cluster() -> None:
-    missing = load(standalone=False).errors
-    assert len(missing) == 1
-    assert "Missing required fields: AWSRegion" in str(missing[0])
-    assert not load(standalone=True).errors
-    assert not load({"AWS_DEFAULT_REGION": "eu-west-1"}, standalone=False).errors
-    assert not load(json_file={"AWSRegion": "eu-west-1"}, standalone=False).errors
+class TestRegion:
+    def test_it_is_mandatory_only_when_joining_a_cluster(self) -> None:
+        missing = load(standalone=False, instance_data=InstanceData()).errors
+        assert len(missing) == 1
+        assert "Missing required fields: AWSRegion" in str(missing[0])
+        assert "instance metadata service gave none" in str(missing[0])
+        assert not load(standalone=True).errors
+        for loaded in (
+            load({"AWS_DEFAULT_REGION": "eu-west-1"}, standalone=False, instance_data=InstanceData()),
+            load(json_file={"AWSRegion": "eu-west-1"}, standalone=False, instance_data=InstanceData()),
+        ):
+            assert not loaded.errors
+
+    def test_it_is_not_missed_before_the_instance_metadata_service_was_asked(self) -> None:
+        loaded = load(standalone=False)
+        assert loaded.asks_imds
+        assert not loaded.errors
+        assert not load(standalone=False, instance_data=InstanceData()).asks_imds
+        assert not load(standalone=True).asks_imds
+
+    def test_without_the_instance_metadata_service_it_is_missed_at_once(self) -> None:
+        loaded = load({"AWS_EC2_METADATA_DISABLED": "true"}, standalone=False)
+        assert not loaded.asks_imds
+        assert "instance metadata service is not to be asked" in str(loaded.errors[0])
+
+    @pytest.mark.parametrize("source", [{"environ": {"ECS_EXTERNAL": "true"}}, {"json_file": {"External": True}}])
+    def test_external_needs_it_from_the_user(self, source: dict[str, Mapping[str, str]]) -> None:
+        loaded = load(**source, standalone=False)  # type: ignore[arg-type]  # one source or the other
+        assert not loaded.asks_imds
+        assert not loaded.config.may_ask_imds
+        (mistake,) = loaded.errors
+        assert mistake.name == "AWS_DEFAULT_REGION"
+        assert mistake.reason.startswith("AWS_DEFAULT_REGION has to be set when running on external capacity")
+        assert not load({"ECS_EXTERNAL": "1", "AWS_DEFAULT_REGION": "r"}, standalone=False).errors
+
+    def test_the_order_of_its_sources(self) -> None:
+        data = InstanceData(user_data='{"ECSAgentConfiguration":{"AWSRegion":"user-data"}}', region="imds")
+        sources: list[tuple[dict[str, object], str, OriginKind]] = [
+            ({"environ": {"AWS_DEFAULT_REGION": "environment"}}, "environment", OriginKind.ENVIRONMENT),
+            ({"json_file": {"AWSRegion": "json"}}, "json", OriginKind.JSON_FILE),
+            ({"ecs_config": "AWS_DEFAULT_REGION=file"}, "file", OriginKind.ENVIRONMENT_FILE),
+            ({"instance_data": data}, "user-data", OriginKind.USER_DATA),
+            ({"instance_data": InstanceData(region="imds")}, "imds", OriginKind.IMDS),
+        ]
+        given: dict[str, object] = {}
+        for source, region, kind in reversed(sources):
+            given |= source
+            loaded = load(**given, standalone=False)  # type: ignore[arg-type]  # sources by name
+            assert (loaded.config.region, loaded.origins["region"].kind) == (region, kind)
+
+
+class TestUserData:
+    def test_it_may_hold_every_key_of_the_json_file_and_is_the_weakest_source(self) -> None:
+        data = InstanceData(user_data='{"ecsAgentConfiguration":{"cluster":"ud","DockerStopTimeout":5000000000}}')
+        loaded = load(instance_data=data)
+        assert (loaded.config.cluster, loaded.config.stop_timeout_s) == ("ud", 5.0)
+        assert loaded.config.cluster_is_configured
+        assert str(loaded.origins["cluster"]) == "EC2 user data"
+        assert load(ecs_config="ECS_CLUSTER=file", instance_data=data).config.cluster == "file"
+
+    @pytest.mark.parametrize("text", ["", "#!/bin/sh\necho", "{}", "[1]", '{"ECSAgentConfiguration":[]}', "\x1f\x8b"])
+    def test_other_user_data_is_none_of_our_business(self, text: str) -> None:
+        assert load(instance_data=InstanceData(user_data=text)) == load()
+
+    def test_a_bad_value_in_it_is_ignored_with_a_warning(self) -> None:
+        data = InstanceData(user_data='{"ECSAgentConfiguration":{"Cluster":7,"InstanceAttributes":{"a":1}}}')
+        loaded = load(instance_data=data)
+        assert not loaded.errors
+        assert [(mistake.name, mistake.origin) for mistake in loaded.warnings] == [
+            ("Cluster", "EC2 user data"),
+            ("InstanceAttributes", "EC2 user data"),
+        ]
+        assert loaded.config.cluster == "default"
+
+
+class TestCluster:
+    @pytest.mark.parametrize(
+        ("environ", "json_file", "is_configured"),
+        [
+            ({}, {}, False),
+            ({"ECS_CLUSTER": " "}, {}, False),
+            ({"ECS_CLUSTER": "default"}, {}, True),
+            ({}, {"Cluster": "prod"}, True),
+        ],
+    )
+    def test_whether_one_was_given(self, environ: dict[str, str], json_file: object, is_configured: bool) -> None:
+        assert load(environ, json_file=json_file).config.cluster_is_configured is is_configured
+
+    def test_the_old_key_still_counts_and_is_warned_about(self) -> None:
+        loaded = load(json_file={"ClusterArn": " old "})
+        assert (loaded.config.cluster, loaded.config.cluster_is_configured) == ("old", True)
+        assert loaded.origins["cluster"].name == "ClusterArn"
+        assert [str(mistake) for mistake in loaded.warnings] == [
+            f"ClusterArn ({DEFAULT_JSON_FILE}): deprecated: write Cluster instead. It is used all the same"
+        ]
+        both = load(json_file={"ClusterArn": "old", "Cluster": "new"})
+        assert (both.config.cluster, both.warnings) == ("new", ())
+        assert load({"ECS_CLUSTER": "env"}, json_file={"ClusterArn": "old"}).config.cluster == "env"
+
+
+@pytest.mark.parametrize("word", ["none", "ec2", "EC2_INSTANCE"])
+def test_another_source_of_tags_is_none(word: str) -> None:
+    loaded = load({"ECS_CONTAINER_INSTANCE_PROPAGATE_TAGS_FROM": word})
+    assert loaded.config.propagate_tags_from is TagSource.NONE
 
 
 SECRETS = ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "ECS_ENGINE_AUTH_DATA"]
@@ -533,8 +653,8 @@ class TestKnownNames:
         assert not loaded.errors
 
     def test_settings_that_wait_for_a_later_part_are_among_them(self) -> None:
-        loaded = load({"ECS_DISABLE_METRICS": "true", "AWS_ACCESS_KEY_ID": "AKIA", "HTTP_PROXY": "http://p:1"})
-        assert [mistake.name for mistake in loaded.warnings] == ["ECS_DISABLE_METRICS"]
+        loaded = load({"ECS_ENABLE_TASK_IAM_ROLE": "true", "AWS_ACCESS_KEY_ID": "AKIA", "HTTP_PROXY": "http://p:1"})
+        assert [mistake.name for mistake in loaded.warnings] == ["ECS_ENABLE_TASK_IAM_ROLE"]
 
     def test_unknown_official_names_are_ignored_silently(self) -> None:
         loaded = load({"ECS_WHATEVER": "1", "ZZZ_X_NOT_SUPPORTED_IN_PRODUCTION": "1"}, json_file={"Whatever": 1})
@@ -565,7 +685,7 @@ def test_the_fact_sheet_was_read() -> None:
 
 def test_every_must_and_should_of_the_fact_sheet_has_a_field() -> None:
     variables = {setting.variable for setting in SETTINGS}
-    keys = {key for setting in SETTINGS for key in setting.json_keys}
+    keys = {key for setting in SETTINGS for key in (*setting.json_keys, setting.deprecated_key)}
     for row_variables, row_keys, kind in sheet_rows():
         if kind in {"must", "should"}:
             assert set(row_variables) <= variables
@@ -574,7 +694,10 @@ def test_every_must_and_should_of_the_fact_sheet_has_a_field() -> None:
 
 def test_every_later_and_plat_of_the_fact_sheet_is_known_by_name() -> None:
     known = {name for names in UNSUPPORTED.values() for name in names} | {setting.variable for setting in SETTINGS}
-    known_keys = {*UNSUPPORTED_KEYS, *(key for setting in SETTINGS for key in setting.json_keys)}
+    known_keys = {
+        *UNSUPPORTED_KEYS,
+        *(key for setting in SETTINGS for key in (*setting.json_keys, setting.deprecated_key)),
+    }
     for row_variables, row_keys, kind in sheet_rows():
         if kind in {"later", "plat"}:
             assert set(row_variables) - {"SSL_CERT_DIR"} <= known

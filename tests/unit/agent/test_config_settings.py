@@ -10,6 +10,7 @@ def test_names_are_unique() -> None:
     variables = [setting.variable for setting in SETTINGS if setting.variable]
     variables += [name for names in UNSUPPORTED.values() for name in names]
     keys = [key for setting in SETTINGS for key in setting.json_keys] + list(UNSUPPORTED_KEYS)
+    keys += [setting.deprecated_key for setting in SETTINGS if setting.deprecated_key]
     fields = [setting.field for setting in SETTINGS]
     for names in (variables, keys, fields):
         assert len(names) == len(set(names))

@@ -12,6 +12,7 @@ from ecscope.agent.config_sources import (
     read_environment_file,
     read_json_file,
     read_text_file,
+    read_user_data,
 )
 
 
@@ -48,6 +49,20 @@ def test_the_keys_of_the_json_file_are_lowered() -> None:
     assert read_json_file("null") == {}
 
 
+@pytest.mark.parametrize(
+    ("text", "settings"),
+    [
+        ('{"ECSAgentConfiguration":{"Cluster":"a","AWSRegion":null}}', {"cluster": "a", "awsregion": None}),
+        ('{"ecsagentconfiguration":{}}', {}),
+        ('{"ECSAgentConfiguration":"x"}', {}),
+        ("#cloud-config\n", {}),
+        ("", {}),
+    ],
+)
+def test_user_data(text: str, settings: dict[str, object]) -> None:
+    assert read_user_data(text) == settings
+
+
 @pytest.mark.parametrize("text", ["{", "[1]", "{'a': 1}", "[" * 100_000, "\ud800"])
 def test_what_is_no_json_object_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"not JSON|not a JSON object"):
@@ -79,6 +94,8 @@ def test_the_port_range_of_the_kernel(text: str | None, ports: tuple[int, int] |
         (Origin(kind=OriginKind.JSON_FILE, place="/a.json", name="Cluster"), "/a.json"),
         (Origin(kind=OriginKind.ENVIRONMENT_FILE, place="/e", name="ECS_A"), "/e"),
         (Origin(kind=OriginKind.ENVIRONMENT, name="ECS_A"), "environment"),
+        (Origin(kind=OriginKind.USER_DATA, name="Cluster"), "EC2 user data"),
+        (Origin(kind=OriginKind.IMDS, name="region"), "instance metadata service"),
         (Origin(kind=OriginKind.COMMAND_LINE, name="--log-level"), "command line"),
     ],
 )
