@@ -56,6 +56,10 @@ class AgentError(Exception):
     """The agent cannot start, or cannot go on; the message says why and what helps."""
 
 
+class TerminalError(AgentError):
+    """Starting the agent again as it is cannot help: a supervisor should not. Source: agent-protocol.md §1."""
+
+
 class Agent:
     """A whole standalone agent. ``run`` is its life; ``state`` may be read at any time.
 

@@ -1,5 +1,7 @@
 """``ecscope agent``: run the agent until SIGTERM or SIGINT.
 
+With ``--tasks`` it runs the tasks of files, without it joins a cluster.
+
 Only reads the configuration and hands over; loads nothing that the first answer on 51678
 would have to wait for.
 """
@@ -13,27 +15,24 @@ import sys
 from pathlib import Path
 
 from ecscope.agent.config import LoadedConfig, load_config
+from ecscope.cli.exit_codes import EXIT_FAILED, EXIT_FINE, EXIT_TERMINAL, EXIT_USAGE
 from ecscope.log import configure_logging
-
-EXIT_FINE = 0
-EXIT_FAILED = 1
-EXIT_USAGE = 2
 
 _log = logging.getLogger("ecscope.agent")
 
 
 def run(args: argparse.Namespace) -> int:
-    """``args``: ``tasks`` (path or ``None``), ``data_dir`` and ``log_level`` (text or ``None``)."""
+    """``args``: ``tasks`` (path or ``None``), ``cluster``, ``data_dir`` and ``log_level`` (text or ``None``)."""
+    loaded = load_config(os.environ, standalone=args.tasks is not None, overrides=overrides_of(args))
+    if loaded.errors:
+        _print_mistakes(loaded)
+        return EXIT_USAGE
     if args.tasks is None:
         print(
             "ecscope agent: joining an ECS cluster is not built yet; give --tasks PATH, a file or folder of task"
             " definitions, to run tasks on this machine",
             file=sys.stderr,
         )
-        return EXIT_USAGE
-    loaded = load_config(os.environ, standalone=True, overrides=_overrides(args))
-    if loaded.errors:
-        _print_mistakes(loaded)
         return EXIT_USAGE
     configure_logging(
         level=loaded.config.log_level, log_format=loaded.config.log_format, file=loaded.config.log_target()
@@ -43,8 +42,11 @@ def run(args: argparse.Namespace) -> int:
     return _live(loaded, Path(args.tasks))
 
 
-def _overrides(args: argparse.Namespace) -> dict[str, tuple[str, str]]:
+def overrides_of(args: argparse.Namespace) -> dict[str, tuple[str, str]]:
+    """The settings that the command line gives, as ``load_config`` takes them."""
     overrides = {}
+    if args.cluster is not None:
+        overrides["cluster"] = ("--cluster", args.cluster)
     if args.data_dir is not None:
         overrides["data_dir"] = ("--data-dir", args.data_dir)
     if args.log_level is not None:
@@ -59,11 +61,19 @@ def _print_mistakes(loaded: LoadedConfig) -> None:
 
 
 def _live(loaded: LoadedConfig, tasks_path: Path) -> int:
-    from ecscope.agent.app import Agent, AgentError, run_until_signalled  # noqa: PLC0415  # not needed for a mistake
+    # Loaded late: nothing of it is needed to tell a mistake.
+    from ecscope.agent.app import Agent, AgentError, run_until_signalled  # noqa: PLC0415
 
     try:
         run_until_signalled(Agent(loaded.config, tasks_path=tasks_path))
     except AgentError as error:
         print(f"ecscope agent: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        return exit_code_of(error)
     return EXIT_FINE
+
+
+def exit_code_of(error: Exception) -> int:
+    """By which a supervisor knows whether to start the agent again: it should, except for ``EXIT_TERMINAL``."""
+    from ecscope.agent.app import TerminalError  # noqa: PLC0415
+
+    return EXIT_TERMINAL if isinstance(error, TerminalError) else EXIT_FAILED

@@ -15,20 +15,20 @@ import msgspec
 from ecscope.agent.config import LoadedConfig, load_config, shown_value
 from ecscope.agent.config_settings import SETTINGS
 from ecscope.agent.config_sources import OriginKind
+from ecscope.cli.agent import overrides_of
 from ecscope.cli.exit_codes import EXIT_FINE, EXIT_USAGE
 from ecscope.cli.table import NO_VALUE, harmless, table, wants_colour
 
 _VALUE_COLUMN = 1
+_NOT_ASKED = (
+    "EC2 user data and the region of the instance metadata service come after all of these; the agent asks for them "
+    "when it starts, this command does not"
+)
 
 
 def run(args: argparse.Namespace) -> int:
-    """``args``: ``tasks``, ``data_dir``, ``log_level`` (text or ``None``), ``json``."""
-    overrides = {}
-    if args.data_dir is not None:
-        overrides["data_dir"] = ("--data-dir", args.data_dir)
-    if args.log_level is not None:
-        overrides["log_level"] = ("--log-level", args.log_level)
-    loaded = load_config(os.environ, standalone=args.tasks is not None, overrides=overrides)
+    """``args``: ``tasks``, ``cluster``, ``data_dir``, ``log_level`` (text or ``None``), ``json``."""
+    loaded = load_config(os.environ, standalone=args.tasks is not None, overrides=overrides_of(args))
     if args.json:
         print(json_of(loaded))
     else:
@@ -36,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
         for kind, mistakes in (("warning", loaded.warnings), ("error", loaded.errors)):
             for mistake in mistakes:
                 print(f"{kind}: {harmless(str(mistake))}", file=sys.stderr)
+        if loaded.asks_imds:
+            print(f"note: {_NOT_ASKED}", file=sys.stderr)
     return EXIT_USAGE if loaded.errors else EXIT_FINE
 
 

@@ -9,5 +9,7 @@ EXIT_USAGE = 2
 """Wrong options, or a wrong setting."""
 EXIT_NO_MATCH = 3
 EXIT_AMBIGUOUS = 4
+EXIT_TERMINAL = 5
+"""The agent cannot run, and starting it again as it is cannot help: as of the official agent."""
 EXIT_INTERRUPTED = 130
 """As a shell counts SIGINT."""

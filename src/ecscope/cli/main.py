@@ -19,6 +19,7 @@ exit codes:
   2  wrong options or a wrong setting
   3  no such task, or nothing matches
   4  more than one task matches; the candidates are listed
+  5  the agent cannot run, and starting it again as it is cannot help
 """
 
 
@@ -122,7 +123,9 @@ def _add_agent(commands: _Commands[argparse.ArgumentParser]) -> None:
         "run the agent until SIGTERM or Ctrl-C; containers keep running",
         "  ecscope agent --tasks ./tasks\n"
         "  ecscope agent --tasks web.json --data-dir ~/ecscope --log-level debug\n"
-        "  ECS_RESERVED_MEMORY=256 ecscope agent --tasks ./tasks\n\n"
+        "  ECS_RESERVED_MEMORY=256 ecscope agent --tasks ./tasks\n"
+        "  AWS_DEFAULT_REGION=eu-west-1 ecscope agent --cluster prod\n\n"
+        "With --tasks it runs the tasks of files; without, it joins an ECS cluster (docs/real-instance.md).\n"
         "All settings, by environment or file: docs/configuration.md, and `ecscope config`.\n",
     )
     _add_agent_options(parser)
@@ -134,7 +137,10 @@ def _add_agent_options(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="run the tasks of this task definition file, or of every *.json file in this folder; joins no cluster",
     )
-    parser.add_argument("--data-dir", metavar="DIR", help="where state is kept (ECS_DATADIR; default /var/lib/ecscope)")
+    parser.add_argument("--cluster", metavar="NAME", help="the cluster, by name or ARN (ECS_CLUSTER; default default)")
+    parser.add_argument(
+        "--data-dir", metavar="DIR", help="where state is kept (ECS_DATADIR; with --tasks by default /var/lib/ecscope)"
+    )
     parser.add_argument("--log-level", metavar="LEVEL", help="debug, info, warn, error, crit or none (ECS_LOGLEVEL)")
 
 

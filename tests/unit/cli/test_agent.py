@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ecscope.agent.app import AgentError, TerminalError
 from ecscope.cli import agent
 from ecscope.cli.main import build_parser
 
@@ -25,6 +26,29 @@ def parsed(*arguments: str) -> argparse.Namespace:
 def test_without_tasks_it_says_what_to_give(capsys: pytest.CaptureFixture[str]) -> None:
     assert agent.run(parsed()) == 2
     assert "give --tasks PATH" in capsys.readouterr().err
+
+
+def test_without_tasks_the_settings_are_those_of_a_cluster(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ECS_EXTERNAL", "true")
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    assert agent.run(parsed()) == 2
+    assert "AWS_DEFAULT_REGION has to be set when running on external capacity" in capsys.readouterr().err
+
+
+def test_the_command_line_gives_settings() -> None:
+    assert agent.overrides_of(parsed("--cluster", "prod", "--data-dir", "/d", "--log-level", "warn")) == {
+        "cluster": ("--cluster", "prod"),
+        "data_dir": ("--data-dir", "/d"),
+        "log_level": ("--log-level", "warn"),
+    }
+    assert agent.overrides_of(parsed()) == {}
+
+
+def test_a_supervisor_can_tell_what_cannot_heal() -> None:
+    assert agent.exit_code_of(AgentError("no room")) == 1
+    assert agent.exit_code_of(TerminalError("refused")) == 5
 
 
 def test_wrong_settings_are_all_named(

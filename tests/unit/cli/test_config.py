@@ -70,9 +70,24 @@ def test_mistakes_are_listed_and_end_with_2(
     assert "\x1b" not in err
 
 
-def test_joining_a_cluster_needs_a_region(capsys: pytest.CaptureFixture[str]) -> None:
-    assert config_run() == 2
-    assert "AWSRegion" in capsys.readouterr().err
+def test_joining_a_cluster_needs_a_region(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for variable, sentence in (
+        ("ECS_EXTERNAL", "AWS_DEFAULT_REGION has to be set when running on external capacity"),
+        ("AWS_EC2_METADATA_DISABLED", "Missing required fields: AWSRegion"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setenv(variable, "true")
+            assert config_run() == 2
+        assert sentence in capsys.readouterr().err
+
+
+def test_what_ec2_may_add_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert config_run("--cluster", "prod") == 0
+    out, err = capsys.readouterr()
+    assert rows(out)["ECS_CLUSTER"] == ["prod", "--cluster"]
+    assert err.startswith("note: EC2 user data")
+    assert config_run("--tasks", "x") == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_for_programs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
