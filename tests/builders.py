@@ -17,7 +17,8 @@ from ecscope.model.container import Container, ContainerDefinition
 from ecscope.model.container_instance import Obstacle, ObstacleKind
 from ecscope.model.credentials import RoleType, TaskCredentials
 from ecscope.model.history import Happening, HistoryEntry
-from ecscope.model.state_change import ContainerStateChange, ReportedStatus, TaskStateChange
+from ecscope.model.state_change import ContainerStateChange, TaskStateChange
+from ecscope.model.status import ReportedStatus
 from ecscope.model.task import ImageRecord, Task, TaskSource, Volume, VolumeKind
 
 AT = datetime(2024, 5, 17, 12, 0, 0, tzinfo=UTC)

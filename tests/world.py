@@ -14,12 +14,13 @@ from ecscope.agent.core import actions as act
 from ecscope.agent.core import events as ev
 from ecscope.agent.core.decide import decide
 from ecscope.agent.core.invariants import check_state, check_step
+from ecscope.agent.core.registration import starting
 from ecscope.agent.core.restore import restored_state
 from ecscope.agent.core.state import AgentState, Settings
 from ecscope.agent.core.step import Decision
 from ecscope.model.arn import DockerId, TaskArn
 from ecscope.model.container import ContainerInspection, Health, ImageInspection, NamedError
-from ecscope.model.container_instance import ContainerInstance
+from ecscope.model.container_instance import ContainerInstance, Obstacle
 from ecscope.model.history import HistoryEntry
 from ecscope.model.resources import HostResources
 from ecscope.model.runtime import RuntimeAction, RuntimeNotice
@@ -32,6 +33,7 @@ INSTANCE = ContainerInstance(
     arn="arn:aws:ecs:us-west-2:012345678910:container-instance/default/" + "a" * 32,
     agent_version="Amazon ECS Agent - v0.1.0 (00000000)",
 )
+MESSAGE = {"cluster_arn": "arn:aws:ecs:us-west-2:012345678910:cluster/default", "container_instance_arn": INSTANCE.arn}
 HOST = HostResources(cpu_units=4096, memory_mib=8192, ports_tcp=frozenset({22, 51678}))
 IMAGE = ImageInspection(image_id="sha256:" + "c" * 64, repo_digests=("sample@sha256:" + "d" * 64,), size_bytes=1000)
 ERROR = NamedError(name="CannotStartContainerError", message="Error response from daemon: no")
@@ -83,12 +85,22 @@ class World:
     timers: dict[act.Timer, datetime] = field(default_factory=dict)
     notes: list[HistoryEntry] = field(default_factory=list)
     reconnect_wanted: bool = False
+    submits: list[act.SubmitTaskStateChange] = field(default_factory=list)
+    """State changes under way to ECS."""
+    told: list[act.SubmitTaskStateChange] = field(default_factory=list)
+    """What ECS has accepted, in order."""
+    acs: list[act.AcknowledgeMessage | act.AcknowledgeCredentials | act.VerifyStop] = field(default_factory=list)
+    """What went out over ACS, in order."""
     created: int = 0
     _ids: int = 0
     state: AgentState = field(init=False)
 
     def __post_init__(self) -> None:
-        self.state = restored_state(instance=INSTANCE, settings=self.settings)
+        self.state = restored_state(instance=INSTANCE, settings=self.settings, obstacle=self._obstacle())
+
+    def _obstacle(self) -> Obstacle | None:
+        """What an agent begins with."""
+        return starting(self.now) if self.settings.joins_cluster else None
 
     # --- driving the core ------------------------------------------------------------------------
 
@@ -118,6 +130,12 @@ class World:
                 self.timers.pop(action.timer, None)
             case act.ReconnectRuntime():
                 self.reconnect_wanted = True
+            case act.SubmitTaskStateChange():
+                assert self.state.obstacle is None, "ECS is told nothing before the instance is registered"
+                assert action.task_arn not in {s.task_arn for s in self.submits}, "one state change of a task at a time"
+                self.submits.append(action)
+            case act.AcknowledgeMessage() | act.AcknowledgeCredentials() | act.VerifyStop():
+                self.acs.append(action)
             case act.CancelCall():
                 for call in self.calls:
                     if isinstance(call, act.ContainerAction) and _place(call) == _place(action):
@@ -145,6 +163,27 @@ class World:
     def disconnect(self) -> None:
         """The runtime goes away: its calls fail one by one, later."""
         self.send(ev.RuntimeDisconnected(**self.head(), reason="connection refused"))
+
+    # --- ECS ---------------------------------------------------------------------------------------
+
+    def register(self) -> None:
+        self.send(ev.InstanceRegistered(**self.head(), container_instance_arn=INSTANCE.arn))
+
+    def payload(self, *tasks: Task, message_id: str = "m1", **fields: object) -> None:
+        self.send(ev.PayloadReceived(**self.head(), **MESSAGE, message_id=message_id, tasks=tasks, **fields))
+
+    def accept(self, submit: act.SubmitTaskStateChange) -> None:
+        """ECS takes a state change, and says so."""
+        self.submits.remove(submit)
+        self.told.append(submit)
+        self.send(ev.StateChangeAccepted(**self.head(), task_arn=submit.task_arn, number=submit.change.number))
+
+    def accept_all(self) -> None:
+        while self.submits:
+            self.accept(self.submits[0])
+
+    def statuses_told(self, arn: TaskArn) -> list[str]:
+        return [s.change.status.value for s in self.told if s.task_arn == arn]
 
     def submit(self, task: Task) -> None:
         self.send(ev.TaskReceived(**self.head(), task=task, requested_by="test"))
@@ -328,6 +367,8 @@ class World:
                     **self.head(), **place, **failed, runtime_answers=not failed["is_unreachable"]
                 )
             case act.RemoveContainer():
+                if not failed["is_unreachable"]:  # remembered, and left to whoever reads the history
+                    self.boxes = {n: b for n, b in self.boxes.items() if call.docker_id not in (b.docker_id, n)}
                 return ev.ContainerRemoved(**self.head(), **place, **failed)
             case act.InspectContainer():
                 return ev.ContainerInspected(
@@ -383,6 +424,7 @@ class World:
         tasks = [msgspec.json.decode(msgspec.json.encode(t), type=Task) for t in self.state.tasks.values()]
         assert tasks == list(self.state.tasks.values()), "save, then load, is identity"
         self.calls.clear()
+        self.submits.clear()
         self.timers.clear()
         self.state = restored_state(
             instance=INSTANCE,
@@ -390,9 +432,13 @@ class World:
             tasks=[without_transients(t) for t in tasks],
             images=self.state.images.values(),
             sources=self.state.sources.values(),
+            obstacle=self._obstacle(),
+            manifest_sequence=self.state.manifest_sequence,
         )
         check_state(self.state)
         self.connect()
+        if self.settings.joins_cluster:
+            self.register()
 
     def task(self, arn: TaskArn) -> Task:
         return self.state.tasks[arn]

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
+
 import hypothesis.strategies as st
 import msgspec
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from ecscope.agent.core.actions import ContainerAction, StartContainer, StopContainer
+from ecscope.agent.core.actions import ContainerAction, StartContainer, StopContainer, VerifyStop
+from ecscope.agent.core.events import (
+    ManifestReceived,
+    StateChangeAccepted,
+    StateChangeRefused,
+    StopVerified,
+    UnreadableTask,
+)
 from ecscope.agent.core.invariants import check_state
 from ecscope.agent.core.state import PullBehavior, Settings
 from ecscope.model.container import Container, Dependency, DependencyCondition, PortMapping, RestartPolicy
 from ecscope.model.runtime import RuntimeAction
 from ecscope.model.status import ContainerStatus, HealthStatus, TaskStatus
-from tests.builders import a_container, a_task, a_volume
-from tests.world import World
+from tests.builders import a_container, a_failure, a_task, a_volume, an_arn
+from tests.world import MESSAGE, World
 
 NAMES = ("a", "b", "c")
 
@@ -63,12 +72,21 @@ def some_containers(draw: st.DrawFn) -> tuple[Container, ...]:
 
 
 class CoreMachine(RuleBasedStateMachine):
+    joins_cluster = False
+
     def __init__(self) -> None:
         super().__init__()
         self.world = World(
-            settings=Settings(pull_behavior=PullBehavior.DEFAULT, cleanup_wait_s=600.0, cgroup_version=1)
+            settings=Settings(
+                pull_behavior=PullBehavior.DEFAULT,
+                cleanup_wait_s=600.0,
+                cgroup_version=1,
+                joins_cluster=self.joins_cluster,
+                reports_at_once=2,
+            )
         )
         self.number = 0
+        self.seen: set[str] = set()
         self.world.connect()
 
     # --- what is asked for ---
@@ -190,6 +208,8 @@ class CoreMachine(RuleBasedStateMachine):
         for arn in list(world.state.tasks):
             world.stop(arn)
         world.run_calls()
+        world.accept_all()
+        world.run_calls()
         world.assert_at_rest()
         assert all(t.known is TaskStatus.STOPPED for t in world.state.tasks.values())
         assert world.state.taken == type(world.state.taken)()
@@ -200,6 +220,75 @@ class CoreMachine(RuleBasedStateMachine):
         assert not world.boxes, f"left behind: {world.boxes}"
         assert not world.cgroups, f"left behind: {world.cgroups}"
 
+
+class JoinedCoreMachine(CoreMachine):
+    """The same, with ECS to tell: every task's end reaches it, in order, whatever comes between."""
+
+    joins_cluster = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world.register()
+
+    @precondition(lambda self: self.number < 4)
+    @rule(containers=some_containers(), desired=st.sampled_from([TaskStatus.RUNNING] * 4 + [TaskStatus.STOPPED]))
+    def payload(self, containers: tuple[Container, ...], desired: TaskStatus) -> None:
+        self.number += 1
+        named = (msgspec.structs.replace(c, name_suffix=f"{self.number:019x}{c.name}") for c in containers)
+        task = a_task(*named, number=self.number, desired=desired, unsupported="x" if self.number == 3 else "")
+        unreadable = (UnreadableTask(task_arn=an_arn(9), error="no containers"),) if self.number == 2 else ()
+        acked = len(self.world.acs)
+        self.world.payload(task, message_id=f"m{self.number}", sequence_number=self.number, unreadable=unreadable)
+        assert (len(self.world.acs) > acked) is not bool(unreadable)
+
+    @rule(timeline=st.integers(0, 6), data=st.data())
+    def manifest(self, timeline: int, data: st.DataObject) -> None:
+        arns = sorted(self.world.state.tasks)
+        running = frozenset(data.draw(st.sets(st.sampled_from(arns)))) if arns else frozenset()
+        self.world.send(
+            ManifestReceived(**self.world.head(), **MESSAGE, message_id="f", timeline=timeline, running=running)
+        )
+
+    @rule(data=st.data())
+    def stop_verified(self, data: st.DataObject) -> None:
+        asked = [a for a in self.world.acs if isinstance(a, VerifyStop)]
+        arns = asked[-1].task_arns if asked else (an_arn(1),)
+        self.world.send(StopVerified(**self.world.head(), message_id="f", task_arns=arns))
+
+    @precondition(lambda self: self.world.submits)
+    @rule(data=st.data(), accepted=st.sampled_from([True] * 5 + [False]))
+    def ecs_answers(self, data: st.DataObject, accepted: bool) -> None:
+        submit = data.draw(st.sampled_from(self.world.submits))
+        if accepted:
+            self.world.accept(submit)
+        else:
+            self.world.submits.remove(submit)
+            self.world.send(
+                StateChangeRefused(
+                    **self.world.head(), task_arn=submit.task_arn, number=submit.change.number, failure=a_failure()
+                )
+            )
+
+    @rule(number=st.integers(0, 5))
+    def late_answer(self, number: int) -> None:
+        if all((s.task_arn, s.change.number) != (an_arn(1), number) for s in self.world.submits):
+            self.world.send(StateChangeAccepted(**self.world.head(), task_arn=an_arn(1), number=number))
+
+    @invariant()
+    def is_told_in_order(self) -> None:
+        self.seen |= set(self.world.state.tasks)
+        for arn in self.seen:
+            numbers = [s.change.number for s in self.world.told if s.task_arn == arn]
+            assert all(a <= b for a, b in itertools.pairwise(numbers)), "a change may be told twice, never out of order"
+            order = ["PENDING", "RUNNING", "STOPPED"]
+            ranks = [order.index(status) for status in self.world.statuses_told(arn)]
+            assert ranks == sorted(ranks), "no status after a later one"
+
+
+JoinedCoreMachine.TestCase.settings = settings(
+    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestJoinedCore = JoinedCoreMachine.TestCase
 
 CoreMachine.TestCase.settings = settings(
     max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)

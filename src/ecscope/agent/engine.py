@@ -34,6 +34,10 @@ _LOUD = {
     Happening.ORPHAN_FOUND: logging.WARNING,
     Happening.VOLUME_FAILED: logging.ERROR,
     Happening.CLEANUP_FAILED: logging.WARNING,
+    Happening.INSTANCE_NOT_REGISTERED: logging.WARNING,
+    Happening.STATE_CHANGE_REFUSED: logging.ERROR,
+    Happening.STATE_CHANGE_QUEUED: logging.DEBUG,
+    Happening.STATE_CHANGE_ACCEPTED: logging.DEBUG,
     Happening.IMAGE_PULL_PROGRESS: logging.DEBUG,
     Happening.NO_CHANGE: logging.DEBUG,
 }
@@ -111,6 +115,7 @@ class Engine:
             batch.tasks.update((arn, state.tasks.get(arn)) for arn in decision.tasks)
             batch.images.update((name, state.images.get(name)) for name in decision.images)
             batch.sources.update((key, state.sources.get(key)) for key in decision.sources)
+            batch.metadata.update(decision.metadata)
         batch.history.extend(note for note in notes if note.happening is not Happening.NO_CHANGE)
         if not batch.is_empty:
             await self._save(batch)

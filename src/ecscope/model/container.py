@@ -14,7 +14,7 @@ from enum import Enum
 import msgspec
 
 from ecscope.model.arn import DockerId
-from ecscope.model.status import ContainerStatus, HealthStatus
+from ecscope.model.status import ContainerStatus, HealthStatus, ReportedStatus
 
 
 class DependencyCondition(Enum):
@@ -217,6 +217,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     """A failed start may have started it after all, so it must be stopped. Source: engine.md §3.2."""
     removed: bool = False
     """Clean-up has removed the Docker container."""
+    reported: ReportedStatus | None = None
+    """The furthest status that is among what ECS was told or will be told; ``None``: nothing yet."""
 
     @property
     def name(self) -> str:

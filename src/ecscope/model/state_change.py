@@ -6,19 +6,11 @@ Source: agent-protocol.md §3.5; engine.md §1.3.
 from __future__ import annotations
 
 from datetime import datetime
-from enum import Enum
 
 import msgspec
 
 from ecscope.model.container import PortBinding
-
-
-class ReportedStatus(Enum):
-    """The statuses that ECS knows, in the order in which they are reached."""
-
-    PENDING = "PENDING"
-    RUNNING = "RUNNING"
-    STOPPED = "STOPPED"
+from ecscope.model.status import ReportedStatus
 
 
 class ContainerStateChange(msgspec.Struct, frozen=True, kw_only=True):

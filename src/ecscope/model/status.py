@@ -68,6 +68,14 @@ class TaskStatus(_Ordered):
     STOPPED = "STOPPED"
 
 
+class ReportedStatus(_Ordered):
+    """The statuses that ECS knows. Source: engine.md §1.3."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    STOPPED = "STOPPED"
+
+
 class HealthStatus(Enum):
     """What Docker's health check says; everything but its two verdicts is ``UNKNOWN``."""
 
@@ -77,7 +85,7 @@ class HealthStatus(Enum):
 
 
 _RANKS: dict[_Ordered, int] = {
-    member: rank for kind in (ContainerStatus, TaskStatus) for rank, member in enumerate(kind)
+    member: rank for kind in (ContainerStatus, TaskStatus, ReportedStatus) for rank, member in enumerate(kind)
 }
 
 _TASK_STATUS = {

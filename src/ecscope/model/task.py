@@ -14,7 +14,8 @@ import msgspec
 from ecscope.model.arn import TaskArn
 from ecscope.model.container import Container
 from ecscope.model.resources import HostResources
-from ecscope.model.status import TaskStatus
+from ecscope.model.state_change import ContainerStateChange, TaskStateChange
+from ecscope.model.status import ReportedStatus, TaskStatus
 
 
 class VolumeKind(Enum):
@@ -134,6 +135,16 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """A STOPPED container that came up again was stopped once more, which is done once per task."""
     cleanup_due: bool = False
     """The clean-up wait is over: containers and volumes are being removed."""
+    is_refused: bool = False
+    """It was never managed, and is kept, unlisted, only until ECS has been told so. Source: engine.md §2."""
+    reported: ReportedStatus | None = None
+    """The furthest status that ECS was, or is being, told; ``None``: nothing yet."""
+    state_changes: tuple[TaskStateChange, ...] = ()
+    """What ECS has not accepted yet, oldest first."""
+    state_changes_made: int = 0
+    """How many there were in all: the number of the newest."""
+    container_news: tuple[ContainerStateChange, ...] = ()
+    """What happened to containers since the newest state change, in order; the next one takes it along."""
 
     def container(self, name: str) -> Container | None:
         """The container of that name, or ``None``."""

@@ -17,37 +17,45 @@ from ecscope.model.task import HostResourcesHeld, Task, VolumeKind
 replace = msgspec.structs.replace
 
 
-def receive(step: Step, event: TaskReceived) -> None:
-    """A known ARN only moves its desired status forward; an unknown one is taken in."""
+def received(step: Step, event: TaskReceived) -> None:
+    """A task file gave rise to a task."""
     if event.source is not None:
         step.put_source(event.source)
-    known = step.tasks.get(event.task.arn)
+    take(step, replace(event.task, source=event.source), requested_by=event.requested_by)
+
+
+def take(step: Step, task: Task, *, requested_by: str) -> None:
+    """A known ARN only moves its desired status forward; an unknown one is taken in."""
+    known = step.tasks.get(task.arn)
     if known is not None:
-        if event.task.desired is TaskStatus.STOPPED:
-            request_stop(step, known, event.requested_by)
+        if task.desired is TaskStatus.STOPPED:
+            request_stop(step, known, requested_by)
         else:
             step.note(Happening.NO_CHANGE, "the task is known already", task=known)
         return
-    refusal = _refusal(event.task)
+    refusal = _refusal(task)
     if refusal:
-        step.note(Happening.TASK_REFUSED, refusal, task=event.task, detail={"requestedBy": event.requested_by})
+        refuse(step, task, refusal, requested_by=requested_by)
         return
     task = replace(
-        event.task,
+        task,
         containers=tuple(
-            replace(c, definition=dependencies.with_implied_dependencies(c.definition)) for c in event.task.containers
+            replace(c, definition=dependencies.with_implied_dependencies(c.definition)) for c in task.containers
         ),
     )
-    task = replace(task, needs=host_resources.needs_of(task), cgroup=cgroups.wanted(step, task), source=event.source)
+    task = replace(task, needs=host_resources.needs_of(task), cgroup=cgroups.wanted(step, task))
     task = step.put(task)
     step.note(
         Happening.TASK_ACCEPTED,
-        f"{task.family}:{task.version} from {event.requested_by}",
+        f"{task.family}:{task.version} from {requested_by}",
         task=task,
-        detail={"requestedBy": event.requested_by, "family": task.family, "version": task.version},
+        detail={"requestedBy": requested_by, "family": task.family, "version": task.version},
     )
+    if task.unsupported:
+        _stop_at_once(step, task, f"ecscope cannot run this task: {task.unsupported}")
+        return
     if not dependencies.can_be_resolved(task.containers):
-        _stop_unresolvable(step, task)
+        _stop_at_once(step, task, f"Task dependencies cannot be resolved, taskArn: {task.arn}")
         return
     if task.desired is TaskStatus.STOPPED:
         return
@@ -75,9 +83,28 @@ def _refusal(task: Task) -> str:
     return ""
 
 
-def _stop_unresolvable(step: Step, task: Task) -> None:
+def refuse(step: Step, task: Task, reason: str, *, requested_by: str) -> None:
+    """Never manage it. ECS is told; nobody else sees it. Source: engine.md §2, "Seen running" 4."""
+    step.note(Happening.TASK_REFUSED, reason, task=task, detail={"requestedBy": requested_by})
+    if not step.settings.joins_cluster:
+        return
+    step.put(
+        replace(
+            task,
+            containers=(),
+            volumes=(),
+            known=TaskStatus.STOPPED,
+            desired=TaskStatus.STOPPED,
+            host_resources=HostResourcesHeld.RELEASED,
+            stopped_at=step.at,
+            terminal_reason=reason,
+            is_refused=True,
+        )
+    )
+
+
+def _stop_at_once(step: Step, task: Task, reason: str) -> None:
     """Listed as STOPPED, with the reason; nothing of it is ever created."""
-    reason = f"Task dependencies cannot be resolved, taskArn: {task.arn}"
     task = replace(
         task,
         terminal_reason=reason,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ecscope.agent.core import cgroups, images
+from ecscope.agent.core import cgroups, credentials, images
 from ecscope.agent.core.actions import RemoveContainer, RemoveVolume, SetTimer, Timer, TimerKind
 from ecscope.agent.core.events import ContainerRemoved, VolumeRemoved
 from ecscope.agent.core.step import Step
@@ -39,8 +39,12 @@ def begin(step: Step, task: Task) -> None:
 
 
 def advance(step: Step, task: Task) -> None:
-    """Containers first, then the task's volumes and cgroup, then the task itself."""
-    if not task.cleanup_due or not step.may_call_runtime or not _remove_containers(step, task):
+    """Containers first, then the task's volumes and cgroup, then the task itself.
+
+    Not before ECS has accepted the last state change, however long that takes. (The official
+    agent gives up after 72 hours, and its containers stay.)
+    """
+    if not task.cleanup_due or task.state_changes or not step.may_call_runtime or not _remove_containers(step, task):
         return
     volumes_are_gone = _remove_volumes(step, step.tasks[task.arn])
     if cgroups.remove(step, step.tasks[task.arn]) and volumes_are_gone:
@@ -48,6 +52,7 @@ def advance(step: Step, task: Task) -> None:
         for image in {c.definition.image for c in task.containers}:
             images.record_use(step, image)
         step.note(Happening.TASK_REMOVED, "its containers and volumes are removed", task=task)
+        credentials.forget(step, task)
         step.drop(task)
 
 

@@ -10,7 +10,21 @@ from typing import assert_never
 
 import msgspec
 
-from ecscope.agent.core import admission, cgroups, cleanup, containers, host_resources, images, reconcile, tasks
+from ecscope.agent.core import (
+    admission,
+    cgroups,
+    cleanup,
+    containers,
+    credentials,
+    host_resources,
+    images,
+    manifests,
+    payloads,
+    reconcile,
+    registration,
+    reporting,
+    tasks,
+)
 from ecscope.agent.core.actions import InspectImage, ReconnectRuntime, TimerKind
 from ecscope.agent.core.events import (
     AnyEvent,
@@ -102,6 +116,7 @@ def _settle(step: Step) -> None:
             host_resources.serve_queue(step)
             task = step.next_dirty()
             if task is None:
+                reporting.serve_queue(step)
                 return
         tasks.advance(step, task)
     raise AssertionError(f"rules do not come to rest after {type(step.event).__name__} {step.event.id}")
@@ -110,22 +125,25 @@ def _settle(step: Step) -> None:
 def _take(step: Step, event: AnyEvent) -> None:
     match event:
         case TaskReceived():
-            admission.receive(step, event)
+            admission.received(step, event)
         case TaskStopRequested():
             admission.stop_requested(step, event)
         case TaskSourceGone():
             admission.source_gone(step, event)
-        case (
-            PayloadReceived()
-            | ManifestReceived()
-            | StopVerified()
-            | CredentialsReceived()
-            | InstanceRegistered()
-            | InstanceNotRegistered()
-            | StateChangeAccepted()
-            | StateChangeRefused()
-        ):
-            _ignore(step, "this agent has joined no cluster")
+        case PayloadReceived():
+            payloads.received(step, event)
+        case ManifestReceived():
+            manifests.received(step, event)
+        case StopVerified():
+            manifests.stop_verified(step, event)
+        case CredentialsReceived():
+            credentials.received(step, event)
+        case InstanceRegistered():
+            registration.registered(step, event)
+        case InstanceNotRegistered():
+            registration.not_registered(step, event)
+        case StateChangeAccepted() | StateChangeRefused():
+            reporting.answered(step, event)
         case (
             ImageInspected()
             | ManifestResolved()
@@ -550,6 +568,6 @@ def _take_timer(step: Step, event: TimerFired) -> None:
         case TimerKind.CLEANUP:
             cleanup.begin(step, task)
         case TimerKind.REPORT_DRAIN:
-            _ignore(step, "this agent has joined no cluster")
+            reporting.drain(step, task)
         case _:
             assert_never(timer.kind)

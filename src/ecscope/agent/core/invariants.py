@@ -66,6 +66,20 @@ def check_state(state: AgentState) -> None:
             "an essential container that has ended stops the task",
             arn,
         )
+        _hold(
+            bool(task.state_changes) is (arn in state.reporting or arn in state.report_queue),
+            "a task with state changes to submit waits in the queue, or has one under way",
+            arn,
+        )
+        _hold(
+            [change.number for change in task.state_changes]
+            == list(range(task.state_changes_made - len(task.state_changes) + 1, task.state_changes_made + 1)),
+            "state changes are numbered without a gap",
+            arn,
+        )
+    _hold(not state.reporting & frozenset(state.report_queue), "no task reports twice at once", str(state.reporting))
+    _hold(len(state.report_queue) == len(set(state.report_queue)), "no task waits twice", str(state.report_queue))
+    _hold(len(state.reporting) <= state.settings.reports_at_once, "reports keep to their bound", str(state.reporting))
     _hold(taken == state.taken, "taken host resources are the sum over live tasks", str(state.taken))
 
 
@@ -85,6 +99,11 @@ def check_step(before: AgentState, after: AgentState) -> None:
             where = f"{arn} {container.name}"
             _hold(container.known >= earlier.known, "a container's known status never goes back", where)
             _hold(container.desired >= earlier.desired, "a container's desired status never goes back", where)
+            _hold(
+                earlier.reported is None or (container.reported or earlier.reported) >= earlier.reported,
+                "what ECS is told never goes back",
+                where,
+            )
             _hold(earlier.error is None or container.error == earlier.error, "the first error is kept for ever", where)
             _hold(not earlier.docker_id or container.docker_id == earlier.docker_id, "a Docker ID never changes", where)
             _hold(

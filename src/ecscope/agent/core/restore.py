@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from ecscope.agent.core import host_resources
 from ecscope.agent.core.state import AgentState, Settings
 from ecscope.model.arn import DockerId, TaskArn
-from ecscope.model.container_instance import ContainerInstance
+from ecscope.model.container_instance import ContainerInstance, Obstacle
 from ecscope.model.resources import HostResources
 from ecscope.model.status import TaskStatus
 from ecscope.model.task import HostResourcesHeld, ImageRecord, Task, TaskSource
@@ -24,8 +24,14 @@ def restored_state(
     images: Iterable[ImageRecord] = (),
     sources: Iterable[TaskSource] = (),
     lost_task_arns: Iterable[str] = (),
+    obstacle: Obstacle | None = None,
+    manifest_sequence: int = -1,
 ) -> AgentState:
-    """Tasks past the queue hold their host resources again without queueing. Source: engine.md §13."""
+    """Tasks past the queue hold their host resources again without queueing. Source: engine.md §13.
+
+    State changes that ECS has not accepted are submitted anew. ``obstacle`` ``None``: nothing
+    stands between the instance and what it may tell, as for an agent that joins no cluster.
+    """
     taken = HostResources()
     waiting: list[TaskArn] = []
     by_arn: dict[TaskArn, Task] = {}
@@ -53,4 +59,7 @@ def restored_state(
         images={record.name: record for record in images},
         sources={**lost, **by_key},
         lost_task_arns=frozenset(lost_task_arns),
+        obstacle=obstacle,
+        manifest_sequence=manifest_sequence,
+        report_queue=tuple(arn for arn, task in by_arn.items() if task.state_changes),
     )

@@ -13,8 +13,17 @@ import msgspec
 
 from ecscope.model.arn import DockerId, TaskArn
 from ecscope.model.container_instance import ContainerInstance, Obstacle
+from ecscope.model.credentials import TaskCredentials
 from ecscope.model.resources import HostResources
 from ecscope.model.task import ImageRecord, Task, TaskSource
+
+MANIFEST_SEQUENCE_KEY = "acs-manifest-sequence"
+"""Under which the newest timeline is saved."""
+INSTANCE_ARN_KEY = "registered-container-instance-arn"
+"""Under which the ARN that ECS gave is saved."""
+CLUSTER_KEY = "registered-cluster"
+"""Under which the cluster is saved in which ECS gave that ARN."""
+AVAILABILITY_ZONE_KEY = "availability-zone"
 
 
 class PullBehavior(Enum):
@@ -43,6 +52,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     image_minimum_age_s: float = 3600.0
     images_per_cycle: int = 5
     images_excluded: frozenset[str] = frozenset()
+    joins_cluster: bool = False
+    """ECS is told what becomes of tasks. ``False``: tasks come from files, and nobody is told."""
+    report_drain_s: float = 10.0
+    """Container news that no task change takes along waits this long, and a random part of the next."""
+    report_drain_jitter_s: float = 20.0
+    reports_at_once: int = 10
+    """Tasks whose state changes are submitted at the same time, at most."""
 
 
 class AgentState(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +80,16 @@ class AgentState(msgspec.Struct, frozen=True, kw_only=True):
     sources: Mapping[str, TaskSource] = {}
     lost_task_arns: frozenset[str] = frozenset()
     """Tasks whose records could not be read: containers that carry them are orphans."""
+    credentials: Mapping[str, TaskCredentials] = {}
+    """By credentials ID. Never saved: ECS sends them again to an agent that has just started."""
+    manifest_sequence: int = -1
+    """The newest timeline that ECS has told. Source: agent-protocol.md §4.7."""
+    manifest_message_id: str = ""
+    """The manifest whose stop verification is awaited; ``""``: none."""
+    report_queue: tuple[TaskArn, ...] = ()
+    """Tasks with a state change to submit, first in first out; none of them is in ``reporting``."""
+    reporting: frozenset[TaskArn] = frozenset()
+    """Tasks whose oldest state change is under way."""
     runtime_connected: bool = False
     obstacle: Obstacle | None = None
     """Why the instance is not registered; shown by the introspection API. ``None``: it is, or joins no cluster."""

@@ -17,6 +17,8 @@ from ecscope.agent.core.events import AnyEvent
 from ecscope.agent.core.state import AgentState, Settings
 from ecscope.model.arn import DockerId, TaskArn
 from ecscope.model.container import Container
+from ecscope.model.container_instance import ContainerInstance, Obstacle
+from ecscope.model.credentials import TaskCredentials
 from ecscope.model.history import Detail, Happening, HistoryEntry
 from ecscope.model.resources import HostResources
 from ecscope.model.runtime import RuntimeAction
@@ -35,6 +37,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """Image names whose record changed or went away."""
     sources: tuple[str, ...] = ()
     """Task source keys whose record changed or went away."""
+    metadata: Mapping[str, str] = {}
+    """What else changed that is saved, by its key in the store."""
 
 
 class Step:
@@ -52,6 +56,14 @@ class Step:
         self.taken: HostResources = state.taken
         self.runtime_connected = state.runtime_connected
         self.reconciled = state.reconciled
+        self.instance: ContainerInstance = state.instance
+        self.obstacle: Obstacle | None = state.obstacle
+        self.credentials: Mapping[str, TaskCredentials] = state.credentials
+        self.manifest_sequence = state.manifest_sequence
+        self.manifest_message_id = state.manifest_message_id
+        self.report_queue = state.report_queue
+        self.reporting = state.reporting
+        self._metadata: dict[str, str] = {}
         self._actions: list[AnyAction] = []
         self._notes: list[HistoryEntry] = []
         self._dirty: dict[TaskArn, None] = {}
@@ -77,6 +89,11 @@ class Step:
     def may_call_runtime(self) -> bool:
         """The runtime is there and what it had to say was taken in."""
         return self.runtime_connected and self.reconciled
+
+    @property
+    def is_registered(self) -> bool:
+        """ECS knows this instance, and can be told about its tasks."""
+        return self.settings.joins_cluster and self.obstacle is None
 
     # --- wishes and memories -----------------------------------------------------------------
 
@@ -162,6 +179,12 @@ class Step:
         if self.docker_ids.get(docker_id) != (arn, container_name):
             self.docker_ids = {**self.docker_ids, docker_id: (arn, container_name)}
 
+    # --- what is saved beside records ------------------------------------------------------------
+
+    def remember(self, key: str, value: str) -> None:
+        """Save a fact about the agent itself."""
+        self._metadata[key] = value
+
     # --- images and task sources ---------------------------------------------------------------
 
     def put_image(self, record: ImageRecord) -> None:
@@ -196,6 +219,13 @@ class Step:
             or self.taken is not before.taken
             or self.runtime_connected is not before.runtime_connected
             or self.reconciled is not before.reconciled
+            or self.instance is not before.instance
+            or self.obstacle is not before.obstacle
+            or self.credentials is not before.credentials
+            or self.manifest_sequence != before.manifest_sequence
+            or self.manifest_message_id != before.manifest_message_id
+            or self.report_queue is not before.report_queue
+            or self.reporting is not before.reporting
         ):
             state = msgspec.structs.replace(
                 before,
@@ -208,6 +238,13 @@ class Step:
                 taken=self.taken,
                 runtime_connected=self.runtime_connected,
                 reconciled=self.reconciled,
+                instance=self.instance,
+                obstacle=self.obstacle,
+                credentials=self.credentials,
+                manifest_sequence=self.manifest_sequence,
+                manifest_message_id=self.manifest_message_id,
+                report_queue=self.report_queue,
+                reporting=self.reporting,
             )
         return Decision(
             state=state,
@@ -216,4 +253,5 @@ class Step:
             tasks=tuple(self._changed_tasks),
             images=tuple(self._changed_images),
             sources=tuple(self._changed_sources),
+            metadata=self._metadata,
         )

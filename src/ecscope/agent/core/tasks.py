@@ -13,7 +13,16 @@ from datetime import datetime
 
 import msgspec
 
-from ecscope.agent.core import cgroups, cleanup, containers, dependencies, host_resources, images
+from ecscope.agent.core import (
+    cgroups,
+    cleanup,
+    containers,
+    credentials,
+    dependencies,
+    host_resources,
+    images,
+    reporting,
+)
 from ecscope.agent.core.actions import (
     CancelCall,
     CancelTimer,
@@ -42,6 +51,7 @@ NO_PROGRESS = "TaskStateError: Agent could not progress task's state to stopped"
 
 def advance(step: Step, task: Task) -> None:
     """Run all rules over one task. Changes put the task back on the list, so it ends at a fixed point."""
+    task = reporting.gather(step, task)
     if task.known is TaskStatus.STOPPED:
         cleanup.advance(step, _follow_desired(step, task))
         return
@@ -303,6 +313,7 @@ def _update_known(step: Step, task: Task) -> None:
         schedule_steady_check(step, task)
     if known is TaskStatus.STOPPED:
         task = host_resources.release(step, task)
+        credentials.forget_task_role(step, task)
         for kind in (TimerKind.STEADY_CHECK, TimerKind.DEPENDENCY_CHECK):
             step.act(CancelTimer(timer=Timer(kind=kind, task_arn=task.arn)))
         cleanup.schedule(step, task)

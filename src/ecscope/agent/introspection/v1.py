@@ -218,14 +218,18 @@ class TaskViews:
         if self._listed is not state.tasks:
             if len(self._fragments) > len(state.tasks):
                 self._fragments = {arn: kept for arn, kept in self._fragments.items() if arn in state.tasks}
-            self._list = b'{"Tasks":[' + b",".join(map(self._fragment, state.tasks.values())) + b"]}"
+            self._list = (
+                b'{"Tasks":['
+                + b",".join(self._fragment(task) for task in state.tasks.values() if not task.is_refused)
+                + b"]}"
+            )
             self._listed = state.tasks
         return self._list
 
     def by_arn(self, state: AgentState, arn: str) -> bytes:
         """The task of that full ARN. Raises ``LookupFailed``."""
         task = state.tasks.get(TaskArn(arn))
-        if task is None:
+        if task is None or task.is_refused:
             raise LookupFailed(404, "no task has this ARN", field=TASK_ARN, key=arn)
         return self._fragment(task)
 

@@ -1,0 +1,70 @@
+"""Credentials of tasks: kept while they may be needed, under the ID that containers know.
+
+They are never saved and never noted; after a restart ECS sends them again.
+
+Source: agent-protocol.md §4.6; engine.md §2.1, §11.
+"""
+
+from __future__ import annotations
+
+from ecscope.agent.core.actions import AcknowledgeCredentials
+from ecscope.agent.core.events import CredentialsReceived
+from ecscope.agent.core.step import Step
+from ecscope.model.credentials import TaskCredentials
+from ecscope.model.history import Happening
+from ecscope.model.task import Task
+
+
+def received(step: Step, event: CredentialsReceived) -> None:
+    """Replace what is known under the same ID. An unknown task gets no answer."""
+    task = step.tasks.get(event.credentials.task_arn)
+    if task is None or task.is_refused:
+        step.note(
+            Happening.NO_CHANGE,
+            "credentials for a task that is not known",
+            detail={"taskARN": event.credentials.task_arn, "credentialsId": event.credentials.credentials_id},
+        )
+        return
+    keep(step, event.credentials)
+    step.note(
+        Happening.CREDENTIALS_RECEIVED,
+        f"credentials of role type {event.credentials.role_type.value}",
+        task=task,
+        detail={
+            "credentialsId": event.credentials.credentials_id,
+            "roleArn": event.credentials.role_arn,
+            "roleType": event.credentials.role_type.value,
+            "expiration": event.credentials.expiration,
+        },
+    )
+    acknowledge(step, event.message_id, event.credentials)
+
+
+def keep(step: Step, credentials: TaskCredentials) -> None:
+    """Have them at hand under their ID."""
+    step.credentials = {**step.credentials, credentials.credentials_id: credentials}
+
+
+def acknowledge(step: Step, message_id: str, credentials: TaskCredentials) -> None:
+    """Tell ECS which set is now in use."""
+    step.act(
+        AcknowledgeCredentials(
+            message_id=message_id, credentials_id=credentials.credentials_id, expiration=credentials.expiration
+        )
+    )
+
+
+def forget_task_role(step: Step, task: Task) -> None:
+    """Containers that ended ask for nothing any more. Source: engine.md §11."""
+    _forget(step, task.credentials_id)
+
+
+def forget(step: Step, task: Task) -> None:
+    """Nothing of the task is left."""
+    _forget(step, task.credentials_id)
+    _forget(step, task.execution_credentials_id)
+
+
+def _forget(step: Step, credentials_id: str) -> None:
+    if credentials_id in step.credentials:
+        step.credentials = {k: v for k, v in step.credentials.items() if k != credentials_id}

@@ -1,0 +1,69 @@
+"""ECS lists the tasks that should be here; what runs beside that list is stopped, once ECS confirms it.
+
+Source: agent-protocol.md §4.7.
+"""
+
+from __future__ import annotations
+
+from ecscope.agent.core import admission
+from ecscope.agent.core.actions import AcknowledgeMessage, VerifyStop
+from ecscope.agent.core.events import ManifestReceived, StopVerified
+from ecscope.agent.core.state import MANIFEST_SEQUENCE_KEY
+from ecscope.agent.core.step import Step
+from ecscope.model.history import Happening
+from ecscope.model.status import TaskStatus
+
+
+def received(step: Step, event: ManifestReceived) -> None:
+    """Only a manifest that is newer than all that was heard counts."""
+    if event.timeline <= step.manifest_sequence:
+        step.note(
+            Happening.NO_CHANGE,
+            f"manifest with timeline {event.timeline} is not newer than {step.manifest_sequence}",
+            detail={"messageId": event.message_id},
+        )
+        return
+    raise_sequence(step, event.timeline)
+    step.manifest_message_id = event.message_id
+    step.act(
+        AcknowledgeMessage(
+            message_id=event.message_id,
+            cluster_arn=event.cluster_arn,
+            container_instance_arn=event.container_instance_arn,
+        )
+    )
+    beside = tuple(
+        arn
+        for arn, task in step.tasks.items()
+        if task.desired is TaskStatus.RUNNING and not task.is_refused and arn not in event.running
+    )
+    step.note(
+        Happening.MANIFEST_RECEIVED,
+        f"ECS lists {len(event.running)} running tasks; {len(beside)} more are here",
+        detail={"messageId": event.message_id, "timeline": event.timeline, "beside": len(beside)},
+    )
+    if beside:
+        step.act(VerifyStop(message_id=event.message_id, task_arns=beside))
+
+
+def stop_verified(step: Step, event: StopVerified) -> None:
+    """Only the answer to the newest question counts, and only once."""
+    if not step.manifest_message_id or event.message_id != step.manifest_message_id:
+        step.note(
+            Happening.NO_CHANGE,
+            "a stop verification that was not asked for",
+            detail={"messageId": event.message_id},
+        )
+        return
+    step.manifest_message_id = ""
+    for arn in event.task_arns:
+        task = step.tasks.get(arn)
+        if task is not None:
+            admission.request_stop(step, task, f"ACS manifest {event.message_id}")
+
+
+def raise_sequence(step: Step, sequence: int) -> None:
+    """Remember the newest sequence number, over restarts too."""
+    if sequence > step.manifest_sequence:
+        step.manifest_sequence = sequence
+        step.remember(MANIFEST_SEQUENCE_KEY, str(sequence))

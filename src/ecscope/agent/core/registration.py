@@ -1,0 +1,198 @@
+"""Registration of the container instance: what stands in its way, what is tried again, what is final.
+
+The loop that makes the calls is ``agent/registration``; here is what it goes by.
+
+Source: agent-protocol.md §3.1, §3.2.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+
+import msgspec
+
+from ecscope.agent.core import reporting
+from ecscope.agent.core.events import InstanceNotRegistered, InstanceRegistered
+from ecscope.agent.core.state import AVAILABILITY_ZONE_KEY, CLUSTER_KEY, INSTANCE_ARN_KEY
+from ecscope.agent.core.step import Step
+from ecscope.model.api_failure import ApiFailure
+from ecscope.model.container_instance import Obstacle, ObstacleKind
+from ecscope.model.history import Detail, Happening
+
+replace = msgspec.structs.replace
+
+_INSTANCE_TYPE_CHANGED = "Container instance type changes are not supported."
+
+
+# --- what an event changes -----------------------------------------------------------------------
+
+
+def registered(step: Step, event: InstanceRegistered) -> None:
+    """ECS knows the instance: the way is free for reports, and for whoever asks on port 51678."""
+    was = step.instance
+    step.instance = replace(was, arn=event.container_instance_arn, availability_zone=event.availability_zone)
+    step.obstacle = None
+    step.remember(INSTANCE_ARN_KEY, event.container_instance_arn)
+    step.remember(CLUSTER_KEY, was.cluster)
+    step.remember(AVAILABILITY_ZONE_KEY, event.availability_zone)
+    step.note(
+        Happening.INSTANCE_REGISTERED,
+        f"registered with cluster {was.cluster} as {event.container_instance_arn}",
+        detail={"containerInstanceArn": event.container_instance_arn, "cluster": was.cluster},
+    )
+    reporting.resume(step)
+
+
+def not_registered(step: Step, event: InstanceNotRegistered) -> None:
+    """Said once for as long as it stays the same.
+
+    Once registered, the instance stays so for whoever asks here, as officially: the link to ECS
+    may be down, and the tasks are still what they are.
+    """
+    obstacle, known = event.obstacle, step.obstacle
+    if known is not None and (known.kind, known.message) == (obstacle.kind, obstacle.message):
+        step.note(Happening.NO_CHANGE, "the same obstacle as before")
+        return
+    if known is not None:
+        step.obstacle = obstacle
+    step.note(
+        Happening.INSTANCE_NOT_REGISTERED,
+        obstacle.message,
+        detail={"kind": obstacle.kind.value, **obstacle.detail},
+    )
+
+
+# --- what the loop goes by -----------------------------------------------------------------------
+
+
+class Next(Enum):
+    """What follows a failed registration."""
+
+    CREATE_CLUSTER = "CREATE_CLUSTER"
+    """Make the default cluster, then register again."""
+    RETRY = "RETRY"
+    """Register again, after a wait."""
+    GIVE_UP = "GIVE_UP"
+    """Trying again cannot help: the agent ends and is not to be started again as it is."""
+
+
+def after_failure(failure: ApiFailure, *, is_cluster_configured: bool, has_created_cluster: bool) -> Next:
+    """What to do about a failed RegisterContainerInstance."""
+    match failure.kind:
+        case ObstacleKind.CLUSTER_NOT_FOUND if not is_cluster_configured and not has_created_cluster:
+            return Next.CREATE_CLUSTER
+        case ObstacleKind.REGISTRATION_REFUSED:
+            return Next.GIVE_UP
+        case _:
+            return Next.RETRY
+
+
+def obstacle_of(failure: ApiFailure, *, cluster: str, at: datetime) -> Obstacle:
+    """What a failed call means for whoever asks why this instance is not registered."""
+    return Obstacle(kind=failure.kind, message=_message(failure, cluster), since=at, detail=_detail(failure))
+
+
+def starting(at: datetime) -> Obstacle:
+    """Before the first try has ended."""
+    return Obstacle(
+        kind=ObstacleKind.STARTING, message="The agent has just started and is registering with ECS.", since=at
+    )
+
+
+def docker_unavailable(reason: str, at: datetime) -> Obstacle:
+    """What the instance offers cannot be told yet."""
+    return Obstacle(
+        kind=ObstacleKind.DOCKER_UNAVAILABLE,
+        message=f"Docker cannot be used, and registration has to say what it offers: {reason}. Start Docker, or set"
+        " DOCKER_HOST to its address.",
+        since=at,
+        detail={"reason": reason},
+    )
+
+
+def attributes_not_echoed(missing: tuple[str, ...], at: datetime) -> Obstacle:
+    """ECS took the registration, but not all that it said."""
+    names = ", ".join(missing)
+    return Obstacle(
+        kind=ObstacleKind.REGISTRATION_REFUSED,
+        message=f"Attribute validation failed: ECS did not take over these attributes: {names}.",
+        since=at,
+        detail={"attributes": names},
+    )
+
+
+def deregistered(message: str, at: datetime) -> Obstacle:
+    """Somebody deregistered the instance while it was running."""
+    return Obstacle(
+        kind=ObstacleKind.DEREGISTERED,
+        message=f"ECS says that this container instance is inactive: {message or 'no reason given'}. It was"
+        " deregistered; remove the saved state (ECS_DATADIR) and start the agent again to register a new one.",
+        since=at,
+        detail={"awsMessage": message},
+    )
+
+
+def _message(failure: ApiFailure, cluster: str) -> str:
+    words = failure.message
+    match failure.kind:
+        case ObstacleKind.NO_CREDENTIALS:
+            return (
+                "No AWS credentials were found. Attach an IAM role for container instances to this instance, or set"
+                f" AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Looked in: {'; '.join(failure.looked_in) or words}."
+            )
+        case ObstacleKind.ACCESS_DENIED:
+            action = failure.action or f"ecs:{failure.operation}"
+            role = failure.role_arn or "the role of this instance"
+            return f"AWS denies {action} to {role}. Allow it in the role's policy. AWS says: {words}"
+        case ObstacleKind.INVALID_CREDENTIALS:
+            return f"AWS does not accept the credentials. AWS says: {words}"
+        case ObstacleKind.CLOCK_SKEW:
+            off = "off" if failure.skew_s is None else f"{_seconds(failure.skew_s)}"
+            return (
+                f"The clock of this host is {off}, and AWS accepts at most 300 seconds. Set it right (chronyd,"
+                f" systemd-timesyncd). AWS says: {words}"
+            )
+        case ObstacleKind.ENDPOINT_UNREACHABLE:
+            return (
+                f"The ECS endpoint {failure.endpoint} cannot be reached: {words}. Check the network, the proxy"
+                " (HTTPS_PROXY), the region (AWS_DEFAULT_REGION) and ECS_BACKEND_HOST."
+            )
+        case ObstacleKind.CERTIFICATE_REFUSED:
+            return (
+                f"The certificate of {failure.endpoint} cannot be trusted: {words}. Check the clock, and whether a"
+                " proxy stands between; its authority can be named with SSL_CERT_FILE."
+            )
+        case ObstacleKind.CLUSTER_NOT_FOUND:
+            return f"There is no cluster {cluster}. Create it, or set ECS_CLUSTER. AWS says: {words}"
+        case ObstacleKind.THROTTLED:
+            return f"AWS is throttling: {words}"
+        case ObstacleKind.REGISTRATION_REFUSED if _INSTANCE_TYPE_CHANGED in words:
+            return (
+                f"AWS refuses the registration: {words} The saved state belongs to an instance of another type: remove"
+                " it (ECS_DATADIR) and start the agent again."
+            )
+        case ObstacleKind.REGISTRATION_REFUSED:
+            return f"AWS refuses the registration: {failure.code + ': ' if failure.code else ''}{words}"
+        case _:
+            return f"{failure.endpoint or 'The ECS endpoint'} answered with a failure: {words}"
+
+
+def _seconds(skew_s: float) -> str:
+    return f"{abs(skew_s):.0f} seconds {'fast' if skew_s > 0 else 'slow'}"
+
+
+def _detail(failure: ApiFailure) -> dict[str, Detail]:
+    detail: dict[str, Detail] = {"operation": failure.operation, "awsMessage": failure.message}
+    for name, value in (
+        ("awsCode", failure.code),
+        ("action", failure.action),
+        ("role", failure.role_arn),
+        ("endpoint", failure.endpoint),
+        ("lookedIn", "; ".join(failure.looked_in)),
+    ):
+        if value:
+            detail[name] = value
+    if failure.skew_s is not None:
+        detail["skewSeconds"] = round(failure.skew_s)
+    return detail

@@ -1,0 +1,125 @@
+"""Registration opens the gate; each obstacle says what is wrong and what helps; what is final is told from the rest."""
+
+from __future__ import annotations
+
+import pytest
+
+from ecscope.agent.core import events as ev
+from ecscope.agent.core import registration
+from ecscope.agent.core.registration import Next, after_failure, obstacle_of
+from ecscope.agent.core.state import Settings
+from ecscope.model.container_instance import ObstacleKind
+from ecscope.model.history import Happening
+from tests.builders import AT, a_failure, an_obstacle
+from tests.world import INSTANCE, World
+
+
+@pytest.fixture
+def world() -> World:
+    return World(settings=Settings(joins_cluster=True))
+
+
+def test_the_gate_is_closed_until_the_instance_is_registered(world: World) -> None:
+    assert world.state.obstacle is not None
+    assert world.state.obstacle.kind is ObstacleKind.STARTING
+    world.register()
+    assert world.state.obstacle is None
+
+
+def test_who_the_instance_is_is_saved(world: World) -> None:
+    decision = world.send(
+        ev.InstanceRegistered(**world.head(), container_instance_arn="arn:i", availability_zone="us-west-2a")
+    )
+    assert world.state.instance.arn == "arn:i"
+    assert world.state.instance.availability_zone == "us-west-2a"
+    assert decision.metadata == {
+        "registered-container-instance-arn": "arn:i",
+        "registered-cluster": INSTANCE.cluster,
+        "availability-zone": "us-west-2a",
+    }
+
+
+def test_an_obstacle_is_noted_once_and_keeps_its_beginning(world: World) -> None:
+    first = an_obstacle()
+    world.send(ev.InstanceNotRegistered(**world.head(), obstacle=first))
+    world.send(ev.InstanceNotRegistered(**world.head(), obstacle=an_obstacle(since=AT.replace(hour=13))))
+    assert world.state.obstacle == first
+    assert len([n for n in world.notes if n.happening is Happening.INSTANCE_NOT_REGISTERED]) == 1
+    world.send(ev.InstanceNotRegistered(**world.head(), obstacle=an_obstacle(message="another")))
+    assert world.state.obstacle.message == "another"
+
+
+def test_the_gate_stays_open_once_it_was(world: World) -> None:
+    world.register()
+    world.send(ev.InstanceNotRegistered(**world.head(), obstacle=registration.deregistered("gone", AT)))
+    assert world.state.obstacle is None
+    assert world.notes[-1].happening is Happening.INSTANCE_NOT_REGISTERED
+
+
+@pytest.mark.parametrize(
+    ("kind", "configured", "created", "expected"),
+    [
+        (ObstacleKind.CLUSTER_NOT_FOUND, False, False, Next.CREATE_CLUSTER),
+        (ObstacleKind.CLUSTER_NOT_FOUND, False, True, Next.RETRY),
+        (ObstacleKind.CLUSTER_NOT_FOUND, True, False, Next.RETRY),
+        (ObstacleKind.REGISTRATION_REFUSED, True, False, Next.GIVE_UP),
+        (ObstacleKind.ACCESS_DENIED, True, False, Next.RETRY),
+        (ObstacleKind.THROTTLED, True, False, Next.RETRY),
+        (ObstacleKind.ENDPOINT_UNREACHABLE, True, False, Next.RETRY),
+    ],
+)
+def test_what_follows_a_failure(kind: ObstacleKind, configured: bool, created: bool, expected: Next) -> None:
+    failure = a_failure(kind=kind)
+    assert after_failure(failure, is_cluster_configured=configured, has_created_cluster=created) is expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        (
+            {"kind": ObstacleKind.NO_CREDENTIALS, "looked_in": ("environment: nothing", "IMDS: no role")},
+            "Looked in: environment: nothing; IMDS: no role.",
+        ),
+        (
+            {
+                "kind": ObstacleKind.ACCESS_DENIED,
+                "action": "ecs:RegisterContainerInstance",
+                "role_arn": "arn:aws:sts::012345678910:assumed-role/ecs/i-1",
+            },
+            "AWS denies ecs:RegisterContainerInstance to arn:aws:sts::012345678910:assumed-role/ecs/i-1.",
+        ),
+        (
+            {"kind": ObstacleKind.ACCESS_DENIED, "operation": "CreateCluster"},
+            "AWS denies ecs:CreateCluster to the role",
+        ),
+        ({"kind": ObstacleKind.INVALID_CREDENTIALS}, "AWS does not accept the credentials."),
+        ({"kind": ObstacleKind.CLOCK_SKEW, "skew_s": 3600.4}, "The clock of this host is 3600 seconds fast"),
+        ({"kind": ObstacleKind.CLOCK_SKEW, "skew_s": -400.0}, "The clock of this host is 400 seconds slow"),
+        ({"kind": ObstacleKind.CLOCK_SKEW}, "The clock of this host is off"),
+        ({"kind": ObstacleKind.ENDPOINT_UNREACHABLE, "endpoint": "https://e"}, "The ECS endpoint https://e cannot"),
+        ({"kind": ObstacleKind.CERTIFICATE_REFUSED, "endpoint": "https://e"}, "The certificate of https://e cannot"),
+        ({"kind": ObstacleKind.CLUSTER_NOT_FOUND}, "There is no cluster web."),
+        ({"kind": ObstacleKind.THROTTLED}, "AWS is throttling"),
+        ({"kind": ObstacleKind.REGISTRATION_REFUSED}, "AWS refuses the registration: InvalidParameterException"),
+        (
+            {
+                "kind": ObstacleKind.REGISTRATION_REFUSED,
+                "message": "Container instance type changes are not supported.",
+            },
+            "remove it (ECS_DATADIR)",
+        ),
+        ({"kind": ObstacleKind.SERVER_ERROR, "endpoint": "https://e"}, "https://e answered with a failure"),
+    ],
+)
+def test_each_obstacle_says_what_is_wrong(fields: dict[str, object], says: str) -> None:
+    obstacle = obstacle_of(a_failure(**fields), cluster="web", at=AT)
+    assert says in obstacle.message
+    assert obstacle.kind is fields["kind"]
+    assert obstacle.detail["operation"]
+
+
+def test_the_other_obstacles_say_what_helps() -> None:
+    assert "DOCKER_HOST" in registration.docker_unavailable("connection refused", AT).message
+    assert "a, b" in registration.attributes_not_echoed(("a", "b"), AT).message
+    assert "no reason given" in registration.deregistered("", AT).message
+    assert registration.obstacle_of(a_failure(skew_s=12.6), cluster="x", at=AT).detail["skewSeconds"] == 13
