@@ -232,7 +232,7 @@ def _start(engine: Engine) -> None:
         raise Unavailable(
             f"engine: no Docker Engine answers on {engine.endpoint}; start one, or run this as root to get one started"
         )
-    dockerd = _dockerd() or _install_dockerd()
+    dockerd = installed_dockerd() or _install_dockerd()
     _mount_cgroups()
     options, environment = _network_options()
     log = STATE / "dockerd.log"
@@ -254,7 +254,7 @@ def _start(engine: Engine) -> None:
     say("engine: dockerd answers; it is stopped and removed when it is no longer needed")
 
 
-def _dockerd() -> str | None:
+def installed_dockerd() -> str | None:
     return shutil.which("dockerd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin:/usr/local/bin")
 
 
@@ -274,7 +274,7 @@ def _install_dockerd() -> str:
     finally:
         if not keep_policy:
             policy.unlink(missing_ok=True)
-    if found := _dockerd():
+    if found := installed_dockerd():
         return found
     raise Unavailable("engine: the package docker.io brought no dockerd; install a Docker Engine by hand")
 

@@ -36,18 +36,23 @@ def ensure(engine: Engine) -> bool:
             return False
         old_id = old["Id"]
     say(f"image: making {REFERENCE} from a static busybox")
-    name, tag = REFERENCE.split(":")
-    made = {"fromSrc": "-", "repo": name, "tag": tag, "message": MADE_BY, "changes": 'CMD ["sh"]'}
-    try:
-        engine.request("POST", "/images/create", body=_tarball(busybox()), content_type="application/x-tar", **made)
-    except EngineError as error:
-        raise Unavailable(f"image: the engine does not import {REFERENCE}: {error}") from error
+    put_into(engine)
     if old_id:
         with suppress(EngineError):  # in use: then it stays
             engine.request("DELETE", f"/images/{old_id}")
     else:
         note_image(REFERENCE)
     return True
+
+
+def put_into(engine: Engine) -> None:
+    """Make the image, whether or not it is there; it is not noted for removal. Raises ``Unavailable``."""
+    name, tag = REFERENCE.split(":")
+    made = {"fromSrc": "-", "repo": name, "tag": tag, "message": MADE_BY, "changes": 'CMD ["sh"]'}
+    try:
+        engine.request("POST", "/images/create", body=_tarball(busybox()), content_type="application/x-tar", **made)
+    except EngineError as error:
+        raise Unavailable(f"image: the engine does not import {REFERENCE}: {error}") from error
 
 
 def remove(engine: Engine) -> None:

@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -126,8 +126,8 @@ class AgentProcess:
 
 
 @contextmanager
-def an_agent(folder: Path, *, docker_host: str, **environment: str) -> Iterator[AgentProcess]:
-    """An agent, not started yet; afterwards it is ended and everything of its cluster is removed."""
+def a_lone_agent(folder: Path, *, docker_host: str, **environment: str) -> Iterator[AgentProcess]:
+    """An agent, not started yet, which is ended afterwards; its containers are left to whoever owns the engine."""
     agent = AgentProcess(folder, docker_host=docker_host, **environment)
     try:
         yield agent
@@ -138,7 +138,15 @@ def an_agent(folder: Path, *, docker_host: str, **environment: str) -> Iterator[
         if agent.process is not None:
             agent.process.kill()
             agent.process.wait()
-        remove_containers(agent.cluster)
+
+
+@contextmanager
+def an_agent(folder: Path, *, docker_host: str, **environment: str) -> Iterator[AgentProcess]:
+    """An agent, not started yet; afterwards it is ended and everything of its cluster is removed."""
+    with ExitStack() as stack:
+        agent = stack.enter_context(a_lone_agent(folder, docker_host=docker_host, **environment))
+        stack.callback(remove_containers, agent.cluster)
+        yield agent
 
 
 def engine() -> dockerengine.Engine:
