@@ -352,7 +352,7 @@ def _list(features: Iterable[str]) -> str:
 def _unsupported(payload: PayloadTask) -> Iterator[str]:
     if payload.desired_status is None:
         # The official agent takes such a task and never does a thing with it, nor says so.
-        yield "a task without desiredStatus"
+        yield "no desiredStatus"
     if payload.network_mode == "awsvpc" or payload.elastic_network_interfaces:
         yield "network mode awsvpc"
     elif payload.network_mode and payload.network_mode not in _NETWORK_MODES:

@@ -255,7 +255,7 @@ def test_the_desired_status() -> None:
 
 def test_without_a_desired_status_it_is_stopped_rather_than_kept_in_silence() -> None:
     task = converted(payload(desiredStatus=None))
-    assert task.unsupported == "a task without desiredStatus"
+    assert task.unsupported == "no desiredStatus"
     assert task.desired is TaskStatus.RUNNING, "which leaves a task that is known alone"
 
 
