@@ -10,6 +10,7 @@ from __future__ import annotations
 from ecscope.agent.core.actions import AcknowledgeCredentials
 from ecscope.agent.core.events import CredentialsReceived
 from ecscope.agent.core.step import Step
+from ecscope.model.container import Container
 from ecscope.model.credentials import TaskCredentials
 from ecscope.model.history import Happening
 from ecscope.model.task import Task
@@ -41,8 +42,21 @@ def received(step: Step, event: CredentialsReceived) -> None:
 
 
 def keep(step: Step, credentials: TaskCredentials) -> None:
-    """Have them at hand under their ID."""
+    """Have them at hand under their ID; a pull may have waited for them."""
     step.credentials = {**step.credentials, credentials.credentials_id: credentials}
+    step.touch(credentials.task_arn)
+
+
+def are_awaited(step: Step, task: Task, container: Container) -> bool:
+    """Whether the image is pulled with the execution role, whose credentials ECS has yet to send again.
+
+    So after a restart. Without a cluster nobody would send them. Source: engine.md §2.1, §5.3.
+    """
+    login = container.definition.registry_login
+    if login is None or not (login.kind == "asm" or login.use_execution_role):
+        return False
+    execution = task.execution_credentials_id
+    return step.settings.joins_cluster and execution != "" and execution not in step.credentials
 
 
 def acknowledge(step: Step, message_id: str, credentials: TaskCredentials) -> None:

@@ -238,6 +238,8 @@ def _to_manifest_pulled(step: Step, task: Task, container: Container) -> Task:
     if digest or container.use_local_image:
         container = replace(container, image_digest=container.image_digest or digest)
         return containers.advance_to(step, task, container, ContainerStatus.MANIFEST_PULLED, "digest is known")
+    if credentials.are_awaited(step, task, container):
+        return task
     task = _begin(step, task, container, ContainerStatus.MANIFEST_PULLED)
     step.act(ResolveManifest(task_arn=task.arn, container_name=container.name, image=image))
     return task
@@ -251,6 +253,8 @@ def _to_pulled(step: Step, task: Task, container: Container) -> Task:
         return task
     if container.use_local_image:
         return containers.advance_to(step, task, container, ContainerStatus.PULLED, "local image is used")
+    if credentials.are_awaited(step, task, container):
+        return task
     if task.pull_started_at is None:
         task = step.put(replace(task, pull_started_at=step.at))
     task = _begin(step, task, container, ContainerStatus.PULLED)

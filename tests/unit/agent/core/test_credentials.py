@@ -5,11 +5,14 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from ecscope.agent.core import actions as act
 from ecscope.agent.core import events as ev
 from ecscope.agent.core.actions import AcknowledgeCredentials
-from ecscope.agent.core.state import Settings
+from ecscope.agent.core.state import PullBehavior, Settings
+from ecscope.model.container import RegistryLogin
 from ecscope.model.credentials import RoleType
-from tests.builders import a_task, an_arn, some_credentials
+from ecscope.model.status import ContainerStatus
+from tests.builders import SAMPLE_IMAGE, a_container, a_task, an_arn, some_credentials
 from tests.world import World
 
 TASK_ROLE = some_credentials()
@@ -69,3 +72,65 @@ def test_no_secret_is_in_a_record_or_a_note(world: World) -> None:
 def test_a_restart_forgets_them(world: World) -> None:
     world.restart_agent()
     assert not world.state.credentials
+
+
+# --- pulls that need the execution role -----------------------------------------------------------
+
+ECR = RegistryLogin(kind="ecr", use_execution_role=True)
+
+
+def pulling(
+    login: RegistryLogin | None,
+    *,
+    image: str = "web:1",
+    execution: str = "execution",
+    joins_cluster: bool = True,
+    pull_behavior: PullBehavior = PullBehavior.DEFAULT,
+) -> World:
+    """A task for whose execution role no credentials are known yet, as after a restart."""
+    world = World(settings=Settings(joins_cluster=joins_cluster, pull_behavior=pull_behavior))
+    world.connect()
+    world.submit(a_task(a_container(image=image, registry_login=login), execution_credentials_id=execution))
+    while looks := [call for call in world.calls if isinstance(call, act.InspectImage | act.ListContainers)]:
+        world.finish(looks[0])
+    return world
+
+
+@pytest.mark.parametrize("login", [ECR, RegistryLogin(kind="asm")])
+def test_a_pull_waits_for_the_execution_role(login: RegistryLogin) -> None:
+    world = pulling(login)
+    assert not world.calls
+    give(world, EXECUTION_ROLE)
+    assert [type(call) for call in world.calls] == [act.ResolveManifest]
+    world.finish(world.calls[0])
+    assert [type(call) for call in world.calls] == [act.PullImage]
+
+
+def test_the_pull_itself_waits_too() -> None:
+    world = pulling(ECR, image=f"web@sha256:{'a' * 64}")
+    assert world.task(an_arn()).containers[0].known is ContainerStatus.MANIFEST_PULLED
+    assert not world.calls
+    give(world, EXECUTION_ROLE)
+    assert [type(call) for call in world.calls] == [act.PullImage]
+
+
+@pytest.mark.parametrize(
+    ("login", "joins_cluster", "execution"),
+    [
+        (None, True, "execution"),
+        (RegistryLogin(kind="ecr"), True, "execution"),
+        (ECR, True, ""),
+        (ECR, False, "execution"),
+    ],
+    ids=["own login", "instance's role", "no execution role", "no cluster"],
+)
+def test_what_needs_none_or_will_never_get_any_does_not_wait(
+    login: RegistryLogin | None, joins_cluster: bool, execution: str
+) -> None:
+    world = pulling(login, joins_cluster=joins_cluster, execution=execution)
+    assert [type(call) for call in world.calls] == [act.ResolveManifest]
+
+
+def test_a_local_image_needs_no_credentials() -> None:
+    world = pulling(ECR, image=SAMPLE_IMAGE, pull_behavior=PullBehavior.PREFER_CACHED)
+    assert [type(call) for call in world.calls] == [act.CreateContainer]
