@@ -26,7 +26,8 @@ from aiohttp import ClientConnectionError, WSMsgType, web
 from tests.backend.aws_error import AwsError
 from tests.backend.certificate import Certificate
 from tests.backend.faults import Fault, Faults, LateAnswer, LostAnswer, NoAnswer, WrongAnswer
-from tests.backend.journal import Call, Close, Connect, Frame, Journal
+from tests.backend.journal import Call, Close, Connect, Frame
+from tests.backend.observed import Observed
 from tests.backend.operations import ECR_TARGET, TARGET, Operations
 from tests.backend.payloads import generated_at
 from tests.backend.principals import Principal, an_instance_role
@@ -41,8 +42,6 @@ TELEMETRY_ACKS = {
 FROM_AGENT = {
     "AckRequest", "NackRequest", "HeartbeatAckRequest", "IAMRoleCredentialsAckRequest", "TaskStopVerificationMessage",
 }  # fmt: skip
-DEADLINE_S = 10.0
-"""How long the waiting methods wait unless told otherwise."""
 
 
 class Connection:
@@ -68,7 +67,7 @@ class Connection:
         transport.abort()
 
 
-class Backend:
+class Backend(Observed):
     """See the module docstring."""
 
     def __init__(
@@ -84,6 +83,7 @@ class Backend:
         manifest_on_connect: bool = False,
         record: Path | None = None,
     ) -> None:
+        super().__init__()
         self.port = port
         """0 until it runs, unless given; the same after ``away`` and ``back``."""
         self.region = region
@@ -98,7 +98,6 @@ class Backend:
         """Whether each ACS connection gets a manifest of the tasks that were pushed and are to run."""
         self.acks_telemetry = True
         self.operations = Operations(base_url=lambda: self.url, region=region, clusters=set(clusters))
-        self.journal = Journal()
         self.faults = Faults()
         self.problems: list[str] = []
         """What was wrong with what came in, and what ECS would not say aloud. Empty at the end of a good test."""
@@ -168,124 +167,6 @@ class Backend:
     def now(self) -> datetime:
         return datetime.now(UTC) + timedelta(seconds=self.clock_skew_s)
 
-    # What came in
-
-    @property
-    def calls(self) -> list[Call]:
-        return self.journal.calls
-
-    @property
-    def connects(self) -> list[Connect]:
-        return self.journal.connects
-
-    @property
-    def acs_in(self) -> list[Frame]:
-        return [frame for frame in self.journal.frames if frame.kind == "acs-in"]
-
-    @property
-    def tcs_in(self) -> list[Frame]:
-        return [frame for frame in self.journal.frames if frame.kind == "tcs-in"]
-
-    def calls_of(self, action: str) -> list[Call]:
-        return [call for call in self.calls if call.action == action]
-
-    def state_changes(self, task_arn: str | None = None) -> list[Call]:
-        """The task state changes that ECS took, in order; of all tasks, or of one."""
-        return [
-            call
-            for call in self.calls
-            if call.action == "SubmitTaskStateChange" and call.taken and task_arn in {None, call.body.get("task")}
-        ]
-
-    # Waiting. Each raises TimeoutError that tells what came instead.
-
-    async def call(self, action: str, *, count: int = 1, timeout_s: float = DEADLINE_S) -> Call:
-        """The call of ``action`` with which there have been ``count`` of them, whatever the answer was."""
-
-        def look() -> Call | None:
-            found = self.calls_of(action)
-            return found[count - 1] if len(found) >= count else None
-
-        return await self.journal.wait(look, f"call {count} of {action}", timeout_s)
-
-    async def registered(self, *, count: int = 1, timeout_s: float = DEADLINE_S) -> str:
-        """The ARN of the instance of the ``count``-th registration that succeeded."""
-
-        def look() -> str | None:
-            done = [call for call in self.calls_of("RegisterContainerInstance") if call.status == 200]
-            return (
-                str(done[count - 1].reply["containerInstance"]["containerInstanceArn"]) if len(done) >= count else None
-            )
-
-        return await self.journal.wait(look, f"registration {count}", timeout_s)
-
-    async def connected(self, channel: str = "acs", *, count: int = 1, timeout_s: float = DEADLINE_S) -> Connect:
-        """The newest connection, once ``count`` have been accepted and one is open."""
-
-        def look() -> Connect | None:
-            accepted = [c for c in self.connects if c.kind == f"{channel}-connect" and c.status == 101]
-            return self._open[channel][-1].connect if len(accepted) >= count and self._open[channel] else None
-
-        return await self.journal.wait(look, f"{channel.upper()} connection {count}", timeout_s)
-
-    async def closed(self, channel: str = "acs", *, count: int = 1, timeout_s: float = DEADLINE_S) -> Close:
-        """The ``count``-th end of a connection."""
-
-        def look() -> Close | None:
-            ended = [close for close in self.journal.closes if close.kind == f"{channel}-close"]
-            return ended[count - 1] if len(ended) >= count else None
-
-        return await self.journal.wait(look, f"end {count} of the {channel.upper()} connection", timeout_s)
-
-    async def state_change(self, task_arn: str, status: str, *, count: int = 1, timeout_s: float = DEADLINE_S) -> Call:
-        """The ``count``-th report of ``status`` that ECS took."""
-
-        def look() -> Call | None:
-            found = self.journal.reports.get((task_arn, status), [])
-            return found[count - 1] if len(found) >= count else None
-
-        return await self.journal.wait(look, f"{status} of {task_arn}", timeout_s)
-
-    async def reported(self, status: str, count: int, *, timeout_s: float = DEADLINE_S) -> dict[str, float]:
-        """Once ``count`` tasks were reported ``status``: task ARN → when its first report arrived (monotonic)."""
-
-        def look() -> dict[str, float] | None:
-            found = self.journal.first_reports.get(status, {})
-            return dict(found) if len(found) >= count else None
-
-        return await self.journal.wait(look, f"{status} of {count} tasks", timeout_s)
-
-    async def running(self, count: int, *, timeout_s: float = DEADLINE_S) -> dict[str, float]:
-        return await self.reported("RUNNING", count, timeout_s=timeout_s)
-
-    async def message(
-        self, name: str, *, channel: str = "acs", count: int = 1, timeout_s: float = DEADLINE_S, **members: Any
-    ) -> Frame:
-        """The ``count``-th frame of the agent of this type, and with these members."""
-
-        def look() -> Frame | None:
-            found = [
-                frame
-                for frame in self.journal.frames
-                if frame.kind == f"{channel}-in"
-                and frame.type == name
-                and all(frame.message.get(member) == value for member, value in members.items())
-            ]
-            return found[count - 1] if len(found) >= count else None
-
-        return await self.journal.wait(look, f"{name} {members or ''}", timeout_s)
-
-    async def acked(self, message_id: str, *, timeout_s: float = DEADLINE_S) -> Frame:
-        return await self.message("AckRequest", messageId=message_id, timeout_s=timeout_s)
-
-    async def credentials_acked(self, message_id: str, *, timeout_s: float = DEADLINE_S) -> Frame:
-        return await self.message("IAMRoleCredentialsAckRequest", messageId=message_id, timeout_s=timeout_s)
-
-    async def stop_candidates(self, message_id: str, *, timeout_s: float = DEADLINE_S) -> list[str]:
-        """ARNs of the tasks that the agent would stop, by the manifest ``message_id``."""
-        asked = await self.message("TaskStopVerificationMessage", messageId=message_id, timeout_s=timeout_s)
-        return [task["taskArn"] for task in asked.message["stopCandidates"]]
-
     # Pushing
 
     async def push_tasks(self, *tasks: Mapping[str, Any], seq_num: int | None = None, **members: Any) -> str:
@@ -311,6 +192,10 @@ class Backend:
             await self._send_payload(self._open["acs"][-1], message)
         return str(message["messageId"])
 
+    async def push_each(self, *tasks: Mapping[str, Any]) -> list[str]:
+        """One payload per task, one right after the other; their message IDs."""
+        return [await self.push_tasks(task) for task in tasks]
+
     async def push_message(self, name: str, message: Mapping[str, Any], *, channel: str = "acs") -> None:
         """Any message. Raises ``ConnectionError`` without a connection."""
         await self.push_raw(json.dumps({"type": name, "message": message}), channel=channel)
@@ -327,7 +212,7 @@ class Backend:
             self.seq_num += 1
             timeline = self.seq_num
         message_id = message_id or str(uuid.uuid4())
-        addressed = self._addressed()
+        addressed = self.address()
         tasks = [
             {"taskArn": arn, "taskClusterArn": addressed["clusterArn"], "desiredStatus": desired} for arn in task_arns
         ]
@@ -339,7 +224,7 @@ class Backend:
 
     async def confirm_stop(self, message_id: str, *task_arns: str) -> None:
         """Tell the agent to stop these candidates of its question about manifest ``message_id``."""
-        cluster = self._addressed()["clusterArn"]
+        cluster = self.address()["clusterArn"]
         stop = [{"taskArn": arn, "taskClusterArn": cluster, "desiredStatus": "STOPPED"} for arn in task_arns]
         await self.push_message(
             "TaskStopVerificationAck", {"messageId": message_id, "generatedAt": generated_at(), "stopTasks": stop}
@@ -352,7 +237,7 @@ class Backend:
         message = {
             "messageId": str(uuid.uuid4()),
             "taskArn": task_arn,
-            "taskClusterArn": self._addressed()["clusterArn"],
+            "taskClusterArn": self.address()["clusterArn"],
             "roleType": role_type,
             "roleCredentials": dict(credentials),
         }
@@ -492,7 +377,10 @@ class Backend:
         """One frame of some ``size_bytes``, of a type that nobody knows."""
         await self.push_message("NoSuchMessage", {"padding": "x" * size_bytes}, channel=channel)
 
-    # Inside: the API
+    # Inside
+
+    def is_open(self, channel: str) -> Connect | None:
+        return self._open[channel][-1].connect if self._open[channel] else None
 
     @property
     def instance_arn(self) -> str:
@@ -501,7 +389,8 @@ class Backend:
             return self._open["acs"][-1].connect.instance_arn
         return next(reversed(self.operations.instances), "")
 
-    def _addressed(self) -> dict[str, str]:
+    def address(self) -> dict[str, str]:
+        """The members that tell an agent that a message is for it."""
         arn = self.instance_arn
         cluster = arn.split("/")[1] if arn.count("/") == 2 else "default"
         unknown = f"{self.operations.cluster_arn(cluster).replace(':cluster/', ':container-instance/')}/unknown"
@@ -585,8 +474,6 @@ class Backend:
     def _dated(self) -> dict[str, str]:
         return {"Date": self.now().strftime("%a, %d %b %Y %H:%M:%S GMT"), "x-amzn-RequestId": str(uuid.uuid4())}
 
-    # Inside: websockets
-
     async def _acs(self, request: web.Request) -> web.StreamResponse:
         return await self._websocket(request, "acs", request.query.get("containerInstanceArn", ""), "ecs:Poll")
 
@@ -656,7 +543,7 @@ class Backend:
             await self._send_payload(connection, message)
 
     async def _send_payload(self, connection: Connection, message: Mapping[str, Any]) -> None:
-        addressed = {**self._addressed(), **message}
+        addressed = {**self.address(), **message}
         await self._send(connection, "acs", json.dumps({"type": "PayloadMessage", "message": addressed}))
 
     async def _listen(self, connection: Connection, channel: str) -> None:
@@ -707,7 +594,7 @@ class Backend:
         self._verified(connection.request, headers, envelope.encode(), "ecs", method="GET")
 
     def _check_ack(self, frame: Frame) -> None:
-        expected = self._addressed()
+        expected = self.address()
         got = (frame.message.get("cluster"), frame.message.get("containerInstance"))
         if got != (expected["clusterArn"], expected["containerInstanceArn"]):
             self.problems.append(f"ACS: an acknowledgement from another place: {got}")

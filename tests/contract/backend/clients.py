@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
 import aiohttp
@@ -15,8 +15,9 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
 
-from tests.backend import Backend
+from tests.backend import Principal
 
 TOTAL = [
     {"name": "CPU", "type": "INTEGER", "integerValue": 2048},
@@ -25,10 +26,24 @@ TOTAL = [
 ARN = "arn:aws:ecs:us-west-2:012345678910:container-instance/default/" + "a" * 32
 
 
+class Place(Protocol):
+    """Where a back end is, and whose key to use."""
+
+    region: str
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def principal(self) -> Principal: ...
+
+
 class Ecs:
     """botocore's ECS client; each call runs in a thread, so that the back end can answer it."""
 
-    def __init__(self, backend: Backend, *, attempts: int = 1, read_timeout_s: float = 5.0, **keys: Any) -> None:
+    error = ClientError
+
+    def __init__(self, backend: Place, *, attempts: int = 1, read_timeout_s: float = 5.0, **keys: Any) -> None:
         principal = backend.principal
         self._client = botocore.session.Session().create_client(
             "ecs",
@@ -57,7 +72,7 @@ class Ecs:
         return str(answer["containerInstance"]["containerInstanceArn"])
 
 
-def signed(backend: Backend, url: str, body: bytes = b"", **extra: str) -> dict[str, str]:
+def signed(backend: Place, url: str, body: bytes = b"", **extra: str) -> dict[str, str]:
     """Headers that sign a GET of ``url``, those of ``extra`` among them."""
     principal = backend.principal
     request = AWSRequest(method="GET", url=url, data=body, headers={"Host": urlsplit(url).netloc, **extra})
@@ -66,7 +81,7 @@ def signed(backend: Backend, url: str, body: bytes = b"", **extra: str) -> dict[
     return dict(request.headers.items())
 
 
-def acs_url(backend: Backend, **query: str) -> str:
+def acs_url(backend: Place, **query: str) -> str:
     asked = {
         "agentVersion": "1.105.1",
         "clusterArn": "default",
@@ -79,11 +94,11 @@ def acs_url(backend: Backend, **query: str) -> str:
     return f"{backend.url}/acs/ws?{urlencode(sorted(asked.items()), quote_via=quote)}"
 
 
-def tcs_url(backend: Backend) -> str:
+def tcs_url(backend: Place) -> str:
     return f"{backend.url}/tcs/ws?" + urlencode({"cluster": "default", "containerInstance": ARN})
 
 
-def telemetry_frame(backend: Backend, url: str, name: str, message: Mapping[str, Any]) -> str:
+def telemetry_frame(backend: Place, url: str, name: str, message: Mapping[str, Any]) -> str:
     """As the official agent writes it: signed headers, an empty line, the envelope."""
     envelope = json.dumps({"type": name, "message": message})
     headers = signed(backend, url, envelope.encode(), **{"content-length": str(len(envelope.encode()))})
@@ -99,7 +114,7 @@ class Agent:
         self.websocket = websocket
 
     @classmethod
-    async def dial(cls, backend: Backend, url: str | None = None, **query: str) -> Agent:
+    async def dial(cls, backend: Place, url: str | None = None, **query: str) -> Agent:
         url = url or acs_url(backend, **query)
         session = aiohttp.ClientSession()
         try:
