@@ -37,8 +37,10 @@ from ecscope.agent.config_sources import (
     read_user_data,
 )
 from ecscope.agent.config_values import Secret, without_userinfo
+from ecscope.agent.core.capabilities import Offer
 from ecscope.agent.core.state import PullBehavior, Settings
 from ecscope.log import LogFile, LogFormat, LogLevel, LogRollover
+from ecscope.model.runtime import EngineInfo
 
 _T = TypeVar("_T")
 
@@ -230,6 +232,37 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def may_ask_imds(self) -> bool:
         """The instance metadata service may be asked about the instance."""
         return not self.external and not self.imds_disabled
+
+    def aws_environment(self) -> dict[str, str]:
+        """The variables of AWS's own tools that name credentials, from whatever source: for the credential chain."""
+        given = {
+            "AWS_ACCESS_KEY_ID": self.aws_access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.aws_secret_access_key.text,
+            "AWS_SESSION_TOKEN": self.aws_session_token.text,
+            "AWS_SHARED_CREDENTIALS_FILE": self.aws_shared_credentials_file,
+            "AWS_PROFILE": self.aws_profile,
+        }
+        return {name: value for name, value in given.items() if value}
+
+    def offer(
+        self, engine: EngineInfo, *, volume_plugins: tuple[str, ...], has_task_limits: bool, outpost_arn: str = ""
+    ) -> Offer:
+        """What is registered, together with what the engine and the host have. ``has_task_limits``: cgroups work."""
+        return Offer(
+            api_version=engine.api_version,
+            architecture=engine.architecture,
+            volume_plugins=volume_plugins,
+            logging_drivers=self.available_logging_drivers,
+            has_task_limits=has_task_limits,
+            is_external=self.external,
+            is_privileged_disabled=self.privileged_disabled,
+            is_health_check_disabled=self.docker_health_check_disabled,
+            is_selinux_capable=self.selinux_capable,
+            is_apparmor_capable=self.apparmor_capable,
+            detailed_os_family=self.detailed_os_family,
+            outpost_arn=outpost_arn,
+            custom_attributes=self.instance_attributes,
+        )
 
     def core_settings(self) -> Settings:
         """The part that decisions depend on.

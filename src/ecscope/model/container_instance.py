@@ -35,16 +35,6 @@ class Attribute(msgspec.Struct, frozen=True, kw_only=True):
     """``None``: it has none, and none is sent."""
 
 
-class Resource(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """One entry of ``totalResources``, in the shape of the wire: a number or a set of texts."""
-
-    name: str
-    type: str
-    """``INTEGER`` or ``STRINGSET``."""
-    integer_value: int | None = None
-    string_set_value: tuple[str, ...] | None = None
-
-
 class ObstacleKind(Enum):
     """Why the instance is not registered. The value stands in the answer of the introspection API: never rename one."""
 

@@ -11,8 +11,10 @@ from ecscope.agent.config import Config, LoadedConfig, load_config
 from ecscope.agent.config_settings import SETTINGS, UNSUPPORTED, UNSUPPORTED_KEYS, Setting, TagSource
 from ecscope.agent.config_sources import DEFAULT_JSON_FILE, ENVIRONMENT_FILE, PORT_RANGE_FILE, InstanceData, OriginKind
 from ecscope.agent.config_values import Secret
+from ecscope.agent.core.capabilities import Offer
 from ecscope.agent.core.state import PullBehavior, Settings
 from ecscope.log import LogFile, LogFormat, LogLevel, LogRollover
+from ecscope.model.runtime import EngineInfo
 
 SHEET = Path(__file__).parents[3] / "docs" / "facts" / "configuration.md"
 ROWS = {setting.name: setting for setting in SETTINGS}
@@ -712,6 +714,53 @@ def test_what_is_written_is_read_back(setting: Setting) -> None:
     text = setting.form.write(value)
     read = setting.form.read_text(text)
     assert read == value or (read is None and not value)
+
+
+def test_the_offer_of_the_instance_follows_every_setting_that_touches_it() -> None:
+    engine = EngineInfo(version="27", api_version="1.47", cpus=1, memory_bytes=1, architecture="aarch64")
+    plain = Config().offer(engine, volume_plugins=("local",), has_task_limits=True)
+    assert plain == Offer(
+        api_version="1.47",
+        architecture="aarch64",
+        volume_plugins=("local",),
+        logging_drivers=("json-file", "none"),
+        has_task_limits=True,
+    )
+    config = Config(
+        available_logging_drivers=("awslogs",),
+        external=True,
+        privileged_disabled=True,
+        docker_health_check_disabled=True,
+        selinux_capable=True,
+        apparmor_capable=True,
+        detailed_os_family="DEBIAN_12",
+        instance_attributes={"a": "b"},
+    )
+    assert config.offer(engine, volume_plugins=(), has_task_limits=False, outpost_arn="arn:o") == Offer(
+        api_version="1.47",
+        architecture="aarch64",
+        volume_plugins=(),
+        logging_drivers=("awslogs",),
+        has_task_limits=False,
+        is_external=True,
+        is_privileged_disabled=True,
+        is_health_check_disabled=True,
+        is_selinux_capable=True,
+        is_apparmor_capable=True,
+        detailed_os_family="DEBIAN_12",
+        outpost_arn="arn:o",
+        custom_attributes={"a": "b"},
+    )
+
+
+def test_the_credential_chain_gets_what_ecs_config_says() -> None:
+    loaded = load({"AWS_PROFILE": "p"}, ecs_config="AWS_ACCESS_KEY_ID=AKIA\nAWS_SECRET_ACCESS_KEY=hush")
+    assert loaded.config.aws_environment() == {
+        "AWS_ACCESS_KEY_ID": "AKIA",
+        "AWS_SECRET_ACCESS_KEY": "hush",
+        "AWS_PROFILE": "p",
+    }
+    assert load().config.aws_environment() == {}
 
 
 def test_the_core_gets_its_part() -> None:

@@ -1,4 +1,4 @@
-"""What the instance registers of itself: its attributes and its resources.
+"""Which attributes the instance registers: what it can do, and what a user gave it.
 
 Only what this agent does is told: ECS places tasks by it. What the official agent tells and this
 one does not is listed, with the reason, in the unit test.
@@ -12,8 +12,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from ecscope.model.container_instance import Attribute, Resource
-from ecscope.model.resources import HostResources
+from ecscope.model.container_instance import Attribute
 
 _OLD_PREFIX = "com.amazonaws.ecs.capability."
 _PREFIX = "ecs.capability."
@@ -145,13 +144,3 @@ def _plugin_names(plugin: str) -> list[str]:
 
 def _numbers(api_version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in api_version.split("."))
-
-
-def total_resources(host: HostResources) -> tuple[Resource, ...]:
-    """``totalResources``: all that the instance has for tasks, and the ports that no task may take."""
-    return (
-        Resource(name="CPU", type="INTEGER", integer_value=host.cpu_units),
-        Resource(name="MEMORY", type="INTEGER", integer_value=host.memory_mib),
-        Resource(name="PORTS", type="STRINGSET", string_set_value=tuple(map(str, sorted(host.ports_tcp)))),
-        Resource(name="PORTS_UDP", type="STRINGSET", string_set_value=tuple(map(str, sorted(host.ports_udp)))),
-    )

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from ecscope.agent.core.capabilities import Offer, attributes, total_resources
+from ecscope.agent.core.capabilities import Offer, attributes
 from ecscope.model.container_instance import Attribute
-from ecscope.model.resources import HostResources
 
 RECORDED = json.loads(
     (Path(__file__).parents[3] / "fixtures/official-agent/traffic/register-container-instance.json").read_text()
@@ -67,13 +65,6 @@ def test_all_recorded_attributes_in_their_order_but_those_left_out() -> None:
     assert set(LEFT_OUT) <= {attribute.name for attribute in recorded}
     kept = [attribute for attribute in recorded if attribute.name not in LEFT_OUT]
     assert list(attributes(an_offer(), is_first_registration=True)) == kept
-
-
-def test_the_recorded_resources() -> None:
-    host = HostResources(
-        cpu_units=2048, memory_mib=24105, ports_tcp=frozenset({22, 2375, 2376, 51678, 51679}), ports_udp=frozenset()
-    )
-    assert msgspec.json.decode(msgspec.json.encode(total_resources(host))) == RECORDED["totalResources"]
 
 
 @pytest.mark.parametrize(
