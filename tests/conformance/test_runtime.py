@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import tarfile
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
@@ -16,12 +17,13 @@ import pytest
 import dockerengine
 import sampleimage
 from ecscope.agent.runtime.docker.runtime import DockerRuntime
-from ecscope.agent.runtime.fake import FakeRuntime, HealthStep, Program
+from ecscope.agent.runtime.fake import FakeRuntime, HealthStep, Program, Use
 from ecscope.agent.runtime.interface import ContainerSpec, Runtime, RuntimeFailure, VolumeSpec
 from ecscope.backoff import Retry
 from ecscope.model.arn import DockerId, TaskArn
 from ecscope.model.container import Container, ContainerInspection, MountPoint, NamedError, PortMapping
 from ecscope.model.runtime import RuntimeAction, RuntimeNotice
+from ecscope.model.stats import StatsSample
 from ecscope.model.status import ContainerStatus, HealthStatus
 from ecscope.model.task import Task
 from tests.builders import SAMPLE_IMAGE, a_container, a_task, a_volume
@@ -29,6 +31,7 @@ from tests.session import TEST_PREFIX
 
 IDLE = ("sh", "-c", "trap 'exit 0' TERM; echo ready; while :; do sleep 0.05; done")
 STUBBORN = ("sleep", "1000")
+BUSY = ("sh", "-c", "while :; do :; done")
 EXITS_3 = ("sh", "-c", "exit 3")
 HUNGRY = ("tail", "/dev/zero")
 NO_PROGRAM = ("/no/such/program",)
@@ -140,6 +143,7 @@ class FakeLab(Lab):
         self.runtime = self.fake = FakeRuntime(images=[SAMPLE_IMAGE])
         self.fake.behave(Program(stop_exit_code=0, stop_takes_s=0.01), command=IDLE)
         self.fake.behave(Program(heeds_sigterm=False), command=STUBBORN)
+        self.fake.behave(Program(use=Use(cpus=0.5, memory_bytes=700_000, rx_bytes_per_s=80)), command=BUSY)
         self.fake.behave(Program(run_for_s=0.01, exit_code=3), command=EXITS_3)
         self.fake.behave(Program(run_for_s=0.01, out_of_memory=True), command=HUNGRY)
         self.fake.behave(Program(start_error=NO_PROGRAM_ERROR), command=NO_PROGRAM)
@@ -525,6 +529,52 @@ async def test_a_linked_container_is_listed_under_its_own_name(lab: Lab) -> None
     )
     names = {docker_id: name for docker_id, name, _ in await lab.runtime.list_task_containers()}
     assert names[target_id] == target.container.docker_name
+
+
+async def samples_of(lab: Lab, docker_id: DockerId, count: int, **asked: float) -> list[StatsSample]:
+    async with asyncio.timeout(20), lab.runtime.stats(docker_id, **asked) as stats:
+        return [await anext(stats) for _ in range(count)]
+
+
+@pytest.mark.parametrize("asked", [{}, {"poll_every_s": 0.5}], ids=["streamed", "polled"])
+async def test_what_a_container_uses(lab: Lab, asked: dict[str, float]) -> None:
+    docker_id = await lab.started(command=BUSY)
+    first, second = await samples_of(lab, docker_id, 2, **asked)
+    apart_ns = second.read_ns - first.read_ns
+    assert 0.3e9 < apart_ns < 5e9
+    assert first.online_cpus == second.online_cpus >= 1
+    assert first.cpu_total_ns < second.cpu_total_ns <= first.cpu_total_ns + apart_ns * first.online_cpus
+    assert second.memory_bytes > 0
+    assert second.network is not None
+    assert second.network.rx_bytes >= first.network.rx_bytes >= 0  # type: ignore[union-attr]  # both have one
+    assert abs(first.read_ns / 1e9 - time.time()) < 3600
+
+
+async def test_who_shares_the_network_of_the_host_has_no_network_counters(lab: Lab) -> None:
+    spec = lab.spec(command=STUBBORN, docker_host_config='{"NetworkMode": "host"}')
+    docker_id = await lab.create(spec)
+    await lab.runtime.start_container(docker_id, timeout_s=LIMIT_S)
+    assert (await samples_of(lab, docker_id, 1))[0].network is None
+
+
+async def test_what_does_not_run_has_no_stats_and_its_stream_ends_with_its_removal(lab: Lab) -> None:
+    docker_id = await lab.started(command=STUBBORN)
+    await samples_of(lab, docker_id, 1)
+    await lab.runtime.stop_container(docker_id, grace_s=0)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(3), lab.runtime.stats(docker_id) as stats:
+            await anext(stats)
+    async with asyncio.timeout(20), lab.runtime.stats(docker_id) as stats:
+        removing = asyncio.create_task(lab.runtime.remove_container(docker_id, force=True))
+        assert [sample async for sample in stats] == []
+        await removing
+
+
+@pytest.mark.parametrize("asked", [{}, {"poll_every_s": 0.5}], ids=["streamed", "polled"])
+async def test_what_is_not_there_has_no_stats(lab: Lab, asked: dict[str, float]) -> None:
+    failure = await failure_of(samples_of(lab, DockerId("0" * 64), 1, **asked))
+    assert failure.is_not_found
+    assert str(failure) == f"CannotReadStatsError: Error response from daemon: No such container: {'0' * 64}"
 
 
 async def test_a_volume_from_create_to_removal(lab: Lab) -> None:

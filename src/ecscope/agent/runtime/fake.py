@@ -35,6 +35,7 @@ from ecscope.model.arn import DockerId
 from ecscope.model.container import ContainerInspection, Health, ImageInspection, Mount, NamedError, PortBinding
 from ecscope.model.image_reference import InvalidImageReference, parse_image_reference
 from ecscope.model.runtime import EngineInfo, PullProgress, RuntimeAction, RuntimeNotice
+from ecscope.model.stats import NetworkCounters, StatsSample
 from ecscope.model.status import ContainerStatus, HealthStatus
 
 SIGTERM, SIGKILL = "15", "9"
@@ -60,6 +61,7 @@ _CALLS: dict[str, tuple[Operation, str]] = {
     "inspect_container": (errors.INSPECT, "inspect_s"),
     "remove_container": (errors.REMOVE, "remove_container_s"),
     "list_task_containers": (errors.LIST, "list_s"),
+    "stats": (errors.STATS, "stats_s"),
     "create_volume": (errors.CREATE_VOLUME, "volume_s"),
     "volume_exists": (errors.INSPECT_VOLUME, "volume_s"),
     "remove_volume": (errors.REMOVE_VOLUME, "volume_s"),
@@ -75,6 +77,18 @@ class HealthStep(msgspec.Struct, frozen=True, kw_only=True):
     status: HealthStatus
     output: str = ""
     exit_code: int = 0
+
+
+class Use(msgspec.Struct, frozen=True, kw_only=True):
+    """What a running container takes of its host, always at the same rate."""
+
+    cpus: float = 0.0
+    """CPUs kept busy."""
+    memory_bytes: int = 0
+    rx_bytes_per_s: float = 0.0
+    tx_bytes_per_s: float = 0.0
+    storage_read_bytes_per_s: float = 0.0
+    storage_write_bytes_per_s: float = 0.0
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +111,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     start_error: str = ""
     """The engine refuses to start the container, in these words; ``""``: it does not."""
     health: tuple[HealthStep, ...] = ()
+    use: Use = Use()
 
 
 class FakeImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,9 +157,11 @@ class _Container:
         self.labels: dict[str, str] = body["Labels"]
         host = body["HostConfig"]
         self.binds: list[str] = host.get("Binds") or []
+        self.has_network = host.get("NetworkMode") not in ("host", "none")
+        self.running_since_s = 0.0
         exposed = body.get("ExposedPorts") or {}
         self.ports: dict[str, list[dict[str, str]]] = {}
-        if host.get("NetworkMode") not in ("host", "none"):
+        if self.has_network:
             self.ports = {port: to for port, to in (host.get("PortBindings") or {}).items() if port in exposed}
         self.created_at = ""
         self.started_at = ""
@@ -219,6 +236,7 @@ class FakeRuntime:
         self._troubles: dict[str, deque[_Trouble]] = {}
         self._waiting: set[asyncio.Future[None]] = set()
         self._streams: set[asyncio.Queue[RuntimeNotice | RuntimeFailure]] = set()
+        self._measuring: set[asyncio.Future[None]] = set()
         for reference in images:
             self._local[_tagged(reference)] = self.add_pullable(reference)
 
@@ -532,6 +550,59 @@ class FakeRuntime:
                 for container in reversed(self._containers.values())
             ]
 
+    # --- stats ----------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def stats(
+        self, docker_id: DockerId, *, poll_every_s: float | None = None
+    ) -> AsyncIterator[AsyncIterator[StatsSample]]:
+        """Samples as the program's ``use`` says: one a second, or one each ``poll_every_s``."""
+        if poll_every_s is None:
+            async with self._call("stats", docker_id):
+                self._container(errors.STATS, docker_id)
+            yield self._measure(docker_id, 1.0, asks_again=False)
+        else:
+            yield self._measure(docker_id, poll_every_s, asks_again=True)
+
+    async def _measure(self, docker_id: DockerId, every_s: float, *, asks_again: bool) -> AsyncIterator[StatsSample]:
+        while True:
+            if asks_again:
+                async with self._call("stats", docker_id):
+                    self._container(errors.STATS, docker_id)
+            found = self._containers.get(docker_id)
+            if found is None:
+                return
+            if found.running:
+                yield self._sample(found)
+            await self._pause(every_s)
+
+    def _sample(self, container: _Container) -> StatsSample:
+        use = container.program.use
+        ran_s = asyncio.get_running_loop().time() - container.running_since_s
+        network = NetworkCounters(rx_bytes=int(use.rx_bytes_per_s * ran_s), tx_bytes=int(use.tx_bytes_per_s * ran_s))
+        return StatsSample(
+            read_ns=self._now_ns(),
+            cpu_total_ns=int(use.cpus * ran_s * _NS),
+            online_cpus=self.info.cpus,
+            memory_bytes=use.memory_bytes,
+            network=network if container.has_network else None,
+            storage_read_bytes=int(use.storage_read_bytes_per_s * ran_s),
+            storage_write_bytes=int(use.storage_write_bytes_per_s * ran_s),
+        )
+
+    async def _pause(self, seconds: float) -> None:
+        """Between two samples. No call is under way meanwhile, so ``is_idle`` stays as it is."""
+        pause: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        timer = asyncio.get_running_loop().call_later(seconds, _set_done, pause)
+        self._measuring.add(pause)
+        try:
+            await pause
+        except _Gone:
+            raise errors.connection_lost(errors.STATS, "stats") from None
+        finally:
+            timer.cancel()
+            self._measuring.discard(pause)
+
     # --- volumes --------------------------------------------------------------------------------
 
     async def create_volume(self, spec: VolumeSpec) -> None:
@@ -584,6 +655,7 @@ class FakeRuntime:
         container.running, container.error, container.out_of_memory = True, "", False
         container.exit_code, container.last_signal = None, ""
         container.started_at = self._now_text()
+        container.running_since_s = loop.time()
         container.health = Health()
         container.ended = loop.create_future()
         self._tell(container, RuntimeAction.START)
@@ -792,6 +864,9 @@ class FakeRuntime:
                 waiter.set_exception(_Gone(why))
         for stream in self._streams:
             stream.put_nowait(errors.unreachable(errors.EVENTS, f"the event stream ended: {why}"))
+        for pause in list(self._measuring):
+            if not pause.done():
+                pause.set_exception(_Gone(why))
 
     def _gone(self, operation: Operation) -> RuntimeFailure:
         return errors.cannot_connect(operation, "fake://")

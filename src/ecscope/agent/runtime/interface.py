@@ -18,6 +18,7 @@ import msgspec
 from ecscope.model.arn import DockerId
 from ecscope.model.container import Container, ContainerInspection, ImageInspection, NamedError
 from ecscope.model.runtime import EngineInfo, PullProgress, RuntimeNotice
+from ecscope.model.stats import StatsSample
 from ecscope.model.task import Task
 
 
@@ -141,6 +142,16 @@ class Runtime(Protocol):
 
     async def list_task_containers(self) -> list[tuple[DockerId, str, str]]:
         """(Docker ID, Docker name, task ARN) of every container with a task ARN label, stopped ones too."""
+
+    def stats(
+        self, docker_id: DockerId, *, poll_every_s: float | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[StatsSample]]:
+        """What the container uses: a sample a second, or (asked for anew each time) one each ``poll_every_s``.
+
+        No sample comes while it does not run. Ends when the container is removed or the runtime ends
+        the stream; raises ``RuntimeFailure`` when there is no such container, when the stream breaks,
+        and when the runtime has been silent for 18 s.
+        """
 
     async def create_volume(self, spec: VolumeSpec) -> None:
         """Create; an existing one of that name counts as done."""

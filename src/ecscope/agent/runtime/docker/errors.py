@@ -43,6 +43,7 @@ INSPECT = Operation(error_name="CannotInspectContainerError", state="inspecting"
 REMOVE = Operation(error_name="CannotRemoveContainerError", state="removing")
 LIST = Operation(error_name="CannotListContainersError", state="listing")
 LIST_PLUGINS = Operation(error_name="CannotListPluginsError", state="listing plugins")
+STATS = Operation(error_name="CannotReadStatsError", state="reading stats")
 CREATE_VOLUME = Operation(error_name="CannotCreateVolumeError", state="creating volume")
 INSPECT_VOLUME = Operation(error_name="CannotInspectVolumeError", state="inspecting volume")
 REMOVE_VOLUME = Operation(error_name="CannotRemoveVolumeError", state="removing volume")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib import import_module
@@ -29,6 +30,7 @@ from ecscope.agent.runtime.docker.images import (
     distribution_digest,
 )
 from ecscope.agent.runtime.docker.inspect import container_inspection, image_inspection
+from ecscope.agent.runtime.docker.stats import StatsReader
 from ecscope.agent.runtime.docker.timeouts import Timeouts
 from ecscope.agent.runtime.interface import ContainerSpec, RegistryAuth, RuntimeFailure, VolumeSpec
 from ecscope.backoff import Backoff, Retry
@@ -36,6 +38,7 @@ from ecscope.model.arn import DockerId
 from ecscope.model.container import ContainerInspection, ImageInspection
 from ecscope.model.image_reference import ImageReference, InvalidImageReference, parse_image_reference
 from ecscope.model.runtime import EngineInfo, PullProgress, RuntimeNotice
+from ecscope.model.stats import StatsSample
 
 if TYPE_CHECKING:
     from ecscope.agent.runtime.docker.client import Answer, DockerClient
@@ -49,7 +52,20 @@ REMOVE_TRIES = Backoff(tries=5, first_s=0.1, cap_s=2.0, factor=3.0)
 DIGEST_API = (1, 35)
 """The first API version whose digests the agent asks for. Source: engine.md §4.2."""
 
+ONE_SHOT_API = (1, 41)
+"""The first API version that answers a poll for stats at once, and not after two measurements of its own."""
+
+STATS_BEAT_S = 2.0
+"""The engine measures about once a second, and a sample, which carries its own moment, may wait for the others.
+
+Longer than the engine's second, so that at the beat there is something to read from each stream.
+"""
+
 PROGRESS_INTERVAL_S = 1.0
+
+
+_POLL_SPREAD = 0.8
+"""Part of the poll interval by which a container's second poll may be late. Source: agent-protocol.md §5.3."""
 
 
 class _Plugins(msgspec.Struct):
@@ -366,6 +382,51 @@ class DockerRuntime:
             for entry in listed
         ]
 
+    # --- stats ----------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def stats(
+        self, docker_id: DockerId, *, poll_every_s: float | None = None
+    ) -> AsyncIterator[AsyncIterator[StatsSample]]:
+        """What the container uses: a sample a second, or one each ``poll_every_s``."""
+        path = f"/containers/{_quoted(docker_id)}/stats"
+        if poll_every_s is not None:
+            yield self._poll_stats(docker_id, path, poll_every_s)
+            return
+        client = await self._client()
+        async with client.stream(
+            errors.STATS,
+            "GET",
+            path,
+            query={"stream": "1"},
+            open_timeout_s=self._timeouts.stats_s,
+            silence_s=self._timeouts.stats_s,
+            beat_s=STATS_BEAT_S,
+        ) as chunks:
+            yield self._read_stats(docker_id, chunks)
+
+    async def _read_stats(self, docker_id: DockerId, chunks: AsyncIterator[bytes]) -> AsyncIterator[StatsSample]:
+        reader = StatsReader(docker_id)
+        async for chunk in chunks:
+            for sample in reader.feed(chunk):
+                yield sample
+
+    async def _poll_stats(self, docker_id: DockerId, path: str, every_s: float) -> AsyncIterator[StatsSample]:
+        reader, query = StatsReader(docker_id), {"stream": "0"}
+        wait_s = every_s + _spread(docker_id) * _POLL_SPREAD * every_s
+        while True:
+            client = await self._client()
+            if client.api_version is None:
+                await client.negotiate(errors.STATS)
+            if client.api_version is not None and client.api_version >= ONE_SHOT_API:
+                query["one-shot"] = "1"
+            answer = await client.request(errors.STATS, "GET", path, query=query, timeout_s=self._timeouts.stats_s)
+            sample = reader.sample(answer.body)
+            if sample is not None:
+                yield sample
+            await asyncio.sleep(wait_s)
+            wait_s = every_s
+
     # --- volumes --------------------------------------------------------------------------------
 
     async def create_volume(self, spec: VolumeSpec) -> None:
@@ -439,6 +500,11 @@ class DockerRuntime:
             raise errors.unusable(
                 operation, f"{self._endpoint.text} gave an answer that is not the Docker Engine's: {error}"
             ) from error
+
+
+def _spread(docker_id: str) -> float:
+    """From 0 to 1, and the same each time: containers that were started together are not polled together."""
+    return zlib.crc32(docker_id.encode()) / 2**32
 
 
 def _parsed(operation: Operation, reference: str) -> ImageReference:

@@ -32,5 +32,7 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     remove_container_s: float = 300.0
     remove_image_s: float = 180.0
     volume_s: float = 300.0
+    stats_s: float = 18.0
+    """Until the stats stream is open, between two of its answers, and for one answer of a poll."""
     events_s: float = 30.0
     """Until the event stream is open; then it may be silent for ever."""

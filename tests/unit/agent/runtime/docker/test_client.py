@@ -235,3 +235,38 @@ async def test_a_stream_that_does_not_open(engine: ScriptedEngine, client: Docke
         async with stream_of(client, 0.05):
             pass
     assert caught.value.is_timeout
+
+
+async def test_a_stream_that_falls_silent_ends_in_time(engine: ScriptedEngine, client: DockerClient) -> None:
+    engine.script = lambda _: Reply(chunks=(b"one", 0.05, b"two"), then_hang=True)
+    async with client.stream(
+        errors.STATS, "GET", "/x", query={}, open_timeout_s=5, silence_s=0.2, beat_s=0.01
+    ) as chunks:
+        seen = []
+        with pytest.raises(RuntimeFailure) as caught:
+            async for chunk in chunks:
+                seen.append(chunk)
+    assert seen == [b"one", b"two"]
+    assert caught.value.is_timeout
+    assert str(caught.value) == (
+        "DockerTimeoutError: Could not transition to reading stats; timed out after waiting 200ms"
+    )
+    await asyncio.wait_for(engine.closed.wait(), 5)
+
+
+async def test_a_stream_on_the_beat_reads_at_once_what_came_meanwhile(
+    engine: ScriptedEngine, client: DockerClient
+) -> None:
+    engine.script = lambda _: Reply(chunks=(0.01, b"one", 0.02, b"two", 0.02, b"three"))
+    async with client.stream(errors.STATS, "GET", "/x", query={}, open_timeout_s=5, beat_s=0.5) as chunks:
+        assert await anext(chunks) == b"onetwothree"
+        assert [chunk async for chunk in chunks] == []
+
+
+async def test_a_stream_on_the_beat_that_breaks_off(engine: ScriptedEngine, client: DockerClient) -> None:
+    engine.script = lambda _: Reply(chunks=(b"one",), then_drop=True)
+    async with client.stream(errors.STATS, "GET", "/x", query={}, open_timeout_s=5, beat_s=0.05) as chunks:
+        with pytest.raises(RuntimeFailure) as caught:
+            while True:
+                await anext(chunks)
+    assert caught.value.is_unreachable

@@ -36,6 +36,9 @@ from tests.unit.agent.runtime.docker.scripted_engine import (
 ID = DockerId("ab" * 32)
 DIGEST = "sha256:" + "cd" * 32
 AUTH = RegistryAuth(username="me", password="s3cret", server_address="h.example")
+STATS = json.dumps(
+    {"read": "2026-11-26T21:19:46Z", "cpu_stats": {"cpu_usage": {"total_usage": 5}, "online_cpus": 2}}
+).encode()
 MANIFEST = answer({"Descriptor": {"digest": DIGEST, "mediaType": "application/vnd.oci.image.index.v1+json"}})
 
 
@@ -200,6 +203,25 @@ async def test_notices_begin_with_the_request_and_end_with_a_failure(bench: Benc
     query = bench.engine.requests[-1].query
     assert float(query["since"]) > 1.6e9
     assert json.loads(query["filters"])["label"] == ["com.amazonaws.ecs.task-arn"]
+
+
+async def test_stats_are_streamed(bench: Bench) -> None:
+    bench.say(Reply(chunks=(b"nonsense\n" + STATS + b"\n" + STATS[:30], STATS[30:] + b"\n")))
+    async with bench.runtime.stats(ID) as stats:
+        assert [sample.cpu_total_ns async for sample in stats] == [5, 5]
+    assert bench.engine.requests[-1].query == {"stream": "1"}
+
+
+@pytest.mark.parametrize(("version", "query"), [("1.40", {"stream": "0"}), ("1.41", {"stream": "0", "one-shot": "1"})])
+async def test_stats_are_polled(bench: Bench, version: str, query: dict[str, str]) -> None:
+    bench.engine.version = {"Version": "99.0", "ApiVersion": version, "MinAPIVersion": "1.12"}
+    bench.say(Reply(body=b"nonsense"), Reply(body=STATS), refusal(404, "No such container: x"))
+    with pytest.raises(RuntimeFailure) as caught:
+        async with bench.runtime.stats(ID, poll_every_s=0.01) as stats:
+            async for sample in stats:
+                assert sample.cpu_total_ns == 5
+    assert caught.value.is_not_found
+    assert [request.query for request in bench.engine.requests[-3:]] == [query] * 3
 
 
 async def test_first_calls_at_once_share_one_client(bench: Bench) -> None:
