@@ -46,6 +46,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 200
     headers: bytes = b""
     """The handler's own header lines, sorted, each with its CRLF."""
+    has_length: bool = False
+    """``headers`` say how long the body is, where Go's handler does."""
     body: bytes = b""
     sniffed: bytes = b""
     """The content-type line that stands where Go puts one it guessed."""
@@ -71,6 +73,9 @@ CRASHED = Answer(status=500, headers=CLOSE, closes=True)
 BAD_TARGET = Answer(status=400, headers=CLOSE, closes=True)
 """The request target was ``*``. Source: introspection-api.md §2."""
 
+ASTERISK_OPTIONS = Answer(headers=b"Content-Length: 0\r\n", has_length=True)
+"""``OPTIONS *``, which asks the server as a whole. Source: introspection-api.md §2."""
+
 EXPECTATION_FAILED = Answer(status=417, headers=CLOSE, closes=True)
 """An ``Expect`` other than ``100-continue``."""
 
@@ -93,7 +98,7 @@ def render(answer: Answer, *, date: bytes, is_head: bool, is_http11: bool, keep_
     is_buffered = len(body) <= BUFFERED_BYTES
     length = chunked = connection = b""
     # Quirk: on HEAD an empty body has no length, because Go cannot tell whether it is really empty.
-    if is_buffered and (body or not is_head):
+    if is_buffered and (body or not is_head) and not answer.has_length:
         length = b"Content-Length: %d\r\n" % len(body)
     if is_http11:
         stays_open = keep_alive and not answer.closes

@@ -122,7 +122,7 @@ class Routes:
 
     def _answer(self, method: bytes, target: bytes) -> Answer:
         if target == b"*":
-            return answers.BAD_TARGET
+            return answers.ASTERISK_OPTIONS if method == b"OPTIONS" else answers.BAD_TARGET
         path, query = targets.split(target)
         if method != b"CONNECT" and (cleaned := targets.clean(path)) != path:
             return _redirect(method, cleaned, query)

@@ -367,8 +367,33 @@ def test_refusals_in_go_s_words(request_: bytes, status_line: bytes) -> None:
     assert peer.send(GET) == b""
 
 
-def test_an_asterisk() -> None:
-    raw, peer = sent(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n")
+@pytest.mark.parametrize(
+    ("request_", "first", "last"),
+    [
+        (b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", b"HTTP/1.1 200 OK", b""),
+        (b"OPTIONS * HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", b"HTTP/1.1 200 OK", b""),
+        (b"OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", b"HTTP/1.1 200 OK", b"Connection: close\r\n"),
+        (b"OPTIONS * HTTP/1.0\r\n\r\n", b"HTTP/1.0 200 OK", b""),
+        (
+            b"OPTIONS * HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+            b"HTTP/1.0 200 OK",
+            b"Connection: keep-alive\r\n",
+        ),
+    ],
+)
+def test_options_of_the_server_as_a_whole(request_: bytes, first: bytes, last: bytes) -> None:
+    """Byte for byte what the official agent answers, the date aside."""
+    raw, peer = sent(request_)
+    line, length, date, *rest = raw.splitlines(keepends=True)
+    assert (line, length) == (first + b"\r\n", b"Content-Length: 0\r\n")
+    assert date.startswith(b"Date: ")
+    assert b"".join(rest) == last + b"\r\n"
+    assert peer.transport.is_closing() == (b"keep-alive" not in last and (b"HTTP/1.0" in first or last != b""))
+
+
+@pytest.mark.parametrize("method", [b"GET", b"FOO", b"CONNECT", b"options"])
+def test_an_asterisk_in_other_methods(method: bytes) -> None:
+    raw, peer = sent(method + b" * HTTP/1.1\r\nHost: a\r\n\r\n")
     assert raw.startswith(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nDate: ")
     assert raw.endswith(b"\r\nContent-Length: 0\r\n\r\n")
     assert peer.transport.is_closing()

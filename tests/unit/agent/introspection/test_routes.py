@@ -166,7 +166,8 @@ def test_connect_is_not_cleaned() -> None:
 
 
 def test_an_asterisk_is_a_bad_request() -> None:
-    assert answered(b"*", b"OPTIONS") is answers.BAD_TARGET
+    assert answered(b"*", b"GET") is answers.BAD_TARGET
+    assert answered(b"*", b"OPTIONS") is answers.ASTERISK_OPTIONS
 
 
 @pytest.mark.parametrize("target", [b"/%zz", b"nowhere"])
