@@ -51,10 +51,11 @@ def connect_url(
     """
     try:
         parts = urlsplit(endpoint)
+        is_complete = bool(parts.hostname) and parts.port != 0
     except ValueError as error:
         raise UnusableEndpoint(f"the ACS endpoint that ECS named is no address: {error}") from error
     scheme = SCHEMES.get(parts.scheme)
-    if scheme is None or not parts.netloc:
+    if scheme is None or not is_complete:
         raise UnusableEndpoint(
             f"the ACS endpoint that ECS named must begin with http:// or https://, and is {endpoint[:200]!r}"
         )

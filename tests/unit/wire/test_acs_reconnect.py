@@ -60,7 +60,10 @@ def test_the_slash_before_ws_is_there_once(endpoint: str) -> None:
     assert an_url(endpoint).startswith("ws://h/ws?agentHash=")
 
 
-@pytest.mark.parametrize("endpoint", ["", "acs.example", "ftp://h", "wss://h", "http://", "http://[", "http:h"])
+@pytest.mark.parametrize(
+    "endpoint",
+    ["", "acs.example", "ftp://h", "wss://h", "http://", "http://[", "http:h", "http://:80", "http://h:99999"],
+)
 def test_another_scheme_is_an_error(endpoint: str) -> None:
     with pytest.raises(UnusableEndpoint, match="ACS endpoint"):
         an_url(endpoint)
