@@ -22,6 +22,7 @@ METHODS = frozenset(
         # what came in
         "call", "registered", "connected", "closed", "state_change", "reported", "running", "message", "acked",
         "credentials_acked", "stop_candidates", "calls_of", "state_changes", "sent_at_s",
+        "lines",
         # what goes out
         "push_tasks", "push_each", "push_message", "push_raw", "push_manifest", "confirm_stop", "push_credentials",
         "heartbeat", "push_garbage", "push_huge",

@@ -179,6 +179,14 @@ class Journal:
             except TimeoutError:
                 raise TimeoutError(f"{what} did not come within {timeout_s:g} s; last seen: {self._last()}") from None
 
+    def lines(self) -> list[dict[str, Any]]:
+        """All of it, in the form of the recordings and in their order."""
+        entries: list[Entry] = [*self.calls, *self.frames, *self.connects, *self.closes]
+        return [self._line(entry) for entry in sorted(entries, key=lambda entry: entry.n)]
+
+    def _line(self, entry: Entry) -> dict[str, Any]:
+        return {"n": entry.n, "t": round(entry.at_s - self._begun_s, 6), **entry.line()}
+
     def _notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
@@ -200,6 +208,5 @@ class Journal:
 
     def _write(self, entry: Entry) -> None:
         if self._file is not None:
-            line = {"n": entry.n, "t": round(entry.at_s - self._begun_s, 6), **entry.line()}
-            self._file.write(json.dumps(line) + "\n")
+            self._file.write(json.dumps(self._line(entry)) + "\n")
             self._file.flush()

@@ -20,6 +20,10 @@ class Observed(ABC):
     def __init__(self) -> None:
         self.journal = Journal()
 
+    def lines(self) -> list[dict[str, Any]]:
+        """Everything so far, in the form of the recordings: for ``facts``."""
+        return self.journal.lines()
+
     @abstractmethod
     def is_open(self, channel: str) -> Connect | None:
         """The newest connection that is open now."""
@@ -42,6 +46,9 @@ class Observed(ABC):
 
     def calls_of(self, action: str) -> list[Call]:
         return [call for call in self.calls if call.action == action]
+
+    def closes_of(self, channel: str) -> list[Close]:
+        return [close for close in self.journal.closes if close.kind == f"{channel}-close"]
 
     def state_changes(self, task_arn: str | None = None) -> list[Call]:
         """The task state changes that ECS took, in order; of all tasks, or of one."""
@@ -84,7 +91,7 @@ class Observed(ABC):
         """The ``count``-th end of a connection."""
 
         def look() -> Close | None:
-            ended = [close for close in self.journal.closes if close.kind == f"{channel}-close"]
+            ended = self.closes_of(channel)
             return ended[count - 1] if len(ended) >= count else None
 
         return await self.journal.wait(look, f"end {count} of the {channel.upper()} connection", timeout_s)

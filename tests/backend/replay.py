@@ -14,6 +14,7 @@ REPLAYED = {"PayloadMessage", "TaskManifestMessage", "TaskStopVerificationAck", 
 ADDRESS = ("clusterArn", "containerInstanceArn")
 
 Line = Mapping[str, Any]
+Change = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def recorded(path: Path) -> list[dict[str, Any]]:
@@ -21,7 +22,7 @@ def recorded(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
 
 
-def with_image(image: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+def with_image(image: str) -> Change:
     """A change of tasks: ``busybox:latest``, which the recordings use, becomes ``image``."""
 
     def changed(task: dict[str, Any]) -> dict[str, Any]:
@@ -35,7 +36,7 @@ async def replay(
     backend: Backend,
     lines: Iterable[Line],
     *,
-    change: Callable[[dict[str, Any]], dict[str, Any]] = lambda task: task,
+    change: Change = lambda task: task,
     speed: float | None = 1.0,
 ) -> None:
     """Send each message when it was sent then, counted from the first; ``speed`` ``None``: one after the other.
@@ -50,10 +51,16 @@ async def replay(
         first_s = line["t"] if first_s is None else first_s
         if speed is not None:
             await asyncio.sleep(max(0.0, begun_s + (line["t"] - first_s) / speed - loop.time()))
-        message = {name: value for name, value in line["message"].items() if name not in ADDRESS}
-        if line["type"] == "PayloadMessage":
-            tasks = [change(task) for task in message.pop("tasks")]
-            await backend.push_tasks(*tasks, seq_num=message.pop("seqNum"), **message)
-        else:
-            address = backend.address() if any(name in line["message"] for name in ADDRESS) else {}
-            await backend.push_message(line["type"], {**address, **message})
+        await send_again(backend, line, change=change)
+
+
+async def send_again(backend: Backend, line: Line, *, change: Change = lambda task: task) -> str:
+    """One recorded message, to the agent that is here; its message ID, which is the recorded one."""
+    message = {name: value for name, value in line["message"].items() if name not in ADDRESS}
+    if line["type"] == "PayloadMessage":
+        tasks = [change(task) for task in message.pop("tasks")]
+        await backend.push_tasks(*tasks, seq_num=message.pop("seqNum"), **message)
+    else:
+        address = backend.address() if any(name in line["message"] for name in ADDRESS) else {}
+        await backend.push_message(line["type"], {**address, **message})
+    return str(line["message"]["messageId"])
