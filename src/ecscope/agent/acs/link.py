@@ -173,6 +173,7 @@ class AcsLink:
 
     async def _connect_once(self) -> float:
         """One dial and, if it succeeds, the whole life of the connection. Gives the seconds to wait before the next."""
+        kind = None
         async with contextlib.AsyncExitStack() as closing:
             try:
                 connection = await closing.enter_async_context(self._dialled())
@@ -180,7 +181,8 @@ class AcsLink:
                 words = inactive_instance(refusal.body)
                 if words is not None:
                     return self._is_deregistered(shortened(words))
-                reason = f"ECS refused it with status {refusal.status}: {shortened(refusal.body) or 'no reason given'}"
+                kind = f"status {refusal.status}"  # the words may name each request
+                reason = f"ECS refused it with {kind}: {shortened(refusal.body) or 'no reason given'}"
             except (AwsCallFailed, UnusableEndpoint) as failure:
                 reason = str(failure)
             except TimeoutError:
@@ -192,7 +194,9 @@ class AcsLink:
             else:
                 return await self._live(connection)
         self._disconnected(reason)
-        self._say(f"ACS cannot be reached: {reason}. Trying again until it can; tasks keep running meanwhile.")
+        self._say(
+            f"ACS cannot be reached: {reason}. Trying again until it can; tasks keep running meanwhile.", kind=kind
+        )
         return self._reconnect.after_failure()
 
     def _is_deregistered(self, words: str) -> float:
@@ -221,7 +225,9 @@ class AcsLink:
                 transport = response.connection.transport if response.connection else None
                 return response
             try:
-                body = await response.content.read(_LARGEST_REFUSAL_BYTES)
+                body = await response.content.readexactly(_LARGEST_REFUSAL_BYTES)
+            except asyncio.IncompleteReadError as all_of_it:
+                body = all_of_it.partial
             except aiohttp.ClientError:
                 body = b""
             finally:
@@ -277,7 +283,7 @@ class AcsLink:
         end = await self._converse(connection)
         lived_s = asyncio.get_running_loop().time() - connection.opened_at
         if connection.session.dropped > 1:
-            self._say(f"{connection.session.dropped} messages of this ACS connection could not be used")
+            self._say(f"{connection.session.dropped} messages of this ACS connection could not be used", kind="dropped")
         self._disconnected(end.reason)
         self._say(f"the ACS connection ended: {end.reason}", level=logging.INFO if end.is_clean else logging.WARNING)
         return self._reconnect.after_end(lived_s=lived_s, is_clean=end.is_clean)
@@ -363,9 +369,11 @@ class AcsLink:
 
     # --- the log ------------------------------------------------------------------------------
 
-    def _say(self, text: str, *, level: int = logging.WARNING) -> None:
-        if text not in self._said and len(self._said) < _MOST_SAID:
-            self._said.add(text)
+    def _say(self, text: str, *, kind: str | None = None, level: int = logging.WARNING) -> None:
+        """Once for a ``kind``, until a connection has held; ``None``: for a text."""
+        kind = kind or text
+        if kind not in self._said and len(self._said) < _MOST_SAID:
+            self._said.add(kind)
             self._has_complained |= level >= logging.WARNING
             _log.log(level, "%s", text)
 

@@ -16,7 +16,7 @@ from aiohttp import WSMsgType, web
 from ecscope.agent.acs.link import AcsLink, CoreMessage, LinkTimes
 from ecscope.agent.aws.interface import AwsCallFailed
 from ecscope.wire import acs
-from ecscope.wire.acs_reconnect import connect_url
+from ecscope.wire.acs_reconnect import Reconnect, ReconnectTimes, connect_url
 from ecscope.wire.acs_session import SessionTimes
 from tests import traffic
 from tests.builders import a_failure
@@ -263,6 +263,44 @@ async def test_an_inactive_instance_asks_again_after_an_hour(body: object, caplo
     assert caplog.text.count("not registered any more (not there)") == 1
 
 
+async def test_a_refusal_that_comes_in_pieces_is_read_to_its_end() -> None:
+    async def serve(visit: Visit) -> web.StreamResponse:
+        response = web.StreamResponse(status=400)
+        await response.prepare(visit.request)
+        for character in json.dumps(INACTIVE):
+            await response.write(character.encode())
+            await asyncio.sleep(0)
+        return response
+
+    async with a_rig(serve) as rig:
+        await rig.finished()
+        assert rig.happened == ["deregistered: not there"]
+
+
+async def test_refusals_that_differ_only_in_their_words_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    async with a_rig(*[refusing(503, f"request {n}") for n in range(30)], refusing(403, "no")) as rig:
+        await rig.finished()
+    assert caplog.text.count("status 503") == 1
+    assert caplog.text.count("status 403: no") == 1
+
+
+async def test_a_proxy_is_dialled_where_one_is_given() -> None:
+    asked: list[str] = []
+
+    def proxy(url: str) -> str | None:
+        asked.append(url)
+        return rig.endpoint.removesuffix("/acs")
+
+    async def far_away() -> str:
+        return "http://acs.invalid/acs"
+
+    async with a_rig(closing(1000), endpoint=far_away, proxy=proxy) as rig:
+        await rig.finished()
+        assert asked == rig.signer.signed
+        assert rig.visits[0].request.host == "acs.invalid"
+        assert rig.happened[0] == "connected"
+
+
 async def test_any_other_refusal_waits_longer_and_longer(caplog: pytest.LogCaptureFixture) -> None:
     async with a_rig(*[refusing(403, "no\nright")] * 3) as rig:
         await rig.finished()
@@ -468,7 +506,8 @@ async def test_a_server_that_ends_each_connection_is_not_dialled_in_a_tight_loop
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, logger="ecscope.acs")
-    async with a_rig(*[closing(1011)] * 6) as rig:
+    reconnect = Reconnect(chance=lambda: 0.0, times=ReconnectTimes(hasty_s=60.0))  # however slow the machine is
+    async with a_rig(*[closing(1011)] * 6, reconnect=reconnect) as rig:
         await rig.finished()
         assert rig.waits == pytest.approx([0.0, 0.0, 0.0, 0.25, 0.375, 0.5625])
     assert caplog.text.count("the ACS connection ended") == 1
