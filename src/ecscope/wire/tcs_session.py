@@ -1,0 +1,126 @@
+"""The agent's side of one telemetry connection: what is due when. No I/O and no clock.
+
+Times are seconds on a clock that never goes back. The order of calls: ``received`` for each
+frame, and ``due`` no later than ``next_at_s``.
+
+Source: agent-protocol.md §5.1, §5.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from enum import Enum
+
+import msgspec
+
+from ecscope.model.instance_status import InstanceStatus
+from ecscope.wire.tcs import ServiceMessage, ServiceMessageKind, parse_service_frame
+
+PUBLISH_INTERVAL_S = 20.0
+HEARTBEAT_S = 60.0
+HEARTBEAT_JITTER_S = 60.0
+WRITE_LIMIT_S = 180.0
+"""The limit for reading is as long, and so is never reached: the expectation of a heartbeat is shorter."""
+AGE_S = 1800.0
+AGE_JITTER_S = 300.0
+
+_SIGNS_OF_LIFE = frozenset(
+    {
+        ServiceMessageKind.HEARTBEAT,
+        ServiceMessageKind.ACK_METRICS,
+        ServiceMessageKind.ACK_HEALTH,
+        ServiceMessageKind.ACK_INSTANCE_STATUS,
+    }
+)
+_CLEAN_CODES = frozenset({1000, 1001, 1006, 1011})
+
+
+def is_clean_close(code: int | None) -> bool:
+    """Whether a connection that ended like this is opened anew at once; ``None``: it ended without a code."""
+    return code is None or code in _CLEAN_CODES
+
+
+class Due(Enum):
+    """What is to be sent now."""
+
+    METRICS = "metrics"
+    """And health."""
+    INSTANCE_STATUS = "instance status"
+
+
+class Close(msgspec.Struct, frozen=True, kw_only=True):
+    """The connection is to be closed now."""
+
+    code: int
+    text: str
+    is_clean: bool
+    """It ends as planned."""
+
+
+class Reports:
+    """What has been reported and when, over all connections of a process."""
+
+    def __init__(self, *, at_s: float) -> None:
+        """``at_s``: when the first report on metrics is due."""
+        self.metrics_due_at_s = at_s
+        self.status_checked_at: datetime | None = None
+        """``checked_at`` of the instance status that was last reported."""
+
+
+class TcsSession:
+    """One connection, from its opening on."""
+
+    def __init__(self, *, reports: Reports, opened_at_s: float, random: Callable[[], float]) -> None:
+        """``random`` gives numbers from 0 to 1, a new one for each wait that is to vary."""
+        self._reports = reports
+        self._random = random
+        self._expires_at_s = opened_at_s + AGE_S + AGE_JITTER_S * random()
+        self._status_due_at_s = opened_at_s + PUBLISH_INTERVAL_S
+        self._lifeless_at_s = 0.0
+        self._expect_heartbeat(opened_at_s)
+
+    @property
+    def next_at_s(self) -> float:
+        """When ``due`` has something to say at the earliest."""
+        return min(
+            self._reports.metrics_due_at_s,
+            self._status_due_at_s,
+            self._lifeless_at_s,
+            self._expires_at_s,
+        )
+
+    def received(self, text: str | bytes, now_s: float) -> ServiceMessage:
+        """Take a frame in. Raises ``BadFrame``; such a frame counts for nothing."""
+        message = parse_service_frame(text)
+        if message.kind in _SIGNS_OF_LIFE:
+            self._expect_heartbeat(now_s)
+        return message
+
+    def due(self, now_s: float, status: InstanceStatus) -> tuple[Due, ...] | Close:
+        """What is to be done at ``now_s``; each thing is said once."""
+        if now_s >= self._expires_at_s:
+            return Close(code=1000, text="ConnectionExpired: Reconnect to continue", is_clean=True)
+        if now_s >= self._lifeless_at_s:
+            return Close(code=1000, text="no heartbeat and no acknowledgement came in time", is_clean=False)
+        found = []
+        if now_s >= self._reports.metrics_due_at_s:
+            self._reports.metrics_due_at_s = _next_turn(self._reports.metrics_due_at_s, now_s)
+            found.append(Due.METRICS)
+        if now_s >= self._status_due_at_s:
+            self._status_due_at_s = _next_turn(self._status_due_at_s, now_s)
+            if status.checked_at != self._reports.status_checked_at:
+                found.append(Due.INSTANCE_STATUS)
+        return tuple(found)
+
+    def reported(self, status: InstanceStatus) -> None:
+        """It was sent, and is not sent again until there was another check."""
+        self._reports.status_checked_at = status.checked_at
+
+    def _expect_heartbeat(self, now_s: float) -> None:
+        self._lifeless_at_s = now_s + HEARTBEAT_S + HEARTBEAT_JITTER_S * self._random()
+
+
+def _next_turn(due_at_s: float, now_s: float) -> float:
+    """The first turn after ``now_s``; turns that were missed are not made up for."""
+    return due_at_s + PUBLISH_INTERVAL_S * (1 + (now_s - due_at_s) // PUBLISH_INTERVAL_S)
