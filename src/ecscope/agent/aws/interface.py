@@ -26,7 +26,8 @@ class EcsApi(Protocol):
     async def call(self, operation: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """One signed call of ``AmazonEC2ContainerServiceV20141113.<operation>``; the decoded answer.
 
-        Raises ``AwsCallFailed``. Makes no second try: when to try again is the caller's to say.
+        Raises ``AwsCallFailed``. Makes no second try, save at once with new credentials where AWS did not take the
+        old ones: when to try again is the caller's to say.
         """
 
 
