@@ -116,6 +116,8 @@ class Journal:
         self.frames: list[Frame] = []
         self.connects: list[Connect] = []
         self.closes: list[Close] = []
+        self.by_name: dict[str, list[Any]] = {}
+        """Calls by action, and frames by kind and type (``acs-in AckRequest``): waiting looks here, among thousands."""
         self.reports: dict[tuple[str, str], list[Call]] = {}
         """State changes that ECS took, by task ARN and status."""
         self.first_reports: dict[str, dict[str, float]] = {}
@@ -141,8 +143,10 @@ class Journal:
         match entry:
             case Call():
                 self.calls.append(entry)
+                self.by_name.setdefault(entry.action, []).append(entry)
             case Frame():
                 self.frames.append(entry)
+                self.by_name.setdefault(f"{entry.kind} {entry.type}", []).append(entry)
             case Connect():
                 self.connects.append(entry)
             case Close():

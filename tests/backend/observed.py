@@ -5,12 +5,13 @@ Every waiting method raises ``TimeoutError`` that tells what came instead.
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from typing import Any
 
 from tests.backend.journal import Call, Close, Connect, Frame, Journal
 
-DEADLINE_S = 10.0
+DEADLINE_S = float(os.environ.get("ECSCOPE_TEST_PATIENCE_S", "30"))
 """How long the waiting methods wait unless told otherwise."""
 
 
@@ -45,7 +46,7 @@ class Observed(ABC):
         return [frame for frame in self.journal.frames if frame.kind == "tcs-in"]
 
     def calls_of(self, action: str) -> list[Call]:
-        return [call for call in self.calls if call.action == action]
+        return list(self.journal.by_name.get(action, []))
 
     def closes_of(self, channel: str) -> list[Close]:
         return [close for close in self.journal.closes if close.kind == f"{channel}-close"]
@@ -62,7 +63,7 @@ class Observed(ABC):
         """The call of ``action`` with which there have been ``count`` of them, whatever the answer was."""
 
         def look() -> Call | None:
-            found = self.calls_of(action)
+            found: list[Call] = self.journal.by_name.get(action, [])
             return found[count - 1] if len(found) >= count else None
 
         return await self.journal.wait(look, f"call {count} of {action}", timeout_s)
@@ -123,12 +124,10 @@ class Observed(ABC):
         """The ``count``-th frame of the agent of this type, and with these members."""
 
         def look() -> Frame | None:
-            found = [
+            found: list[Frame] = [
                 frame
-                for frame in self.journal.frames
-                if frame.kind == f"{channel}-in"
-                and frame.type == name
-                and all(frame.message.get(member) == value for member, value in members.items())
+                for frame in self.journal.by_name.get(f"{channel}-in {name}", [])
+                if all(frame.message.get(member) == value for member, value in members.items())
             ]
             return found[count - 1] if len(found) >= count else None
 

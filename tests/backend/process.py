@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.backend.observed import DEADLINE_S
+
 ROOT = Path(__file__).resolve().parents[2]
-DEADLINE_S = 10.0
-START_S = 20.0
 
 
 class ControlFailed(Exception):

@@ -12,9 +12,8 @@ import asyncio
 import json
 import socket
 import struct
-import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,12 +24,12 @@ from aiohttp import ClientConnectionError, WSMsgType, web
 
 from tests.backend.aws_error import AwsError
 from tests.backend.certificate import Certificate
+from tests.backend.connection import Connection
 from tests.backend.faults import Fault, Faults, LateAnswer, LostAnswer, NoAnswer, WrongAnswer
 from tests.backend.journal import Call, Close, Connect, Frame
-from tests.backend.observed import Observed
 from tests.backend.operations import ECR_TARGET, TARGET, Operations
-from tests.backend.payloads import generated_at
 from tests.backend.principals import Principal, an_instance_role
+from tests.backend.pushing import Pushing
 from tests.backend.signatures import signed_frame, verify
 
 JSON_TYPE = "application/x-amz-json-1.1"
@@ -44,30 +43,7 @@ FROM_AGENT = {
 }  # fmt: skip
 
 
-class Connection:
-    """One open websocket of an agent."""
-
-    def __init__(
-        self, socket: web.WebSocketResponse, request: web.Request, connect: Connect, headers: list[tuple[str, str]]
-    ) -> None:
-        self.socket = socket
-        self.request = request
-        self.connect = connect
-        self.headers = headers
-        self.heartbeats: asyncio.Task[None] | None = None
-
-    def abort(self, *, reset: bool = False) -> None:
-        """End it without a close frame; ``reset``: the peer gets a reset in place of an end of file."""
-        transport = self.request.transport
-        if transport is None:
-            return
-        if reset:
-            raw = transport.get_extra_info("socket")
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
-
-
-class Backend(Observed):
+class Backend(Pushing):
     """See the module docstring."""
 
     def __init__(
@@ -83,7 +59,9 @@ class Backend(Observed):
         manifest_on_connect: bool = False,
         record: Path | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(
+            operations=Operations(base_url=lambda: self.url, region=region, clusters=set(clusters)), seq_num=seq_num
+        )
         self.port = port
         """0 until it runs, unless given; the same after ``away`` and ``back``."""
         self.region = region
@@ -92,25 +70,14 @@ class Backend(Observed):
         """How far this back end's clock is ahead of the machine's: signatures are judged by it."""
         self.heartbeat_s = heartbeat_s
         """Between two heartbeats, on both channels; ``None``: none come by themselves."""
-        self.seq_num = int(time.time()) if seq_num is None else seq_num - 1
-        """The last sequence number given out; the epoch's seconds keep it rising over restarts of the back end."""
         self.manifest_on_connect = manifest_on_connect
         """Whether each ACS connection gets a manifest of the tasks that were pushed and are to run."""
         self.acks_telemetry = True
-        self.operations = Operations(base_url=lambda: self.url, region=region, clusters=set(clusters))
         self.faults = Faults()
         self.problems: list[str] = []
         """What was wrong with what came in, and what ECS would not say aloud. Empty at the end of a good test."""
-        self.unacked: dict[str, dict[str, Any]] = {}
-        """Payloads by message ID; they go out again with each new connection until they are acknowledged."""
-        self.tasks: dict[str, dict[str, Any]] = {}
-        """By ARN: each task as pushed last."""
-        self.credentials: dict[tuple[str, str], dict[str, Any]] = {}
-        """By task ARN and role type: sent again to an agent that asks for all of them."""
         self._certificate = certificate
         self._record = record
-        self._open: dict[str, list[Connection]] = {"acs": [], "tcs": []}
-        self._closing = asyncio.Event()
         self._release = asyncio.Event()
         self._listener: asyncio.Server | None = None
 
@@ -133,7 +100,6 @@ class Backend(Observed):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._closing.set()
         self._release.set()
         await self.away()
         await self._runner.cleanup()
@@ -166,90 +132,6 @@ class Backend(Observed):
 
     def now(self) -> datetime:
         return datetime.now(UTC) + timedelta(seconds=self.clock_skew_s)
-
-    # Pushing
-
-    async def push_tasks(self, *tasks: Mapping[str, Any], seq_num: int | None = None, **members: Any) -> str:
-        """One payload with these tasks; its message ID. Without a connection it waits for one.
-
-        ``members`` go into the message itself, before what is put there by default.
-        """
-        if seq_num is None:
-            self.seq_num += 1
-            seq_num = self.seq_num
-        for task in tasks:
-            if isinstance(task, dict) and isinstance(task.get("arn"), str):
-                self.tasks[task["arn"]] = task
-        message = {
-            "messageId": str(uuid.uuid4()),
-            "seqNum": seq_num,
-            "generatedAt": generated_at(),
-            "tasks": list(tasks),
-            **members,
-        }
-        self.unacked[message["messageId"]] = message
-        if self._open["acs"]:
-            await self._send_payload(self._open["acs"][-1], message)
-        return str(message["messageId"])
-
-    async def push_each(self, *tasks: Mapping[str, Any]) -> list[str]:
-        """One payload per task, one right after the other; their message IDs."""
-        return [await self.push_tasks(task) for task in tasks]
-
-    async def push_message(self, name: str, message: Mapping[str, Any], *, channel: str = "acs") -> None:
-        """Any message. Raises ``ConnectionError`` without a connection."""
-        await self.push_raw(json.dumps({"type": name, "message": message}), channel=channel)
-
-    async def push_raw(self, text: str, *, channel: str = "acs") -> None:
-        """A text frame, of whatever content. Raises ``ConnectionError`` without a connection."""
-        await self._send(self._newest(channel), channel, text)
-
-    async def push_manifest(
-        self, *task_arns: str, timeline: int | None = None, message_id: str | None = None, desired: str = "RUNNING"
-    ) -> str:
-        """What ECS believes to run here; its message ID. ``timeline`` ``None``: the next sequence number."""
-        if timeline is None:
-            self.seq_num += 1
-            timeline = self.seq_num
-        message_id = message_id or str(uuid.uuid4())
-        addressed = self.address()
-        tasks = [
-            {"taskArn": arn, "taskClusterArn": addressed["clusterArn"], "desiredStatus": desired} for arn in task_arns
-        ]
-        await self.push_message(
-            "TaskManifestMessage",
-            {**addressed, "messageId": message_id, "timeline": timeline, "generatedAt": generated_at(), "tasks": tasks},
-        )
-        return message_id
-
-    async def confirm_stop(self, message_id: str, *task_arns: str) -> None:
-        """Tell the agent to stop these candidates of its question about manifest ``message_id``."""
-        cluster = self.address()["clusterArn"]
-        stop = [{"taskArn": arn, "taskClusterArn": cluster, "desiredStatus": "STOPPED"} for arn in task_arns]
-        await self.push_message(
-            "TaskStopVerificationAck", {"messageId": message_id, "generatedAt": generated_at(), "stopTasks": stop}
-        )
-
-    async def push_credentials(
-        self, task_arn: str, credentials: Mapping[str, Any], *, role_type: str = "TaskApplication"
-    ) -> str:
-        """New credentials of a task; the message ID. They are sent again to an agent that has just started."""
-        message = {
-            "messageId": str(uuid.uuid4()),
-            "taskArn": task_arn,
-            "taskClusterArn": self.address()["clusterArn"],
-            "roleType": role_type,
-            "roleCredentials": dict(credentials),
-        }
-        self.credentials[task_arn, role_type] = message
-        await self.push_message("IAMRoleCredentialsMessage", message)
-        return str(message["messageId"])
-
-    async def heartbeat(self, channel: str = "acs") -> str:
-        """One heartbeat, now; its message ID."""
-        message_id = str(uuid.uuid4())
-        await self._beat(self._newest(channel), channel, message_id)
-        return message_id
 
     # Faults
 
@@ -346,7 +228,7 @@ class Backend(Observed):
         if code == 1006:
             connection.abort()
         else:
-            await connection.socket.close(code=code, message=reason.encode(), drain=True)
+            await connection.websocket.close(code=code, message=reason.encode(), drain=True)
 
     async def cut(self, *, channel: str = "acs", reset: bool = False) -> None:
         """End the connection in the middle of a frame."""
@@ -357,44 +239,6 @@ class Backend(Observed):
             transport.write(b"\x81\x7e" + struct.pack("!H", len(payload)) + payload[:1500])
             await asyncio.sleep(0.02)  # a reset at once would take the half frame with it
         connection.abort(reset=reset)
-
-    async def push_garbage(self, count: int, *, channel: str = "acs") -> None:
-        """Frames that are no messages: no JSON, other JSON, unknown types, members of the wrong type; in turn."""
-        kinds = (
-            lambda n: f"\x00garbage {n}",
-            lambda n: "{" * 40,
-            lambda n: json.dumps([n]),
-            lambda n: json.dumps({"type": f"NoSuchMessage{n}", "message": {"n": n}}),
-            lambda n: json.dumps({"type": "PayloadMessage", "message": {"messageId": n, "tasks": "none"}}),
-            lambda n: json.dumps({"type": "HeartbeatMessage"}),
-            lambda n: json.dumps({"type": None, "message": None}),
-            lambda n: "",
-        )
-        for number in range(count):
-            await self.push_raw(kinds[number % len(kinds)](number), channel=channel)
-
-    async def push_huge(self, size_bytes: int = 10_000_000, *, channel: str = "acs") -> None:
-        """One frame of some ``size_bytes``, of a type that nobody knows."""
-        await self.push_message("NoSuchMessage", {"padding": "x" * size_bytes}, channel=channel)
-
-    # Inside
-
-    def is_open(self, channel: str) -> Connect | None:
-        return self._open[channel][-1].connect if self._open[channel] else None
-
-    @property
-    def instance_arn(self) -> str:
-        """The instance that connected last, else the one that registered last."""
-        if self._open["acs"]:
-            return self._open["acs"][-1].connect.instance_arn
-        return next(reversed(self.operations.instances), "")
-
-    def address(self) -> dict[str, str]:
-        """The members that tell an agent that a message is for it."""
-        arn = self.instance_arn
-        cluster = arn.split("/")[1] if arn.count("/") == 2 else "default"
-        unknown = f"{self.operations.cluster_arn(cluster).replace(':cluster/', ':container-instance/')}/unknown"
-        return {"clusterArn": self.operations.cluster_arn(cluster), "containerInstanceArn": arn or unknown}
 
     async def _api(self, request: web.Request) -> web.StreamResponse:
         headers, body = _headers(request), await request.read()
@@ -509,7 +353,7 @@ class Backend(Observed):
             await asyncio.sleep(fault.delay_s)
         websocket = web.WebSocketResponse(max_msg_size=0, compress=False, timeout=2.0)
         await websocket.prepare(request)
-        connection = Connection(websocket, request, connect, headers)
+        connection = Connection(websocket, request, connect)
         for older in [other for other in self._open[channel] if other.connect.instance_arn == arn]:
             older.abort()  # only the newest connection of an instance stays
         self._open[channel].append(connection)
@@ -542,12 +386,8 @@ class Backend(Observed):
         for message in list(self.unacked.values()):
             await self._send_payload(connection, message)
 
-    async def _send_payload(self, connection: Connection, message: Mapping[str, Any]) -> None:
-        addressed = {**self.address(), **message}
-        await self._send(connection, "acs", json.dumps({"type": "PayloadMessage", "message": addressed}))
-
     async def _listen(self, connection: Connection, channel: str) -> None:
-        async for received in connection.socket:
+        async for received in connection.websocket:
             if received.type is not WSMsgType.TEXT:
                 self.problems.append(f"{channel.upper()}: a frame that is no text: {received.type}")
                 continue
@@ -604,27 +444,6 @@ class Backend(Observed):
             await asyncio.sleep(every_s)
             with suppress(ConnectionError, ClientConnectionError):
                 await self._beat(connection, channel, str(uuid.uuid4()))
-
-    async def _beat(self, connection: Connection, channel: str, message_id: str) -> None:
-        message: dict[str, Any] = {"healthy": True}
-        if channel == "acs":
-            message["messageId"] = message_id
-        await self._send(connection, channel, json.dumps({"type": "HeartbeatMessage", "message": message}))
-
-    def _newest(self, channel: str) -> Connection:
-        if not self._open[channel]:
-            raise ConnectionError(f"no {channel.upper()} connection is open: wait for connected({channel!r})")
-        return self._open[channel][-1]
-
-    async def _send(self, connection: Connection, channel: str, text: str) -> None:
-        frame = Frame(**self.journal.next(), kind=f"{channel}-out", text=text)
-        with suppress(ValueError, LookupError, TypeError):
-            decoded = json.loads(text)
-            if isinstance(decoded["type"], str) and isinstance(decoded["message"], dict):
-                frame.type, frame.message = decoded["type"], decoded["message"]
-        self.journal.add(frame)
-        with suppress(ConnectionError, ClientConnectionError):  # the end of the connection is told by its Close
-            await connection.socket.send_str(text)
 
 
 def _headers(request: web.Request) -> list[tuple[str, str]]:

@@ -18,6 +18,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from tests.backend import Principal
+from tests.backend.observed import DEADLINE_S
 
 TOTAL = [
     {"name": "CPU", "type": "INTEGER", "integerValue": 2048},
@@ -134,7 +135,7 @@ class Agent:
         await self.session.close()
 
     async def receive(self) -> dict[str, Any]:
-        return dict(await self.websocket.receive_json(timeout=5))
+        return dict(await self.websocket.receive_json(timeout=DEADLINE_S))
 
     async def send(self, name: str, **message: Any) -> None:
         await self.websocket.send_str(json.dumps({"type": name, "message": message}))

@@ -13,6 +13,7 @@ import pytest
 import yarl
 
 from tests.backend import Backend, a_payload_container, a_payload_task, payload_credentials, to_stop
+from tests.backend.observed import DEADLINE_S
 from tests.contract.backend.clients import ARN, Agent, acs_url, signed, tcs_url, telemetry_frame
 
 
@@ -121,7 +122,7 @@ async def test_telemetry_is_verified_and_acknowledged(backend: Backend) -> None:
             )
         ):
             await agent.websocket.send_str(wrong)
-            await backend.journal.wait(lambda n=number: len(backend.tcs_in) == n + 2, "the frame", 5)
+            await backend.journal.wait(lambda n=number: len(backend.tcs_in) == n + 2, "the frame", DEADLINE_S)
     assert [problem.split(":")[0] for problem in backend.problems] == ["TCS"] * 5
     assert [frame.type for frame in backend.tcs_in] == ["PublishMetricsRequest", "", "", "", ""]
 
@@ -207,7 +208,7 @@ async def test_what_no_agent_sends_is_a_problem(backend: Backend) -> None:
         await agent.send("Hello")
         await agent.websocket.send_str("{")
         await agent.websocket.send_bytes(b"{}")
-        await backend.journal.wait(lambda: len(backend.problems) == 3, "three problems", 5)
+        await backend.journal.wait(lambda: len(backend.problems) == 3, "three problems", DEADLINE_S)
 
 
 async def test_a_recording_has_the_form_of_those_of_the_official_agent(tmp_path: Path) -> None:
