@@ -35,26 +35,33 @@ REFRESH_BEFORE_S = 30 * 60
 T = TypeVar("T")
 
 
-class _EcrToken(msgspec.Struct, rename="camel"):
+class _Secret(msgspec.Struct, frozen=True):
+    """Parent of what holds a password; ``repr`` shows nothing of it."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+
+class _EcrToken(_Secret, frozen=True, rename="camel"):
     authorization_token: str
     proxy_endpoint: str = ""
     expires_at: float | None = None
 
 
-class _EcrAnswer(msgspec.Struct, rename="camel"):
+class _EcrAnswer(_Secret, frozen=True, rename="camel"):
     authorization_data: list[_EcrToken]
 
 
-class _SecretAnswer(msgspec.Struct, rename="pascal"):
+class _SecretAnswer(_Secret, frozen=True, rename="pascal"):
     secret_string: str = ""
 
 
-class _Login(msgspec.Struct):
+class _Login(_Secret, frozen=True):
     username: str
     password: str
 
 
-class _Kept(msgspec.Struct, frozen=True):
+class _Kept(_Secret, frozen=True):
     user: str
     password: str
     server: str

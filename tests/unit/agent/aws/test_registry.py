@@ -139,6 +139,7 @@ async def test_a_token_is_kept_until_shortly_before_it_expires(aws: Aws) -> None
     async with tokens_from(aws) as tokens:
         await ask(tokens, aws)
         aws.ecr = [aws.token("AWS:password-2", left=timedelta(hours=24))]
+        assert "password-1" not in repr(vars(tokens))
         aws.time.at += timedelta(hours=12) - timedelta(minutes=45, seconds=1)
         assert (await ask(tokens, aws))[1] == "password-1"
         aws.time.at += timedelta(seconds=1)
