@@ -98,7 +98,8 @@ class AwsClient:
         )
 
     async def upgrade_headers(self, url: str) -> Mapping[str, str]:
-        """See ``WebsocketSigner``."""
+        """See ``WebsocketSigner``. Nobody tells whether the last upgrade was refused, so its keys are doubted."""
+        self._credentials.doubt()
         credentials = await self._credentials.get()
         return upgrade_headers(url=url, region=self._region, credentials=credentials, at=self._clock.now())
 
@@ -178,7 +179,8 @@ class AwsClient:
             except aiohttp.ServerDisconnectedError:
                 status, headers, body = await self._exchange(call, credentials, attempt)
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
-            raise AwsCallFailed(_failure(call, *self._what_went_wrong(call, error))) from error
+            cause = None if isinstance(error, aiohttp.ClientHttpProxyError) else error  # tells the proxy's password
+            raise AwsCallFailed(_failure(call, *self._what_went_wrong(call, error))) from cause
         failure = failure_of(
             call.operation,
             status=status,

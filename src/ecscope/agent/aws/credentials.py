@@ -12,6 +12,7 @@ Source: agent-protocol.md §2.3; configuration.md §3.1.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -39,6 +40,8 @@ REFRESH_BEFORE_S = 15 * 60
 LOOK_AGAIN_S = 60.0
 """The rotating file is read again this often, and so is what should have been renewed by now."""
 _SHORTEST_S = 1.0
+
+log = logging.getLogger(__name__)
 
 _NO_CREDENTIALS = (
     "no AWS credentials were found: attach an IAM role to the instance, or set AWS_ACCESS_KEY_ID and "
@@ -80,6 +83,7 @@ class CredentialsProvider:
         self._clock = clock
         self._monotonic = monotonic
         self._found: Credentials | None = None
+        self._source = ""
         self._good_until_s = 0.0
         """By ``monotonic``, so that a host clock set back cannot keep expired keys alive."""
         self._look_at_s = 0.0
@@ -126,13 +130,10 @@ class CredentialsProvider:
             look.exception()  # those who waited have it; without this asyncio complains when all were cancelled
 
     async def _look_once(self) -> Credentials:
-        looked_in: list[str] = []
-        for place in self._places:
-            found = await asyncio.to_thread(place.look)
-            if isinstance(found, Credentials):
-                self._keep(found)
-                return found
-            looked_in.append(found)
+        found, looked_in = await asyncio.to_thread(self._walk)
+        if found is not None:
+            self._keep(found)
+            return found
         now_s = self._monotonic()
         if self._found is not None and now_s < self._good_until_s:
             self._looked_at_s, self._look_at_s = now_s, min(now_s + LOOK_AGAIN_S, self._good_until_s)
@@ -143,12 +144,25 @@ class CredentialsProvider:
                 operation="GetCredentials",
                 kind=ObstacleKind.NO_CREDENTIALS,
                 message=_NO_CREDENTIALS,
-                looked_in=tuple(looked_in),
+                looked_in=looked_in,
             )
         )
 
+    def _walk(self) -> tuple[Credentials | None, tuple[str, ...]]:
+        """What was found, and what was found instead in each place before. Blocks."""
+        looked_in: list[str] = []
+        for place in self._places:
+            found = place.look()
+            if isinstance(found, Credentials):
+                return found, tuple(looked_in)
+            looked_in.append(found)
+        return None, tuple(looked_in)
+
     def _keep(self, found: Credentials) -> None:
         now_s = self._monotonic()
+        if found.source != self._source:
+            self._source = found.source
+            log.info("AWS credentials come from: %s", found.source)
         self._found, self._looked_at_s = found, now_s
         if found.expires_at is None:
             self._good_until_s = self._look_at_s = float("inf")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -161,6 +162,24 @@ async def test_upgrades_and_frames_pass_the_back_end_s_check() -> None:
             region="us-west-2",
             now=datetime.now(UTC),
         )
+
+
+async def test_each_upgrade_has_the_keys_of_the_last_minute() -> None:
+    class Ticking(FakePlace):
+        now_s = 0.0
+
+        def monotonic(self) -> float:
+            return self.now_s
+
+    place = Ticking(GOOD, Credentials(access_key_id="AKIDNEW", secret_access_key="hush"))
+    provider = CredentialsProvider((place,), clock=SystemClock(), monotonic=place.monotonic)
+    client = AwsClient(region="us-west-2", credentials=provider, clock=SystemClock())
+    signed_by = []
+    for place.now_s in (0.0, 59.0, 60.0):
+        headers = await client.upgrade_headers("wss://acs.example/ws")
+        signed_by.append(headers["Authorization"].partition("Credential=")[2].partition("/")[0])
+    await client.close()
+    assert signed_by == ["AKIDEXAMPLE", "AKIDEXAMPLE", "AKIDNEW"]
 
 
 async def test_packed_answers_are_unpacked() -> None:
@@ -454,11 +473,17 @@ async def test_a_proxy_that_is_away_is_told_without_its_password() -> None:
     assert failure.endpoint == "https://ecs.us-west-2.amazonaws.com"
 
 
-async def test_a_proxy_that_refuses_is_told() -> None:
+async def test_a_proxy_that_refuses_is_told_without_its_password() -> None:
     async def refuse(request: web.BaseRequest) -> web.Response:
         return web.Response(status=407)
 
-    async with served(refuse) as url, a_client("", proxies=Proxies(https=url)) as client:
-        failure = await failure_of(client)
-    assert failure.kind is ObstacleKind.ENDPOINT_UNREACHABLE
-    assert failure.message.startswith(f"the proxy {url} answered 407")
+    async with served(refuse) as url:
+        with_password = url.replace("http://", "http://user:password@")
+        async with a_client("", proxies=Proxies(https=with_password)) as client:
+            with pytest.raises(AwsCallFailed) as failed:
+                await client.call("DiscoverPollEndpoint", DISCOVER)
+    assert failed.value.failure.kind is ObstacleKind.ENDPOINT_UNREACHABLE
+    assert failed.value.failure.message.startswith(f"the proxy {url} answered 407")
+    assert "password" not in "".join(traceback.format_exception(failed.value)).partition("AwsCallFailed")[2]
+    assert failed.value.__cause__ is None
+    assert failed.value.__suppress_context__

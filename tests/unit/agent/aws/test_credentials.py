@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from aiohttp import web
 
@@ -206,6 +207,20 @@ async def test_refused_keys_are_forgotten() -> None:
     place.found = "nothing"
     with pytest.raises(AwsCallFailed):
         await provider.get()
+
+
+async def test_the_log_says_where_they_come_from_when_that_changes(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="ecscope")
+    place = FakePlace(msgspec.structs.replace(some(), source="environment"))
+    provider = a_provider(place)
+    for source in ("environment", "environment", "instance role a"):
+        place.found = msgspec.structs.replace(some(), source=source)
+        provider.invalidate()
+        await provider.get()
+    assert caplog.messages == [
+        "AWS credentials come from: environment",
+        "AWS credentials come from: instance role a",
+    ]
 
 
 async def test_doubtful_keys_are_asked_for_again_once_a_minute_and_kept_if_there_are_no_others() -> None:
