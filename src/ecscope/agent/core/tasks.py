@@ -51,6 +51,7 @@ NO_PROGRESS = "TaskStateError: Agent could not progress task's state to stopped"
 
 def advance(step: Step, task: Task) -> None:
     """Run all rules over one task. Changes put the task back on the list, so it ends at a fixed point."""
+    task = _note_execution_stop(step, task)
     task = reporting.gather(step, task)
     if task.known is TaskStatus.STOPPED:
         cleanup.advance(step, _follow_desired(step, task))
@@ -65,11 +66,16 @@ def advance(step: Step, task: Task) -> None:
     _update_known(step, task)
 
 
+def _note_execution_stop(step: Step, task: Task) -> Task:
+    """Before anything is told of it, and for a container that never ran too: its task may be STOPPED at once."""
+    if task.execution_stopped_at is None and any(c.is_stopped for c in task.containers if c.is_essential):
+        return step.put(replace(task, execution_stopped_at=step.at))
+    return task
+
+
 def _follow_essential(step: Step, task: Task) -> Task:
     """An essential container that has stopped, or is to stop, stops the task: exit code 0 too."""
     essential = [c for c in task.containers if c.is_essential]
-    if task.execution_stopped_at is None and any(c.is_stopped for c in essential):
-        task = step.put(replace(task, execution_stopped_at=step.at))
     if task.desired is TaskStatus.STOPPED:
         return task
     for container in essential:

@@ -146,6 +146,16 @@ def test_execution_stopped_at_is_when_the_first_essential_container_stopped() ->
     assert (task.execution_stopped_at, task.stopped_at) == (AT + timedelta(seconds=10), AT + timedelta(seconds=20))
 
 
+def test_execution_stopped_at_is_known_of_what_never_ran_too() -> None:
+    """Recorded: a task that was stopped before it had a container, and one whose image cannot be pulled, tell it."""
+    world = brought_to(a_task(a_container("app")), CreateContainer)
+    world.advance(10)
+    world.finish(the_call(world, CreateContainer), outcome="failed")
+    world.run_calls()
+    task = world.task(ONE)
+    assert (task.known, task.execution_stopped_at) == (TaskStatus.STOPPED, AT + timedelta(seconds=10))
+
+
 def test_a_task_without_containers_never_progresses_and_stops_with_the_official_reason() -> None:
     """engine.md §1.4, §2.1."""
     world = a_world()
