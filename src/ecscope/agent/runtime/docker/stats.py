@@ -96,7 +96,7 @@ def _sample(stats: _Stats) -> StatsSample | None:
     usage = stats.cpu_stats.cpu_usage
     # Before engine API 1.27 the list of CPUs alone says how many there are.
     cpus = stats.cpu_stats.online_cpus or _length(usage.percpu_usage)
-    if not cpus:  # so it is while a container does not run; its time of reading is then the year 1
+    if cpus <= 0:  # so it is while a container does not run; its time of reading is then the year 1
         return None
     read, written = _storage(stats.blkio_stats.io_service_bytes_recursive or ())
     networks = stats.networks

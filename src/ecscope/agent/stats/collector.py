@@ -1,0 +1,160 @@
+"""Measures every container that runs: opens and closes streams as the published state says, and keeps the samples.
+
+The measurements are never part of the state. A stream that breaks is opened anew, ever more
+slowly; nothing that the runtime answers ends the collector.
+
+Source: agent-protocol.md §5.3.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+
+from ecscope.agent.core.state import AgentState
+from ecscope.agent.runtime.interface import Runtime, RuntimeFailure
+from ecscope.agent.stats.rings import Ring
+from ecscope.agent.stats.sets import container_metric
+from ecscope.backoff import Backoff
+from ecscope.model.arn import DockerId
+from ecscope.model.container import Container
+from ecscope.model.task import Task
+from ecscope.wire.tcs import MetricsReading, TaskMetric
+
+_log = logging.getLogger("ecscope.stats")
+
+STREAM_WAITS = Backoff(tries=None, first_s=1.0, cap_s=10.0, factor=2.0, jitter=0.5)
+"""Before a stream that broke is opened anew."""
+
+_KEPT_S = 80.0
+"""Four reports' worth of measurements: what can be made up for after the telemetry service was away."""
+_LOOK_EVERY_S = 1.0
+_NO_NETWORK = frozenset({"host", "none"})
+
+
+class _Measured:
+    """One container that runs."""
+
+    def __init__(self, capacity: int) -> None:
+        self.ring = Ring(capacity=capacity)
+        self.restart_count: int | None = None
+        self.stream: asyncio.Task[None] | None = None
+
+
+class Collector:
+    """See the module docstring. All methods belong to one event loop."""
+
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        state: Callable[[], AgentState],
+        disabled: bool = False,
+        poll_every_s: float | None = None,
+        stream_waits: Backoff = STREAM_WAITS,
+        look_every_s: float = _LOOK_EVERY_S,
+    ) -> None:
+        """
+        Args:
+            state: the published state.
+            disabled: ``ECS_DISABLE_METRICS``: nothing is measured, and the instance counts as idle.
+            poll_every_s: ``ECS_POLLING_METRICS_WAIT_DURATION`` with ``ECS_POLL_METRICS``; ``None``: streams.
+            stream_waits: goes on for ever.
+        """
+        self._runtime = runtime
+        self._state = state
+        self._disabled = disabled
+        self._poll_every_s = poll_every_s
+        self._stream_waits = stream_waits
+        self._look_every_s = look_every_s
+        self._capacity = round(_KEPT_S / (poll_every_s or 1.0))
+        self._measured: dict[DockerId, _Measured] = {}
+        self._seen: AgentState | None = None
+
+    async def run(self) -> None:
+        """For ever. Cancelling is safe, and ends all streams."""
+        try:
+            while not self._disabled:
+                self._look()
+                await asyncio.sleep(self._look_every_s)
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await self._let_go(list(self._measured))
+
+    def reading(self) -> MetricsReading:
+        """What was measured since the reading that ``reported`` last marked."""
+        if not self._measured:
+            return MetricsReading(is_idle=True)
+        tasks = (self._task_metric(task) for task in self._state().tasks.values())
+        return MetricsReading(is_idle=False, tasks=tuple(metric for metric in tasks if metric is not None))
+
+    def reported(self) -> None:
+        """The last reading has been sent."""
+        for measured in self._measured.values():
+            measured.ring.mark_reported()
+
+    def _task_metric(self, task: Task) -> TaskMetric | None:
+        has_network = task.network_mode not in _NO_NETWORK
+        containers = (
+            container_metric(container.name, self._measured[container.docker_id].ring.window(), has_network=has_network)
+            for container in _running(task)
+            if container.docker_id in self._measured
+        )
+        metrics = tuple(metric for metric in containers if metric is not None)
+        if not metrics:
+            return None
+        return TaskMetric(
+            container_metrics=metrics,
+            task_arn=task.arn,
+            task_definition_family=task.family,
+            task_definition_version=task.version,
+        )
+
+    def _look(self) -> None:
+        """Measure what runs, and only that."""
+        state = self._state()
+        if state is self._seen:
+            return
+        self._seen = state
+        running = {container.docker_id: container for task in state.tasks.values() for container in _running(task)}
+        for docker_id in self._measured.keys() - running.keys():
+            stream = self._measured.pop(docker_id).stream
+            if stream is not None:
+                stream.cancel()
+        for docker_id, container in running.items():
+            measured = self._measured.get(docker_id)
+            if measured is None:
+                measured = self._measured[docker_id] = _Measured(self._capacity)
+                measured.stream = asyncio.create_task(self._measure(docker_id, measured), name=f"stats {docker_id}")
+            measured.restart_count = container.restart_count if container.restarts else None
+
+    async def _measure(self, docker_id: DockerId, measured: _Measured) -> None:
+        """Until cancelled, which happens once the container does not run."""
+        said, waits = "", self._stream_waits.waits()
+        while True:
+            level = logging.INFO
+            try:
+                async with self._runtime.stats(docker_id, poll_every_s=self._poll_every_s) as stats:
+                    async for sample in stats:
+                        measured.ring.add(sample, restart_count=measured.restart_count)
+                        said, waits = "", self._stream_waits.waits()
+                reason, level = "the stream ended", logging.DEBUG  # mostly because the container did
+            except RuntimeFailure as failure:
+                reason = failure.error.message
+            except Exception as fault:  # a fault of ours in one stream must not cost the others
+                reason = f"{type(fault).__name__} (please report this)"
+            if reason != said:
+                said = reason
+                _log.log(level, "container %s cannot be measured: %s. Trying again while it runs.", docker_id, reason)
+            await asyncio.sleep(next(waits))
+
+    async def _let_go(self, docker_ids: list[DockerId]) -> None:
+        streams = [measured.stream for measured in map(self._measured.pop, docker_ids) if measured.stream is not None]
+        for stream in streams:
+            stream.cancel()
+        await asyncio.gather(*streams, return_exceptions=True)
+
+
+def _running(task: Task) -> Iterator[Container]:
+    return (container for container in task.containers if container.is_running and container.docker_id)

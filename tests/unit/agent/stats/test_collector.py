@@ -1,0 +1,245 @@
+"""What runs is measured, what stops is not, and nothing that the runtime answers ends the collector."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from ecscope.agent.core.state import AgentState
+from ecscope.agent.runtime.fake import FakeRuntime, Program, Use
+from ecscope.agent.runtime.interface import ContainerSpec
+from ecscope.agent.stats.collector import Collector
+from ecscope.model.arn import DockerId
+from ecscope.model.container import Container, RestartPolicy
+from ecscope.model.container_instance import ContainerInstance
+from ecscope.model.status import ContainerStatus
+from ecscope.model.task import Task
+from ecscope.wire.tcs import MetricsReading
+from tests.builders import SAMPLE_IMAGE, a_container, a_task
+from tests.loop_clock import Clock
+
+RESTARTS = RestartPolicy(enabled=True)
+
+
+class World:
+    """A fake engine, a published state that the test sets, and the collector between them."""
+
+    def __init__(self, clock: Clock, **asked: Any) -> None:
+        self.clock = clock
+        self.fake = FakeRuntime(images=[SAMPLE_IMAGE])
+        self.fake.behave(Program(use=Use(cpus=1.0, memory_bytes=3 * 2**20, rx_bytes_per_s=100)), image=SAMPLE_IMAGE)
+        self.state = AgentState(instance=ContainerInstance(cluster="default", arn="arn", agent_version="v"))
+        self.collector = Collector(runtime=self.fake, state=lambda: self.state, **asked)
+
+    def publish(self, *tasks: Task) -> None:
+        self.state = AgentState(instance=self.state.instance, tasks={task.arn: task for task in tasks})
+
+    async def running(self, name: str = "app", **fields: object) -> Container:
+        """A container that runs in the engine, and as the state will know it."""
+        container = a_container(name, docker_name=f"ecs-{name}", known=ContainerStatus.RUNNING, **fields)
+        spec = ContainerSpec(
+            task=a_task(container),
+            container=container,
+            host_ports={},
+            cluster="default",
+            region="",
+            image_environment_names=frozenset(),
+        )
+        docker_id: DockerId = await self.clock.run(self.fake.create_container(spec, timeout_s=9))
+        await self.clock.run(self.fake.start_container(docker_id, timeout_s=9))
+        return a_container(
+            name, docker_name=f"ecs-{name}", known=ContainerStatus.RUNNING, docker_id=docker_id, **fields
+        )
+
+    @asynccontextmanager
+    async def collecting(self) -> AsyncIterator[None]:
+        task = asyncio.ensure_future(self.collector.run())
+        await self.clock.pass_s(0)
+        try:
+            yield
+            assert not task.done(), "nothing ends the collector"
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+async def clock() -> AsyncIterator[Clock]:
+    with Clock(asyncio.get_running_loop()) as made:
+        yield made
+
+
+def counts(reading: MetricsReading) -> dict[str, int]:
+    """Container → how many measurements of its memory are reported."""
+    return {
+        container.container_name: container.memory_stats_set.sample_count
+        for task in reading.tasks
+        for container in task.container_metrics
+    }
+
+
+async def test_without_containers_the_instance_is_idle(clock: Clock) -> None:
+    world = World(clock)
+    async with world.collecting():
+        await clock.pass_s(5)
+        assert world.collector.reading() == MetricsReading(is_idle=True)
+
+
+async def test_a_container_that_runs_is_measured(clock: Clock) -> None:
+    world = World(clock)
+    world.publish(a_task(await world.running(), family="web", version="7"))
+    async with world.collecting():
+        assert world.collector.reading() == MetricsReading(is_idle=False), "nothing to report yet"
+        await clock.pass_s(20)
+        reading = world.collector.reading()
+    (task,) = reading.tasks
+    assert (task.task_arn, task.task_definition_family, task.task_definition_version) == (a_task().arn, "web", "7")
+    (container,) = task.container_metrics
+    assert container.cpu_stats_set.max == 25.0, "one CPU of four"
+    assert container.memory_stats_set.sum == 3 * 21
+    assert container.network_stats_set is not None
+    assert container.network_stats_set.rx_bytes_per_second is not None
+    assert container.network_stats_set.rx_bytes_per_second.max == 100.0
+    assert container.restart_stats_set is None
+
+
+async def test_what_was_reported_is_not_reported_again_but_what_was_not_is(clock: Clock) -> None:
+    world = World(clock)
+    world.publish(a_task(await world.running()))
+    async with world.collecting():
+        await clock.pass_s(9.5)
+        assert counts(world.collector.reading()) == {"app": 10}
+        assert counts(world.collector.reading()) == {"app": 10}
+        world.collector.reported()
+        await clock.pass_s(5)
+        assert counts(world.collector.reading()) == {"app": 5}
+
+
+async def test_while_nobody_asks_80_measurements_are_kept(clock: Clock) -> None:
+    world = World(clock)
+    world.publish(a_task(await world.running()))
+    async with world.collecting():
+        await clock.pass_s(500)
+        assert counts(world.collector.reading()) == {"app": 80}
+
+
+async def test_polled_as_often_as_it_was_asked(clock: Clock) -> None:
+    world = World(clock, poll_every_s=10.0)
+    world.publish(a_task(await world.running()))
+    async with world.collecting():
+        await clock.pass_s(35)
+        assert counts(world.collector.reading()) == {"app": 4}
+        await clock.pass_s(500)
+        assert counts(world.collector.reading()) == {"app": 8}
+
+
+async def test_a_container_that_stops_is_let_go(clock: Clock) -> None:
+    world = World(clock)
+    first, second = await world.running("first"), await world.running("second")
+    world.publish(a_task(first, second))
+    async with world.collecting():
+        await clock.pass_s(5)
+        stopped = a_container("first", docker_id=first.docker_id, known=ContainerStatus.STOPPED)
+        world.publish(a_task(stopped, second))
+        await clock.pass_s(2)
+        assert counts(world.collector.reading()).keys() == {"second"}
+        world.publish()
+        await clock.pass_s(2)
+        assert world.collector.reading() == MetricsReading(is_idle=True)
+        assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("stats ")]
+
+
+async def test_tasks_of_which_nothing_can_be_said_are_left_out(clock: Clock) -> None:
+    world = World(clock)
+    pending = a_task(a_container(docker_id=DockerId("cd" * 32), known=ContainerStatus.CREATED), number=2)
+    world.publish(a_task(await world.running()), pending)
+    async with world.collecting():
+        await clock.pass_s(5)
+        assert [task.task_arn for task in world.collector.reading().tasks] == [a_task().arn]
+
+
+@pytest.mark.parametrize("mode", ["host", "none"])
+async def test_no_network_set_without_a_network_of_its_own(clock: Clock, mode: str) -> None:
+    world = World(clock)
+    world.publish(a_task(await world.running(), network_mode=mode))
+    async with world.collecting():
+        await clock.pass_s(5)
+        (task,) = world.collector.reading().tasks
+    assert task.container_metrics[0].network_stats_set is None
+
+
+async def test_restarts_are_counted_where_there_is_a_policy(clock: Clock) -> None:
+    world = World(clock)
+    container = await world.running(restart_policy=RESTARTS)
+    world.publish(a_task(container))
+    async with world.collecting():
+        await clock.pass_s(5)
+        again = a_container(
+            docker_id=container.docker_id, known=ContainerStatus.RUNNING, restart_policy=RESTARTS, restart_count=2
+        )
+        world.publish(a_task(again))
+        await clock.pass_s(5)
+        (task,) = world.collector.reading().tasks
+    assert task.container_metrics[0].restart_stats_set is not None
+    assert task.container_metrics[0].restart_stats_set.restart_count == 2
+
+
+async def test_disabled_nothing_is_measured_and_the_instance_counts_as_idle(clock: Clock) -> None:
+    world = World(clock, disabled=True)
+    world.publish(a_task(await world.running()))
+    async with world.collecting():
+        await clock.pass_s(30)
+        assert world.collector.reading() == MetricsReading(is_idle=True)
+    assert world.fake.calls_of("stats") == []
+
+
+async def test_a_stream_that_breaks_is_opened_again_ever_more_slowly_and_said_once(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(clock)
+    world.publish(a_task(await world.running()))
+    with caplog.at_level(logging.INFO):
+        async with world.collecting():
+            await clock.pass_s(5)
+            world.fake.go_away()
+            await clock.pass_s(100)
+            assert 10 <= len(world.fake.calls_of("stats")) <= 20
+            world.fake.come_back()
+            await clock.pass_s(20)
+            world.collector.reported()
+            before = sum(counts(world.collector.reading()).values())
+            await clock.pass_s(5)
+            assert sum(counts(world.collector.reading()).values()) == before + 5
+    assert len(caplog.records) == 2, "that it broke, and that there is nobody"
+
+
+async def test_an_engine_that_answers_nonsense_and_a_fault_of_ours_cost_one_stream_a_while(clock: Clock) -> None:
+    world = World(clock)
+
+    class Stubborn(FakeRuntime):
+        asked = 0
+
+        def stats(self, docker_id: DockerId, *, poll_every_s: float | None = None) -> Any:
+            Stubborn.asked += 1
+            if Stubborn.asked == 1:
+                raise ValueError("a fault")
+            return world.fake.stats(docker_id, poll_every_s=poll_every_s)
+
+    world.collector = Collector(runtime=Stubborn(), state=lambda: world.state)
+    world.publish(a_task(await world.running()))
+    async with world.collecting():
+        await clock.pass_s(20)
+        assert counts(world.collector.reading())["app"] > 15
+
+
+async def test_the_end_closes_all_streams(clock: Clock) -> None:
+    world = World(clock)
+    world.publish(a_task(await world.running("first"), await world.running("second")))
+    async with world.collecting():
+        await clock.pass_s(5)
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("stats ")]
