@@ -254,8 +254,10 @@ class TcsLink:
                 return _End(str(failure), is_clean=False)
             except TimeoutError:
                 return _End("it does not read what it is sent", is_clean=False)
-            except (aiohttp.ClientError, OSError) as error:
-                return _End(str(error) or "it was cut", is_clean=True)
+            except (aiohttp.ClientError, OSError):
+                return await self._why_it_ended(websocket)
+            except Exception as fault:  # a fault of ours in a report must not cost the agent
+                return _End(f"{type(fault).__name__} in a report (please report this)", is_clean=False)
             try:
                 async with asyncio.timeout_at(session.next_at_s):
                     frame = await websocket.receive()
@@ -266,6 +268,15 @@ class TcsLink:
             self._take(session, frame.data, clock())
             if self._said and clock() - opened_at_s >= self._times.proven_s:
                 self._said.clear()
+
+    async def _why_it_ended(self, websocket: _Websocket) -> _End:
+        """Nothing can be sent any more; what was received before that may say why."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._times.close_s):
+                while (frame := await websocket.receive()).type is aiohttp.WSMsgType.TEXT:
+                    pass
+                return _end_of(frame.type, frame.data, frame.extra)
+        return _End("it was cut", is_clean=True)
 
     def _take(self, session: TcsSession, text: str, now_s: float) -> None:
         try:

@@ -443,6 +443,33 @@ async def test_what_is_no_telemetry_ends_the_connection(serve_badly: Callable[[V
     assert rig.waits == [1.0]
 
 
+async def test_the_code_of_a_close_counts_even_where_a_report_was_under_way() -> None:
+    async def serve(visit: Visit) -> None:
+        await visit.accept()
+        await visit.frame()
+        visit.cut(b"\x88\x02" + (4000).to_bytes(2, "big"))
+
+    rig = Rig(serve, serve, times=LinkTimes(close_s=0.5, session=SessionTimes(publish_s=0.0001)))
+    await rig.run()
+    assert rig.waits == [1.0, 2.0]
+
+
+async def test_a_fault_of_ours_in_a_report_costs_the_connection_only(caplog: pytest.LogCaptureFixture) -> None:
+    class Faulty(FakeMetrics):
+        def reading(self) -> MetricsReading:
+            raise KeyError("a secret")
+
+    async def serve(visit: Visit) -> None:
+        await visit.accept()
+        await visit.until_closed()
+
+    rig = Rig(serve, metrics=Faulty())
+    await rig.run()
+    assert rig.waits == [1.0]
+    assert "KeyError in a report (please report this)" in caplog.text
+    assert "a secret" not in caplog.text
+
+
 async def test_a_server_that_does_not_read_is_given_up() -> None:
     async def serve(visit: Visit) -> None:
         await visit.accept()
