@@ -130,6 +130,8 @@ class World:
                 self.timers.pop(action.timer, None)
             case act.ReconnectRuntime():
                 self.reconnect_wanted = True
+            case act.ConnectToCluster():
+                assert self.state.instance.arn
             case act.SubmitTaskStateChange():
                 assert self.state.obstacle is None, "ECS is told nothing before the instance is registered"
                 assert action.task_arn not in {s.task_arn for s in self.submits}, "one state change of a task at a time"

@@ -138,6 +138,10 @@ class ReconnectRuntime(Action, frozen=True, kw_only=True, tag=True):
 # --- to ECS -----------------------------------------------------------------------------------------
 
 
+class ConnectToCluster(Action, frozen=True, kw_only=True, tag=True):
+    """Open ACS and TCS: the instance is registered, and that is saved. Gives no event of its own."""
+
+
 class SubmitTaskStateChange(Action, frozen=True, kw_only=True, tag=True):
     """Tell ECS, trying until it answers. Gives ``StateChangeAccepted`` or ``StateChangeRefused``.
 
@@ -168,10 +172,11 @@ class VerifyStop(Action, frozen=True, kw_only=True, tag=True):
     """Ask ECS over ACS whether these tasks are to stop. May give ``StopVerified``."""
 
     message_id: str
+    cluster_arn: str
     task_arns: tuple[TaskArn, ...]
 
 
-EcsAction = SubmitTaskStateChange | AcknowledgeMessage | AcknowledgeCredentials | VerifyStop
+EcsAction = ConnectToCluster | SubmitTaskStateChange | AcknowledgeMessage | AcknowledgeCredentials | VerifyStop
 """Actions that go to ECS and not to the runtime."""
 
 
@@ -229,6 +234,7 @@ AnyAction = (
     | RemoveOrphan
     | ListContainers
     | ReconnectRuntime
+    | ConnectToCluster
     | SubmitTaskStateChange
     | AcknowledgeMessage
     | AcknowledgeCredentials

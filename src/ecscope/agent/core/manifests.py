@@ -43,7 +43,7 @@ def received(step: Step, event: ManifestReceived) -> None:
         detail={"messageId": event.message_id, "timeline": event.timeline, "beside": len(beside)},
     )
     if beside:
-        step.act(VerifyStop(message_id=event.message_id, task_arns=beside))
+        step.act(VerifyStop(message_id=event.message_id, cluster_arn=event.cluster_arn, task_arns=beside))
 
 
 def stop_verified(step: Step, event: StopVerified) -> None:

@@ -13,6 +13,7 @@ from enum import Enum
 import msgspec
 
 from ecscope.agent.core import reporting
+from ecscope.agent.core.actions import ConnectToCluster
 from ecscope.agent.core.events import InstanceNotRegistered, InstanceRegistered
 from ecscope.agent.core.state import AVAILABILITY_ZONE_KEY, CLUSTER_KEY, INSTANCE_ARN_KEY
 from ecscope.agent.core.step import Step
@@ -41,6 +42,7 @@ def registered(step: Step, event: InstanceRegistered) -> None:
         f"registered with cluster {was.cluster} as {event.container_instance_arn}",
         detail={"containerInstanceArn": event.container_instance_arn, "cluster": was.cluster},
     )
+    step.act(ConnectToCluster())
     reporting.resume(step)
 
 

@@ -24,6 +24,8 @@ INSTANCE_ARN_KEY = "registered-container-instance-arn"
 CLUSTER_KEY = "registered-cluster"
 """Under which the cluster is saved in which ECS gave that ARN."""
 AVAILABILITY_ZONE_KEY = "availability-zone"
+EC2_INSTANCE_KEY = "ec2-instance-id"
+"""Under which is saved on what EC2 instance this state came about."""
 
 
 class PullBehavior(Enum):

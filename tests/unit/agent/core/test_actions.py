@@ -35,10 +35,11 @@ EACH: tuple[act.AnyAction, ...] = (
     act.RemoveOrphan(docker_id=ID),
     act.ListContainers(),
     act.ReconnectRuntime(),
+    act.ConnectToCluster(),
     act.SubmitTaskStateChange(task_arn=an_arn(), change=a_change()),
     act.AcknowledgeMessage(message_id="m", cluster_arn="c", container_instance_arn="i"),
     act.AcknowledgeCredentials(message_id="m", credentials_id="id", expiration="2030-01-01T00:00:00Z"),
-    act.VerifyStop(message_id="m", task_arns=(an_arn(),)),
+    act.VerifyStop(message_id="m", cluster_arn="c", task_arns=(an_arn(),)),
     act.SetTimer(timer=CLEANUP, delay_s=1.5, jitter_s=0.5),
     act.CancelTimer(timer=CLEANUP),
 )

@@ -43,7 +43,7 @@ def test_a_manifest_that_lists_all_is_acknowledged(world: World) -> None:
 
 def test_what_is_not_listed_is_asked_about_and_stopped_when_confirmed(world: World) -> None:
     manifest(world, 5, an_arn(1))
-    assert VerifyStop(message_id="f1", task_arns=(an_arn(2),)) in world.acs
+    assert VerifyStop(message_id="f1", cluster_arn=MESSAGE["cluster_arn"], task_arns=(an_arn(2),)) in world.acs
     assert world.task(an_arn(2)).desired is TaskStatus.RUNNING, "not before ECS confirms"
     verified(world, an_arn(2))
     assert world.task(an_arn(2)).desired is TaskStatus.STOPPED

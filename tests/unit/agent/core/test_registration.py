@@ -6,6 +6,7 @@ import pytest
 
 from ecscope.agent.core import events as ev
 from ecscope.agent.core import registration
+from ecscope.agent.core.actions import ConnectToCluster
 from ecscope.agent.core.registration import Next, after_failure, obstacle_of
 from ecscope.agent.core.state import Settings
 from ecscope.model.container_instance import ObstacleKind
@@ -32,6 +33,7 @@ def test_who_the_instance_is_is_saved(world: World) -> None:
     )
     assert world.state.instance.arn == "arn:i"
     assert world.state.instance.availability_zone == "us-west-2a"
+    assert ConnectToCluster() in decision.actions, "only now, when it will have been saved"
     assert decision.metadata == {
         "registered-container-instance-arn": "arn:i",
         "registered-cluster": INSTANCE.cluster,

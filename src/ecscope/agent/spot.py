@@ -1,0 +1,62 @@
+"""Watches for the end of a spot instance, and has the instance drained when it comes.
+
+ECS then starts the tasks of services elsewhere while these still run.
+
+Source: agent-protocol.md §3.9 (``ECS_ENABLE_SPOT_INSTANCE_DRAINING``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from ecscope.agent.aws.imds import MetadataUnavailable
+
+_log = logging.getLogger("ecscope.ecs")
+
+ASK_EVERY_S = 1.0
+_ENDINGS = ("terminate", "stop", "hibernate")
+
+
+class Plan(Protocol):
+    """What EC2 is about to do."""
+
+    @property
+    def action(self) -> str:
+        """``terminate``, ``stop``, ``hibernate``, …"""
+
+
+class SpotWatch:
+    """See the module docstring."""
+
+    def __init__(
+        self,
+        *,
+        plan: Callable[[], Awaitable[Plan | None]],
+        drain: Callable[[], Awaitable[bool]],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """``plan`` asks the metadata service; ``drain`` tells whether ECS took it."""
+        self._plan = plan
+        self._drain = drain
+        self._sleep = sleep
+
+    async def run(self) -> None:
+        """For ever, also after the instance is draining. Cancelling is safe."""
+        is_draining = False
+        said = ""
+        while True:
+            try:
+                plan = await self._plan()
+            except MetadataUnavailable as error:
+                if str(error) != said:
+                    said = str(error)
+                    _log.warning("cannot ask whether this spot instance is to end: %s", error)
+            else:
+                said = ""
+                if plan is not None and plan.action in _ENDINGS and not is_draining:
+                    _log.warning("EC2 is about to %s this spot instance: setting it to DRAINING", plan.action)
+                    is_draining = await self._drain()
+            await self._sleep(ASK_EVERY_S)
