@@ -1,8 +1,9 @@
 """Builds the agent from its parts and runs it: the only place that does.
 
 The order of starting is the order of usefulness: saved state, then the introspection API
-(so that the first answer already shows the restored tasks), then Docker, then task files.
-The Docker client's libraries are loaded only after the API answers.
+(so that the first answer already shows the restored tasks), then Docker, then what tasks come
+from: files, or a cluster (``membership``). Libraries of either are loaded only after the API
+answers.
 """
 
 from __future__ import annotations
@@ -15,19 +16,30 @@ from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from ecscope.agent.config import Config
 from ecscope.agent.core import host_resources
+from ecscope.agent.core.actions import AnyAction, EcsAction
+from ecscope.agent.core.capabilities import Offer
 from ecscope.agent.core.host_ports import HostPortChooser
+from ecscope.agent.core.registration import starting
 from ecscope.agent.core.restore import restored_state
-from ecscope.agent.core.state import AgentState
+from ecscope.agent.core.state import (
+    AVAILABILITY_ZONE_KEY,
+    CLUSTER_KEY,
+    EC2_INSTANCE_KEY,
+    INSTANCE_ARN_KEY,
+    MANIFEST_SEQUENCE_KEY,
+    AgentState,
+)
 from ecscope.agent.engine import Engine
 from ecscope.agent.executor import Executor, ExecutorSettings
 from ecscope.agent.introspection.server import IntrospectionServer
 from ecscope.agent.registry_login import RegistryLogins
-from ecscope.agent.runtime.interface import RegistryAuth, Runtime
+from ecscope.agent.runtime.interface import RegistryAuth, Runtime, RuntimeFailure
 from ecscope.agent.runtime_link import RuntimeLink
 from ecscope.agent.store.interface import BadRecord, Batch, Loaded, Store, StoreError
 from ecscope.agent.taskresources.cgroup import CgroupError, TaskCgroups
@@ -36,10 +48,14 @@ from ecscope.backoff import Backoff
 from ecscope.clock import SystemClock
 from ecscope.model.arn import STANDALONE_ACCOUNT, cluster_name, container_instance_arn
 from ecscope.model.container_instance import ContainerInstance
+from ecscope.model.credentials import TaskCredentials
 from ecscope.model.history import Happening, HistoryEntry
 from ecscope.model.resources import HostResources
 from ecscope.model.runtime import EngineInfo
 from ecscope.version import version_line
+
+if TYPE_CHECKING:
+    from ecscope.agent.membership import Membership
 
 _log = logging.getLogger("ecscope.agent")
 
@@ -49,7 +65,8 @@ STANDALONE_REGION = "us-east-1"
 _HISTORY_EXPIRY_S = 600.0
 _DOCKER_BACKOFF = Backoff(tries=None, first_s=0.25, cap_s=5.0, factor=1.5, jitter=0.2)
 _SAVE_BACKOFF = Backoff(tries=None, first_s=0.5, cap_s=5.0, factor=1.5, jitter=0.2)
-_INSTANCE_ARN_KEY = "container-instance-arn"
+_STANDALONE_ARN_KEY = "container-instance-arn"
+"""Under which an agent without a cluster saves the ARN that it made up."""
 
 
 class AgentError(Exception):
@@ -61,7 +78,7 @@ class TerminalError(AgentError):
 
 
 class Agent:
-    """A whole standalone agent. ``run`` is its life; ``state`` may be read at any time.
+    """A whole agent. ``run`` is its life; ``state`` may be read at any time.
 
     ``runtime`` and ``store`` can be given instead of the real ones, for tests and simulation.
     """
@@ -70,7 +87,8 @@ class Agent:
         self,
         config: Config,
         *,
-        tasks_path: Path,
+        tasks_path: Path | None = None,
+        ec2_instance_id: str = "",
         runtime: Runtime | None = None,
         store: Store | None = None,
         introspection_port: int = 51678,
@@ -80,12 +98,14 @@ class Agent:
 
         Args:
             config: as loaded, complete.
-            tasks_path: file or folder of task definitions.
+            tasks_path: file or folder of task definitions; ``None``: tasks come from a cluster.
+            ec2_instance_id: ``""``: not on EC2, or not known.
             introspection_port: 51678 outside tests; 0 takes a free one.
             checked: run the core's invariants after every event.
         """
         self._config = config
         self._tasks_path = tasks_path
+        self._ec2_instance_id = ec2_instance_id
         self._clock = SystemClock()
         self._store = store if store is not None else _store_of(config)
         self._runtime = runtime if runtime is not None else _runtime_of(config)
@@ -97,6 +117,8 @@ class Agent:
         self._new_id: Callable[[], str] = lambda: f"{run_id}-{next(numbers)}"
         self._engine: Engine | None = None
         self._server: IntrospectionServer | None = None
+        self._docker_info: EngineInfo | None = None
+        self._docker_is_known = asyncio.Event()
         self._stopping = asyncio.Event()
 
     @property
@@ -124,13 +146,13 @@ class Agent:
         return self._engine
 
     async def run(self) -> None:
-        """Until ``stop`` or cancellation. Raises ``AgentError`` when saved state cannot be opened."""
+        """Until ``stop`` or cancellation. Raises ``AgentError`` when saved state cannot be used, or ECS refuses us."""
         try:
             loaded = self._store.load()
         except StoreError as error:
             raise AgentError(str(error)) from error
         try:
-            await self._live(loaded)
+            await self._live(await self._of_this_instance(loaded))
         finally:
             await self._runtime.close()
             await self._store.close()
@@ -141,18 +163,27 @@ class Agent:
         state = restored_state(
             instance=instance,
             settings=msgspec.structs.replace(
-                self._config.core_settings(), cgroup_version=0 if cgroups is None else 2 if cgroups.is_v2 else 1
+                self._config.core_settings(),
+                cgroup_version=0 if cgroups is None else 2 if cgroups.is_v2 else 1,
+                joins_cluster=self._joins_cluster,
             ),
             tasks=loaded.tasks,
             images=loaded.images,
             sources=loaded.sources,
             lost_task_arns=[bad.key for bad in loaded.bad if bad.kind == "task"],
+            obstacle=starting(self._clock.now()) if self._joins_cluster else None,
+            manifest_sequence=_whole_number(loaded.metadata.get(MANIFEST_SEQUENCE_KEY, "")),
         )
         executor: Executor | None = None
+        membership: Membership | None = None
 
-        def act(action: object) -> None:
+        def act(action: AnyAction) -> None:
+            if isinstance(action, EcsAction):
+                assert membership is not None
+                membership.executor.start(action)
+                return
             assert executor is not None
-            executor.start(action)  # type: ignore[arg-type]  # the engine gives actions only
+            executor.start(action)
 
         engine = Engine(state=state, store=self._store, act=act, save_retry=_SAVE_BACKOFF, checked=self._checked)
         self._engine = engine
@@ -172,6 +203,12 @@ class Agent:
             new_id=self._new_id,
             now=self._clock.now,
         )
+        if self._joins_cluster:
+            membership = self._membership(engine, link, has_task_limits=cgroups is not None)
+
+        def credentials_of(credentials_id: str) -> TaskCredentials | None:
+            return engine.state.credentials.get(credentials_id)
+
         executor = Executor(
             runtime=self._runtime,
             state=lambda: engine.state,
@@ -183,14 +220,38 @@ class Agent:
                 start_timeout_s=self._config.container_start_timeout_s,
             ),
             ports=HostPortChooser(*self._config.dynamic_host_port_range),
-            logins=RegistryLogins(own=self._auth_for),
+            logins=RegistryLogins(
+                own=self._auth_for,
+                aws=membership.registry_tokens if membership is not None else None,
+                credentials_of=credentials_of,
+            ),
             new_id=self._new_id,
             now=self._clock.now,
             reconnect=link.reconnect,
             cgroups=cgroups,
         )
         await self._save_start(instance, loaded)
-        files = TaskFiles(
+        source = self._in_cluster(membership) if membership is not None else self._task_files(engine).run()
+        try:
+            await self._together(
+                {
+                    "engine": engine.run(),
+                    "runtime link": link.run(),
+                    "source of tasks": source,
+                    "history expiry": self._expire_history(),
+                }
+            )
+        finally:
+            if membership is not None:
+                if self._config.drain_on_sigterm and self._stopping.is_set():
+                    await membership.drain()
+                await membership.close()
+            await self._server.stop()
+            await executor.close()
+            await self._save_end()
+
+    def _task_files(self, engine: Engine) -> TaskFiles:
+        return TaskFiles(
             str(self._tasks_path),
             post=engine.post,
             state=lambda: engine.state,
@@ -201,19 +262,45 @@ class Agent:
             task_ids=lambda: os.urandom(16).hex(),
             suffixes=lambda: os.urandom(10).hex(),
         )
+
+    # --- in a cluster ------------------------------------------------------------------------------
+
+    @property
+    def _joins_cluster(self) -> bool:
+        return self._tasks_path is None
+
+    def _membership(self, engine: Engine, link: RuntimeLink, *, has_task_limits: bool) -> Membership:
+        from ecscope.agent.membership import Membership  # noqa: PLC0415  # only for a cluster, and after 51678 answers
+
+        async def what_docker_offers() -> tuple[Offer, HostResources]:
+            await self._docker_is_known.wait()
+            assert self._docker_info is not None
+            try:
+                plugins = await self._runtime.volume_plugins()
+            except RuntimeFailure as failure:
+                _log.warning("registering without volume plugins: %s", failure)
+                plugins = ("local",)
+            offer = self._config.offer(self._docker_info, volume_plugins=plugins, has_task_limits=has_task_limits)
+            return offer, self._resources_of(self._docker_info)
+
+        return Membership(
+            self._config,
+            state=lambda: engine.state,
+            post=engine.post,
+            what_docker_offers=what_docker_offers,
+            why_no_docker=lambda: link.problem,
+            docker_version=lambda: self._docker_info.version if self._docker_info is not None else "",
+            clock=self._clock,
+            new_id=self._new_id,
+        )
+
+    async def _in_cluster(self, membership: Membership) -> None:
+        from ecscope.agent.registration import RegistrationRefused  # noqa: PLC0415
+
         try:
-            await self._together(
-                {
-                    "engine": engine.run(),
-                    "runtime link": link.run(),
-                    "task files": files.run(),
-                    "history expiry": self._expire_history(),
-                }
-            )
-        finally:
-            await self._server.stop()
-            await executor.close()
-            await self._save_end()
+            await membership.run()
+        except RegistrationRefused as refused:
+            raise TerminalError(str(refused)) from refused
 
     async def _together(self, lives: Mapping[str, Coroutine[None, None, None]]) -> None:
         """Run all of them until told to stop; if one fails, all end and the failure is raised."""
@@ -240,10 +327,56 @@ class Agent:
 
     # --- who we are ------------------------------------------------------------------------------
 
+    async def _of_this_instance(self, loaded: Loaded) -> Loaded:
+        """Without what another EC2 instance saved, from whose disk this one was made.
+
+        Source: agent-protocol.md §1.4.
+        """
+        here, saved = self._ec2_instance_id, loaded.metadata.get(EC2_INSTANCE_KEY, "")
+        if not here or not saved or here == saved:
+            return loaded
+        _log.warning("the saved state is that of EC2 instance %s, and this is %s: registering as new", saved, here)
+        gone = Batch(
+            tasks=dict.fromkeys((task.arn for task in loaded.tasks), None),
+            images=dict.fromkeys((image.name for image in loaded.images), None),
+            metadata=dict.fromkeys((INSTANCE_ARN_KEY, AVAILABILITY_ZONE_KEY, MANIFEST_SEQUENCE_KEY), ""),
+            history=[self._entry(Happening.RECORD_SET_ASIDE, f"dropped the state of EC2 instance {saved}")],
+        )
+        await self._try_save(gone)
+        kept = {key: value for key, value in loaded.metadata.items() if key not in gone.metadata and key != CLUSTER_KEY}
+        return msgspec.structs.replace(loaded, tasks=(), images=(), metadata=kept)
+
     def _instance(self, loaded: Loaded) -> ContainerInstance:
-        """The saved identity, unless the cluster is another one now."""
+        """Who we were. Raises ``TerminalError`` where the saved state is that of another agent."""
+        saved = loaded.metadata
+        other = CLUSTER_KEY if not self._joins_cluster else _STANDALONE_ARN_KEY
+        if other in saved:
+            was = "ran tasks from files" if self._joins_cluster else f"was in cluster {saved[CLUSTER_KEY]}"
+            raise TerminalError(
+                f"the state in {self._config.data_dir} is that of an agent that {was}. Set ECS_DATADIR to another"
+                " directory, or remove that state"
+            )
+        return self._cluster_instance(saved) if self._joins_cluster else self._standalone_instance(saved)
+
+    def _cluster_instance(self, saved: Mapping[str, str]) -> ContainerInstance:
+        """Source: agent-protocol.md §1.4."""
+        cluster, was = self._config.cluster, saved.get(CLUSTER_KEY, self._config.cluster)
+        if cluster != was:
+            raise TerminalError(
+                f"the state in {self._config.data_dir} is that of a container instance of cluster {was}, and"
+                f" ECS_CLUSTER is {cluster}. Set it back, or remove that state to register anew"
+            )
+        return ContainerInstance(
+            cluster=cluster,
+            arn=saved.get(INSTANCE_ARN_KEY, ""),
+            agent_version=version_line(),
+            availability_zone=saved.get(AVAILABILITY_ZONE_KEY, ""),
+        )
+
+    def _standalone_instance(self, metadata: Mapping[str, str]) -> ContainerInstance:
+        """The saved identity, unless the cluster is called otherwise now."""
         cluster = self._config.cluster
-        saved = loaded.metadata.get(_INSTANCE_ARN_KEY, "")
+        saved = metadata.get(_STANDALONE_ARN_KEY, "")
         if f":container-instance/{cluster_name(cluster)}/" not in saved:
             saved = container_instance_arn(
                 region=self._config.region or STANDALONE_REGION,
@@ -255,6 +388,8 @@ class Agent:
 
     def _resources_of(self, info: EngineInfo) -> HostResources:
         """Raises ``AgentError``, which ends the agent, as officially. Source: configuration.md §3.2."""
+        self._docker_info = info
+        self._docker_is_known.set()
         has_mib = info.memory_bytes // (1024 * 1024)
         if self._config.reserved_memory_mib > has_mib:
             raise AgentError(
@@ -281,7 +416,10 @@ class Agent:
             )
         entries = [self._entry(Happening.AGENT_STARTED, f"{instance.agent_version}, {len(loaded.tasks)} saved tasks")]
         entries += [self._set_aside(bad) for bad in loaded.bad]
-        await self._try_save(Batch(metadata={_INSTANCE_ARN_KEY: instance.arn}, history=entries))
+        facts = {} if self._joins_cluster else {_STANDALONE_ARN_KEY: instance.arn}
+        if self._ec2_instance_id:
+            facts[EC2_INSTANCE_KEY] = self._ec2_instance_id
+        await self._try_save(Batch(metadata=facts, history=entries))
 
     async def _save_end(self) -> None:
         await self._try_save(Batch(history=[self._entry(Happening.AGENT_STOPPED, "stopped as asked")]))
@@ -348,6 +486,11 @@ async def _run_with_signals(agent: Agent) -> None:
 def _on_signal(agent: Agent, name: str) -> None:
     _log.info("%s: stopping; containers keep running and are taken up again at the next start", name)
     agent.stop()
+
+
+def _whole_number(text: str) -> int:
+    """A saved count; -1 where there is none."""
+    return int(text) if text.isdecimal() else -1
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

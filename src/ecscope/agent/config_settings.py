@@ -310,7 +310,6 @@ SETTINGS: tuple[Setting, ...] = (
         variable="ECS_ENABLE_SPOT_INSTANCE_DRAINING",
         json_keys=("SpotInstanceDrainingEnabled",),
         form=form.BOOL,
-        waits_for="watching for spot interruptions",
     ),
     Setting(
         field="cleanup_wait_s",

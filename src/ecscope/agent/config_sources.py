@@ -63,6 +63,7 @@ class InstanceData(msgspec.Struct, frozen=True, kw_only=True):
 
     user_data: str = ""
     region: str = ""
+    instance_id: str = ""
 
 
 class Mistake(msgspec.Struct, frozen=True, kw_only=True):

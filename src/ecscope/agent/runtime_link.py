@@ -50,6 +50,12 @@ class RuntimeLink:
         self._now = now
         self._proven_s = proven_s
         self._listening: asyncio.Task[None] | None = None
+        self._problem = ""
+
+    @property
+    def problem(self) -> str:
+        """Why the runtime could not be used the last time; ``""``: it could, or was not tried yet."""
+        return self._problem
 
     def reconnect(self) -> None:
         """A call found the runtime away: drop the stream, if it still looks alive, and begin anew."""
@@ -73,6 +79,7 @@ class RuntimeLink:
             if connected_at is not None and clock() - connected_at >= self._proven_s:
                 said = ""
                 waits = self._backoff.waits()
+            self._problem = reason
             self._post(RuntimeDisconnected(id=self._new_id(), at=self._now(), reason=reason))
             if reason != said:
                 _log.warning(
@@ -96,6 +103,7 @@ class RuntimeLink:
 
     async def _follow(self, info: EngineInfo) -> None:
         async with self._runtime.notices() as notices:
+            self._problem = ""
             self._post(
                 RuntimeConnected(
                     id=self._new_id(), at=self._now(), version=info.version, resources=self._resources_of(info)

@@ -12,9 +12,11 @@ import argparse
 import logging
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
-from ecscope.agent.config import LoadedConfig, load_config
+from ecscope.agent.config import Config, LoadedConfig, load_config
+from ecscope.agent.config_sources import InstanceData
 from ecscope.cli.exit_codes import EXIT_FAILED, EXIT_FINE, EXIT_TERMINAL, EXIT_USAGE
 from ecscope.log import configure_logging
 
@@ -23,23 +25,30 @@ _log = logging.getLogger("ecscope.agent")
 
 def run(args: argparse.Namespace) -> int:
     """``args``: ``tasks`` (path or ``None``), ``cluster``, ``data_dir`` and ``log_level`` (text or ``None``)."""
-    loaded = load_config(os.environ, standalone=args.tasks is not None, overrides=overrides_of(args))
+    load = partial(load_config, os.environ, standalone=args.tasks is not None, overrides=overrides_of(args))
+    loaded = load()
+    instance = InstanceData()
+    if loaded.asks_imds and not loaded.errors:
+        instance = _ask_instance(loaded.config)
+        loaded = load(instance_data=instance)
     if loaded.errors:
         _print_mistakes(loaded)
-        return EXIT_USAGE
-    if args.tasks is None:
-        print(
-            "ecscope agent: joining an ECS cluster is not built yet; give --tasks PATH, a file or folder of task"
-            " definitions, to run tasks on this machine",
-            file=sys.stderr,
-        )
         return EXIT_USAGE
     configure_logging(
         level=loaded.config.log_level, log_format=loaded.config.log_format, file=loaded.config.log_target()
     )
     for warning in loaded.warnings:
         _log.warning("%s", warning)
-    return _live(loaded, Path(args.tasks))
+    return _live(loaded, Path(args.tasks) if args.tasks is not None else None, instance.instance_id)
+
+
+def _ask_instance(config: Config) -> InstanceData:
+    """What EC2 knows of this instance, for the settings that nobody gave."""
+    import asyncio  # noqa: PLC0415  # HTTP is loaded only where it is needed
+
+    from ecscope.agent.instance_data import ask_instance  # noqa: PLC0415
+
+    return asyncio.run(ask_instance(config))
 
 
 def overrides_of(args: argparse.Namespace) -> dict[str, tuple[str, str]]:
@@ -60,12 +69,12 @@ def _print_mistakes(loaded: LoadedConfig) -> None:
         print(f"  {mistake}", file=sys.stderr)
 
 
-def _live(loaded: LoadedConfig, tasks_path: Path) -> int:
+def _live(loaded: LoadedConfig, tasks_path: Path | None, ec2_instance_id: str) -> int:
     # Loaded late: nothing of it is needed to tell a mistake.
     from ecscope.agent.app import Agent, AgentError, run_until_signalled  # noqa: PLC0415
 
     try:
-        run_until_signalled(Agent(loaded.config, tasks_path=tasks_path))
+        run_until_signalled(Agent(loaded.config, tasks_path=tasks_path, ec2_instance_id=ec2_instance_id))
     except AgentError as error:
         print(f"ecscope agent: {error}", file=sys.stderr)
         return exit_code_of(error)

@@ -23,9 +23,13 @@ def parsed(*arguments: str) -> argparse.Namespace:
     return build_parser().parse_args(["agent", *arguments])
 
 
-def test_without_tasks_it_says_what_to_give(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_region_it_says_what_to_give(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
     assert agent.run(parsed()) == 2
-    assert "give --tasks PATH" in capsys.readouterr().err
+    assert "AWS_DEFAULT_REGION" in capsys.readouterr().err
 
 
 def test_without_tasks_the_settings_are_those_of_a_cluster(

@@ -1,0 +1,225 @@
+"""Being a member of a cluster: builds what talks to ECS, and runs it once the instance is registered.
+
+``app`` builds the agent; this builds the part of it that only an agent with a cluster has, so
+that one with tasks from files loads none of it.
+
+Source: agent-protocol.md §1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+
+from ecscope import __version__
+from ecscope.agent.acs.events import event_of
+from ecscope.agent.acs.link import AcsLink, CoreMessage
+from ecscope.agent.aws.client import AwsClient
+from ecscope.agent.aws.credentials import CredentialsProvider, chain
+from ecscope.agent.aws.endpoints import Proxies
+from ecscope.agent.aws.imds import InstanceMetadata, MetadataUnavailable
+from ecscope.agent.aws.interface import AwsCallFailed, RegistryTokens
+from ecscope.agent.aws.registry import AwsRegistryTokens
+from ecscope.agent.config import Config
+from ecscope.agent.core.capabilities import Offer
+from ecscope.agent.core.events import AnyEvent, InstanceNotRegistered
+from ecscope.agent.core.registration import deregistered
+from ecscope.agent.core.state import AgentState
+from ecscope.agent.ecs_executor import EcsExecutor
+from ecscope.agent.poll_endpoint import PollEndpoint
+from ecscope.agent.registration import Registration, RegistrationSettings
+from ecscope.agent.spot import SpotWatch
+from ecscope.clock import Clock
+from ecscope.log import TASK_ARN
+from ecscope.model.resources import HostResources
+from ecscope.model.task import Task
+from ecscope.version import commit
+from ecscope.wire import acs_task
+from ecscope.wire.acs_payload import PayloadTask
+from ecscope.wire.acs_reconnect import connect_url
+from ecscope.wire.ecs_api import update_container_instances_state
+
+_log = logging.getLogger("ecscope.ecs")
+
+_DRAIN_LIMIT_S = 5.0
+
+
+class Membership:
+    """See the module docstring. Made inside a running loop; to be closed."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        state: Callable[[], AgentState],
+        post: Callable[[AnyEvent], None],
+        what_docker_offers: Callable[[], Awaitable[tuple[Offer, HostResources]]],
+        why_no_docker: Callable[[], str],
+        docker_version: Callable[[], str],
+        clock: Clock,
+        new_id: Callable[[], str],
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        """Build; call nobody yet.
+
+        Args:
+            what_docker_offers: returns as soon as Docker is connected.
+            docker_version: of the engine that is connected.
+            environ: where credentials may stand, and where shared files are.
+        """
+        self._config = config
+        self._state = state
+        self._post = post
+        self._clock = clock
+        self._new_id = new_id
+        self._docker_version = docker_version
+        self._may_connect = asyncio.Event()
+        self._credentials = CredentialsProvider(
+            chain(
+                {**environ, **config.aws_environment()},
+                external=config.external,
+                clock=clock,
+                imds_endpoint=config.imds_endpoint,
+                imds_disabled=config.imds_disabled,
+                rotating_profile=config.alternate_credential_profile,
+            ),
+            clock=clock,
+        )
+        proxies = Proxies(http=config.http_proxy, https=config.https_proxy, no_proxy=config.no_proxy)
+        self._client = AwsClient(
+            region=config.region,
+            credentials=self._credentials,
+            clock=clock,
+            endpoint=config.api_endpoint,
+            proxies=proxies,
+            detailed_os_family=config.detailed_os_family,
+        )
+        self.registry_tokens: RegistryTokens = AwsRegistryTokens(self._client, clock=clock)
+        self._metadata = InstanceMetadata(endpoint=config.imds_endpoint, disabled=not config.may_ask_imds)
+        self._registration = Registration(
+            api=self._client,
+            settings=RegistrationSettings(
+                cluster=config.cluster,
+                is_cluster_configured=config.cluster_is_configured,
+                saved_arn=state().instance.arn,
+                client_token=str(uuid.uuid4()),
+                tags=config.container_instance_tags,
+            ),
+            what_docker_offers=what_docker_offers,
+            why_no_docker=why_no_docker,
+            identity=self._identity,
+            post=post,
+            new_id=new_id,
+            now=clock.now,
+        )
+        endpoint = PollEndpoint(
+            api=self._client,
+            cluster=config.cluster,
+            container_instance_arn=lambda: state().instance.arn,
+            monotonic=asyncio.get_running_loop().time,
+        )
+        self._acs = AcsLink(
+            endpoint=endpoint.acs,
+            address=self._acs_address,
+            signer=self._client,
+            deliver=self._deliver,
+            connected=self._acs_connected,
+            disconnected=lambda reason: None,
+            deregistered=self._deregistered,
+            heartbeat=lambda: None,
+            proxy=proxies.for_url,
+        )
+        self.executor = EcsExecutor(
+            api=self._client,
+            cluster=config.cluster,
+            state=state,
+            post=post,
+            send_acs=self._acs.send,
+            connect=self._may_connect.set,
+            exclude_ipv6=config.exclude_ipv6_port_binding,
+            new_id=new_id,
+            now=clock.now,
+        )
+        self._spot = SpotWatch(plan=self._metadata.spot_instance_action, drain=self.drain)
+
+    async def run(self) -> None:
+        """For ever. Raises ``RegistrationRefused``. Cancelling is safe."""
+        await self._registration.run()
+        await self._may_connect.wait()  # until the registration is saved, nobody knows who we are
+        lives = [self._acs.run()]
+        if self._config.spot_instance_draining and self._config.may_ask_imds:
+            lives.append(self._spot.run())
+        async with asyncio.TaskGroup() as group:
+            for life in lives:
+                group.create_task(life)
+
+    async def drain(self) -> bool:
+        """Set the instance to DRAINING; whether ECS took it. Never raises, and takes some seconds at most."""
+        instance = self._state().instance
+        if self._state().obstacle is not None or not instance.arn:
+            return False
+        body = update_container_instances_state(
+            cluster=self._config.cluster, container_instance_arn=instance.arn, status="DRAINING"
+        )
+        try:
+            async with asyncio.timeout(_DRAIN_LIMIT_S):
+                await self._client.call("UpdateContainerInstancesState", body)
+        except AwsCallFailed as failed:
+            _log.warning("cannot set this container instance to DRAINING: %s", failed)
+            return False
+        except TimeoutError:
+            _log.warning("cannot set this container instance to DRAINING: no answer within %g s", _DRAIN_LIMIT_S)
+            return False
+        _log.info("this container instance is DRAINING now")
+        return True
+
+    async def close(self) -> None:
+        """End what is under way and release sockets."""
+        await self.executor.close()
+        await self._credentials.close()
+        await self._metadata.close()
+        await self._client.close()
+
+    # --- what the parts ask for --------------------------------------------------------------------
+
+    async def _identity(self) -> tuple[str, str]:
+        """Both empty where there is none, or where it cannot be had. Source: agent-protocol.md §3.2."""
+        if self._config.no_iid:
+            return "", ""
+        try:
+            document = await self._metadata.identity_document()
+            return document, await self._metadata.identity_signature()
+        except MetadataUnavailable as failure:
+            _log.warning("registering without an instance identity document: %s", failure)
+            return "", ""
+
+    def _acs_address(self, endpoint: str, *, send_credentials: bool) -> str:
+        return connect_url(
+            endpoint,
+            agent_hash=commit(),
+            agent_version=__version__,
+            cluster=self._config.cluster,
+            container_instance_arn=self._state().instance.arn,
+            docker_version=self._docker_version(),
+            send_credentials=send_credentials,
+        )
+
+    def _deliver(self, message: CoreMessage) -> None:
+        at = self._clock.now()
+        self._post(event_of(message, to_task=lambda task: self._to_task(task, at), id=self._new_id(), at=at))
+
+    def _to_task(self, task: PayloadTask, at: datetime) -> Task:
+        if left_out := acs_task.left_out(task):
+            _log.warning("runs without %s, which this agent does not have", left_out, extra={TASK_ARN: task.arn or ""})
+        return acs_task.to_task(task, suffixes=lambda: os.urandom(10).hex(), received_at=at)
+
+    def _acs_connected(self) -> None:
+        self.executor.wake()
+
+    def _deregistered(self, words: str) -> None:
+        at = self._clock.now()
+        self._post(InstanceNotRegistered(id=self._new_id(), at=at, obstacle=deregistered(words, at)))

@@ -1,0 +1,162 @@
+"""What makes an agent a member of a cluster, built whole: who it says it is, whose state it takes up, how it drains."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ecscope.agent.app import Agent, TerminalError
+from ecscope.agent.config import load_config
+from ecscope.agent.instance_data import ask_instance
+from ecscope.agent.runtime.fake import FakeRuntime
+from tests.backend import Backend
+from tests.imds import DOCUMENT, Imds
+
+
+@pytest.fixture
+async def backend() -> AsyncIterator[Backend]:
+    async with Backend() as made:
+        yield made
+
+
+def an_agent(
+    folder: Path, backend: Backend, *, instance: str = "", tasks: Path | None = None, **settings: str
+) -> Agent:
+    environment = {
+        **backend.environment(),
+        "ECS_DATADIR": str(folder / "data"),
+        "ECS_AGENT_CONFIG_FILE_PATH": str(folder / "none.json"),
+        "ECS_ENABLE_TASK_CPU_MEM_LIMIT": "false",
+        "ECSCOPE_INTROSPECTION_ADDRESS": "127.0.0.1",
+        **settings,
+    }
+    loaded = load_config(environment, standalone=tasks is not None)
+    assert not loaded.errors
+    return Agent(
+        loaded.config,
+        tasks_path=tasks,
+        ec2_instance_id=instance,
+        runtime=FakeRuntime(),
+        introspection_port=0,
+        checked=True,
+    )
+
+
+@asynccontextmanager
+async def living(agent: Agent) -> AsyncIterator[Agent]:
+    life = asyncio.create_task(agent.run())
+    try:
+        yield agent
+    finally:
+        agent.stop()
+        await life
+
+
+def registrations(backend: Backend) -> list[dict[str, Any]]:
+    return [call.body for call in backend.calls_of("RegisterContainerInstance")]
+
+
+async def test_on_ec2_the_identity_document_goes_along(tmp_path: Path, backend: Backend) -> None:
+    async with Imds() as imds:
+        agent = an_agent(tmp_path, backend, AWS_EC2_METADATA_SERVICE_ENDPOINT=imds.url)
+        async with living(agent):
+            await backend.connected()
+    (body,) = registrations(backend)
+    assert body["instanceIdentityDocument"] == DOCUMENT
+    assert body["instanceIdentityDocumentSignature"] == "c2lnbmVk"
+
+
+async def test_without_a_metadata_service_it_registers_without_one(tmp_path: Path, backend: Backend) -> None:
+    async with living(an_agent(tmp_path, backend, AWS_EC2_METADATA_DISABLED="true")):
+        await backend.connected()
+    (body,) = registrations(backend)
+    assert body["instanceIdentityDocument"] == ""
+
+
+async def test_the_metadata_service_tells_region_user_data_and_instance() -> None:
+    async with Imds() as imds:
+        imds.values["user-data"] = '{"ECSAgentConfiguration": {"Cluster": "from-user-data"}}'
+        environment = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": imds.url}
+        loaded = load_config(environment)
+        assert loaded.asks_imds
+        told = await ask_instance(loaded.config)
+    assert (told.region, told.instance_id) == ("us-west-2", "i-0123456789abcdef0")
+    config = load_config(environment, instance_data=told).config
+    assert (config.region, config.cluster) == ("us-west-2", "from-user-data")
+
+
+async def test_a_spot_instance_that_is_to_end_is_set_to_draining(tmp_path: Path, backend: Backend) -> None:
+    async with Imds() as imds:
+        agent = an_agent(
+            tmp_path,
+            backend,
+            AWS_EC2_METADATA_SERVICE_ENDPOINT=imds.url,
+            ECS_ENABLE_SPOT_INSTANCE_DRAINING="true",
+        )
+        async with living(agent):
+            await backend.connected()
+            imds.values["meta-data/spot/instance-action"] = '{"action": "terminate", "time": "2030-01-01T00:00:00Z"}'
+            call = await backend.call("UpdateContainerInstancesState")
+    assert call.body["status"] == "DRAINING"
+    assert call.body["containerInstances"] == [backend.instance_arn]
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_it_drains_when_it_is_told_to_end_only_where_that_is_wanted(
+    tmp_path: Path, backend: Backend, wanted: bool
+) -> None:
+    settings = {"ECS_EXTERNAL": "true", "ECSCOPE_DRAIN_ON_SIGTERM": str(wanted).lower()}
+    async with living(an_agent(tmp_path, backend, **settings)):
+        await backend.connected()
+    assert bool(backend.calls_of("UpdateContainerInstancesState")) is wanted
+
+
+async def test_a_drain_that_ecs_does_not_answer_does_not_hold_the_end_up(tmp_path: Path, backend: Backend) -> None:
+    backend.fail("UpdateContainerInstancesState", status=500)
+    async with living(an_agent(tmp_path, backend, ECS_EXTERNAL="true", ECSCOPE_DRAIN_ON_SIGTERM="true")):
+        await backend.connected()
+    assert len(backend.calls_of("UpdateContainerInstancesState")) == 1
+
+
+async def test_the_state_of_another_cluster_is_not_taken_up(tmp_path: Path, backend: Backend) -> None:
+    async with living(an_agent(tmp_path, backend, ECS_EXTERNAL="true")):
+        await backend.connected()
+    with pytest.raises(
+        TerminalError, match="is that of a container instance of cluster default, and ECS_CLUSTER is web"
+    ):
+        await an_agent(tmp_path, backend, ECS_EXTERNAL="true", ECS_CLUSTER="web").run()
+
+
+async def test_the_state_of_tasks_from_files_is_not_taken_into_a_cluster_nor_back(
+    tmp_path: Path, backend: Backend
+) -> None:
+    tasks = tmp_path / "tasks"
+    tasks.mkdir()
+    async with living(an_agent(tmp_path, backend, tasks=tasks)) as agent:
+        while agent.introspection is None or not agent.introspection.bound:
+            await asyncio.sleep(0.005)
+    with pytest.raises(TerminalError, match="an agent that ran tasks from files"):
+        await an_agent(tmp_path, backend, ECS_EXTERNAL="true").run()
+    joined = tmp_path / "joined"
+    joined.mkdir()
+    async with living(an_agent(joined, backend, ECS_EXTERNAL="true")):
+        await backend.connected()
+    with pytest.raises(TerminalError, match="an agent that was in cluster default"):
+        await an_agent(joined, backend, tasks=tasks).run()
+
+
+async def test_the_state_of_another_ec2_instance_is_dropped(tmp_path: Path, backend: Backend) -> None:
+    settings = {"AWS_EC2_METADATA_DISABLED": "true"}
+    for instance in ("i-1", "i-1", "i-2"):
+        seen = len(registrations(backend))
+        async with living(an_agent(tmp_path, backend, instance=instance, **settings)):
+            await backend.registered(count=seen + 1)
+    first, again, other = registrations(backend)
+    assert "containerInstanceArn" not in first
+    assert again["containerInstanceArn"]
+    assert "containerInstanceArn" not in other, "made from the disk of i-1, but not i-1"
