@@ -21,7 +21,6 @@ from yarl import URL
 from ecscope.agent.runtime.docker import errors
 from ecscope.agent.runtime.docker.endpoint import Endpoint
 from ecscope.agent.runtime.docker.errors import Operation
-from ecscope.agent.runtime.interface import RuntimeFailure
 
 NEWEST_API = (1, 44)
 OLDEST_API = (1, 24)
@@ -159,7 +158,7 @@ class DockerClient:
             raise errors.timed_out(operation, open_timeout_s or 0.0) from error
         try:
             if response.status != 200:
-                body = await self._chunk(operation, path, response, _ERROR_BODY_LIMIT)
+                body = await self._error_body(operation, path, response)
                 raise errors.refused(operation, response.status, body)
             if beat_s is None:
                 yield self._chunks(operation, path, response, silence_s)
@@ -237,38 +236,48 @@ class DockerClient:
         beat_s: float,
     ) -> AsyncIterator[bytes]:
         clock = asyncio.get_running_loop().time
+        content = response.content
         transport = response.connection.transport if response.connection is not None else None
         with _Watch(response, silence_s) as watch:
             while True:
-                if transport is not None:
+                if transport is not None and not content.is_eof():  # after the end, it is another call's
                     transport.pause_reading()
                 await asyncio.sleep(beat_s - clock() % beat_s)
-                if transport is not None:
+                if transport is not None and not content.is_eof():
                     transport.resume_reading()
-                chunk = await self._watched_chunk(operation, path, response, watch)
-                if not chunk:
+                for _ in range(2):  # turns of the loop: it looks at the socket, and reads
+                    await asyncio.sleep(0)
+                # Nothing there is no reason to wait for it: that would mean to wake up for each stream.
+                chunk = await self._watched_chunk(operation, path, response, watch, waits=False)
+                if chunk:
+                    yield chunk
+                elif content.at_eof():
                     return
-                yield chunk
 
-    async def _watched_chunk(
-        self, operation: Operation, path: str, response: aiohttp.ClientResponse, watch: _Watch
-    ) -> bytes:
+    async def _error_body(self, operation: Operation, path: str, response: aiohttp.ClientResponse) -> bytes:
         try:
-            chunk = await self._chunk(operation, path, response, None)
-        except RuntimeFailure as failure:
-            if watch.gave_up_after_s is not None:
-                raise errors.timed_out(operation, watch.gave_up_after_s) from failure
-            raise
-        watch.heard()
-        return chunk
-
-    async def _chunk(
-        self, operation: Operation, path: str, response: aiohttp.ClientResponse, limit: int | None
-    ) -> bytes:
-        try:
-            return await (response.content.readany() if limit is None else response.content.read(limit))
+            return await response.content.read(_ERROR_BODY_LIMIT)
         except (aiohttp.ClientError, OSError) as error:
             raise errors.connection_lost(operation, path) from error
+
+    async def _watched_chunk(
+        self,
+        operation: Operation,
+        path: str,
+        response: aiohttp.ClientResponse,
+        watch: _Watch,
+        *,
+        waits: bool = True,
+    ) -> bytes:
+        try:
+            chunk = await response.content.readany() if waits else response.content.read_nowait()
+        except (aiohttp.ClientError, OSError) as error:
+            if watch.gave_up_after_s is not None:
+                raise errors.timed_out(operation, watch.gave_up_after_s) from error
+            raise errors.connection_lost(operation, path) from error
+        if chunk:
+            watch.heard()
+        return chunk
 
 
 class _Watch:

@@ -270,3 +270,17 @@ async def test_a_stream_on_the_beat_that_breaks_off(engine: ScriptedEngine, clie
             while True:
                 await anext(chunks)
     assert caught.value.is_unreachable
+
+
+async def test_the_end_of_a_stream_on_the_beat_leaves_its_connection_to_others(
+    engine: ScriptedEngine, client: DockerClient
+) -> None:
+    engine.script = lambda request: Reply(chunks=(b"one",)) if request.path.endswith("/x") else fine(request)
+    async with client.stream(errors.STATS, "GET", "/x", query={}, open_timeout_s=5, beat_s=0.3) as chunks:
+        assert await anext(chunks) == b"one"
+        ending = asyncio.ensure_future(anext(chunks, b"the end"))
+        await asyncio.sleep(0)
+        begun_s = asyncio.get_running_loop().time()
+        assert (await client.request(errors.PING, "GET", "/_ping", timeout_s=5)).body == b"fine"
+        assert asyncio.get_running_loop().time() - begun_s < 0.2
+        assert await ending == b"the end"
