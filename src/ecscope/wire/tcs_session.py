@@ -17,13 +17,19 @@ import msgspec
 from ecscope.model.instance_status import InstanceStatus
 from ecscope.wire.tcs import ServiceMessage, ServiceMessageKind, parse_service_frame
 
-PUBLISH_INTERVAL_S = 20.0
-HEARTBEAT_S = 60.0
-HEARTBEAT_JITTER_S = 60.0
-WRITE_LIMIT_S = 180.0
-"""The limit for reading is as long, and so is never reached: the expectation of a heartbeat is shorter."""
-AGE_S = 1800.0
-AGE_JITTER_S = 300.0
+
+class SessionTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds. There is no limit for reading: the expectation of a heartbeat is shorter than the 3 min it would be."""
+
+    publish_s: float = 20.0
+    """From one report to the next, and from the opening to the first look at the instance's status."""
+    heartbeat_s: float = 60.0
+    heartbeat_spread_s: float = 60.0
+    """A random part of this is added, anew each time."""
+    age_s: float = 1800.0
+    age_spread_s: float = 300.0
+    """A random part of this is added."""
+
 
 _SIGNS_OF_LIFE = frozenset(
     {
@@ -71,12 +77,20 @@ class Reports:
 class TcsSession:
     """One connection, from its opening on."""
 
-    def __init__(self, *, reports: Reports, opened_at_s: float, random: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        reports: Reports,
+        opened_at_s: float,
+        random: Callable[[], float],
+        times: SessionTimes | None = None,
+    ) -> None:
         """``random`` gives numbers from 0 to 1, a new one for each wait that is to vary."""
+        self._times = times or SessionTimes()
         self._reports = reports
         self._random = random
-        self._expires_at_s = opened_at_s + AGE_S + AGE_JITTER_S * random()
-        self._status_due_at_s = opened_at_s + PUBLISH_INTERVAL_S
+        self._expires_at_s = opened_at_s + self._times.age_s + self._times.age_spread_s * random()
+        self._status_due_at_s = opened_at_s + self._times.publish_s
         self._lifeless_at_s = 0.0
         self._expect_heartbeat(opened_at_s)
 
@@ -105,10 +119,10 @@ class TcsSession:
             return Close(code=1000, text="no heartbeat and no acknowledgement came in time", is_clean=False)
         found = []
         if now_s >= self._reports.metrics_due_at_s:
-            self._reports.metrics_due_at_s = _next_turn(self._reports.metrics_due_at_s, now_s)
+            self._reports.metrics_due_at_s = self._next_turn(self._reports.metrics_due_at_s, now_s)
             found.append(Due.METRICS)
         if now_s >= self._status_due_at_s:
-            self._status_due_at_s = _next_turn(self._status_due_at_s, now_s)
+            self._status_due_at_s = self._next_turn(self._status_due_at_s, now_s)
             if status.checked_at != self._reports.status_checked_at:
                 found.append(Due.INSTANCE_STATUS)
         return tuple(found)
@@ -118,9 +132,10 @@ class TcsSession:
         self._reports.status_checked_at = status.checked_at
 
     def _expect_heartbeat(self, now_s: float) -> None:
-        self._lifeless_at_s = now_s + HEARTBEAT_S + HEARTBEAT_JITTER_S * self._random()
+        times = self._times
+        self._lifeless_at_s = now_s + times.heartbeat_s + times.heartbeat_spread_s * self._random()
 
-
-def _next_turn(due_at_s: float, now_s: float) -> float:
-    """The first turn after ``now_s``; turns that were missed are not made up for."""
-    return due_at_s + PUBLISH_INTERVAL_S * (1 + (now_s - due_at_s) // PUBLISH_INTERVAL_S)
+    def _next_turn(self, due_at_s: float, now_s: float) -> float:
+        """The first turn after ``now_s``; turns that were missed are not made up for."""
+        every_s = self._times.publish_s
+        return due_at_s + every_s * (1 + (now_s - due_at_s) // every_s)
