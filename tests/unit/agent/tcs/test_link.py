@@ -447,7 +447,11 @@ async def test_the_code_of_a_close_counts_even_where_a_report_was_under_way() ->
     async def serve(visit: Visit) -> None:
         await visit.accept()
         await visit.frame()
-        visit.cut(b"\x88\x02" + (4000).to_bytes(2, "big"))
+        transport = visit.request.transport
+        assert transport is not None
+        transport.write(b"\x88\x02" + (4000).to_bytes(2, "big"))
+        transport.write_eof()  # and goes on reading: a reset would take the close with it
+        await visit.until_closed()
 
     rig = Rig(serve, serve, times=LinkTimes(close_s=0.5, session=SessionTimes(publish_s=0.0001)))
     await rig.run()
