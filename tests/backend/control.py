@@ -28,6 +28,7 @@ METHODS = frozenset(
         "heartbeat", "push_garbage", "push_huge",
         # faults
         "away", "back", "fail", "hang", "drop", "delay", "refuse_upgrade", "heal", "deny", "allow", "deregister",
+        "make_cluster",
         "close", "cut",
     }
 )  # fmt: skip

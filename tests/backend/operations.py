@@ -134,6 +134,8 @@ class Operations:
 
     def require_active(self, arn: str) -> None:
         """An instance that is merely unknown passes: a back end that was started anew knows none."""
+        if not arn:
+            raise AwsError("InvalidInstanceException", "The container instance was not named.")
         if arn in self.instances and self.instances[arn].status == "INACTIVE":
             raise AwsError("InactiveInstanceException", INACTIVE)
 
@@ -141,6 +143,8 @@ class Operations:
         """What ECS would let pass in silence, and a test should not."""
         if operation in KNOWN_MEMBERS and (unknown := sorted(set(body) - KNOWN_MEMBERS[operation])):
             yield f"{operation} has members that ECS does not know: {', '.join(unknown)}"
+        if operation == "DiscoverPollEndpoint" and not body.get("containerInstance"):
+            yield "DiscoverPollEndpoint names no container instance"
 
     def _require(self, body: Mapping[str, Any], *members: str) -> None:
         for member in members:

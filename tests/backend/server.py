@@ -217,6 +217,10 @@ class Backend(Pushing):
         """Give back what ``deny`` took."""
         self.principal.denied.clear()
 
+    def make_cluster(self, name: str) -> None:
+        """One more that instances may join."""
+        self.operations.clusters.add(name)
+
     def deregister(self, instance_arn: str | None = None) -> None:
         """Somebody deregistered the instance: upgrades are refused from now on, and registering it again too."""
         arn = instance_arn or self.instance_arn
@@ -346,6 +350,8 @@ class Backend(Pushing):
             principal.authorize(action, arn or "*")
             self.operations.require_active(arn)
         except AwsError as error:
+            if not arn:
+                self.problems.append(f"{channel.upper()}: an upgrade that names no container instance")
             connect.status = error.status
             self.journal.add(connect)
             return web.json_response({error.code: error.message}, status=error.status, headers=self._dated())

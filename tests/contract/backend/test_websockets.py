@@ -166,6 +166,12 @@ async def test_a_deregistered_instance_is_refused_and_an_unknown_one_is_not(back
         await Agent.dial(backend)
 
 
+async def test_an_upgrade_that_names_no_instance_is_refused_and_a_problem(backend: Backend) -> None:
+    with pytest.raises(aiohttp.WSServerHandshakeError):
+        await Agent.dial(backend, containerInstanceArn="")
+    assert backend.problems == ["ACS: an upgrade that names no container instance"]
+
+
 async def test_ends_of_every_kind(backend: Backend) -> None:
     for number, code in enumerate((1000, 1001, 1011, 4000), start=1):
         async with await Agent.dial(backend) as agent:
