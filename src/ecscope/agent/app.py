@@ -285,6 +285,7 @@ class Agent:
 
         return Membership(
             self._config,
+            runtime=self._runtime,
             state=lambda: engine.state,
             post=engine.post,
             what_docker_offers=what_docker_offers,

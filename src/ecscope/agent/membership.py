@@ -29,16 +29,20 @@ from ecscope.agent.core.capabilities import Offer
 from ecscope.agent.core.events import AnyEvent, InstanceNotRegistered
 from ecscope.agent.core.registration import deregistered
 from ecscope.agent.core.state import AgentState
+from ecscope.agent.doctor import Doctor
 from ecscope.agent.ecs_executor import EcsExecutor
 from ecscope.agent.poll_endpoint import PollEndpoint
 from ecscope.agent.registration import Registration, RegistrationSettings
+from ecscope.agent.runtime.interface import Runtime
 from ecscope.agent.spot import SpotWatch
+from ecscope.agent.stats.collector import Collector
+from ecscope.agent.tcs.link import TcsLink
 from ecscope.clock import Clock
 from ecscope.log import TASK_ARN
 from ecscope.model.resources import HostResources
 from ecscope.model.task import Task
 from ecscope.version import commit
-from ecscope.wire import acs_task
+from ecscope.wire import acs_task, tcs
 from ecscope.wire.acs_payload import PayloadTask
 from ecscope.wire.acs_reconnect import connect_url
 from ecscope.wire.ecs_api import update_container_instances_state
@@ -55,6 +59,7 @@ class Membership:
         self,
         config: Config,
         *,
+        runtime: Runtime,
         state: Callable[[], AgentState],
         post: Callable[[AnyEvent], None],
         what_docker_offers: Callable[[], Awaitable[tuple[Offer, HostResources]]],
@@ -78,6 +83,16 @@ class Membership:
         self._new_id = new_id
         self._docker_version = docker_version
         self._may_connect = asyncio.Event()
+        self._is_known = asyncio.Event()
+        """ECS has not said that the instance is deregistered."""
+        self._is_known.set()
+        self._doctor = Doctor(runtime=runtime, now=clock.now)
+        self._collector = Collector(
+            runtime=runtime,
+            state=state,
+            disabled=config.metrics_disabled,
+            poll_every_s=config.polling_metrics_wait_s if config.poll_metrics else None,
+        )
         self._credentials = CredentialsProvider(
             chain(
                 {**environ, **config.aws_environment()},
@@ -130,7 +145,18 @@ class Membership:
             connected=self._acs_connected,
             disconnected=lambda reason: None,
             deregistered=self._deregistered,
-            heartbeat=lambda: None,
+            heartbeat=self._doctor.ask,
+            proxy=proxies.for_url,
+        )
+        self._tcs = TcsLink(
+            endpoint=endpoint.tcs,
+            address=self._tcs_address,
+            signer=self._client,
+            state=state,
+            metrics=self._collector,
+            status=lambda: self._doctor.status,
+            new_id=lambda: str(uuid.uuid4()),
+            now=clock.now,
             proxy=proxies.for_url,
         )
         self.executor = EcsExecutor(
@@ -150,7 +176,7 @@ class Membership:
         """For ever. Raises ``RegistrationRefused``. Cancelling is safe."""
         await self._registration.run()
         await self._may_connect.wait()  # until the registration is saved, nobody knows who we are
-        lives = [self._acs.run()]
+        lives = [self._acs.run(), self._telemetry(), self._collector.run(), self._doctor.run()]
         if self._config.spot_instance_draining and self._config.may_ask_imds:
             lives.append(self._spot.run())
         async with asyncio.TaskGroup() as group:
@@ -197,6 +223,12 @@ class Membership:
             _log.warning("registering without an instance identity document: %s", failure)
             return "", ""
 
+    async def _telemetry(self) -> None:
+        """For ever; not while ECS does not know the instance."""
+        while True:
+            await self._is_known.wait()
+            await self._tcs.run()
+
     def _acs_address(self, endpoint: str, *, send_credentials: bool) -> str:
         return connect_url(
             endpoint,
@@ -206,6 +238,16 @@ class Membership:
             container_instance_arn=self._state().instance.arn,
             docker_version=self._docker_version(),
             send_credentials=send_credentials,
+        )
+
+    def _tcs_address(self, endpoint: str, *, cluster: str, container_instance: str) -> str:
+        return tcs.connect_url(
+            endpoint,
+            cluster=cluster,
+            container_instance=container_instance,
+            agent_version=__version__,
+            agent_hash=commit(),
+            docker_version=self._docker_version(),
         )
 
     def _deliver(self, message: CoreMessage) -> None:
@@ -218,8 +260,11 @@ class Membership:
         return acs_task.to_task(task, suffixes=lambda: os.urandom(10).hex(), received_at=at)
 
     def _acs_connected(self) -> None:
+        self._is_known.set()
         self.executor.wake()
 
     def _deregistered(self, words: str) -> None:
+        self._is_known.clear()
+        self._tcs.stop()
         at = self._clock.now()
         self._post(InstanceNotRegistered(id=self._new_id(), at=at, obstacle=deregistered(words, at)))
