@@ -1,6 +1,6 @@
 """The agent as a process of its own, on a port of its own: 51678 may be somebody else's on this machine.
 
-Run by ``agents.AgentProcess``; everything else is as in ``ecscope agent``.
+With ``TEST_TASKS`` empty it joins a cluster. Run by ``agents.AgentProcess``; all else is as in ``ecscope agent``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from ecscope.log import configure_logging
 
 
 def main() -> int:
-    loaded = load_config(os.environ, standalone=True)
+    tasks = os.environ.get("TEST_TASKS")
+    loaded = load_config(os.environ, standalone=bool(tasks))
     if loaded.errors:
         print(loaded.errors, file=sys.stderr)
         return 2
@@ -23,7 +24,7 @@ def main() -> int:
     run_until_signalled(
         Agent(
             loaded.config,
-            tasks_path=Path(os.environ["TEST_TASKS"]),
+            tasks_path=Path(tasks) if tasks else None,
             introspection_port=int(os.environ["TEST_PORT"]),
             checked=True,
         )
