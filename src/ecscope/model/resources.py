@@ -16,6 +16,24 @@ class HostResources(msgspec.Struct, frozen=True, kw_only=True):
     ports_tcp: frozenset[int] = frozenset()
     ports_udp: frozenset[int] = frozenset()
 
+    def plus(self, other: HostResources) -> HostResources:
+        """This and another amount together."""
+        return HostResources(
+            cpu_units=self.cpu_units + other.cpu_units,
+            memory_mib=self.memory_mib + other.memory_mib,
+            ports_tcp=self.ports_tcp | other.ports_tcp,
+            ports_udp=self.ports_udp | other.ports_udp,
+        )
+
+    def minus(self, other: HostResources) -> HostResources:
+        """This without another amount that is part of it."""
+        return HostResources(
+            cpu_units=self.cpu_units - other.cpu_units,
+            memory_mib=self.memory_mib - other.memory_mib,
+            ports_tcp=self.ports_tcp - other.ports_tcp,
+            ports_udp=self.ports_udp - other.ports_udp,
+        )
+
 
 class TaskLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What the containers of a task may use together. Source: engine.md §6.6."""

@@ -14,3 +14,9 @@ def test_an_amount_is_nothing_unless_said() -> None:
 def test_an_amount_is_the_same_after_it_was_saved() -> None:
     amount = HostResources(cpu_units=1024, memory_mib=512, ports_tcp=frozenset({80}), ports_udp=frozenset({53, 54}))
     assert msgspec.json.decode(msgspec.json.encode(amount), type=HostResources) == amount
+
+
+def test_what_is_added_can_be_taken_away_again() -> None:
+    one = HostResources(cpu_units=1, memory_mib=2, ports_tcp=frozenset({80}), ports_udp=frozenset({53}))
+    two = HostResources(cpu_units=3, memory_mib=4, ports_tcp=frozenset({81}), ports_udp=frozenset({54}))
+    assert one.plus(two).minus(two) == one

@@ -90,30 +90,10 @@ def shortage(needs: HostResources, *, host: HostResources, taken: HostResources)
     return "; ".join(lacks)
 
 
-def add(taken: HostResources, needs: HostResources) -> HostResources:
-    """``taken`` with one more task's share."""
-    return HostResources(
-        cpu_units=taken.cpu_units + needs.cpu_units,
-        memory_mib=taken.memory_mib + needs.memory_mib,
-        ports_tcp=taken.ports_tcp | needs.ports_tcp,
-        ports_udp=taken.ports_udp | needs.ports_udp,
-    )
-
-
-def subtract(taken: HostResources, needs: HostResources) -> HostResources:
-    """``taken`` without one task's share."""
-    return HostResources(
-        cpu_units=taken.cpu_units - needs.cpu_units,
-        memory_mib=taken.memory_mib - needs.memory_mib,
-        ports_tcp=taken.ports_tcp - needs.ports_tcp,
-        ports_udp=taken.ports_udp - needs.ports_udp,
-    )
-
-
 def release(step: Step, task: Task) -> Task:
     """Give back what a task holds; harmless when it holds nothing."""
     if task.host_resources is HostResourcesHeld.HELD:
-        step.taken = subtract(step.taken, task.needs)
+        step.taken = step.taken.minus(task.needs)
     elif task.arn in step.waiting:
         step.waiting = tuple(arn for arn in step.waiting if arn != task.arn)
     if task.host_resources is HostResourcesHeld.RELEASED:
@@ -136,7 +116,7 @@ def serve_queue(step: Step) -> None:
         if lack:
             return
         step.waiting = step.waiting[1:]
-        step.taken = add(step.taken, task.needs)
+        step.taken = step.taken.plus(task.needs)
         task = step.put(msgspec.structs.replace(task, host_resources=HostResourcesHeld.HELD))
         step.note(
             Happening.TASK_RESOURCES_HELD,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ecscope.agent.core import host_resources
 from ecscope.agent.core.state import AgentState
 from ecscope.model.resources import HostResources
 from ecscope.model.status import ContainerStatus, TaskStatus
@@ -19,7 +18,7 @@ def check_state(state: AgentState) -> None:
     for arn, task in state.tasks.items():
         _hold(task.arn == arn, "tasks are filed under their ARN", arn)
         if task.host_resources is HostResourcesHeld.HELD:
-            taken = host_resources.add(taken, task.needs)
+            taken = taken.plus(task.needs)
         _hold(
             (arn in state.waiting) is (task.host_resources is HostResourcesHeld.WAITING)
             or task.desired is TaskStatus.STOPPED

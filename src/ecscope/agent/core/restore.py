@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ecscope.agent.core import host_resources
 from ecscope.agent.core.state import AgentState, Settings
 from ecscope.model.arn import DockerId, TaskArn
 from ecscope.model.container_instance import ContainerInstance, Obstacle
@@ -43,7 +42,7 @@ def restored_state(
         if task.source is not None and not task.stop_requested_by and task.source.key not in by_key:
             lost[task.source.key] = task.source  # without its record the file would start a second task
         if task.host_resources is HostResourcesHeld.HELD:
-            taken = host_resources.add(taken, task.needs)
+            taken = taken.plus(task.needs)
         elif task.host_resources is HostResourcesHeld.WAITING and task.known is not TaskStatus.STOPPED:
             waiting.append(task.arn)
         for container in task.containers:

@@ -7,7 +7,7 @@ import pytest
 from ecscope.agent.core import host_resources
 from ecscope.agent.core.actions import PullImage, ResolveManifest
 from ecscope.agent.core.events import TaskStopRequested
-from ecscope.agent.core.host_resources import add, host_of, needs_of, shortage, subtract
+from ecscope.agent.core.host_resources import host_of, needs_of, shortage
 from ecscope.agent.core.restore import restored_state
 from ecscope.agent.core.step import Step
 from ecscope.model.container import PortMapping
@@ -81,12 +81,6 @@ def test_the_host_has_what_docker_says_less_what_is_reserved() -> None:
     info = EngineInfo(version="20.10", api_version="1.41", cpus=2, memory_bytes=4096 * 1024 * 1024)
     host = host_of(info, reserved_memory_mib=96, reserved_ports_tcp=frozenset({22}), reserved_ports_udp=frozenset({53}))
     assert host == HostResources(cpu_units=2048, memory_mib=4000, ports_tcp=frozenset({22}), ports_udp=frozenset({53}))
-
-
-def test_what_is_added_can_be_taken_away_again() -> None:
-    one = HostResources(cpu_units=1, memory_mib=2, ports_tcp=frozenset({80}), ports_udp=frozenset({53}))
-    two = HostResources(cpu_units=3, memory_mib=4, ports_tcp=frozenset({81}), ports_udp=frozenset({54}))
-    assert subtract(add(one, two), two) == one
 
 
 HOST = HostResources(cpu_units=10, memory_mib=10, ports_tcp=frozenset({22}), ports_udp=frozenset({53}))
