@@ -1,0 +1,1 @@
+"""The agents' sockets: ACS from the server's side. Holds no rule."""

@@ -1,0 +1,100 @@
+"""Everything the control plane can learn, as small typed events in the past tense.
+
+``id`` also seeds the IDs that a decision makes up, so it must be unguessable and never used twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+from ecscope.control.core.records import InstanceStatusDetail, Json
+from ecscope.model.arn import TaskArn
+from ecscope.model.status import HealthStatus
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Parent of all events."""
+
+    id: str
+    """32 hex digits of chance."""
+    at: datetime
+    """Aware UTC: the only clock there is."""
+
+
+class ApiRequest(Event, frozen=True, kw_only=True, tag=True):
+    """A client asks for a change. Its signature, its rights and the model's rules were checked before."""
+
+    action: str
+    principal_arn: str
+    body: Json
+
+
+class AgentConnected(Event, frozen=True, kw_only=True, tag=True):
+    """An agent opened ACS."""
+
+    instance_arn: str
+    connection_id: str
+    version_info: Mapping[str, str]
+    wants_credentials: bool
+    """It has just started, and has none."""
+
+
+class AgentDisconnected(Event, frozen=True, kw_only=True, tag=True):
+    """That connection ended."""
+
+    instance_arn: str
+    connection_id: str
+
+
+class MessageAcknowledged(Event, frozen=True, kw_only=True, tag=True):
+    """An agent took a message over."""
+
+    instance_arn: str
+    message_id: str
+
+
+class StopVerificationAsked(Event, frozen=True, kw_only=True, tag=True):
+    """An agent has tasks that a manifest lacks, and asks whether they are to stop."""
+
+    instance_arn: str
+    message_id: str
+    task_arns: tuple[TaskArn, ...]
+
+
+class ContainerHealth(msgspec.Struct, frozen=True, kw_only=True):
+    task_arn: TaskArn
+    container_name: str
+    health: HealthStatus
+
+
+class HealthReported(Event, frozen=True, kw_only=True, tag=True):
+    """An agent told over TCS how its containers' health checks stand."""
+
+    instance_arn: str
+    containers: tuple[ContainerHealth, ...]
+
+
+class InstanceStatusReported(Event, frozen=True, kw_only=True, tag=True):
+    """An agent told over TCS how its container runtime is."""
+
+    instance_arn: str
+    details: tuple[InstanceStatusDetail, ...]
+
+
+class TimePassed(Event, frozen=True, kw_only=True, tag=True):
+    """A moment has come at which something may be due."""
+
+
+AnyEvent = (
+    ApiRequest
+    | AgentConnected
+    | AgentDisconnected
+    | MessageAcknowledged
+    | StopVerificationAsked
+    | HealthReported
+    | InstanceStatusReported
+    | TimePassed
+)

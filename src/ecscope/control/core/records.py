@@ -1,0 +1,243 @@
+"""What the control plane keeps: clusters, task definitions, container instances, tasks, services. Values only.
+
+Each is saved under its key as it is; what can be derived is not in it. Times are aware UTC.
+
+Source: control-plane.md §2-§8, §12.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from ecscope.model.arn import TaskArn
+from ecscope.model.container_instance import Attribute
+from ecscope.model.resources import HostResources
+from ecscope.model.status import HealthStatus
+
+Json = Mapping[str, Any]
+"""Members as the API has them, checked against its model before they came here."""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """Parent of all records."""
+
+
+class Cluster(Record, frozen=True, kw_only=True):
+    """Key: its name."""
+
+    name: str
+    arn: str
+    status: str = "ACTIVE"
+    """``ACTIVE`` or ``INACTIVE``."""
+    tags: Mapping[str, str] = {}
+    settings: Mapping[str, str] = {}
+    configuration: Json = {}
+    capacity_providers: tuple[str, ...] = ()
+    default_strategy: tuple[Json, ...] = ()
+    service_connect_defaults: Json = {}
+
+
+class TaskDefinition(Record, frozen=True, kw_only=True):
+    """Key: its ARN."""
+
+    arn: str
+    family: str
+    revision: int
+    status: str = "ACTIVE"
+    """``ACTIVE``, ``INACTIVE`` or ``DELETE_IN_PROGRESS``."""
+    body: Json
+    """What was registered, with the defaults that ECS fills in; no member of this record is repeated in it."""
+    requires_attributes: tuple[Attribute, ...] = ()
+    compatibilities: tuple[str, ...] = ("EC2",)
+    tags: Mapping[str, str] = {}
+    registered_at: datetime
+    registered_by: str
+    deregistered_at: datetime | None = None
+
+    @property
+    def containers(self) -> tuple[Json, ...]:
+        return tuple(self.body["containerDefinitions"])
+
+
+class InstanceStatusDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent last said of its container runtime."""
+
+    type: str
+    status: str
+    status_reason: str = ""
+    last_updated_at: datetime | None = None
+    last_status_change_at: datetime | None = None
+
+
+class Instance(Record, frozen=True, kw_only=True):
+    """A container instance. Key: its ARN."""
+
+    arn: str
+    cluster: str
+    """Name of its cluster."""
+    status: str = "ACTIVE"
+    """``ACTIVE``, ``DRAINING``, ``INACTIVE``."""
+    ec2_instance_id: str
+    registered_at: datetime
+    resources: HostResources
+    """All that it has for tasks; the ports are those that no task may take."""
+    reported_attributes: tuple[Attribute, ...] = ()
+    """By the agent's last registration, and what the server adds (``ecs.availability-zone``)."""
+    custom_attributes: Mapping[str, str | None] = {}
+    """Of the first registration, and by PutAttributes."""
+    tags: Mapping[str, str] = {}
+    client_token: str = ""
+    version_info: Mapping[str, str] = {}
+    """``agentVersion``, ``agentHash``, ``dockerVersion``."""
+    connection_id: str = ""
+    """The agent's ACS connection; ``""``: none. Not meaningful after a restart, which clears it."""
+    health: tuple[InstanceStatusDetail, ...] = ()
+    version: int = 1
+
+    @property
+    def is_connected(self) -> bool:
+        return self.connection_id != ""
+
+
+class TaskContainer(msgspec.Struct, frozen=True, kw_only=True):
+    """A container of a task, as its agent last reported it."""
+
+    name: str
+    arn: str
+    image: str
+    is_essential: bool = True
+    last_status: str = "PENDING"
+    runtime_id: str = ""
+    exit_code: int | None = None
+    reason: str = ""
+    image_digest: str = ""
+    network_bindings: tuple[Json, ...] = ()
+    health: HealthStatus = HealthStatus.UNKNOWN
+    has_health_check: bool = False
+    cpu: str = "0"
+    memory: str = ""
+    memory_reservation: str = ""
+
+
+class Task(Record, frozen=True, kw_only=True):
+    """A task. Key: its ARN."""
+
+    arn: TaskArn
+    cluster: str
+    definition_arn: str
+    instance_arn: str
+    last_status: str = "PENDING"
+    """As users see it: ``PENDING``, ``RUNNING``, ``STOPPING``, ``STOPPED``. Source: control-plane.md §6.3."""
+    desired_status: str = "RUNNING"
+    containers: tuple[TaskContainer, ...]
+    overrides: Json = {}
+    """As asked for, checked."""
+    needs: HostResources
+    """What it takes of its instance until it is STOPPED."""
+    group: str
+    started_by: str = ""
+    service_arn: str = ""
+    deployment_id: str = ""
+    """``""``: no service started it."""
+    launch_type: str = "EC2"
+    platform: Json = {}
+    execute_command_enabled: bool = False
+    health: HealthStatus = HealthStatus.UNKNOWN
+    stop_code: str = ""
+    stopped_reason: str = ""
+    created_at: datetime
+    started_at: datetime | None = None
+    stopping_at: datetime | None = None
+    stopped_at: datetime | None = None
+    pull_started_at: datetime | None = None
+    pull_stopped_at: datetime | None = None
+    execution_stopped_at: datetime | None = None
+    protected_until: datetime | None = None
+    is_protected: bool = False
+    """``True`` with ``protected_until`` ``None`` never happens: protection always ends."""
+    tags: Mapping[str, str] = {}
+    version: int = 1
+    credentials_id: str = ""
+    """Of the task role; ``""``: it has none."""
+    execution_credentials_id: str = ""
+    message_id: str = ""
+    """The payload that told the agent the desired status last; ``""``: it is still to be told."""
+    is_acknowledged: bool = False
+    """The agent has taken that payload over."""
+
+    @property
+    def is_stopped(self) -> bool:
+        return self.last_status == "STOPPED"
+
+
+class Deployment(msgspec.Struct, frozen=True, kw_only=True):
+    """A deployment of a service; what can be counted from its tasks is not in it."""
+
+    id: str
+    """``ecs-svc/<19 digits>``; also ``startedBy`` of its tasks."""
+    status: str
+    """``PRIMARY``, ``ACTIVE`` or ``INACTIVE``."""
+    definition_arn: str
+    desired_count: int
+    created_at: datetime
+    updated_at: datetime
+    failed_tasks: int = 0
+    """In a row, none of them healthy in between."""
+    rollout_state: str = "IN_PROGRESS"
+    rollout_reason: str = ""
+    is_rollback: bool = False
+    settings: Json = {}
+    """What a new deployment is made for: launch type, strategies, network configuration, …"""
+    next_start_at: datetime | None = None
+    """Start no task before this; ``None``: at once."""
+    starts_failed: int = 0
+    """In a row; decides how long the next wait is."""
+
+
+class ServiceEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened to a service, in ECS's words."""
+
+    id: str
+    created_at: datetime
+    message: str
+
+
+class Service(Record, frozen=True, kw_only=True):
+    """A service. Key: its ARN."""
+
+    arn: str
+    name: str
+    cluster: str
+    status: str = "ACTIVE"
+    """``ACTIVE``, ``DRAINING``, ``INACTIVE``."""
+    scheduling_strategy: str = "REPLICA"
+    desired_count: int = 0
+    deployments: tuple[Deployment, ...] = ()
+    """Newest first; the first is PRIMARY."""
+    events: tuple[ServiceEvent, ...] = ()
+    """Newest first, 100 at most."""
+    created_at: datetime
+    created_by: str
+    client_token: str = ""
+    body: Json = {}
+    """Other members as given or by default: deploymentConfiguration, placementStrategy, propagateTags, …"""
+    tags: Mapping[str, str] = {}
+    last_completed: Json = {}
+    """What the circuit breaker rolls back to: definition and settings of the newest COMPLETED deployment."""
+    steady_said_at: datetime | None = None
+    last_problem: str = ""
+    """The last complaint among the events, so that it is not repeated."""
+    last_problem_at: datetime | None = None
+
+
+class Token(Record, frozen=True, kw_only=True):
+    """A client token that was used. Key: ``<action>/<token>``."""
+
+    digest: str
+    """Of the request it came with."""
+    resource_arns: tuple[str, ...]
+    at: datetime

@@ -1,0 +1,57 @@
+"""The state a process begins with, from what the last one saved. What is derived is worked out anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from ecscope.control.core.records import Cluster, Instance, Service, Task, TaskDefinition, Token
+from ecscope.control.core.state import ControlState, Settings
+from ecscope.model.arn import TaskArn
+from ecscope.model.resources import HostResources
+
+
+def restored_state(
+    *,
+    settings: Settings,
+    clusters: Iterable[Cluster] = (),
+    task_definitions: Iterable[TaskDefinition] = (),
+    instances: Iterable[Instance] = (),
+    tasks: Iterable[Task] = (),
+    services: Iterable[Service] = (),
+    tokens: Mapping[str, Token] | None = None,
+    account_settings: Mapping[str, str] | None = None,
+    sequence: int = 0,
+) -> ControlState:
+    """No agent is connected, whatever was saved."""
+    revisions: dict[str, int] = {}
+    definitions = {definition.arn: definition for definition in task_definitions}
+    for definition in definitions.values():
+        revisions[definition.family] = max(revisions.get(definition.family, 0), definition.revision)
+    tasks_on: dict[str, set[TaskArn]] = {}
+    tasks_of: dict[str, set[TaskArn]] = {}
+    taken: dict[str, HostResources] = {}
+    by_arn = {task.arn: task for task in tasks}
+    for task in by_arn.values():
+        if task.is_stopped:
+            continue
+        tasks_on.setdefault(task.instance_arn, set()).add(task.arn)
+        taken[task.instance_arn] = taken.get(task.instance_arn, HostResources()).plus(task.needs)
+        if task.service_arn:
+            tasks_of.setdefault(task.service_arn, set()).add(task.arn)
+    return ControlState(
+        settings=settings,
+        clusters={cluster.name: cluster for cluster in clusters},
+        task_definitions=definitions,
+        instances={instance.arn: msgspec.structs.replace(instance, connection_id="") for instance in instances},
+        tasks=by_arn,
+        services={service.arn: service for service in services},
+        account_settings=account_settings or {},
+        tokens=tokens or {},
+        sequence=sequence,
+        revisions=revisions,
+        tasks_on={arn: frozenset(arns) for arn, arns in tasks_on.items()},
+        taken=taken,
+        tasks_of={arn: frozenset(arns) for arn, arns in tasks_of.items()},
+    )

@@ -1,0 +1,50 @@
+"""The one door: a state and an event give a new state, an answer, effects and the records to save.
+
+Synchronous and pure. ``ApiError`` out of here is an answer to whoever asked, and nothing has changed; any other
+exception is a bug.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from ecscope.control.api.actions import ACTIONS
+from ecscope.control.core.events import (
+    AgentConnected,
+    AgentDisconnected,
+    AnyEvent,
+    ApiRequest,
+    HealthReported,
+    InstanceStatusReported,
+    MessageAcknowledged,
+    StopVerificationAsked,
+    TimePassed,
+)
+from ecscope.control.core.records import Json
+from ecscope.control.core.state import ControlState
+from ecscope.control.core.step import Decision, Step
+
+
+def decide(state: ControlState, event: AnyEvent) -> Decision:
+    """What ``event`` changes, and what is to be done about it. Raises ``ApiError`` for a request that is refused."""
+    step = Step(state, event)
+    answer = _take(step, event)
+    return step.decision(answer)
+
+
+def _take(step: Step, event: AnyEvent) -> Json | None:
+    match event:
+        case ApiRequest():
+            return ACTIONS[event.action].function(step, event.body)
+        case (
+            AgentConnected()
+            | AgentDisconnected()
+            | MessageAcknowledged()
+            | StopVerificationAsked()
+            | HealthReported()
+            | InstanceStatusReported()
+            | TimePassed()
+        ):
+            return None
+        case _:
+            assert_never(event)

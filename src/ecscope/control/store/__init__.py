@@ -1,0 +1,1 @@
+"""Durable records of the control plane. Holds no rule."""

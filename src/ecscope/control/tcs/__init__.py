@@ -1,0 +1,1 @@
+"""The agents' sockets: telemetry from the server's side. Holds no rule."""

@@ -1,0 +1,98 @@
+"""Builders of the control plane's records with good defaults: a test names only what it is about."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from ecscope.control.core.events import ApiRequest
+from ecscope.control.core.records import Cluster, Instance, Service, Task, TaskContainer, TaskDefinition
+from ecscope.model.arn import TaskArn
+from ecscope.model.resources import HostResources
+
+AT = datetime(2024, 5, 17, 12, 0, 0, tzinfo=UTC)
+PREFIX = "arn:aws:ecs:us-east-1:000000000000"
+PRINCIPAL = "arn:aws:iam::000000000000:user/tester"
+
+
+def a_request(action: str, number: int = 1, **body: Any) -> ApiRequest:
+    """A request by the tests' user; ``number`` makes requests different."""
+    return ApiRequest(id=f"{number:032x}", at=AT, action=action, principal_arn=PRINCIPAL, body=body)
+
+
+def a_cluster(name: str = "default", **fields: Any) -> Cluster:
+    return msgspec.structs.replace(Cluster(name=name, arn=f"{PREFIX}:cluster/{name}"), **fields)
+
+
+def a_task_definition(family: str = "sample", revision: int = 1, **fields: Any) -> TaskDefinition:
+    """One essential container ``app``, 64 MiB."""
+    body = {
+        "containerDefinitions": [
+            {
+                "name": "app",
+                "image": "ecscope-sample:latest",
+                "cpu": 10,
+                "memory": 64,
+                "essential": True,
+                "portMappings": [],
+                "environment": [],
+                "mountPoints": [],
+                "volumesFrom": [],
+                "systemControls": [],
+            }
+        ],
+        "volumes": [],
+        "placementConstraints": [],
+    }
+    definition = TaskDefinition(
+        arn=f"{PREFIX}:task-definition/{family}:{revision}",
+        family=family,
+        revision=revision,
+        body=body,
+        registered_at=AT,
+        registered_by=PRINCIPAL,
+    )
+    return msgspec.structs.replace(definition, **fields)
+
+
+def an_instance(number: int = 1, *, cluster: str = "default", **fields: Any) -> Instance:
+    """Connected, with 2 vCPU and 4 GiB."""
+    instance = Instance(
+        arn=f"{PREFIX}:container-instance/{cluster}/{number:032x}",
+        cluster=cluster,
+        ec2_instance_id=f"i-{number:017x}",
+        registered_at=AT,
+        resources=HostResources(cpu_units=2048, memory_mib=4096, ports_tcp=frozenset({22, 51678})),
+        connection_id=f"c{number}",
+    )
+    return msgspec.structs.replace(instance, **fields)
+
+
+def a_control_task(number: int = 1, *, cluster: str = "default", **fields: Any) -> Task:
+    """A task of ``sample:1`` on instance 1."""
+    task_id = f"{number:032x}"
+    task = Task(
+        arn=TaskArn(f"{PREFIX}:task/{cluster}/{task_id}"),
+        cluster=cluster,
+        definition_arn=a_task_definition().arn,
+        instance_arn=an_instance().arn,
+        containers=(
+            TaskContainer(
+                name="app", arn=f"{PREFIX}:container/{cluster}/{task_id}/{number}", image="ecscope-sample:latest"
+            ),
+        ),
+        needs=HostResources(cpu_units=10, memory_mib=64),
+        group="family:sample",
+        created_at=AT,
+    )
+    return msgspec.structs.replace(task, **fields)
+
+
+def a_service(name: str = "web", *, cluster: str = "default", **fields: Any) -> Service:
+    """Wants nothing yet, and has no deployment."""
+    service = Service(
+        arn=f"{PREFIX}:service/{cluster}/{name}", name=name, cluster=cluster, created_at=AT, created_by=PRINCIPAL
+    )
+    return msgspec.structs.replace(service, **fields)
