@@ -155,7 +155,7 @@ async def test_the_state_of_another_ec2_instance_is_dropped(tmp_path: Path, back
     for instance in ("i-1", "i-1", "i-2"):
         seen = len(registrations(backend))
         async with living(an_agent(tmp_path, backend, instance=instance, **settings)):
-            await backend.registered(count=seen + 1)
+            await backend.connected(count=seen + 1)  # ACS is opened when the registration has been saved
     first, again, other = registrations(backend)
     assert "containerInstanceArn" not in first
     assert again["containerInstanceArn"]
