@@ -35,6 +35,7 @@ lint: .venv/.dev src/ecscope/_build.py ## format, style, types and import rules
 	@$(BIN)/ruff format --check -q .
 	@$(BIN)/ruff check -q .
 	@$(BIN)/mypy --no-error-summary -p ecscope
+	@$(BIN)/mypy --no-error-summary -p bench
 	@$(BIN)/mypy --no-error-summary $(TYPED_SCRIPTS)
 	@for script in $(PYTHON_SCRIPTS); do $(BIN)/mypy --no-error-summary "$$script"; done
 	@$(BIN)/lint-imports --no-logo >build/imports.txt 2>&1 || { cat build/imports.txt; exit 1; }

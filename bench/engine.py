@@ -18,6 +18,7 @@ IMAGE = sampleimage.REFERENCE
 LABEL = f"com.amazonaws.ecs.cluster={CLUSTER}"
 COMMANDS = {"sleep": ["sh", "-c", "trap 'exit 0' TERM; sleep 86400 & wait"], "true": ["true"]}
 CPU_UNITS, MEMORY_MIB = 2, 16
+_POLL_S = 0.05
 
 
 @contextmanager
@@ -68,7 +69,7 @@ def task_definition(number: int, kind: str) -> dict[str, object]:
 def run_bare(found: dockerengine.Engine, count: int, kind: str = "sleep") -> float:
     """Seconds for create, start and inspect of ``count`` containers at once, each on a connection of its own.
 
-    The connections are made beforehand, as the agent's are.
+    The connections are made beforehand, as the agent's are. With ``true`` the end of the last container counts too.
     """
     clients = [dockerengine._UnixConnection(found.socket_path, 300) for _ in range(count)]
     for client in clients:
@@ -80,6 +81,10 @@ def run_bare(found: dockerengine.Engine, count: int, kind: str = "sleep") -> flo
         list(
             pool.map(lambda place: _one_bare(place[1], f"ecs-bench-bare-{stamp}-{place[0]}", kind), enumerate(clients))
         )
+        while kind == "true" and json.loads(
+            found.request("GET", "/containers/json", filters=json.dumps({"label": [LABEL]}))
+        ):
+            time.sleep(_POLL_S)
         taken_s = time.perf_counter() - begun
     for client in clients:
         client.close()

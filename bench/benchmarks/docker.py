@@ -92,9 +92,11 @@ def _starts(
 
 def _true_tasks(count: int, rounds: int, found: dockerengine.Engine, ours: Agent, peer: Peer | None) -> list[Figure]:
     taken: dict[str, list[float]] = {}
-    for order in rotated(["ours", *(["peer"] if peer else [])], rounds):
+    for order in rotated(["bare", "ours", *(["peer"] if peer else [])], rounds):
         for who in order:
-            if who == "ours":
+            if who == "bare":
+                seconds = run_bare(found, count, "true")
+            elif who == "ours":
                 seconds = _ours(count, "true", "STOPPED", ours).done_s
             else:
                 assert peer is not None
@@ -107,7 +109,13 @@ def _true_tasks(count: int, rounds: int, found: dockerengine.Engine, ours: Agent
             unit="s",
             samples=taken["ours"],
             target=at_most(recorded.TRUE_TASKS_S),
-        )
+        ),
+        Figure(
+            name=f"{count} `true` tasks: files to STOPPED : bare",
+            unit="s",
+            samples=taken["ours"],
+            against=taken["bare"],
+        ),
     ]
     if peer:
         name = f"{count} `true` tasks: files to STOPPED : peer"
