@@ -53,7 +53,9 @@ def not_registered(step: Step, event: InstanceNotRegistered) -> None:
     may be down, and the tasks are still what they are.
     """
     obstacle, known = event.obstacle, step.obstacle
-    if known is not None and (known.kind, known.message) == (obstacle.kind, obstacle.message):
+    if known is not None and _is_same(known, obstacle):
+        if known.message != obstacle.message:
+            step.obstacle = replace(obstacle, since=known.since)
         step.note(Happening.NO_CHANGE, "the same obstacle as before")
         return
     if known is not None:
@@ -63,6 +65,16 @@ def not_registered(step: Step, event: InstanceNotRegistered) -> None:
         obstacle.message,
         detail={"kind": obstacle.kind.value, **obstacle.detail},
     )
+
+
+_WORDED_ANEW = frozenset(
+    {ObstacleKind.CLOCK_SKEW, ObstacleKind.INVALID_CREDENTIALS, ObstacleKind.SERVER_ERROR, ObstacleKind.THROTTLED}
+)
+"""AWS puts the time or the request's ID into these: other words are no news."""
+
+
+def _is_same(known: Obstacle, obstacle: Obstacle) -> bool:
+    return known.kind is obstacle.kind and (known.kind in _WORDED_ANEW or known.message == obstacle.message)
 
 
 # --- what the loop goes by -----------------------------------------------------------------------

@@ -51,6 +51,16 @@ def test_an_obstacle_is_noted_once_and_keeps_its_beginning(world: World) -> None
     assert world.state.obstacle.message == "another"
 
 
+def test_words_with_the_time_in_them_are_no_news(world: World) -> None:
+    first = an_obstacle(kind=ObstacleKind.CLOCK_SKEW, message="expired at 12:00")
+    world.send(ev.InstanceNotRegistered(**world.head(), obstacle=first))
+    later = an_obstacle(kind=ObstacleKind.CLOCK_SKEW, message="expired at 12:01", since=AT.replace(hour=13))
+    world.send(ev.InstanceNotRegistered(**world.head(), obstacle=later))
+    assert len([n for n in world.notes if n.happening is Happening.INSTANCE_NOT_REGISTERED]) == 1
+    assert world.state.obstacle.message == "expired at 12:01", "the newest words, and yet"
+    assert world.state.obstacle.since == AT, "since when it began"
+
+
 def test_the_gate_stays_open_once_it_was(world: World) -> None:
     world.register()
     world.send(ev.InstanceNotRegistered(**world.head(), obstacle=registration.deregistered("gone", AT)))
