@@ -8,7 +8,10 @@ from typing import Any
 import msgspec
 
 from ecscope.control.core.events import ApiRequest
-from ecscope.control.core.records import Cluster, Instance, Service, Task, TaskContainer, TaskDefinition
+from ecscope.control.core.records import Cluster, Instance, Record, Service, Task, TaskContainer, TaskDefinition
+from ecscope.control.core.restore import restored_state
+from ecscope.control.core.state import ControlState, Settings
+from ecscope.control.core.step import Step
 from ecscope.model.arn import TaskArn
 from ecscope.model.resources import HostResources
 
@@ -20,6 +23,25 @@ PRINCIPAL = "arn:aws:iam::000000000000:user/tester"
 def a_request(action: str, number: int = 1, **body: Any) -> ApiRequest:
     """A request by the tests' user; ``number`` makes requests different."""
     return ApiRequest(id=f"{number:032x}", at=AT, action=action, principal_arn=PRINCIPAL, body=body)
+
+
+def a_state(*records: Record) -> ControlState:
+    """With these records, and every instance connected as it says."""
+    state = restored_state(
+        settings=Settings(),
+        clusters=[record for record in records if isinstance(record, Cluster)],
+        task_definitions=[record for record in records if isinstance(record, TaskDefinition)],
+        instances=[record for record in records if isinstance(record, Instance)],
+        tasks=[record for record in records if isinstance(record, Task)],
+        services=[record for record in records if isinstance(record, Service)],
+    )
+    instances = {record.arn: record for record in records if isinstance(record, Instance)}
+    return msgspec.structs.replace(state, instances=instances)
+
+
+def a_control_step(*records: Record, action: str = "Any", number: int = 1) -> Step:
+    """A step on a state with these records."""
+    return Step(a_state(*records), a_request(action, number))
 
 
 def a_cluster(name: str = "default", **fields: Any) -> Cluster:

@@ -1,0 +1,122 @@
+"""Which record a client means: by short name, ID or ARN, in the long and in the old short format.
+
+``find_…`` gives ``None`` for what nobody has, in whatever status it is; the others raise what ECS answers.
+
+Source: control-plane.md §1.1, §2, §3.5.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ecscope.control.core.errors import client_error, cluster_not_found, invalid, service_not_found
+from ecscope.control.core.records import Cluster, Instance, Service, Task, TaskDefinition
+from ecscope.control.core.step import Step
+from ecscope.model.arn import TaskArn
+
+DEFAULT_CLUSTER = "default"
+_ARN = re.compile(r"arn:[a-z-]+:ecs:[a-z0-9-]*:[0-9]*:([a-z-]+)/(.+)")
+_FAMILY_AND_REVISION = re.compile(r"([A-Za-z0-9_-]{1,255})(?::([0-9]{1,9}))?")
+
+
+def arn_of(step: Step, kind: str, *parts: object) -> str:
+    """The ARN of something of ours: ``kind`` is ``cluster``, ``task``, ``service``, …; ``parts`` come after it."""
+    path = "/".join(str(part) for part in (kind, *parts))
+    return f"arn:aws:ecs:{step.settings.region}:{step.settings.account}:{path}"
+
+
+def find_cluster(step: Step, reference: str | None) -> Cluster | None:
+    """``None`` and ``""`` mean ``default``."""
+    reference = reference or DEFAULT_CLUSTER
+    cluster = step.clusters.get(reference.rsplit("/", 1)[-1])
+    if cluster is None or (_is_arn(reference) and reference != cluster.arn):
+        return None
+    return cluster
+
+
+def cluster(step: Step, reference: str | None) -> Cluster:
+    """Only one that is ACTIVE. Raises ``ClusterNotFoundException``."""
+    found = find_cluster(step, reference)
+    if found is None or found.status != "ACTIVE":
+        raise cluster_not_found()
+    return found
+
+
+def find_task(step: Step, in_cluster: Cluster, reference: str) -> Task | None:
+    arn = _in_cluster(in_cluster, "task", reference)
+    return step.tasks.get(TaskArn(arn)) if arn else None
+
+
+def find_instance(step: Step, in_cluster: Cluster, reference: str) -> Instance | None:
+    arn = _in_cluster(in_cluster, "container-instance", reference)
+    return step.instances.get(arn) if arn else None
+
+
+def find_service(step: Step, in_cluster: Cluster, reference: str) -> Service | None:
+    arn = _in_cluster(in_cluster, "service", reference)
+    return step.services.get(arn) if arn else None
+
+
+def service(step: Step, in_cluster: Cluster, reference: str) -> Service:
+    """In whatever status. Raises ``ServiceNotFoundException``."""
+    found = find_service(step, in_cluster, reference)
+    if found is None:
+        raise service_not_found()
+    return found
+
+
+def find_task_definition(step: Step, reference: str) -> TaskDefinition | None:
+    """``family`` (its newest ACTIVE revision), ``family:revision``, or either as ARN."""
+    arn = _ARN.fullmatch(reference)
+    if arn is not None and (arn[1] != "task-definition" or not reference.startswith(arn_of(step, arn[1], ""))):
+        return None
+    named = _FAMILY_AND_REVISION.fullmatch(arn[2] if arn is not None else reference)
+    if named is None:
+        return None
+    family, revision = named[1], named[2]
+    if revision is not None:
+        return step.task_definitions.get(arn_of(step, "task-definition", f"{family}:{int(revision)}"))
+    for number in range(step.newest_revision(family), 0, -1):
+        found = step.task_definitions.get(arn_of(step, "task-definition", f"{family}:{number}"))
+        if found is not None and found.status == "ACTIVE":
+            return found
+    return None
+
+
+def task_definition_to_run(step: Step, reference: str) -> TaskDefinition:
+    """For a new task or service: it must be ACTIVE. Raises ``ClientException``."""
+    found = find_task_definition(step, reference)
+    if found is None or found.status == "DELETE_IN_PROGRESS":
+        raise client_error("TaskDefinition not found.")
+    if found.status != "ACTIVE":
+        raise client_error("TaskDefinition is inactive")
+    return found
+
+
+def exact_task_definition(step: Step, reference: str) -> TaskDefinition:
+    """With its revision, in whatever status. Raises ``InvalidParameterException``, ``ClientException``."""
+    path = reference.rsplit("/", 1)[-1]
+    if ":" not in path:
+        raise invalid("Revision is missing.")
+    found = find_task_definition(step, reference)
+    if found is None:
+        raise client_error("The specified task definition does not exist.")
+    return found
+
+
+def _is_arn(reference: str) -> bool:
+    return reference.startswith("arn:")
+
+
+def _in_cluster(in_cluster: Cluster, kind: str, reference: str) -> str:
+    """The long ARN; ``""``: the reference is of another kind, or of another cluster, account or region."""
+    prefix = in_cluster.arn.replace(":cluster/", f":{kind}/", 1)
+    if not _is_arn(reference):
+        return f"{prefix}/{reference.rsplit('/', 1)[-1]}"
+    arn = _ARN.fullmatch(reference)
+    if arn is None or arn[1] != kind:
+        return ""
+    if "/" in arn[2]:
+        return reference if reference.startswith(f"{prefix}/") else ""
+    is_ours = reference == f"{prefix.rsplit('/', 1)[0]}/{arn[2]}"  # the old format, without a cluster
+    return f"{prefix}/{arn[2]}" if is_ours else ""
