@@ -1,9 +1,11 @@
-"""What a container instance has, and what tasks take of it. Values only.
+"""What a container instance has, and what tasks take of it: counted the same way by agent and control plane.
 
 Source: engine.md §2.2.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import msgspec
 
@@ -33,6 +35,37 @@ class HostResources(msgspec.Struct, frozen=True, kw_only=True):
             ports_tcp=self.ports_tcp - other.ports_tcp,
             ports_udp=self.ports_udp - other.ports_udp,
         )
+
+
+class ContainerShare(msgspec.Struct, frozen=True, kw_only=True):
+    """What one container of a task counts for."""
+
+    cpu_units: int = 0
+    memory_mib: int = 0
+    """Its limit."""
+    memory_reservation_mib: int | None = None
+    """Counts instead of the limit; ``None``: it has none."""
+    host_ports: tuple[tuple[int, str], ...] = ()
+    """Number and protocol of those asked for by number; 0, a port of the agent's choice, counts for nothing."""
+
+    @property
+    def counted_memory_mib(self) -> int:
+        return self.memory_mib if self.memory_reservation_mib is None else self.memory_reservation_mib
+
+
+def task_needs(*, cpu_units: int, memory_mib: int, containers: Iterable[ContainerShare]) -> HostResources:
+    """What a task takes of its instance; 0 of CPU or memory: it has no limit of its own, its containers count.
+
+    Source: engine.md §2.2; control-plane.md §7.1.
+    """
+    shares = tuple(containers)
+    ports = [(port, protocol) for share in shares for port, protocol in share.host_ports if port > 0]
+    return HostResources(
+        cpu_units=cpu_units or sum(share.cpu_units for share in shares),
+        memory_mib=memory_mib if memory_mib > 0 else sum(share.counted_memory_mib for share in shares),
+        ports_tcp=frozenset(port for port, protocol in ports if protocol == "tcp"),
+        ports_udp=frozenset(port for port, protocol in ports if protocol == "udp"),
+    )
 
 
 class TaskLimits(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,9 +12,9 @@ import json
 import msgspec
 
 from ecscope.agent.core.step import Step
-from ecscope.model.container import Container
+from ecscope.model.container import ContainerDefinition
 from ecscope.model.history import Happening
-from ecscope.model.resources import HostResources
+from ecscope.model.resources import ContainerShare, HostResources, task_needs
 from ecscope.model.runtime import EngineInfo
 from ecscope.model.status import TaskStatus
 from ecscope.model.task import HostResourcesHeld, Task
@@ -26,34 +26,35 @@ def needs_of(task: Task) -> HostResources:
     """What a task takes of the instance while it is not STOPPED."""
     if task.launch_type == "FARGATE":
         return HostResources()
-    containers = task.containers
-    cpu_units = int(task.cpu_vcpu * 1024) or sum(c.definition.cpu_units for c in containers)
-    memory_mib = task.memory_mib if task.memory_mib > 0 else sum(_memory_of(c) for c in containers)
-    ports = [
-        m
-        for c in containers
-        for m in c.definition.port_mappings
-        if m.host_port > 0 and task.network_mode != "awsvpc"  # whose ports are not the host's
-    ]
-    return HostResources(
-        cpu_units=cpu_units,
-        memory_mib=memory_mib,
-        ports_tcp=frozenset(m.host_port for m in ports if m.protocol == "tcp"),
-        ports_udp=frozenset(m.host_port for m in ports if m.protocol == "udp"),
+    return task_needs(
+        cpu_units=int(task.cpu_vcpu * 1024),
+        memory_mib=task.memory_mib,
+        containers=(_share_of(container.definition, task.network_mode) for container in task.containers),
     )
 
 
-def _memory_of(container: Container) -> int:
-    """MemoryReservation in MiB where there is one, else the limit."""
+def _share_of(definition: ContainerDefinition, network_mode: str) -> ContainerShare:
+    return ContainerShare(
+        cpu_units=definition.cpu_units,
+        memory_mib=definition.memory_mib,
+        memory_reservation_mib=_reservation_mib(definition),
+        host_ports=tuple((m.host_port, m.protocol) for m in definition.port_mappings)
+        if network_mode != "awsvpc"  # whose ports are not the host's
+        else (),
+    )
+
+
+def _reservation_mib(definition: ContainerDefinition) -> int | None:
+    """Docker's MemoryReservation in MiB; ``None``: there is none."""
     try:
-        host_config = json.loads(container.definition.docker_host_config or "{}")
+        host_config = json.loads(definition.docker_host_config or "{}")
     except ValueError:
-        host_config = None  # an unreadable host config fails at create, with its own error
+        return None  # an unreadable host config fails at create, with its own error
     if isinstance(host_config, dict):
         for name, value in host_config.items():
             if name.lower() == "memoryreservation" and isinstance(value, int) and value > 0:
                 return value // _MIB
-    return container.definition.memory_mib
+    return None
 
 
 def host_of(
