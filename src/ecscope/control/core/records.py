@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -73,7 +74,7 @@ class InstanceStatusDetail(msgspec.Struct, frozen=True, kw_only=True):
     last_status_change_at: datetime | None = None
 
 
-class Instance(Record, frozen=True, kw_only=True):
+class Instance(Record, frozen=True, kw_only=True, dict=True):
     """A container instance. Key: its ARN."""
 
     arn: str
@@ -95,12 +96,20 @@ class Instance(Record, frozen=True, kw_only=True):
     """``agentVersion``, ``agentHash``, ``dockerVersion``."""
     connection_id: str = ""
     """The agent's ACS connection; ``""``: none. Not meaningful after a restart, which clears it."""
+    connectivity_at: datetime | None = None
+    """When it last connected, or lost its connection."""
     health: tuple[InstanceStatusDetail, ...] = ()
     version: int = 1
 
     @property
     def is_connected(self) -> bool:
         return self.connection_id != ""
+
+    @cached_property
+    def attributes(self) -> Mapping[str, str | None]:
+        """All of them, by name; what a user gave it wins."""
+        reported = {attribute.name: attribute.value for attribute in self.reported_attributes}
+        return reported | dict(self.custom_attributes)
 
 
 class TaskContainer(msgspec.Struct, frozen=True, kw_only=True):

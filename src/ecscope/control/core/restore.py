@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -32,12 +33,14 @@ def restored_state(
     tasks_on: dict[str, set[TaskArn]] = {}
     tasks_of: dict[str, set[TaskArn]] = {}
     taken: dict[str, HostResources] = {}
+    groups_on: dict[str, Counter[str]] = {}
     by_arn = {task.arn: task for task in tasks}
     for task in by_arn.values():
         if task.is_stopped:
             continue
         tasks_on.setdefault(task.instance_arn, set()).add(task.arn)
         taken[task.instance_arn] = taken.get(task.instance_arn, HostResources()).plus(task.needs)
+        groups_on.setdefault(task.instance_arn, Counter())[task.group] += 1
         if task.service_arn:
             tasks_of.setdefault(task.service_arn, set()).add(task.arn)
     return ControlState(
@@ -54,4 +57,5 @@ def restored_state(
         tasks_on={arn: frozenset(arns) for arn, arns in tasks_on.items()},
         taken=taken,
         tasks_of={arn: frozenset(arns) for arn, arns in tasks_of.items()},
+        groups_on={arn: dict(counts) for arn, counts in groups_on.items()},
     )

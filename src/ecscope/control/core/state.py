@@ -22,6 +22,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     region: str = "us-east-1"
     account: str = "000000000000"
+    endpoint: str = "http://127.0.0.1:51677"
+    """Where agents find ACS and TCS."""
     availability_zone: str = "us-east-1a"
     stopped_kept_s: float = STOPPED_KEPT_S
     start_backoff_first_s: float = 1.0
@@ -57,3 +59,5 @@ class ControlState(msgspec.Struct, frozen=True, kw_only=True):
     """Instance ARN → what those tasks take of it."""
     tasks_of: Mapping[str, frozenset[TaskArn]] = {}
     """Service ARN → its tasks that are not STOPPED."""
+    groups_on: Mapping[str, Mapping[str, int]] = {}
+    """Instance ARN → task group → how many of its tasks are not STOPPED; a group without any is not there."""

@@ -65,6 +65,10 @@ class Table(Generic[K, V]):
         return self.rows
 
 
+def _in_books(task: Task) -> tuple[object, ...]:
+    return task.is_stopped, task.instance_arn, task.service_arn, task.group, task.needs
+
+
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What one event leads to."""
 
@@ -92,6 +96,7 @@ class Step:
         self._tasks_on: Table[str, frozenset[TaskArn]] = Table(state.tasks_on)
         self._taken: Table[str, HostResources] = Table(state.taken)
         self._tasks_of: Table[str, frozenset[TaskArn]] = Table(state.tasks_of)
+        self._groups_on: Table[str, Mapping[str, int]] = Table(state.groups_on)
         self._revisions: Table[str, int] = Table(state.revisions)
         self._sequence = state.sequence
         self._effects: list[AnyEffect] = []
@@ -159,14 +164,20 @@ class Step:
         """Service ARN → its tasks that are not STOPPED."""
         return self._tasks_of.rows
 
+    @property
+    def groups_on(self) -> Mapping[str, Mapping[str, int]]:
+        """Instance ARN → task group → how many of its tasks are not STOPPED."""
+        return self._groups_on.rows
+
     def put_task(self, task: Task) -> Task:
         """Add or replace a task, and keep the books."""
         was = self._tasks.get(task.arn)
-        if was is not None and not was.is_stopped:
-            self._leave(was)
         self._tasks.put(task.arn, task)
-        if not task.is_stopped:
-            self._enter(task)
+        if was is None or _in_books(was) != _in_books(task):
+            if was is not None and not was.is_stopped:
+                self._leave(was)
+            if not task.is_stopped:
+                self._enter(task)
         if task.service_arn:
             self.touched_services[task.service_arn] = None
         return task
@@ -180,6 +191,7 @@ class Step:
         on, of = task.instance_arn, task.service_arn
         self._tasks_on.put(on, self._tasks_on.rows.get(on, frozenset()) | {task.arn})
         self._taken.put(on, self._taken.rows.get(on, HostResources()).plus(task.needs))
+        self._count_group(task, 1)
         if of:
             self._tasks_of.put(of, self._tasks_of.rows.get(of, frozenset()) | {task.arn})
 
@@ -187,8 +199,16 @@ class Step:
         on, of = task.instance_arn, task.service_arn
         self._tasks_on.put(on, self._tasks_on.rows[on] - {task.arn})
         self._taken.put(on, self._taken.rows[on].minus(task.needs))
+        self._count_group(task, -1)
         if of:
             self._tasks_of.put(of, self._tasks_of.rows[of] - {task.arn})
+
+    def _count_group(self, task: Task, by: int) -> None:
+        counts = dict(self._groups_on.rows.get(task.instance_arn, {}))
+        counts[task.group] = counts.get(task.group, 0) + by
+        if not counts[task.group]:
+            del counts[task.group]
+        self._groups_on.put(task.instance_arn, counts)
 
     # --- task definitions ----------------------------------------------------------------------------
 
@@ -236,5 +256,6 @@ class Step:
                 tasks_on=self._tasks_on.rows,
                 taken=self._taken.rows,
                 tasks_of=self._tasks_of.rows,
+                groups_on=self._groups_on.rows,
             )
         return Decision(state=state, answer=answer, effects=tuple(self._effects), records=records)

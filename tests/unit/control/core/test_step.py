@@ -62,12 +62,14 @@ def test_the_books_follow_every_task() -> None:
     assert step.tasks_on[task.instance_arn] == {task.arn}
     assert step.tasks_of[service.arn] == {task.arn}
     assert step.taken[task.instance_arn] == task.needs
+    assert step.groups_on[task.instance_arn] == {task.group: 1}
     assert service.arn in step.touched_services
     step.put_task(msgspec.structs.replace(task, last_status="RUNNING"))
     assert step.taken[task.instance_arn] == task.needs, "counted once"
     stopped = step.put_task(msgspec.structs.replace(task, last_status="STOPPED"))
     assert step.taken[task.instance_arn] == HostResources()
     assert not step.tasks_on[task.instance_arn]
+    assert not step.groups_on[task.instance_arn]
     assert not step.tasks_of[service.arn]
     step.drop_task(stopped)
     assert not step.tasks
@@ -94,6 +96,7 @@ def test_a_restart_works_the_books_out_anew() -> None:
     assert restored.tasks_on == {k: v for k, v in state.tasks_on.items() if v}
     assert restored.tasks_of == state.tasks_of
     assert restored.taken == {k: v for k, v in state.taken.items() if v != HostResources()}
+    assert restored.groups_on == {k: v for k, v in state.groups_on.items() if v}
     assert restored.revisions == {"sample": 3}
     assert not restored.instances[an_instance().arn].is_connected, "no connection outlives the process"
 
