@@ -198,13 +198,18 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """In a row, none of them healthy in between."""
     rollout_state: str = "IN_PROGRESS"
     rollout_reason: str = ""
-    is_rollback: bool = False
+    rolls_back: str = ""
+    """ID of the failed deployment whose place it takes; ``""``: it is no rollback."""
+    finished_at: datetime | None = None
+    """When it was COMPLETED or FAILED, or gave way to another one."""
     settings: Json = {}
     """What a new deployment is made for: launch type, strategies, network configuration, …"""
     next_start_at: datetime | None = None
-    """Start no task before this; ``None``: at once."""
+    """Start no task before this; ``None``: at once. Tasks that are older belong to an earlier try."""
     starts_failed: int = 0
-    """In a row; decides how long the next wait is."""
+    """Tries in a row; decides how long the next wait is."""
+    failed_at: datetime | None = None
+    """When the newest of the failed tasks ended."""
 
 
 class ServiceEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,6 +232,8 @@ class Service(Record, frozen=True, kw_only=True):
     desired_count: int = 0
     deployments: tuple[Deployment, ...] = ()
     """Newest first; the first is PRIMARY."""
+    past_deployments: tuple[Deployment, ...] = ()
+    """INACTIVE ones, newest first, 20 at most."""
     events: tuple[ServiceEvent, ...] = ()
     """Newest first, 100 at most."""
     created_at: datetime
@@ -241,6 +248,8 @@ class Service(Record, frozen=True, kw_only=True):
     last_problem: str = ""
     """The last complaint among the events, so that it is not repeated."""
     last_problem_at: datetime | None = None
+    look_at: datetime | None = None
+    """When time alone may change something about it; ``None``: it waits for nothing but events."""
 
 
 class Token(Record, frozen=True, kw_only=True):

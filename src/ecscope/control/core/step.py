@@ -27,7 +27,8 @@ class Table(Generic[K, V]):
     """Rows by key, copied when the first one is changed."""
 
     def __init__(self, rows: Mapping[K, V]) -> None:
-        self._before = rows
+        self.before = rows
+        """As it was when the decision began."""
         self.rows: Mapping[K, V] = rows
         self.changed: dict[K, None] = {}
 
@@ -59,8 +60,8 @@ class Table(Generic[K, V]):
             self.changed[key] = None
 
     def _own(self) -> dict[K, V]:
-        if self.rows is self._before:
-            self.rows = dict(self._before)
+        if self.rows is self.before:
+            self.rows = dict(self.before)
         assert isinstance(self.rows, dict)
         return self.rows
 
@@ -148,6 +149,10 @@ class Step:
     @property
     def tasks(self) -> Mapping[TaskArn, Task]:
         return self._tasks.rows
+
+    def changed_tasks(self) -> Iterator[tuple[Task | None, Task | None]]:
+        """What became of tasks in this decision: before, ``None``: it is new; and now, ``None``: it is forgotten."""
+        return ((self._tasks.before.get(arn), self._tasks.get(arn)) for arn in tuple(self._tasks.changed))
 
     @property
     def taken(self) -> Mapping[str, HostResources]:

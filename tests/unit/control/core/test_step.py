@@ -107,3 +107,13 @@ def test_a_revision_is_never_given_twice() -> None:
     step.put_task_definition(a_task_definition(revision=2))
     step.put_task_definition(a_task_definition(revision=1, status="INACTIVE"))
     assert step.newest_revision("sample") == 2
+
+
+def test_it_tells_what_became_of_tasks() -> None:
+    old, gone, new = a_control_task(1), a_control_task(2, last_status="STOPPED"), a_control_task(3)
+    step = a_step(ControlState(tasks={old.arn: old, gone.arn: gone}))
+    assert not list(step.changed_tasks())
+    running = step.put_task(msgspec.structs.replace(old, last_status="RUNNING"))
+    step.put_task(new)
+    step.drop_task(gone)
+    assert list(step.changed_tasks()) == [(old, running), (None, new), (gone, None)]
