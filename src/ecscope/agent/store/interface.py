@@ -13,6 +13,11 @@ import msgspec
 
 from ecscope.model.history import HistoryEntry
 from ecscope.model.task import ImageRecord, Task, TaskSource
+from ecscope.sqlitefile.errors import BadRecord, Owner, StoreError
+
+__all__ = ["AGENT", "BadRecord", "Batch", "Loaded", "Store", "StoreError"]
+
+AGENT = Owner(name="agent", data_dir_setting="ECS_DATADIR")
 
 
 class Batch(msgspec.Struct, kw_only=True):
@@ -32,17 +37,6 @@ class Batch(msgspec.Struct, kw_only=True):
         return not (self.tasks or self.images or self.sources or self.metadata or self.history)
 
 
-class BadRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A record that could not be read. It costs itself only."""
-
-    kind: str
-    """``task``, ``image``, ``source``, ``metadata`` or ``database``."""
-    key: str
-    reason: str
-    set_aside_as: str
-    """Path of the file that now holds it."""
-
-
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     """All that could be read, and what could not."""
 
@@ -52,17 +46,6 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[TaskSource, ...] = ()
     metadata: Mapping[str, str] = {}
     bad: tuple[BadRecord, ...] = ()
-
-
-class StoreError(Exception):
-    """The store cannot do what was asked; the message says why and what helps.
-
-    ``is_full``: the disk is full; trying again later can help.
-    """
-
-    def __init__(self, message: str, *, is_full: bool = False) -> None:
-        super().__init__(message)
-        self.is_full = is_full
 
 
 class Store(Protocol):

@@ -12,11 +12,13 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from ecscope.agent.store.failures import garbled_names_are_damage, is_damage
 from ecscope.agent.store.interface import StoreError
-from ecscope.agent.store.migrations import check_not_newer, version_row
-from ecscope.agent.store.records import HistoryRow, UnreadableRecord, entry_of
+from ecscope.agent.store.migrations import check_not_newer
+from ecscope.agent.store.records import HistoryRow, entry_of
 from ecscope.model.history import HistoryEntry
+from ecscope.sqlitefile.errors import UnreadableRecord
+from ecscope.sqlitefile.failures import garbled_names_are_damage, is_damage
+from ecscope.sqlitefile.versions import version_row
 
 DATABASE_NAME = "ecscope.db"
 

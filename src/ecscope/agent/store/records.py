@@ -8,7 +8,6 @@ a damaged file, the higher one is the newer.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
@@ -20,6 +19,8 @@ from ecscope.agent.store.interface import Batch, StoreError
 from ecscope.model.container import Container
 from ecscope.model.history import Detail, Happening, HistoryEntry
 from ecscope.model.task import ImageRecord, Task, TaskSource, Volume
+from ecscope.sqlitefile.checksum import checksum_of
+from ecscope.sqlitefile.errors import UnreadableRecord
 
 
 class Kind(Enum):
@@ -91,16 +92,6 @@ class HistoryRow(NamedTuple):
     def size(self) -> int:
         """What it counts towards the bound of size: the characters of its columns."""
         return sum(map(len, self))
-
-
-class UnreadableRecord(Exception):
-    """A row that cannot be turned into a value; the message says why."""
-
-
-def checksum_of(kind: str, *parts: bytes) -> str:
-    """``<kind>:<CRC-32 of the kind and the parts>``."""
-    crc = zlib.crc32(b"\n".join(parts), zlib.crc32(kind.encode()))
-    return f"{kind}:{crc:08x}"
 
 
 def key_of(record: Record) -> str:

@@ -22,13 +22,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from ecscope.agent.store.failures import is_damage, os_error, store_error
-from ecscope.agent.store.interface import Batch, Loaded, StoreError
-from ecscope.agent.store.lock import DataDirLock
+from ecscope.agent.store.interface import AGENT, Batch, Loaded, StoreError
 from ecscope.agent.store.reader import read_own_history
 from ecscope.agent.store.records import Change, change_of, moment
 from ecscope.agent.store.state_file import Rows, StateFile
 from ecscope.model.history import HistoryEntry
+from ecscope.sqlitefile.failures import is_damage, os_error, store_error
+from ecscope.sqlitefile.lock import DataDirLock
 
 HISTORY_MAX_AGE = timedelta(days=14)
 HISTORY_MAX_ENTRIES = 200_000
@@ -85,7 +85,7 @@ class SqliteStore:
         self._max_age = history_max_age
         self._max_entries = history_max_entries
         self._max_size = history_max_size
-        self._lock = DataDirLock(data_dir)
+        self._lock = DataDirLock(data_dir, AGENT)
         self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -137,7 +137,7 @@ class SqliteStore:
                 raise StoreError(
                     f"the state file {self._file.path} is damaged ({error}); it is being salvaged, ask again"
                 ) from error
-            raise store_error(error, self._file.path) from error
+            raise store_error(error, self._file.path, AGENT) from error
 
     async def expire_history(self, now: datetime) -> int:
         """Drop entries past the bounds of age and size; returns how many. Raises ``StoreError``.
@@ -181,7 +181,7 @@ class SqliteStore:
                 f"the data directory {self._dir} is not a directory; name another with ECS_DATADIR"
             ) from None
         except OSError as error:
-            raise os_error(error, "make the data directory", self._dir) from error
+            raise os_error(error, "make the data directory", self._dir, AGENT) from error
 
     # --- the writer thread ---------------------------------------------------------------------
 

@@ -1,10 +1,10 @@
-"""A batch knows whether there is anything to save; an error knows whether waiting can help."""
+"""A batch knows whether there is anything to save."""
 
 from __future__ import annotations
 
 import pytest
 
-from ecscope.agent.store.interface import Batch, StoreError
+from ecscope.agent.store.interface import Batch
 from tests.builders import a_task, an_arn, an_entry
 
 
@@ -28,9 +28,3 @@ def test_a_new_batch_is_empty_and_shares_nothing() -> None:
 )
 def test_a_deletion_alone_is_something_to_save(batch: Batch) -> None:
     assert not batch.is_empty
-
-
-def test_an_error_is_not_about_room_unless_it_says_so() -> None:
-    assert not StoreError("x").is_full
-    assert StoreError("x", is_full=True).is_full
-    assert str(StoreError("there is no room", is_full=True)) == "there is no room"

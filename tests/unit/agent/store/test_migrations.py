@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from ecscope.agent.store.interface import StoreError
-from ecscope.agent.store.migrations import STEPS, migrate, version_row
+from ecscope.agent.store.migrations import STEPS, migrate
 from ecscope.agent.store.reader import read_history
 from ecscope.agent.store.sqlite import SqliteStore
 from ecscope.model.container import NamedError
 from ecscope.model.history import Happening
 from ecscope.model.status import ContainerStatus, TaskStatus
+from ecscope.sqlitefile.versions import version_row
 from tests.builders import an_arn
 
 VERSION_1 = Path(__file__).parents[3] / "fixtures" / "store" / "version-1.db"

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from ecscope.agent.store.interface import Batch
-from ecscope.agent.store.records import Kind, checksum_of
-from ecscope.agent.store.salvage import PAGE_BYTES, FoundEntry, FoundRecord, FoundVersion, committed_frames, find_rows
+from ecscope.agent.store.records import Kind
+from ecscope.agent.store.salvage import FoundEntry, FoundRecord, FoundVersion, find_rows
 from ecscope.agent.store.sqlite import SqliteStore
+from ecscope.sqlitefile.checksum import checksum_of
+from ecscope.sqlitefile.pages import PAGE_BYTES, committed_frames
 from tests.builders import a_container, a_source, a_task, an_arn, an_entry, an_image_record
 
 

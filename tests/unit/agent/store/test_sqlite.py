@@ -163,7 +163,7 @@ async def test_close_waits_for_pending_saves(tmp_path: Path) -> None:
 async def test_a_file_that_stays_locked_fails_the_save_and_nothing_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ecscope.agent.store.state_file._BUSY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr("ecscope.sqlitefile.database._BUSY_TIMEOUT_S", 0.01)
     store = SqliteStore(tmp_path)
     store.load()
     with _locked(tmp_path), pytest.raises(StoreError, match="locked by another program"):

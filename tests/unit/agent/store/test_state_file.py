@@ -434,7 +434,7 @@ def test_a_state_file_that_is_a_directory(tmp_path: Path) -> None:
 
 
 def test_a_file_locked_by_another_program(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ecscope.agent.store.state_file._BUSY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr("ecscope.sqlitefile.database._BUSY_TIMEOUT_S", 0.01)
     other = sqlite3.connect(data_dir / "ecscope.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     try:

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from ecscope.agent.store.interface import StoreError
-from ecscope.agent.store.lock import DataDirLock
+from ecscope.sqlitefile.errors import Owner, StoreError
+from ecscope.sqlitefile.lock import DataDirLock
+
+OWNER = Owner(name="agent", data_dir_setting="ECS_DATADIR")
 
 
 def test_the_second_is_told_who_holds_it(tmp_path: Path) -> None:
-    first, second = DataDirLock(tmp_path), DataDirLock(tmp_path)
+    first, second = DataDirLock(tmp_path, OWNER), DataDirLock(tmp_path, OWNER)
     first.acquire()
     first.acquire()
     with pytest.raises(StoreError, match=rf"another agent \(process {os.getpid()}\) .*ECS_DATADIR"):
@@ -28,8 +30,10 @@ def test_the_second_is_told_who_holds_it(tmp_path: Path) -> None:
 
 def test_it_is_free_after_kill_9(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from ecscope.agent.store.lock import DataDirLock\n"
-        "DataDirLock(Path(sys.argv[1])).acquire() or print('held', flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path\n"
+        "from ecscope.sqlitefile.lock import DataDirLock; from ecscope.sqlitefile.errors import Owner\n"
+        "lock = DataDirLock(Path(sys.argv[1]), Owner(name='x', data_dir_setting='y'))\n"
+        "lock.acquire() or print('held', flush=True); del lock; sys.stdin.read()"
     )
     # The lock object is referenced by nobody: what holds is the descriptor, which only the kernel closes.
     with subprocess.Popen(
@@ -40,7 +44,7 @@ def test_it_is_free_after_kill_9(tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"held\n"
-        lock = DataDirLock(tmp_path)
+        lock = DataDirLock(tmp_path, OWNER)
         with pytest.raises(StoreError, match=rf"process {process.pid}\)"):
             lock.acquire()
         process.send_signal(signal.SIGKILL)
@@ -50,14 +54,14 @@ def test_it_is_free_after_kill_9(tmp_path: Path) -> None:
 
 
 def test_a_holder_that_left_no_name(tmp_path: Path) -> None:
-    first = DataDirLock(tmp_path)
+    first = DataDirLock(tmp_path, OWNER)
     first.acquire()
     (tmp_path / "ecscope.lock").write_text("")
     with pytest.raises(StoreError, match="its process ID is unknown"):
-        DataDirLock(tmp_path).acquire()
+        DataDirLock(tmp_path, OWNER).acquire()
     first.release()
 
 
 def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"cannot open the lock file .*No such file"):
-        DataDirLock(tmp_path / "missing").acquire()
+        DataDirLock(tmp_path / "missing", OWNER).acquire()

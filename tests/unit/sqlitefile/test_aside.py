@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ecscope.agent.store.aside import put_record_aside, unused
+from ecscope.sqlitefile.aside import put_record_aside, unused
 from tests.builders import an_arn
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ecscope.agent.store.failures import is_damage, is_io_error, os_error, store_error
+from ecscope.sqlitefile.errors import Owner
+from ecscope.sqlitefile.failures import is_damage, is_io_error, os_error, store_error
 
 PATH = Path("/var/lib/ecs/data/ecscope.db")
+OWNER = Owner(name="agent", data_dir_setting="ECS_DATADIR")
 
 
 def _error(name: str, kind: type[sqlite3.Error] = sqlite3.OperationalError) -> sqlite3.Error:
@@ -33,7 +35,7 @@ def _error(name: str, kind: type[sqlite3.Error] = sqlite3.OperationalError) -> s
     ],
 )
 def test_each_error_has_its_sentence(name: str, sentence: str, is_full: bool) -> None:
-    error = store_error(_error(name), PATH)
+    error = store_error(_error(name), PATH, OWNER)
     assert sentence in str(error)
     assert error.is_full is is_full
 
@@ -66,9 +68,9 @@ def test_after_an_io_error_the_file_is_opened_anew() -> None:
 
 
 def test_errors_of_the_file_system() -> None:
-    full = os_error(OSError(errno.ENOSPC, "No space left on device"), "make", PATH)
+    full = os_error(OSError(errno.ENOSPC, "No space left on device"), "make", PATH, OWNER)
     assert full.is_full
-    denied = os_error(PermissionError(errno.EACCES, "Permission denied"), "make the data directory", PATH)
+    denied = os_error(PermissionError(errno.EACCES, "Permission denied"), "make the data directory", PATH, OWNER)
     assert not denied.is_full
     assert str(denied) == (
         "cannot make the data directory /var/lib/ecs/data/ecscope.db: Permission denied;"

@@ -1,4 +1,4 @@
-"""What an error of SQLite or of the file system means to the agent, in words.
+"""What an error of SQLite or of the file system means to whoever owns the file, in words.
 
 Damage (``is_damage``) is for ``salvage``; everything else becomes a ``StoreError`` that says what helps.
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ecscope.agent.store.interface import StoreError
+from ecscope.sqlitefile.errors import Owner, StoreError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NEARLY_NOTHING_BYTES = 256 * 1024
@@ -43,7 +43,7 @@ def is_io_error(error: sqlite3.Error) -> bool:
     return _name(error).startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY"))
 
 
-def store_error(error: sqlite3.Error, path: Path) -> StoreError:
+def store_error(error: sqlite3.Error, path: Path, owner: Owner) -> StoreError:
     """The ``StoreError`` of a failed call on the state file."""
     name = _name(error)
     if name == "SQLITE_FULL" or (name.startswith("SQLITE_IOERR") and _has_no_room(path.parent)):
@@ -62,15 +62,19 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
             f"reading or writing the state file {path} failed ({error}, {name}); check the disk and the kernel's log"
         )
     if is_damage(error):
-        return StoreError(f"the state file {path} is damaged ({error}); restart the agent to salvage what can be read")
+        return StoreError(
+            f"the state file {path} is damaged ({error}); restart the {owner.name} to salvage what can be read"
+        )
     return StoreError(f"the state file {path} cannot be used: {error} ({name})")
 
 
-def os_error(error: OSError, doing: str, path: Path) -> StoreError:
+def os_error(error: OSError, doing: str, path: Path, owner: Owner) -> StoreError:
     """The ``StoreError`` of a failed call on a file or directory; ``doing`` as in "cannot <doing> <path>"."""
     if error.errno in _FULL:
         return full(path)
-    return StoreError(f"cannot {doing} {path}: {error.strerror or error}; ECS_DATADIR names the data directory")
+    return StoreError(
+        f"cannot {doing} {path}: {error.strerror or error}; {owner.data_dir_setting} names the data directory"
+    )
 
 
 def full(path: Path) -> StoreError:

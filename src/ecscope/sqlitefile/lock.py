@@ -1,4 +1,4 @@
-"""One agent per data directory: a lock that the kernel releases when the process ends, however it ends."""
+"""One owner per data directory: a lock that the kernel releases when the process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import fcntl
 import os
 from pathlib import Path
 
-from ecscope.agent.store.failures import os_error
-from ecscope.agent.store.interface import StoreError
+from ecscope.sqlitefile.errors import Owner, StoreError
+from ecscope.sqlitefile.failures import os_error
 
 LOCK_NAME = "ecscope.lock"
 
@@ -15,7 +15,8 @@ LOCK_NAME = "ecscope.lock"
 class DataDirLock:
     """``<data dir>/ecscope.lock``, held with ``flock``; the file names the holder's process ID and stays behind."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, owner: Owner) -> None:
+        self._owner = owner
         self._path = data_dir / LOCK_NAME
         self._fd: int | None = None
 
@@ -26,7 +27,7 @@ class DataDirLock:
         try:
             fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise os_error(error, "open the lock file", self._path) from error
+            raise os_error(error, "open the lock file", self._path, self._owner) from error
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -34,10 +35,10 @@ class DataDirLock:
             os.close(fd)
             if isinstance(error, BlockingIOError):
                 raise StoreError(
-                    f"another agent ({holder}) uses the data directory {self._path.parent};"
-                    " stop it, or give this one its own directory with ECS_DATADIR"
+                    f"another {self._owner.name} ({holder}) uses the data directory {self._path.parent};"
+                    f" stop it, or give this one its own directory with {self._owner.data_dir_setting}"
                 ) from None
-            raise os_error(error, "lock", self._path) from error
+            raise os_error(error, "lock", self._path, self._owner) from error
         self._fd = fd
         try:
             os.ftruncate(fd, 0)
