@@ -1,0 +1,1 @@
+"""The front of the ECS API: HTTP, signatures, rights and the model's checks before the core is asked."""

@@ -1,0 +1,20 @@
+"""What the front needs of whoever holds the state."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ecscope.control.core.events import ApiRequest
+from ecscope.control.core.records import Json
+from ecscope.control.core.state import ControlState
+
+
+class Writer(Protocol):
+    """The one that changes the state."""
+
+    @property
+    def state(self) -> ControlState:
+        """The newest published one: readers answer from it."""
+
+    async def ask(self, event: ApiRequest) -> Json:
+        """Decide, save, publish, act; gives the answer. Raises ``ApiError`` when it is refused, and nothing changed."""
