@@ -81,14 +81,18 @@ def run_bare(found: dockerengine.Engine, count: int, kind: str = "sleep") -> flo
         list(
             pool.map(lambda place: _one_bare(place[1], f"ecs-bench-bare-{stamp}-{place[0]}", kind), enumerate(clients))
         )
-        while kind == "true" and json.loads(
-            found.request("GET", "/containers/json", filters=json.dumps({"label": [LABEL]}))
-        ):
+        while kind == "true" and _running(found):
             time.sleep(_POLL_S)
         taken_s = time.perf_counter() - begun
     for client in clients:
         client.close()
     return taken_s
+
+
+def _running(found: dockerengine.Engine) -> list[object]:
+    filters = json.dumps({"label": [LABEL]})
+    running: list[object] = json.loads(found.request("GET", "/containers/json", filters=filters))
+    return running
 
 
 def _one_ping(client: http.client.HTTPConnection) -> None:
