@@ -29,7 +29,7 @@ A peer on this machine's port 51678 is no obstacle: ours then runs in a network 
 Ratios are taken within one run, in alternating rounds. A missed figure is no error: the exit code is 0
 when everything could be measured, 1 when something could not."""
 
-NAMES = ("http", "memory", "docker", "simulated")
+NAMES = ("http", "memory", "docker", "simulated", "cluster", "away")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,8 @@ class Options:
 
     quick: bool
     peer: Peer | None
+    official: Path | None = None
+    """The official agent's binary, which `cluster` measures in the same rounds."""
     docs: bool
     """Write the plot into ``docs/`` rather than beside the numbers."""
 
@@ -78,6 +80,12 @@ def _parse(arguments: list[str]) -> tuple[Options, list[str]]:
         metavar="URL",
         help="makes the peer start tasks: POST URL?count=N&kind=sleep|true starts N, DELETE URL stops all",
     )
+    parser.add_argument(
+        "--official",
+        metavar="FILE",
+        type=Path,
+        help="the official agent's binary, for `cluster` to measure beside ours",
+    )
     parser.add_argument("--docs", action="store_true", help="write the plot of `simulated` into docs/")
     given = parser.parse_args(arguments)
     if given.peer_tasks and not given.peer:
@@ -86,13 +94,20 @@ def _parse(arguments: list[str]) -> tuple[Options, list[str]]:
         peer = Peer(given.peer, tasks_url=given.peer_tasks) if given.peer else None
     except ValueError as error:
         parser.error(str(error))
-    return Options(quick=given.quick, peer=peer, docs=given.docs), given.only or list(NAMES)
+    return Options(quick=given.quick, peer=peer, official=given.official, docs=given.docs), given.only or list(NAMES)
 
 
 def _benchmarks() -> Mapping[str, Callable[[Options], list[Figure]]]:
-    from bench.benchmarks import docker, http, memory, simulated  # noqa: PLC0415  # after --help
+    from bench.benchmarks import away, cluster, docker, http, memory, simulated  # noqa: PLC0415  # after --help
 
-    return {"http": http.run, "memory": memory.run, "docker": docker.run, "simulated": simulated.run}
+    return {
+        "http": http.run,
+        "memory": memory.run,
+        "docker": docker.run,
+        "simulated": simulated.run,
+        "cluster": cluster.run,
+        "away": away.run,
+    }
 
 
 def describe_machine() -> dict[str, object]:

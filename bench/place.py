@@ -63,7 +63,7 @@ def _connect(host: str, port: int, timeout_s: float) -> socket.socket:
 @contextmanager
 def place_for_ours() -> Iterator[Place]:
     """A place where port 51678 is free. Raises ``Missing``."""
-    if _is_free():
+    if is_free():
         yield Place()
         return
     if os.geteuid() != 0 or not shutil.which("ip"):
@@ -79,7 +79,8 @@ def place_for_ours() -> Iterator[Place]:
         subprocess.run(["ip", "netns", "del", name], check=False)
 
 
-def _is_free() -> bool:
+def is_free() -> bool:
+    """Nobody listens on port 51678 here."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

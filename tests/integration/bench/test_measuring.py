@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 import dockerengine
-from bench import engine, ours, place, saved_state, wrk
-from bench.benchmarks import docker, simulated
+from bench import engine, members, ours, place, saved_state, wrk
+from bench.benchmarks import away, cluster, docker, simulated
 from bench.command import Options, main
 from bench.needs import Missing
 from bench.place import Place, place_for_ours
 from ecscope.agent.store.sqlite import SqliteStore
+from tests.backend.process import BackendProcess
 from tests.session import TEST_PREFIX
 
 QUICK = Options(quick=True, peer=None, docs=False)
@@ -81,7 +82,7 @@ def test_a_peer_that_is_no_address_is_a_usage_error(capsys: pytest.CaptureFixtur
 def test_real_containers_are_measured_and_removed(
     docker_endpoint: str, sample_image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not place._is_free() and (os.geteuid() != 0 or not shutil.which("ip")):
+    if not place.is_free() and (os.geteuid() != 0 or not shutil.which("ip")):
         pytest.skip("port 51678 is taken, and going around it takes root and iproute2")
     cluster = f"{TEST_PREFIX}bench"
     monkeypatch.setattr(ours, "CLUSTER", cluster)
@@ -95,5 +96,71 @@ def test_real_containers_are_measured_and_removed(
     ratio, seen, seconds = figures
     assert len(ratio.ratios) == 1
     assert 0 < seen.samples[0] < seconds.samples[0]
+    left = dockerengine.Engine(docker_endpoint.removeprefix("unix://")).containers(label=[engine.LABEL])
+    assert left == []
+
+
+def test_what_waits_for_ecs_is_counted_weighed_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(away, "TASKS", 6)
+    monkeypatch.setattr(away, "CHANGES", 12)
+    monkeypatch.setattr(away, "TASKS_PER_PAYLOAD", 3)
+    monkeypatch.setattr(away, "RUN_FOR_S", 2.0)
+    monkeypatch.setattr(away, "SETTLE_S", 0.1)
+    figures = {figure.name: figure for figure in away.run(QUICK)}
+    told = figures["12 state changes told in order, from the moment ECS is back"]
+    first = figures["of this, until the first one arrives"]
+    assert 0 < first.samples[0] <= told.samples[0]
+    made_of = figures["12 state changes queued: what they themselves are made of"].samples[0] * (1 << 20)
+    assert 12 * 100 < made_of < 12 * 3000
+    assert [figure.name for figure in figures.values() if figure.target] == [
+        "12 state changes queued: what they themselves are made of",
+        "12 state changes queued: memory above the same tasks told",
+        "12 state changes told in order, from the moment ECS is back",
+    ]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        [("a", "STOPPED"), ("a", "RUNNING"), ("b", "RUNNING"), ("b", "STOPPED")],
+        [("a", "RUNNING"), ("a", "RUNNING"), ("a", "STOPPED"), ("b", "RUNNING"), ("b", "STOPPED")],
+        [("a", "RUNNING"), ("a", "STOPPED"), ("b", "STOPPED")],
+        [("a", "RUNNING"), ("a", "STOPPED")],
+    ],
+    ids=["in the wrong order", "twice", "one is missing", "a task is missing"],
+)
+def test_state_changes_told_wrongly_are_no_measurement(
+    monkeypatch: pytest.MonkeyPatch, told: list[tuple[str, str]]
+) -> None:
+    monkeypatch.setattr(away, "TASKS", 2)
+    right = [("a", "RUNNING"), ("b", "RUNNING"), ("b", "STOPPED"), ("a", "STOPPED")]
+    assert len(away.in_order(_calls(right), [])) == 4
+    with pytest.raises(Missing, match="wrongly"):
+        away.in_order(_calls(told), [])
+    with pytest.raises(Missing, match="a problem"):
+        away.in_order(_calls(right), ["a problem"])
+
+
+def _calls(told: list[tuple[str, str]]) -> list[dict[str, object]]:
+    return [{"at_s": 0.0, "body": {"task": task, "status": status}} for task, status in told]
+
+
+def test_a_member_of_a_cluster_is_measured_and_leaves_nothing(
+    docker_endpoint: str, sample_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not place.is_free():
+        pytest.skip("port 51678 is taken")
+    name = f"{TEST_PREFIX}bench"
+    for module in (cluster, members):
+        monkeypatch.setattr(module, "CLUSTER", name)
+    monkeypatch.setattr(engine, "LABEL", f"com.amazonaws.ecs.cluster={name}")
+    with (
+        engine.engine() as found,
+        BackendProcess(arguments=("--cluster", name)) as backend,
+        members.members(backend, docker_host=docker_endpoint, official=None) as joined,
+    ):
+        figures = cluster._starts(1, 1, 1.3, cluster._Cluster(found, backend, joined))
+    (ratio,) = figures
+    assert len(ratio.ratios) == 1
     left = dockerengine.Engine(docker_endpoint.removeprefix("unix://")).containers(label=[engine.LABEL])
     assert left == []
