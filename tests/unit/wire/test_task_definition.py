@@ -28,7 +28,6 @@ from .definitions import FULL, container, read, task
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.json"))
 RECEIVED_AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-MIB = 1024 * 1024
 
 
 def converted(document: object) -> Task:
@@ -44,14 +43,6 @@ def converted(document: object) -> Task:
 
 def definition_of(**members: object) -> ContainerDefinition:
     return converted(task(container("app", **members))).containers[0].definition
-
-
-def config_of(**members: object) -> Any:
-    return json.loads(definition_of(**members).docker_config)
-
-
-def host_config_of(**members: object) -> Any:
-    return json.loads(definition_of(**members).docker_host_config)
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -243,88 +234,3 @@ def test_in_host_mode_the_host_port_is_the_container_port() -> None:
     assert made.containers[0].definition.port_mappings == (PortMapping(container_port=80, host_port=80),)
     made = converted(task(container(portMappings=[{"containerPort": 80, "hostPort": 0}])))
     assert made.containers[0].definition.port_mappings == (PortMapping(container_port=80, host_port=0),)
-
-
-# --- what Docker takes as JSON text ---------------------------------------------------------------
-
-
-def test_all_of_dockers_config() -> None:
-    assert json.loads(converted(FULL).containers[0].definition.docker_config) == {
-        "User": "1000:1000",
-        "WorkingDir": "/srv",
-        "Hostname": "web.local",
-        "Labels": {"tier": "front"},
-        "NetworkDisabled": False,
-        "OpenStdin": True,
-        "Tty": True,
-        "Healthcheck": {
-            "Test": ["CMD-SHELL", "true"],
-            "Interval": 10_000_000_000,
-            "Timeout": 4_000_000_000,
-            "Retries": 2,
-            "StartPeriod": 20_000_000_000,
-        },
-    }
-
-
-def test_all_of_dockers_host_config() -> None:
-    assert json.loads(converted(FULL).containers[0].definition.docker_host_config) == {
-        "NetworkMode": "bridge",
-        "Privileged": False,
-        "ReadonlyRootfs": True,
-        "Dns": ["10.0.0.2"],
-        "DnsSearch": ["example.internal"],
-        "SecurityOpt": ["no-new-privileges"],
-        "ExtraHosts": ["db:10.0.0.9"],
-        "Ulimits": [{"Name": "nofile", "Soft": 1024, "Hard": 4096}],
-        "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m"}},
-        "MemoryReservation": 128 * MIB,
-        "Sysctls": {"net.core.somaxconn": "1024"},
-        "CapAdd": ["NET_ADMIN"],
-        "CapDrop": ["MKNOD"],
-        "Devices": [{"PathOnHost": "/dev/fuse", "PathInContainer": "/dev/f", "CgroupPermissions": "rm"}],
-        "Init": True,
-        "ShmSize": 32 * MIB,
-        "Tmpfs": {"/run": "size=16m,noexec,mode=700"},
-        "MemorySwap": (512 + 64) * MIB,
-        "MemorySwappiness": 30,
-    }
-
-
-def test_a_container_that_asks_for_nothing_gives_docker_nothing() -> None:
-    assert (config_of(), host_config_of()) == ({}, {})
-
-
-def test_health_check_defaults() -> None:
-    assert config_of(healthCheck={"command": ["CMD", "x"], "startPeriod": 0})["Healthcheck"] == {
-        "Test": ["CMD", "x"],
-        "Interval": 30_000_000_000,
-        "Timeout": 5_000_000_000,
-        "Retries": 3,
-    }
-
-
-@pytest.mark.parametrize("mode", ["bridge", "host", "none"])
-def test_the_network_mode_reaches_docker(mode: str) -> None:
-    made = converted(task(networkMode=mode))
-    assert json.loads(made.containers[0].definition.docker_host_config) == {"NetworkMode": mode}
-
-
-def test_a_device_has_the_path_and_permissions_of_the_host_by_default() -> None:
-    assert host_config_of(linuxParameters={"devices": [{"hostPath": "/dev/fuse"}]})["Devices"] == [
-        {"PathOnHost": "/dev/fuse", "PathInContainer": "/dev/fuse", "CgroupPermissions": "rwm"}
-    ]
-
-
-def test_swap_is_given_to_docker_together_with_memory() -> None:
-    assert host_config_of(memory=100, linuxParameters={"maxSwap": 0})["MemorySwap"] == 100 * MIB
-    assert host_config_of(linuxParameters={"swappiness": 5}) == {}
-
-
-def test_a_log_driver_without_options() -> None:
-    host = host_config_of(logConfiguration={"logDriver": "journald"})
-    assert host["LogConfig"] == {"Type": "journald", "Config": {}}
-
-
-def test_shared_memory_of_nothing_is_dockers_default() -> None:
-    assert host_config_of(linuxParameters={"sharedMemorySize": 0}) == {}
