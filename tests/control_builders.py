@@ -12,6 +12,7 @@ from ecscope.control.core.records import Cluster, Instance, Record, Service, Tas
 from ecscope.control.core.restore import restored_state
 from ecscope.control.core.state import ControlState, Settings
 from ecscope.control.core.step import Step
+from ecscope.control.core.wanted import Wanted
 from ecscope.model.arn import TaskArn
 from ecscope.model.resources import HostResources
 
@@ -118,3 +119,10 @@ def a_service(name: str = "web", *, cluster: str = "default", **fields: Any) -> 
         arn=f"{PREFIX}:service/{cluster}/{name}", name=name, cluster=cluster, created_at=AT, created_by=PRINCIPAL
     )
     return msgspec.structs.replace(service, **fields)
+
+
+def a_wanted(**fields: Any) -> Wanted:
+    """A task of ``sample:1``, as RunTask wants it."""
+    return msgspec.structs.replace(
+        Wanted(definition=a_task_definition(), cluster="default", group="family:sample"), **fields
+    )

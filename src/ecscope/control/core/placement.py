@@ -1,0 +1,204 @@
+"""Where a task can run, and where it runs: the filter over a cluster's instances, then the strategies.
+
+Source: control-plane.md §6.2, §7.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from ecscope.control.core.constraints import Predicate, QueryError, parsed
+from ecscope.control.core.errors import Failure
+from ecscope.control.core.records import Instance, Json
+from ecscope.control.core.step import Step
+from ecscope.control.core.wanted import Wanted
+from ecscope.model.resources import HostResources
+
+EXTERNAL = "ecs.capability.external"
+"""The attribute of instances outside AWS; they run tasks of launch type EXTERNAL and no other."""
+MEMBER_OF = "MemberOf placement constraint unsatisfied."
+DISTINCT_INSTANCE = "DistinctInstance placement constraint unsatisfied."
+SERVICE_STRATEGY: tuple[Json, ...] = (
+    {"type": "spread", "field": "attribute:ecs.availability-zone"},
+    {"type": "spread", "field": "instanceId"},
+)
+"""Of a service that names none."""
+
+_NOTHING = HostResources()
+_STAGES = (
+    "INACTIVE",
+    "AGENT",
+    "RESOURCE:CPU",
+    "RESOURCE:MEMORY",
+    "RESOURCE:PORTS",
+    "ATTRIBUTE",
+    MEMBER_OF,
+    DISTINCT_INSTANCE,
+)
+"""In the order of the checks: who fails later came closer."""
+_COMPLAINTS = {
+    "AGENT": "does not have an active agent",
+    "RESOURCE:CPU": "has insufficient CPU units available",
+    "RESOURCE:MEMORY": "has insufficient memory available",
+    "RESOURCE:PORTS": "is already using a port required by your task",
+    "ATTRIBUTE": "is missing an attribute required by your task",
+}
+
+
+def choose(step: Step, wanted: Wanted) -> Instance | tuple[Failure, ...]:
+    """The instance for a task, or why each one that was tried cannot be it; no failure: there is none to try."""
+    obstacle = _filter(step, wanted)
+    candidates: list[Instance] = []
+    failures: list[Failure] = []
+    for instance in _tried(step, wanted):
+        if reason := obstacle(instance):
+            failures.append(Failure(arn=instance.arn, reason=reason))
+        else:
+            candidates.append(instance)
+    if wanted.instance_arn and not candidates and not failures:
+        return (Failure(arn=wanted.instance_arn, reason="MISSING"),)
+    if not candidates:
+        return tuple(failures)
+    for strategy in wanted.strategy or (SERVICE_STRATEGY if wanted.service_arn else ()):
+        candidates = _narrowed(step, wanted, candidates, strategy)
+    if len(candidates) == 1:
+        return candidates[0]
+    return candidates[int(step.new_id(), 16) % len(candidates)]
+
+
+def pool(step: Step, cluster: str, launch_type: str) -> list[Instance]:
+    """The instances of a cluster that a task of this launch type may be placed on, connected or not."""
+    wants_external = launch_type == "EXTERNAL"
+    return [
+        instance
+        for instance in step.instances
+        if instance.cluster == cluster
+        and instance.status == "ACTIVE"
+        and (EXTERNAL in instance.attributes) is wants_external
+    ]
+
+
+def is_fit(step: Step, wanted: Wanted, instance: Instance) -> bool:
+    """An instance that this task may run on, were it empty and its agent there: what a daemon service goes by."""
+    return instance in pool(step, wanted.cluster, wanted.launch_type) and not (
+        _lacks_attribute(_required(wanted), instance)
+        or any(not predicate(step, instance) for predicate in _predicates(wanted))
+    )
+
+
+def complaint(step: Step, wanted: Wanted, failures: Sequence[Failure]) -> str:
+    """The reason in a service's event: what keeps the instance that comes closest. Source: control-plane.md §8.4."""
+    if not failures:
+        return "No Container Instances were found in your cluster."
+    closest = max(failures, key=lambda failure: _STAGES.index(failure.reason) if failure.reason in _STAGES else -1)
+    name = closest.arn.rsplit("/", 1)[-1]
+    what = _COMPLAINTS.get(closest.reason, f'encountered error "{closest.reason}"')
+    return f"The closest matching (container-instance {name}) {what}."
+
+
+def _tried(step: Step, wanted: Wanted) -> Iterable[Instance]:
+    if not wanted.instance_arn:
+        return pool(step, wanted.cluster, wanted.launch_type)
+    instance = step.instances.get(wanted.instance_arn)
+    return (instance,) if instance is not None and instance.cluster == wanted.cluster else ()
+
+
+# --- the filter -----------------------------------------------------------------------------------
+
+
+def _filter(step: Step, wanted: Wanted) -> Callable[[Instance], str]:
+    """What tells why an instance cannot take the task; ``""``: it can."""
+    needs = wanted.needs()
+    required = _required(wanted)
+    predicates = _predicates(wanted)
+    is_distinct = any(constraint.get("type") == "distinctInstance" for constraint in _constraints(wanted))
+
+    def obstacle(instance: Instance) -> str:
+        if instance.status != "ACTIVE":
+            return "INACTIVE"
+        if not instance.is_connected:
+            return "AGENT"
+        if lack := shortage(needs, instance.resources, step.taken.get(instance.arn, _NOTHING)):
+            return f"RESOURCE:{lack}"
+        if _lacks_attribute(required, instance):
+            return "ATTRIBUTE"
+        if not all(predicate(step, instance) for predicate in predicates):
+            return MEMBER_OF
+        if is_distinct and _tasks_of_group(step, wanted, instance):
+            return DISTINCT_INSTANCE
+        return ""
+
+    return obstacle
+
+
+def shortage(needs: HostResources, host: HostResources, taken: HostResources) -> str:
+    """``CPU``, ``MEMORY`` or ``PORTS``, the first that is lacking; ``""``: nothing is. As the agent counts."""
+    if host.cpu_units - taken.cpu_units < needs.cpu_units:
+        return "CPU"
+    if host.memory_mib - taken.memory_mib < needs.memory_mib:
+        return "MEMORY"
+    if needs.ports_tcp & taken.ports_tcp or needs.ports_tcp & host.ports_tcp:
+        return "PORTS"
+    if needs.ports_udp & taken.ports_udp or needs.ports_udp & host.ports_udp:
+        return "PORTS"
+    return ""
+
+
+def _required(wanted: Wanted) -> tuple[tuple[str, str | None], ...]:
+    return tuple((attribute.name, attribute.value) for attribute in wanted.definition.requires_attributes)
+
+
+def _lacks_attribute(required: tuple[tuple[str, str | None], ...], instance: Instance) -> bool:
+    has: Mapping[str, str | None] = instance.attributes
+    return any(name not in has or (value and has[name] != value) for name, value in required)
+
+
+def _constraints(wanted: Wanted) -> tuple[Json, ...]:
+    return (*wanted.definition.body.get("placementConstraints", ()), *wanted.constraints)
+
+
+def _predicates(wanted: Wanted) -> list[Predicate]:
+    return [
+        _predicate(constraint.get("expression") or "")
+        for constraint in _constraints(wanted)
+        if constraint.get("type") == "memberOf"
+    ]
+
+
+def _predicate(expression: str) -> Predicate:
+    try:
+        return parsed(expression)
+    except QueryError:  # who asked was told where it was given; a record of old may still have one
+        return lambda _step, _instance: False
+
+
+# --- strategies -----------------------------------------------------------------------------------
+
+
+def _tasks_of_group(step: Step, wanted: Wanted, instance: Instance) -> int:
+    counts = step.groups_on.get(instance.arn)
+    return counts.get(wanted.group, 0) if counts else 0
+
+
+def _narrowed(step: Step, wanted: Wanted, candidates: list[Instance], strategy: Json) -> list[Instance]:
+    """Those that the strategy likes best. Source: control-plane.md §7.2."""
+    field = (strategy.get("field") or "").lower()
+    match strategy.get("type"):
+        case "binpack" if field == "cpu":
+            ranks = [i.resources.cpu_units - step.taken.get(i.arn, _NOTHING).cpu_units for i in candidates]
+        case "binpack":
+            ranks = [i.resources.memory_mib - step.taken.get(i.arn, _NOTHING).memory_mib for i in candidates]
+        case "spread" if field.startswith("attribute:"):
+            name = (strategy.get("field") or "").split(":", 1)[1]
+            counts: Counter[str | None] = Counter()
+            for instance in step.instances:
+                if instance.cluster == wanted.cluster:
+                    counts[instance.attributes.get(name)] += _tasks_of_group(step, wanted, instance)
+            ranks = [counts[instance.attributes.get(name)] for instance in candidates]
+        case "spread":
+            ranks = [_tasks_of_group(step, wanted, instance) for instance in candidates]
+        case _:  # random: any of the rest
+            return candidates
+    best = min(ranks)
+    return [instance for instance, rank in zip(candidates, ranks, strict=True) if rank == best]

@@ -1,0 +1,330 @@
+"""The life of a task: placed, told to an agent, reported on, told to stop, STOPPED, and forgotten an hour later.
+
+Known statuses never go back: ``PENDING``, ``RUNNING``, ``STOPPING``, ``STOPPED``.
+
+Source: control-plane.md §6.3-§6.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+import msgspec
+
+from ecscope.control.core.effects import SendPayload, WakeAt
+from ecscope.control.core.errors import Failure
+from ecscope.control.core.placement import choose
+from ecscope.control.core.records import Instance, Json, Task, TaskContainer
+from ecscope.control.core.step import Step
+from ecscope.control.core.wanted import Wanted as Wanted  # noqa: PLC0414 (those who start tasks know it from here)
+from ecscope.model.arn import TaskArn, task_arn
+from ecscope.model.status import HealthStatus, ReportedStatus
+
+TOKEN_KEPT = timedelta(hours=24)
+"""How long a client token is remembered. Source: control-plane.md §6.1."""
+ESSENTIAL_EXITED = "Essential container in task exited"
+FAILED_TO_START = "Task failed to start"
+
+_RANKS = {"PENDING": 0, "RUNNING": 1, "STOPPING": 2, "STOPPED": 3}
+
+
+class ContainerReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent says of one container."""
+
+    name: str
+    status: ReportedStatus | None = None
+    """``None``: nothing new."""
+    runtime_id: str = ""
+    exit_code: int | None = None
+    reason: str = ""
+    image_digest: str = ""
+    network_bindings: tuple[Json, ...] = ()
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent says of a task."""
+
+    status: ReportedStatus | None = None
+    """``None``: it is about containers only."""
+    reason: str = ""
+    containers: tuple[ContainerReport, ...] = ()
+    """In the order in which it happened; one container may stand here twice."""
+    pull_started_at: datetime | None = None
+    pull_stopped_at: datetime | None = None
+    execution_stopped_at: datetime | None = None
+
+
+# --- what users and services want -----------------------------------------------------------------
+
+
+def start(step: Step, wanted: Wanted) -> Task | tuple[Failure, ...]:
+    """Place a task and tell the agent of it; else why it has no place, as in ``choose``."""
+    instance = choose(step, wanted)
+    if isinstance(instance, tuple):
+        return instance
+    settings = step.settings
+    task_id = step.new_id()
+    prefix = f"arn:aws:ecs:{settings.region}:{settings.account}:container/{wanted.cluster}/{task_id}"
+    task = Task(
+        arn=task_arn(region=settings.region, account=settings.account, cluster=wanted.cluster, task_id=task_id),
+        cluster=wanted.cluster,
+        definition_arn=wanted.definition.arn,
+        instance_arn=instance.arn,
+        containers=tuple(_container(container, arn=f"{prefix}/{step.new_uuid()}") for container in wanted.containers()),
+        overrides=wanted.overrides,
+        needs=wanted.needs(),
+        group=wanted.group,
+        started_by=wanted.started_by,
+        service_arn=wanted.service_arn,
+        deployment_id=wanted.deployment_id,
+        launch_type=wanted.launch_type,
+        execute_command_enabled=wanted.execute_command_enabled,
+        created_at=step.at,
+        tags=wanted.tags,
+        credentials_id=step.new_uuid() if wanted.task_role_arn else "",
+        execution_credentials_id=step.new_uuid() if wanted.execution_role_arn else "",
+    )
+    (task,) = tell(step, instance, [task])
+    return task
+
+
+def stop(step: Step, task: Task, *, code: str, reason: str) -> Task:
+    """It is to stop; STOPPED at once where there is no agent to be told. Harmless when it is to stop already.
+
+    Args:
+        code: such as ``UserInitiated``. Source: control-plane.md §6.4.
+    """
+    if task.desired_status == "STOPPED":
+        return task
+    task = msgspec.structs.replace(
+        task,
+        desired_status="STOPPED",
+        stopping_at=step.at,
+        stop_code=code,
+        stopped_reason=reason,
+        version=task.version + 1,
+    )
+    instance = step.instances.get(task.instance_arn)
+    if instance is None or instance.status == "INACTIVE":
+        return _end(step, task)
+    (task,) = tell(step, instance, [task])
+    return task
+
+
+def lose(step: Step, task: Task, *, code: str, reason: str) -> Task:
+    """Its instance is gone for good: STOPPED in the books, whatever its containers do."""
+    if task.is_stopped:
+        return task
+    if task.desired_status != "STOPPED":
+        task = msgspec.structs.replace(
+            task, desired_status="STOPPED", stopping_at=step.at, stop_code=code, stopped_reason=reason
+        )
+    return _end(step, task)
+
+
+def tell(step: Step, instance: Instance, tasks: Iterable[Task]) -> tuple[Task, ...]:
+    """Send the desired status of these tasks in one payload; it counts until the agent acknowledges it."""
+    message_id = step.new_uuid()
+    told = tuple(
+        step.put_task(msgspec.structs.replace(task, message_id=message_id, is_acknowledged=False)) for task in tasks
+    )
+    if told:
+        step.act(
+            SendPayload(
+                instance_arn=instance.arn,
+                message_id=message_id,
+                sequence=step.next_sequence(),
+                task_arns=tuple(task.arn for task in told),
+            )
+        )
+    return told
+
+
+# --- what agents say ------------------------------------------------------------------------------
+
+
+def report(step: Step, task: Task, told: Report) -> Task:
+    """Take over what an agent says; nothing that is late or comes twice undoes anything."""
+    if task.is_stopped:
+        return task
+    news = task
+    for container in told.containers:
+        news = _with_container(news, container)
+    news = msgspec.structs.replace(
+        news,
+        pull_started_at=told.pull_started_at or news.pull_started_at,
+        pull_stopped_at=told.pull_stopped_at or news.pull_stopped_at,
+        execution_stopped_at=told.execution_stopped_at or news.execution_stopped_at,
+    )
+    if told.status is ReportedStatus.STOPPED:
+        return _end(step, _with_stop_code(step, news, told))
+    if told.status is ReportedStatus.RUNNING:
+        news = msgspec.structs.replace(
+            news,
+            last_status=_later(news.last_status, "RUNNING"),
+            started_at=news.started_at or step.at,
+        )
+    return _put_if_new(step, task, _with_health(news))
+
+
+def acknowledge(step: Step, instance_arn: str, message_id: str) -> None:
+    """The agent has taken over what that payload said."""
+    for arn in _in_order(step.tasks_on.get(instance_arn, ())):
+        task = step.tasks[arn]
+        if task.message_id != message_id or task.is_acknowledged:
+            continue
+        acknowledged = msgspec.structs.replace(task, is_acknowledged=True)
+        if task.desired_status == "STOPPED":
+            acknowledged = msgspec.structs.replace(acknowledged, last_status="STOPPING", version=task.version + 1)
+        step.put_task(acknowledged)
+
+
+def heal(step: Step, task: Task, container_name: str, health: HealthStatus) -> Task:
+    """A container's health check says this now."""
+    if task.is_stopped:
+        return task
+    containers = tuple(
+        msgspec.structs.replace(container, health=health) if container.name == container_name else container
+        for container in task.containers
+    )
+    return _put_if_new(step, task, _with_health(msgspec.structs.replace(task, containers=containers)))
+
+
+# --- what time does -------------------------------------------------------------------------------
+
+
+def expire(step: Step) -> None:
+    """Forget tasks that have been STOPPED for long enough, and client tokens of yesterday; wake for the next one."""
+    kept = timedelta(seconds=step.settings.stopped_kept_s)
+    due_at: datetime | None = None
+    for task in tuple(step.tasks.values()):
+        if task.stopped_at is None:
+            continue
+        ends_at = task.stopped_at + kept
+        if ends_at <= step.at:
+            step.drop_task(task)
+        elif due_at is None or ends_at < due_at:
+            due_at = ends_at
+    for key, token in tuple(step.tokens.rows.items()):
+        if token.at + TOKEN_KEPT <= step.at:
+            step.tokens.drop(key)
+    if due_at is not None:
+        step.act(WakeAt(at=due_at))
+
+
+# --- pieces ---------------------------------------------------------------------------------------
+
+
+def _container(definition: Json, *, arn: str) -> TaskContainer:
+    return TaskContainer(
+        name=definition["name"],
+        arn=arn,
+        image=definition["image"],
+        is_essential=definition.get("essential", True),
+        has_health_check="healthCheck" in definition,
+        cpu=str(definition.get("cpu") or 0),
+        memory=_amount(definition, "memory"),
+        memory_reservation=_amount(definition, "memoryReservation"),
+    )
+
+
+def _amount(definition: Json, member: str) -> str:
+    return str(definition[member]) if definition.get(member) else ""
+
+
+def _in_order(arns: Iterable[TaskArn]) -> list[TaskArn]:
+    """A set has no order that would be the same in every process."""
+    return sorted(arns)
+
+
+def _later(now: str, reported: str) -> str:
+    return reported if _RANKS[reported] > _RANKS[now] else now
+
+
+def _put_if_new(step: Step, task: Task, news: Task) -> Task:
+    if news == task:
+        return task
+    return step.put_task(msgspec.structs.replace(news, version=task.version + 1))
+
+
+def _with_container(task: Task, told: ContainerReport) -> Task:
+    return msgspec.structs.replace(
+        task,
+        containers=tuple(
+            _container_news(container, told) if container.name == told.name else container
+            for container in task.containers
+        ),
+    )
+
+
+def _container_news(container: TaskContainer, told: ContainerReport) -> TaskContainer:
+    """A report older than what is known only fills gaps."""
+    status = told.status.value if told.status is not None else container.last_status
+    is_late = _RANKS[status] < _RANKS[container.last_status]
+    return msgspec.structs.replace(
+        container,
+        last_status=_later(container.last_status, status),
+        runtime_id=_news(container.runtime_id, told.runtime_id, is_late=is_late),
+        exit_code=container.exit_code
+        if told.exit_code is None or (is_late and container.exit_code is not None)
+        else told.exit_code,
+        reason=_news(container.reason, told.reason, is_late=is_late),
+        image_digest=_news(container.image_digest, told.image_digest, is_late=is_late),
+        network_bindings=container.network_bindings
+        if not told.network_bindings or (is_late and container.network_bindings)
+        else told.network_bindings,
+    )
+
+
+def _news(known: str, told: str, *, is_late: bool) -> str:
+    return known if not told or (is_late and known) else told
+
+
+def _with_stop_code(step: Step, task: Task, told: Report) -> Task:
+    """Why it ended, when nobody asked for it. Source: control-plane.md §6.4."""
+    if task.desired_status == "STOPPED":
+        return task
+    essential = [container for container in task.containers if container.is_essential]
+    ran = task.started_at is not None
+    has_exited = any(container.exit_code is not None for container in essential)
+    if ran or (not told.reason and has_exited):
+        code, reason = "EssentialContainerExited", told.reason or ESSENTIAL_EXITED
+    else:
+        own_reasons = (container.reason for container in essential if container.reason)
+        code, reason = "TaskFailedToStart", told.reason or next(own_reasons, FAILED_TO_START)
+    return msgspec.structs.replace(
+        task,
+        stop_code=code,
+        stopped_reason=reason,
+        started_at=task.started_at or (step.at if code == "EssentialContainerExited" else None),
+    )
+
+
+def _end(step: Step, task: Task) -> Task:
+    step.act(WakeAt(at=step.at + timedelta(seconds=step.settings.stopped_kept_s)))
+    return step.put_task(
+        msgspec.structs.replace(
+            task,
+            last_status="STOPPED",
+            desired_status="STOPPED",
+            stopping_at=task.stopping_at or step.at,
+            stopped_at=step.at,
+            containers=tuple(
+                msgspec.structs.replace(container, last_status="STOPPED") for container in task.containers
+            ),
+            version=task.version + 1,
+        )
+    )
+
+
+def _with_health(task: Task) -> Task:
+    """HEALTHY when every essential container with a check is; one that is not makes the task UNHEALTHY."""
+    checked = {
+        container.health for container in task.containers if container.is_essential and container.has_health_check
+    }
+    if HealthStatus.UNHEALTHY in checked:
+        health = HealthStatus.UNHEALTHY
+    else:
+        health = HealthStatus.HEALTHY if checked == {HealthStatus.HEALTHY} else HealthStatus.UNKNOWN
+    return msgspec.structs.replace(task, health=health)
