@@ -45,7 +45,7 @@ from ecscope.agent.store.interface import BadRecord, Batch, Loaded, Store, Store
 from ecscope.agent.taskresources.cgroup import CgroupError, TaskCgroups
 from ecscope.agent.tasksource.taskfiles import TaskFiles
 from ecscope.backoff import Backoff
-from ecscope.clock import SystemClock
+from ecscope.clock import Clock, SystemClock
 from ecscope.model.arn import STANDALONE_ACCOUNT, cluster_name, container_instance_arn
 from ecscope.model.container_instance import ContainerInstance
 from ecscope.model.credentials import TaskCredentials
@@ -80,7 +80,7 @@ class TerminalError(AgentError):
 class Agent:
     """A whole agent. ``run`` is its life; ``state`` may be read at any time.
 
-    ``runtime`` and ``store`` can be given instead of the real ones, for tests and simulation.
+    ``runtime``, ``store`` and ``clock`` can be given instead of the real ones, for tests and simulation.
     """
 
     def __init__(
@@ -93,6 +93,7 @@ class Agent:
         store: Store | None = None,
         introspection_port: int = 51678,
         checked: bool = False,
+        clock: Clock | None = None,
     ) -> None:
         """Nothing is opened before ``run``. Raises ``AgentError`` for settings that cannot be used.
 
@@ -102,11 +103,12 @@ class Agent:
             ec2_instance_id: ``""``: not on EC2, or not known.
             introspection_port: 51678 outside tests; 0 takes a free one.
             checked: run the core's invariants after every event.
+            clock: ``None``: the host's.
         """
         self._config = config
         self._tasks_path = tasks_path
         self._ec2_instance_id = ec2_instance_id
-        self._clock = SystemClock()
+        self._clock = clock if clock is not None else SystemClock()
         self._store = store if store is not None else _store_of(config)
         self._runtime = runtime if runtime is not None else _runtime_of(config)
         self._auth_for = _auth_of(config)

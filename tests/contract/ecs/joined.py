@@ -11,6 +11,7 @@ from typing import Any
 from ecscope.agent.app import Agent
 from ecscope.agent.config import load_config
 from ecscope.agent.runtime.interface import Runtime
+from ecscope.clock import Clock
 from tests.backend import Backend
 from tests.backend.replay import recorded
 
@@ -35,6 +36,7 @@ async def joined(
     runtime: Runtime | None = None,
     cluster: str | None = "default",
     settings: Mapping[str, str] | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Agent]:
     """An agent that runs; ``runtime`` ``None``: Docker, at ``DOCKER_HOST`` of ``settings``.
 
@@ -52,7 +54,7 @@ async def joined(
     loaded = load_config(environment)
     assert not loaded.errors, loaded.errors
     (folder / "data").mkdir(exist_ok=True)
-    agent = Agent(loaded.config, runtime=runtime, introspection_port=0, checked=True)
+    agent = Agent(loaded.config, runtime=runtime, introspection_port=0, checked=True, clock=clock)
     life = asyncio.create_task(agent.run(), name="agent under test")
     watch = asyncio.create_task(_fail_early(life, asyncio.current_task()), name="watch the agent under test")
     try:
