@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ecscope.control.api.actions import ACTIONS
 from ecscope.control.core.events import ApiRequest
 from ecscope.control.core.records import Cluster, Instance, Record, Service, Task, TaskContainer, TaskDefinition
 from ecscope.control.core.restore import restored_state
@@ -126,3 +127,8 @@ def a_wanted(**fields: Any) -> Wanted:
     return msgspec.structs.replace(
         Wanted(definition=a_task_definition(), cluster="default", group="family:sample"), **fields
     )
+
+
+def asked(step: Step, action: str, /, **body: Any) -> Any:
+    """The answer to one more request within a step; ``Any``, so that a test may look into it."""
+    return ACTIONS[action].function(step, body)

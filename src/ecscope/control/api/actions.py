@@ -5,22 +5,12 @@ An action that only reads is answered from the published state; every other one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-import msgspec
+from ecscope.control.api import account_settings, attributes, clusters, tags
+from ecscope.control.api.action import Action, Function
 
-from ecscope.control.core.records import Json
-from ecscope.control.core.step import Step
-
-Function = Callable[[Step, Json], Json]
-"""Takes the checked input and gives the output, or raises ``ApiError``; a reader leaves the step as it is."""
-
-
-class Action(msgspec.Struct, frozen=True):
-    """One action of the API."""
-
-    function: Function
-    is_reader: bool = False
+__all__ = ["ACTIONS", "Action", "Function"]
 
 
 def _gather(*groups: Mapping[str, Action]) -> Mapping[str, Action]:
@@ -31,5 +21,10 @@ def _gather(*groups: Mapping[str, Action]) -> Mapping[str, Action]:
     return actions
 
 
-ACTIONS: Mapping[str, Action] = _gather()
+ACTIONS: Mapping[str, Action] = _gather(
+    account_settings.ACTIONS,
+    attributes.ACTIONS,
+    clusters.ACTIONS,
+    tags.ACTIONS,
+)
 """By name. Each module of this package has its own ``ACTIONS``."""

@@ -1,0 +1,78 @@
+"""A principal's own setting comes before the account's, and that before what ECS has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ecscope.control.api.account_settings import effective
+from ecscope.control.core.errors import ApiError
+from ecscope.control.core.step import Step
+from tests.control_builders import PRINCIPAL, a_control_step, asked
+
+OTHER = "arn:aws:iam::000000000000:user/other"
+ROOT = "arn:aws:iam::000000000000:root"
+
+
+def listed(step: Step, **body: Any) -> dict[str, str]:
+    return {each["name"]: each["value"] for each in asked(step, "ListAccountSettings", **body)["settings"]}
+
+
+def test_at_first_nothing_is_set_and_all_holds() -> None:
+    step = a_control_step()
+    assert listed(step) == {}
+    first = asked(step, "ListAccountSettings", effectiveSettings=True)
+    assert len(first["settings"]) == 10
+    rest = asked(step, "ListAccountSettings", effectiveSettings=True, nextToken=first["nextToken"])
+    assert [each["name"] for each in rest["settings"]] == ["taskLongArnFormat"]
+    assert {each["type"] for each in first["settings"]} == {"user", "aws_managed"}
+
+
+@pytest.mark.parametrize("name", ["containerInstanceLongArnFormat", "serviceLongArnFormat", "taskLongArnFormat"])
+@pytest.mark.parametrize("value", ["enabled", "disabled"])
+def test_a_setting_is_put(name: str, value: str) -> None:
+    answer = asked(a_control_step(), "PutAccountSetting", name=name, value=value)
+    assert answer["setting"] == {"name": name, "value": value, "principalArn": PRINCIPAL, "type": "user"}
+
+
+def test_settings_are_listed_and_filtered() -> None:
+    step = a_control_step()
+    asked(step, "PutAccountSetting", name="serviceLongArnFormat", value="disabled")
+    asked(step, "PutAccountSetting", name="taskLongArnFormat", value="enabled")
+    assert listed(step) == {"serviceLongArnFormat": "disabled", "taskLongArnFormat": "enabled"}
+    assert listed(step, name="serviceLongArnFormat") == {"serviceLongArnFormat": "disabled"}
+    assert listed(step, value="enabled") == {"taskLongArnFormat": "enabled"}
+    assert listed(step, principalArn=OTHER) == {}
+
+
+def test_the_account_s_setting_holds_for_who_has_none() -> None:
+    step = a_control_step()
+    asked(step, "PutAccountSettingDefault", name="containerInsights", value="enhanced")
+    asked(step, "PutAccountSetting", name="containerInsights", value="enabled", principalArn=OTHER)
+    assert effective(step, "containerInsights") == "enhanced"
+    assert effective(step, "containerInsights", OTHER) == "enabled"
+    assert listed(step, name="containerInsights", effectiveSettings=True) == {"containerInsights": "enhanced"}
+    asked(step, "PutAccountSetting", name="containerInsights", value="disabled", principalArn=ROOT)
+    assert effective(step, "containerInsights") == "disabled"
+
+
+def test_a_deleted_setting_falls_back() -> None:
+    step = a_control_step()
+    asked(step, "PutAccountSetting", name="taskLongArnFormat", value="disabled")
+    answer = asked(step, "DeleteAccountSetting", name="taskLongArnFormat")
+    assert answer["setting"]["value"] == "enabled"
+    assert listed(step) == {}
+
+
+@pytest.mark.parametrize(
+    ("action", "body", "words"),
+    [
+        ("PutAccountSetting", {"name": "taskLongArnFormat", "value": "maybe"}, "must be one of enabled, disabled"),
+        ("PutAccountSettingDefault", {"name": "guardDutyActivate", "value": "on"}, "cannot be changed"),
+        ("ListAccountSettings", {"value": "enabled", "effectiveSettings": True}, "name of the setting"),
+    ],
+)
+def test_what_is_no_setting(action: str, body: Any, words: str) -> None:
+    with pytest.raises(ApiError, match=words):
+        asked(a_control_step(), action, **body)
