@@ -1,0 +1,34 @@
+"""Whether a websocket of an agent is accepted: who signed for it, may they, and is the instance registered.
+
+Source: agent-protocol.md §4.1, §4.10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from ecscope.control.core.errors import ApiError
+from ecscope.control.core.state import ControlState
+
+Permit = Callable[[web.Request, str, str], None]
+"""Takes the request, an action such as ``ecs:Poll``, and the ARN that it is about. Raises ``ApiError`` unless whoever
+signed the request may do that."""
+
+
+def refusal(state: ControlState, permit: Permit, request: web.Request, *, action: str, arn: str) -> web.Response | None:
+    """``None``: it is accepted."""
+    try:
+        permit(request, action, arn or "*")
+    except ApiError as error:
+        return _refused(error.code, error.message)
+    instance = state.instances.get(arn)
+    if instance is None or instance.status == "INACTIVE":
+        return _refused("InactiveInstanceException", "The specified container instance is not registered or inactive.")
+    return None
+
+
+def _refused(code: str, message: str) -> web.Response:
+    """In the form that agents look into. Source: agent-protocol.md §4.1."""
+    return web.json_response({code: message}, status=400)
