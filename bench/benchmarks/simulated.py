@@ -67,7 +67,16 @@ class _Run:
 
 
 def run(options: Options) -> list[Figure]:
-    logging.getLogger("ecscope").setLevel(logging.ERROR)
+    log = logging.getLogger("ecscope")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        return _run(options)
+    finally:
+        log.setLevel(level)
+
+
+def _run(options: Options) -> list[Figure]:
     rounds = 2 if options.quick else 5
     whole: dict[int, list[float]] = {size: [] for size in SIZES}
     alone: dict[int, list[float]] = {size: [] for size in SIZES}
