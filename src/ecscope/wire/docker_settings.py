@@ -67,7 +67,7 @@ def host_config(members: Mapping[str, Any], network_mode: str) -> dict[str, Any]
         host["LogConfig"] = {"Type": log["logDriver"], "Config": log.get("options", {})}
     if "memoryReservation" in members:
         host["MemoryReservation"] = members["memoryReservation"] * _MIB
-    if "systemControls" in members:
+    if members.get("systemControls"):  # ECS fills in an empty list
         host["Sysctls"] = {control["namespace"]: control["value"] for control in members["systemControls"]}
     host.update(_linux(members.get("linuxParameters", {}), members.get("memory", 0)))
     return host

@@ -19,9 +19,9 @@ from ecscope.model.arn import TaskArn
 from ecscope.model.task import Task
 from ecscope.wire.json_positions import MAX_SIZE_BYTES, Document, JsonError, parse, plain
 from ecscope.wire.task_definition_rules import check_rules
-from ecscope.wire.task_definition_shape import TASK_DEFINITION, Mistake, Report
+from ecscope.wire.task_definition_shape import TASK_DEFINITION, TASK_DEFINITION_TO_REGISTER, Mistake, Report
 
-__all__ = ["Mistake", "TaskDefinition", "TaskDefinitionError", "read_task_definition", "to_task"]
+__all__ = ["Mistake", "TaskDefinition", "TaskDefinitionError", "mistakes_in", "read_task_definition", "to_task"]
 
 
 class TaskDefinition(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +67,18 @@ def read_task_definition(data: bytes) -> TaskDefinition:
     assert isinstance(family, str)
     assert revision is None or isinstance(revision, int)
     return TaskDefinition(family=family, revision=revision, digest=_digest(members), members=members)
+
+
+def mistakes_in(definition: Mapping[str, Any]) -> tuple[Mistake, ...]:
+    """What is wrong with a definition that is to be registered; line and column mean nothing here.
+
+    It is held to the rules of a task file. Raises ``JsonError`` for what is no JSON at all.
+    """
+    root = parse(msgspec.json.encode(definition), max_size_bytes=MAX_SIZE_BYTES).root
+    report = Report()
+    TASK_DEFINITION_TO_REGISTER.check(root, "", report)
+    check_rules(root, report)
+    return report.mistakes()
 
 
 def _check(document: Document) -> tuple[Mistake, ...]:

@@ -265,6 +265,7 @@ _S3 = "asks for environment files from S3, which this agent does not have; use e
 _FIRELENS = "asks for FireLens log routing, which this agent does not have"
 _GPU = "asks for GPUs, which this agent does not have"
 _INFERENCE = "asks for Elastic Inference accelerators, which this agent does not have"
+_NEURON = "asks for Neuron devices, which this agent does not have"
 _WINDOWS = "asks for Windows containers; this agent runs Linux containers only"
 
 # fmt: off
@@ -460,8 +461,8 @@ _CONTAINER = Members(
             Members(
                 {
                     "type": Text(
-                        choices=("GPU", "InferenceAccelerator"),
-                        refused={"GPU": _GPU, "InferenceAccelerator": _INFERENCE},
+                        choices=("GPU", "InferenceAccelerator", "NeuronDevice"),
+                        refused={"GPU": _GPU, "InferenceAccelerator": _INFERENCE, "NeuronDevice": _NEURON},
                     ),
                     "value": Text(number_hint=True),
                 },
@@ -499,63 +500,70 @@ _VOLUME = Members(
     required=("name",),
 )
 
+_TASK_DEFINITION: Mapping[str, Rule] = {
+    "family": _NAME,
+    "executionRoleArn": Text(),
+    "networkMode": Text(
+        choices=("bridge", "host", "none"),
+        refused={
+            "awsvpc": "awsvpc asks for a network interface for each task (task ENI), which this agent does not "
+            "have; use bridge, host or none"
+        },
+    ),
+    "containerDefinitions": Items(_CONTAINER, fewest=1, most=10),
+    "volumes": Items(_VOLUME),
+    "placementConstraints": Items(
+        Members({"type": Text(choices=("memberOf",)), "expression": Text(longest=2000)}, required=("type",)),
+        most=10,
+    ),
+    "requiresCompatibilities": Items(Text(choices=("EC2", "FARGATE", "EXTERNAL", "MANAGED_INSTANCES"))),
+    "cpu": Text(
+        pattern=r"[0-9]{1,7}|([0-9]{1,4}(\.[0-9]+)?|\.[0-9]+) *[vV][cC][pP][uU]s?",
+        words='CPU units or vCPUs, like "256" or "0.25 vCPU"',
+        number_hint=True,
+    ),
+    "memory": Text(
+        pattern=r"[0-9]{1,9}|([0-9]{1,6}(\.[0-9]+)?|\.[0-9]+) *[gG][bB]",
+        words='MiB or GB, like "512" or "0.5 GB"',
+        number_hint=True,
+    ),
+    "tags": Items(
+        Members(
+            {"key": Text(shortest=1, longest=128), "value": Text(longest=256)},
+            required=("key",),
+        ),
+        most=50,
+    ),
+    "pidMode": Text(
+        choices=("host",),
+        refused={"task": "asks for a PID namespace shared by the task, which this agent does not have"},
+    ),
+    "ipcMode": Text(
+        choices=("host", "none"),
+        refused={"task": "asks for an IPC namespace shared by the task, which this agent does not have"},
+    ),
+    "proxyConfiguration": Refused("asks for an App Mesh proxy, which this agent does not have"),
+    "inferenceAccelerators": Refused(_INFERENCE),
+    "ephemeralStorage": Refused("asks for ephemeral storage, which only Fargate has"),
+    "runtimePlatform": Members(
+        {
+            "cpuArchitecture": Text(choices=("X86_64", "ARM64")),
+            "operatingSystemFamily": Text(choices=("LINUX",), refused=dict.fromkeys(_WINDOWS_FAMILIES, _WINDOWS)),
+        }
+    ),
+    "enableFaultInjection": Refused("asks for fault injection, which this agent does not have"),
+    "trustedExecutionConfiguration": Refused("asks for trusted execution, which this agent does not have"),
+}
+
+_REQUIRED = ("family", "containerDefinitions")
+
 TASK_DEFINITION = Members(
     {
-        "family": _NAME,
+        **_TASK_DEFINITION,
         "revision": Whole(1),
         "taskRoleArn": Refused(
             "asks for task IAM roles, which this agent does not have: containers would get no credentials"
         ),
-        "executionRoleArn": Text(),
-        "networkMode": Text(
-            choices=("bridge", "host", "none"),
-            refused={
-                "awsvpc": "awsvpc asks for a network interface for each task (task ENI), which this agent does not "
-                "have; use bridge, host or none"
-            },
-        ),
-        "containerDefinitions": Items(_CONTAINER, fewest=1, most=10),
-        "volumes": Items(_VOLUME),
-        "placementConstraints": Items(
-            Members({"type": Text(choices=("memberOf",)), "expression": Text(longest=2000)}, required=("type",)),
-            most=10,
-        ),
-        "requiresCompatibilities": Items(Text(choices=("EC2", "FARGATE", "EXTERNAL", "MANAGED_INSTANCES"))),
-        "cpu": Text(
-            pattern=r"[0-9]{1,7}|([0-9]{1,4}(\.[0-9]+)?|\.[0-9]+) *[vV][cC][pP][uU]s?",
-            words='CPU units or vCPUs, like "256" or "0.25 vCPU"',
-            number_hint=True,
-        ),
-        "memory": Text(
-            pattern=r"[0-9]{1,9}|([0-9]{1,6}(\.[0-9]+)?|\.[0-9]+) *[gG][bB]",
-            words='MiB or GB, like "512" or "0.5 GB"',
-            number_hint=True,
-        ),
-        "tags": Items(
-            Members(
-                {"key": Text(shortest=1, longest=128), "value": Text(longest=256)},
-                required=("key",),
-            ),
-            most=50,
-        ),
-        "pidMode": Text(
-            choices=("host",),
-            refused={"task": "asks for a PID namespace shared by the task, which this agent does not have"},
-        ),
-        "ipcMode": Text(
-            choices=("host", "none"),
-            refused={"task": "asks for an IPC namespace shared by the task, which this agent does not have"},
-        ),
-        "proxyConfiguration": Refused("asks for an App Mesh proxy, which this agent does not have"),
-        "inferenceAccelerators": Refused(_INFERENCE),
-        "ephemeralStorage": Refused("asks for ephemeral storage, which only Fargate has"),
-        "runtimePlatform": Members(
-            {
-                "cpuArchitecture": Text(choices=("X86_64", "ARM64")),
-                "operatingSystemFamily": Text(choices=("LINUX",), refused=dict.fromkeys(_WINDOWS_FAMILIES, _WINDOWS)),
-            }
-        ),
-        "enableFaultInjection": Refused("asks for fault injection, which this agent does not have"),
         # What describe-task-definition adds, so that its output can be used as it is.
         "taskDefinitionArn": Ignored(),
         "status": Ignored(),
@@ -566,5 +574,9 @@ TASK_DEFINITION = Members(
         "deregisteredAt": Ignored(),
         "deleteRequestedAt": Ignored(),
     },
-    required=("family", "containerDefinitions"),
+    required=_REQUIRED,
 )
+"""In a task file."""
+
+TASK_DEFINITION_TO_REGISTER = Members({**_TASK_DEFINITION, "taskRoleArn": Text()}, required=_REQUIRED)
+"""With a control plane, which hands out the credentials of roles."""

@@ -21,7 +21,7 @@ FREE = ("dockerLabels", "options", "driverOpts", "labels")
 API_MEMBERS = {
     "": """family taskRoleArn executionRoleArn networkMode containerDefinitions volumes placementConstraints
         requiresCompatibilities cpu memory tags pidMode ipcMode proxyConfiguration inferenceAccelerators
-        ephemeralStorage runtimePlatform enableFaultInjection""",
+        trustedExecutionConfiguration ephemeralStorage runtimePlatform enableFaultInjection""",
     "containerDefinitions": """name image repositoryCredentials cpu memory memoryReservation links portMappings
         essential restartPolicy entryPoint command environment environmentFiles mountPoints volumesFrom linuxParameters
         secrets dependsOn startTimeout stopTimeout versionConsistency hostname user workingDirectory disableNetworking
@@ -276,6 +276,7 @@ REFUSED: list[tuple[str, object, str]] = [
     ("inferenceAccelerators", [{"deviceName": "a", "deviceType": "b"}], "Inference accelerators"),
     ("ephemeralStorage", {"sizeInGiB": 21}, "ephemeral storage"),
     ("enableFaultInjection", True, "fault injection"),
+    ("trustedExecutionConfiguration", {"isolationMode": "SHARED"}, "trusted execution"),
     ("runtimePlatform.operatingSystemFamily", "WINDOWS_SERVER_2022_CORE", "Windows"),
     ("requiresCompatibilities[0]", "FARGATE", "FARGATE"),
     ("volumes[2].efsVolumeConfiguration", {"fileSystemId": "fs-1"}, "EFS"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ecscope.control.api import account_settings, attributes, clusters, tags
+from ecscope.control.api import account_settings, attributes, clusters, tags, task_definitions
 from ecscope.control.api.action import Action, Function
 
 __all__ = ["ACTIONS", "Action", "Function"]
@@ -26,5 +26,6 @@ ACTIONS: Mapping[str, Action] = _gather(
     attributes.ACTIONS,
     clusters.ACTIONS,
     tags.ACTIONS,
+    task_definitions.ACTIONS,
 )
 """By name. Each module of this package has its own ``ACTIONS``."""

@@ -95,12 +95,14 @@ def task_definition_to_run(step: Step, reference: str) -> TaskDefinition:
 
 def exact_task_definition(step: Step, reference: str) -> TaskDefinition:
     """With its revision, in whatever status. Raises ``InvalidParameterException``, ``ClientException``."""
-    path = reference.rsplit("/", 1)[-1]
-    if ":" not in path:
+    _, colon, revision = reference.rsplit("/", 1)[-1].partition(":")
+    if not colon or not revision:
         raise invalid("Revision is missing.")
+    if not (revision.isascii() and revision.isdigit()):
+        raise invalid(f"Invalid revision number. Number: {revision[:100]}")
     found = find_task_definition(step, reference)
     if found is None:
-        raise client_error("The specified task definition does not exist.")
+        raise client_error("Unable to describe task definition.")
     return found
 
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from ecscope.control.core.records import Cluster, Json
+from ecscope.control.core.records import Cluster, Json, TaskDefinition
 from ecscope.control.core.step import Step
 
 
@@ -93,3 +93,26 @@ def _statistics(tasks: Mapping[tuple[str, str], int], services: Mapping[str, int
         ),
     )
     return [{"name": name, "value": str(count)} for name, count in counts]
+
+
+# --- task definitions -----------------------------------------------------------------------------
+
+
+def task_definition(record: TaskDefinition) -> dict[str, Any]:
+    """``TaskDefinition``."""
+    shown: dict[str, Any] = {
+        "taskDefinitionArn": record.arn,
+        "family": record.family,
+        "revision": record.revision,
+        "status": record.status,
+        **record.body,
+        "requiresAttributes": [{"name": attribute.name} for attribute in record.requires_attributes],
+        "compatibilities": list(record.compatibilities),
+        "registeredAt": moment(record.registered_at),
+        "registeredBy": record.registered_by,
+    }
+    if record.deregistered_at is not None:
+        shown["deregisteredAt"] = moment(record.deregistered_at)
+    if record.delete_requested_at is not None:
+        shown["deleteRequestedAt"] = moment(record.delete_requested_at)
+    return shown

@@ -58,6 +58,7 @@ class TaskDefinition(Record, frozen=True, kw_only=True):
     registered_at: datetime
     registered_by: str
     deregistered_at: datetime | None = None
+    delete_requested_at: datetime | None = None
 
     @property
     def containers(self) -> tuple[Json, ...]:

@@ -118,7 +118,9 @@ def test_some_actions_need_the_revision() -> None:
     step = a_control_step(FIRST)
     with pytest.raises(ApiError, match=r"^Revision is missing\.$"):
         lookup.exact_task_definition(step, FIRST.arn.removesuffix(":1"))
-    with pytest.raises(ApiError, match="does not exist"):
+    with pytest.raises(ApiError, match=r"^Invalid revision number\. Number: foo$"):
+        lookup.exact_task_definition(step, "sample:foo")
+    with pytest.raises(ApiError, match=r"^Unable to describe task definition\.$"):
         lookup.exact_task_definition(step, "sample:2")
 
 

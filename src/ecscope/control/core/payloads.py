@@ -1,0 +1,107 @@
+"""A task as ACS carries it: its definition with the overrides, and who it is.
+
+Source: control-plane.md §10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from ecscope.control.core.overrides import merged
+from ecscope.control.core.records import Json, Task
+from ecscope.control.core.state import ControlState
+from ecscope.control.core.task_definitions import ECR
+from ecscope.wire import task_payload
+from ecscope.wire.acs_payload import (
+    PayloadContainer,
+    PayloadEcrAuthData,
+    PayloadManagedAgent,
+    PayloadRegistryAuthentication,
+    PayloadTask,
+    RoleCredentials,
+)
+
+EXPIRATION = "2099-01-01T00:00:00Z"
+"""Of the credentials made up here: they open nothing, so nothing is gained by renewing them."""
+
+
+def payload_task(state: ControlState, task: Task) -> dict[str, Any]:
+    """The ``Task`` of a PayloadMessage, ready for JSON."""
+    made: dict[str, Any] = msgspec.to_builtins(_payload(state, task))
+    return made
+
+
+def _payload(state: ControlState, task: Task) -> PayloadTask:
+    definition = state.task_definitions[task.definition_arn]
+    body = merged(definition.body, task.overrides)
+    payload = task_payload.payload_task(
+        {**body, "family": definition.family},
+        arn=task.arn,
+        version=str(definition.revision),
+        desired_status=task.desired_status,
+    )
+    arns = {container.name: container.arn for container in task.containers}
+    return msgspec.structs.replace(
+        payload,
+        task_cluster_arn=state.clusters[task.cluster].arn,
+        containers=tuple(_container(container, body, task, arns) for container in payload.containers or ()),
+        role_credentials=_role_credentials(task.credentials_id, body.get("taskRoleArn")),
+        execution_role_credentials=_role_credentials(task.execution_credentials_id, body.get("executionRoleArn")),
+        launch_type=task.launch_type,
+        group=task.group,
+        service_name=task.group.removeprefix("service:") if task.service_arn else None,
+        zone=_zone(state, task),
+    )
+
+
+def _zone(state: ControlState, task: Task) -> str:
+    instance = state.instances.get(task.instance_arn)
+    zone = instance.attributes.get("ecs.availability-zone") if instance is not None else None
+    return zone or state.settings.availability_zone
+
+
+def _container(container: PayloadContainer, body: Json, task: Task, arns: Mapping[str, str]) -> PayloadContainer:
+    has_execution_role = bool(body.get("executionRoleArn"))
+    written = next(each for each in body["containerDefinitions"] if each["name"] == container.name)
+    is_awslogs = written.get("logConfiguration", {}).get("logDriver") == "awslogs"
+    return msgspec.structs.replace(
+        container,
+        container_arn=arns.get(container.name or ""),
+        registry_authentication=_registry_authentication(container.image or "", has_execution_role=has_execution_role),
+        logs_auth_strategy="ExecutionRole" if is_awslogs and has_execution_role else None,
+        managed_agents=(PayloadManagedAgent(name="ExecuteCommandAgent", properties={}),)
+        if task.execute_command_enabled
+        else None,
+    )
+
+
+def _registry_authentication(image: str, *, has_execution_role: bool) -> PayloadRegistryAuthentication | None:
+    ecr = ECR.fullmatch(image)
+    if ecr is None:
+        return None
+    return PayloadRegistryAuthentication(
+        type="ecr",
+        ecr_auth_data=PayloadEcrAuthData(registry_id=ecr[1], region=ecr[2], use_execution_role=has_execution_role),
+    )
+
+
+def _role_credentials(credentials_id: str, role_arn: str | None) -> RoleCredentials | None:
+    """Keys that look right, are the same at each sending, and are known to nobody: they open nothing."""
+    if not credentials_id or not role_arn:
+        return None
+
+    def made(purpose: str) -> str:
+        return sha256(f"{purpose}/{credentials_id}".encode()).hexdigest()
+
+    return RoleCredentials(
+        credentials_id=credentials_id,
+        role_arn=role_arn,
+        access_key_id=f"ASIA{made('key').upper()[:11]}LOCAL",
+        secret_access_key=made("secret")[:40],
+        session_token=f"{made('token')}{made('more')}",
+        expiration=EXPIRATION,
+    )

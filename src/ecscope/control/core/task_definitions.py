@@ -1,0 +1,176 @@
+"""Task definitions: what is refused, what ECS fills in, and what an instance must have to run one.
+
+The rules are those of task files, in ``wire``: there is one list of what cannot be done here.
+
+Source: control-plane.md §3.5, §5; RegisterTaskDefinition of the ECS API (2014-11-13).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from ecscope.control.core.constraints import QueryError, parsed
+from ecscope.control.core.errors import client_error
+from ecscope.control.core.records import Json, TaskDefinition
+from ecscope.control.core.step import Step
+from ecscope.model.container_instance import Attribute
+from ecscope.wire.task_definition import mistakes_in
+from ecscope.wire.task_definition_rules import cpu_units, memory_mib
+from ecscope.wire.task_payload import docker_api_versions
+
+LARGEST_BYTES = 65536
+"""Of a whole definition. Source: the service quotas of ECS."""
+_MOST_TOLD = 10
+_OLD = "com.amazonaws.ecs.capability"
+_NEW = "ecs.capability"
+_LARGEST_CPU_OF_OLD_AGENTS = 10240
+ECR = re.compile(r"([0-9]{12})\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|on\.aws)/.+")
+"""An image in Amazon ECR: its registry's account and region."""
+
+
+def register(step: Step, body: Json, tags: dict[str, str]) -> TaskDefinition:
+    """The next revision of the family. Raises ``ClientException``."""
+    given = {name: value for name, value in body.items() if name != "tags"}
+    check(given)
+    family = given.pop("family")
+    revision = step.newest_revision(family) + 1
+    filled = with_defaults(given)
+    definition = TaskDefinition(
+        arn=f"arn:aws:ecs:{step.settings.region}:{step.settings.account}:task-definition/{family}:{revision}",
+        family=family,
+        revision=revision,
+        body=filled,
+        requires_attributes=tuple(Attribute(name=name) for name in dict.fromkeys(_required(filled))),
+        compatibilities=("EC2", "EXTERNAL"),
+        tags=tags,
+        registered_at=step.at,
+        registered_by=step.principal_arn,
+    )
+    return step.put_task_definition(definition)
+
+
+def check(definition: Json) -> None:
+    """Raises ``ClientException``: in ECS's words where users search for them, else with everything that is wrong."""
+    try:
+        size = len(msgspec.json.encode(definition))
+    except UnicodeEncodeError:
+        raise client_error("The task definition has a character that is half of a surrogate pair.") from None
+    if size > LARGEST_BYTES:
+        raise client_error(f"Actual length: '{size}'. Max allowed length is '{LARGEST_BYTES}' bytes.")
+    for container in definition["containerDefinitions"]:
+        for member in ("name", "image"):
+            if not container.get(member):
+                raise client_error(f"Container.{member} should not be null or empty.")
+    mistakes = [f"{mistake.path}: {mistake.reason}" for mistake in mistakes_in(definition)]
+    mistakes = mistakes or list(_bad_expressions(definition))
+    if mistakes:
+        rest = [f"and {len(mistakes) - _MOST_TOLD} more"] if len(mistakes) > _MOST_TOLD else []
+        raise client_error("; ".join([*mistakes[:_MOST_TOLD], *rest]) + ".")
+    if not definition.get("memory"):
+        for container in definition["containerDefinitions"]:
+            if not (container.get("memory") or container.get("memoryReservation")):
+                raise client_error(
+                    f"Invalid setting for container '{container['name']}'. At least one of 'memory' or"
+                    " 'memoryReservation' must be specified."
+                )
+
+
+def _bad_expressions(definition: Json) -> Iterator[str]:
+    for index, constraint in enumerate(definition.get("placementConstraints", ())):
+        expression = constraint.get("expression", "")
+        try:
+            parsed(expression)
+        except QueryError as error:
+            yield f"placementConstraints[{index}].expression: cannot be read {error}"
+
+
+def with_defaults(definition: Json) -> dict[str, Any]:
+    """As ECS shows it: clients compare this with what they asked for. Source: control-plane.md §5.1."""
+    filled: dict[str, Any] = {"volumes": [], "placementConstraints": [], **definition}
+    is_host_mode = definition.get("networkMode") == "host"
+    filled["containerDefinitions"] = [
+        _container(container, is_host_mode=is_host_mode) for container in definition["containerDefinitions"]
+    ]
+    filled["volumes"] = [_volume(volume) for volume in filled["volumes"]]
+    for name, amount in (("cpu", cpu_units), ("memory", memory_mib)):
+        if name in filled:
+            filled[name] = str(amount(filled[name]))
+    return filled
+
+
+def _container(container: Json, *, is_host_mode: bool) -> dict[str, Any]:
+    filled: dict[str, Any] = {
+        "cpu": 0,
+        "portMappings": [],
+        "essential": True,
+        "environment": [],
+        "mountPoints": [],
+        "volumesFrom": [],
+        "systemControls": [],
+        **container,
+    }
+    filled["portMappings"] = [_port_mapping(mapping, is_host_mode=is_host_mode) for mapping in filled["portMappings"]]
+    if "healthCheck" in filled:
+        filled["healthCheck"] = {"interval": 30, "timeout": 5, "retries": 3, **filled["healthCheck"]}
+    return filled
+
+
+def _port_mapping(mapping: Json, *, is_host_mode: bool) -> dict[str, Any]:
+    filled = {"protocol": "tcp", **mapping}
+    if "containerPort" in filled:
+        filled["hostPort"] = filled["containerPort"] if is_host_mode else filled.get("hostPort", 0)
+    return filled
+
+
+def _volume(volume: Json) -> dict[str, Any]:
+    if "dockerVolumeConfiguration" in volume:
+        return {**volume, "dockerVolumeConfiguration": {"scope": "task", **volume["dockerVolumeConfiguration"]}}
+    return {"host": {}, **volume}
+
+
+def _required(body: Json) -> Iterator[str]:
+    """Names of attributes, the same always. Source: control-plane.md §5.2.
+
+    Difference: what this agent does without telling so is not required: ``pid-ipc-namespace-sharing`` is of the modes
+    that are refused, and for a role's credentials a task need not wait until containers can get them.
+    """
+    containers: list[Json] = body["containerDefinitions"]
+    versions = {version for container in containers for version in docker_api_versions(container)}
+    for version in sorted(versions - {"1.17"} or versions):
+        yield f"{_OLD}.docker-remote-api.{version}"
+    for container in containers:
+        yield from _required_by(container, has_execution_role=bool(body.get("executionRoleArn")))
+    if "cpu" in body or "memory" in body:
+        yield f"{_NEW}.task-cpu-mem-limit"
+    if int(body.get("cpu", 0)) > _LARGEST_CPU_OF_OLD_AGENTS:
+        yield f"{_NEW}.increased-task-cpu-limit"
+    for volume in body["volumes"]:
+        if "dockerVolumeConfiguration" in volume:
+            driver: str = volume["dockerVolumeConfiguration"].get("driver", "local")
+            yield f"{_NEW}.docker-plugin.{driver.replace(':', '.')}"
+
+
+def _required_by(container: Json, *, has_execution_role: bool) -> Iterator[str]:
+    driver = container.get("logConfiguration", {}).get("logDriver")
+    if driver:
+        yield f"{_OLD}.logging-driver.{driver}"
+    if driver == "awslogs" and has_execution_role:
+        yield f"{_NEW}.execution-role-awslogs"
+    if container.get("privileged"):
+        yield f"{_OLD}.privileged-container"
+    if ECR.fullmatch(container["image"]):
+        yield f"{_OLD}.ecr-auth"
+        if has_execution_role:
+            yield f"{_NEW}.execution-role-ecr-pull"
+    if "healthCheck" in container:
+        yield f"{_NEW}.container-health-check"
+    if container.get("dependsOn"):
+        yield f"{_NEW}.container-ordering"
+    if "restartPolicy" in container:
+        yield f"{_NEW}.container-restart-policy"
+    if any("containerPortRange" in mapping for mapping in container["portMappings"]):
+        yield f"{_NEW}.network.container-port-range"

@@ -1,0 +1,245 @@
+"""A definition is held to the rules of task files, filled in as ECS does, and says what an instance must have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ecscope.control.core.errors import ApiError
+from ecscope.control.core.records import TaskDefinition
+from ecscope.control.core.task_definitions import ECR, LARGEST_BYTES, register
+from tests.control_builders import AT, PREFIX, PRINCIPAL, a_control_step, a_task_definition
+from tests.unit.wire.definitions import FULL
+
+
+def a_body(*containers: dict[str, Any], **members: Any) -> dict[str, Any]:
+    return {"family": "sample", "containerDefinitions": list(containers or (a_container(),)), **members}
+
+
+def a_container(**members: Any) -> dict[str, Any]:
+    return {"name": "app", "image": "busybox", "memory": 64, **members}
+
+
+def registered(body: Any) -> TaskDefinition:
+    return register(a_control_step(), body, {})
+
+
+def refusal(body: Any) -> str:
+    with pytest.raises(ApiError) as caught:
+        registered(body)
+    assert caught.value.code == "ClientException"
+    return caught.value.message
+
+
+def test_revisions_count_up_for_ever() -> None:
+    step = a_control_step(a_task_definition(revision=7, status="INACTIVE"))
+    definition = register(step, a_body(), {"a": "1"})
+    assert definition.arn == f"{PREFIX}:task-definition/sample:8"
+    assert (definition.registered_at, definition.registered_by) == (AT, PRINCIPAL)
+    assert (definition.tags, definition.status) == ({"a": "1"}, "ACTIVE")
+    assert definition.compatibilities == ("EC2", "EXTERNAL")
+    assert register(step, a_body(), {}).revision == 9
+    assert register(step, a_body(family="other"), {}).revision == 1
+    assert step.task_definitions[definition.arn] == definition
+
+
+def test_ecs_fills_in_what_was_left_out() -> None:
+    definition = registered(a_body(tags=[{"key": "a"}]))
+    assert definition.body == {
+        "volumes": [],
+        "placementConstraints": [],
+        "containerDefinitions": [
+            {
+                "name": "app",
+                "image": "busybox",
+                "memory": 64,
+                "cpu": 0,
+                "portMappings": [],
+                "essential": True,
+                "environment": [],
+                "mountPoints": [],
+                "volumesFrom": [],
+                "systemControls": [],
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "filled"),
+    [
+        (a_body(cpu="0.5 vCPU"), ["cpu"], "512"),
+        (a_body(memory="1 GB"), ["memory"], "1024"),
+        (a_body(volumes=[{"name": "v"}]), ["volumes", 0], {"name": "v", "host": {}}),
+        (
+            a_body(volumes=[{"name": "v", "dockerVolumeConfiguration": {}}]),
+            ["volumes", 0, "dockerVolumeConfiguration"],
+            {"scope": "task"},
+        ),
+        (
+            a_body(a_container(portMappings=[{"containerPort": 80}])),
+            ["containerDefinitions", 0, "portMappings", 0],
+            {"containerPort": 80, "hostPort": 0, "protocol": "tcp"},
+        ),
+        (
+            a_body(a_container(portMappings=[{"containerPort": 80}]), networkMode="host"),
+            ["containerDefinitions", 0, "portMappings", 0, "hostPort"],
+            80,
+        ),
+        (
+            a_body(a_container(portMappings=[{"containerPortRange": "80-90"}])),
+            ["containerDefinitions", 0, "portMappings", 0],
+            {"containerPortRange": "80-90", "protocol": "tcp"},
+        ),
+        (
+            a_body(a_container(healthCheck={"command": ["CMD", "x"], "retries": 1})),
+            ["containerDefinitions", 0, "healthCheck"],
+            {"command": ["CMD", "x"], "interval": 30, "timeout": 5, "retries": 1},
+        ),
+    ],
+)
+def test_defaults(body: Any, path: list[Any], filled: object) -> None:
+    found: Any = registered(body).body
+    for part in path:
+        found = found[part]
+    assert found == filled
+
+
+def test_all_that_a_task_file_can_say_can_be_registered() -> None:
+    body = {name: value for name, value in FULL.items() if name != "revision"}
+    definition = registered(body)
+    assert definition.body["memory"] == "1024"
+    assert definition.body["containerDefinitions"][0] == FULL["containerDefinitions"][0]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (a_body(a_container(name="")), "Container.name should not be null or empty."),
+        (a_body({"name": "app", "memory": 64}), "Container.image should not be null or empty."),
+        (
+            a_body({"name": "app", "image": "busybox"}),
+            "Invalid setting for container 'app'. At least one of 'memory' or 'memoryReservation' must be specified.",
+        ),
+    ],
+)
+def test_texts_that_users_search_for(body: Any, message: str) -> None:
+    assert refusal(body) == message
+
+
+def test_memory_of_the_task_or_a_reservation_is_enough() -> None:
+    registered(a_body({"name": "app", "image": "busybox"}, memory="64"))
+    registered(a_body({"name": "app", "image": "busybox", "memoryReservation": 64}))
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (a_body(networkMode="awsvpc"), "networkMode: awsvpc asks for a network interface"),
+        (a_body(requiresCompatibilities=["FARGATE"]), "requiresCompatibilities[0]: FARGATE needs networkMode awsvpc"),
+        (a_body(pidMode="task"), "pidMode: asks for a PID namespace shared by the task"),
+        (a_body(proxyConfiguration={"containerName": "x"}), "App Mesh"),
+        (a_body(trustedExecutionConfiguration={"isolationMode": "SHARED"}), "trusted execution"),
+        (a_body(volumes=[{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "x"}}]), "an EFS volume"),
+        (a_body(a_container(secrets=[{"name": "x", "valueFrom": "y"}])), "containerDefinitions[0].secrets: asks for"),
+        (a_body(a_container(environmentFiles=[{"value": "x", "type": "s3"}])), "environment files from S3"),
+        (a_body(a_container(firelensConfiguration={"type": "fluentd"})), "FireLens"),
+        (a_body(a_container(resourceRequirements=[{"type": "GPU", "value": "1"}])), "asks for GPUs"),
+        (a_body(a_container(resourceRequirements=[{"type": "NeuronDevice", "value": "1"}])), "Neuron devices"),
+        (a_body(a_container(memory=64, memoryReservation=65)), "must not be less than memoryReservation"),
+        (a_body(a_container(essential=False)), "at least one essential container"),
+        (a_body(a_container(), a_container()), "is the name of an earlier container"),
+        (a_body(placementConstraints=[{"type": "memberOf", "expression": "a b"}]), "cannot be read at character"),
+        (a_body(a_container(command=["x" * LARGEST_BYTES])), "Max allowed length is '65536' bytes."),
+        (a_body(a_container(command=["\ud800"])), "surrogate pair"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_by_name(body: Any, words: str) -> None:
+    assert words in refusal(body)
+
+
+def test_of_very_many_mistakes_some_are_told() -> None:
+    message = refusal(a_body(a_container(links=[f"none{number}" for number in range(15)])))
+    assert message.endswith("; and 5 more.")
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        (a_body(), ["com.amazonaws.ecs.capability.docker-remote-api.1.17"]),
+        (
+            a_body(a_container(logConfiguration={"logDriver": "awslogs"}), executionRoleArn="role"),
+            [
+                "com.amazonaws.ecs.capability.docker-remote-api.1.18",
+                "com.amazonaws.ecs.capability.docker-remote-api.1.19",
+                "com.amazonaws.ecs.capability.logging-driver.awslogs",
+                "ecs.capability.execution-role-awslogs",
+            ],
+        ),
+        (
+            a_body(a_container(image="123456789012.dkr.ecr.eu-west-1.amazonaws.com/x:1"), executionRoleArn="role"),
+            [
+                "com.amazonaws.ecs.capability.docker-remote-api.1.17",
+                "com.amazonaws.ecs.capability.ecr-auth",
+                "ecs.capability.execution-role-ecr-pull",
+            ],
+        ),
+        (
+            a_body(cpu="11264", memory="128"),
+            [
+                "com.amazonaws.ecs.capability.docker-remote-api.1.17",
+                "ecs.capability.task-cpu-mem-limit",
+                "ecs.capability.increased-task-cpu-limit",
+            ],
+        ),
+        (
+            a_body(
+                a_container(
+                    privileged=True,
+                    healthCheck={"command": ["CMD", "x"]},
+                    restartPolicy={"enabled": True},
+                    portMappings=[{"containerPortRange": "80-90"}],
+                ),
+                a_container(name="side", dependsOn=[{"containerName": "app", "condition": "HEALTHY"}]),
+                volumes=[
+                    {"name": "one", "dockerVolumeConfiguration": {}},
+                    {"name": "two", "dockerVolumeConfiguration": {"driver": "rexray/ebs:latest"}},
+                ],
+                taskRoleArn="role",
+                pidMode="host",
+            ),
+            [
+                "com.amazonaws.ecs.capability.docker-remote-api.1.24",
+                "com.amazonaws.ecs.capability.privileged-container",
+                "ecs.capability.container-health-check",
+                "ecs.capability.container-restart-policy",
+                "ecs.capability.network.container-port-range",
+                "ecs.capability.container-ordering",
+                "ecs.capability.docker-plugin.local",
+                "ecs.capability.docker-plugin.rexray/ebs.latest",
+            ],
+        ),
+    ],
+)
+def test_what_an_instance_must_have(body: Any, names: list[str]) -> None:
+    assert [attribute.name for attribute in registered(body).requires_attributes] == names
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/x:1",
+        "123456789012.dkr.ecr-fips.us-east-1.amazonaws.com/x",
+        "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/x",
+        "123456789012.dkr-ecr.eu-west-1.on.aws/x",
+    ],
+)
+def test_images_in_ecr(image: str) -> None:
+    found = ECR.fullmatch(image)
+    assert found is not None
+    assert found[1] == "123456789012"
+
+
+def test_other_images() -> None:
+    assert ECR.fullmatch("public.ecr.aws/x/y") is None
