@@ -15,7 +15,6 @@ from ecscope.control.core.overrides import merged
 from ecscope.control.core.records import Json, Task
 from ecscope.control.core.state import ControlState
 from ecscope.control.core.task_definitions import ECR
-from ecscope.wire import task_payload
 from ecscope.wire.acs_payload import (
     PayloadContainer,
     PayloadEcrAuthData,
@@ -24,6 +23,7 @@ from ecscope.wire.acs_payload import (
     PayloadTask,
     RoleCredentials,
 )
+from ecscope.wire.task_payload import payload_task as payload_of
 
 EXPIRATION = "2099-01-01T00:00:00Z"
 """Of the credentials made up here: they open nothing, so nothing is gained by renewing them."""
@@ -38,7 +38,7 @@ def payload_task(state: ControlState, task: Task) -> dict[str, Any]:
 def _payload(state: ControlState, task: Task) -> PayloadTask:
     definition = state.task_definitions[task.definition_arn]
     body = merged(definition.body, task.overrides)
-    payload = task_payload.payload_task(
+    payload = payload_of(
         {**body, "family": definition.family},
         arn=task.arn,
         version=str(definition.revision),
