@@ -7,12 +7,13 @@ gives the same value.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 from ecscope.model.api_failure import ApiFailure
 from ecscope.model.arn import TaskArn, task_arn
+from ecscope.model.attachment import Attachment
 from ecscope.model.container import Container, ContainerDefinition
 from ecscope.model.container_instance import Obstacle, ObstacleKind
 from ecscope.model.credentials import RoleType, TaskCredentials
@@ -135,6 +136,16 @@ def a_failure(**fields: object) -> ApiFailure:
         status=400,
     )
     return msgspec.structs.replace(failure, **fields)
+
+
+def an_attachment(number: int = 1, **fields: object) -> Attachment:
+    """A network interface of the instance, awaited for five minutes."""
+    attachment = Attachment(
+        arn=f"arn:aws:ecs:us-west-2:012345678910:attachment/{number:08x}-0000-4000-8000-000000000000",
+        mac_address=f"0e:00:00:00:00:{number:02x}",
+        expires_at=AT + timedelta(minutes=5),
+    )
+    return msgspec.structs.replace(attachment, **fields)
 
 
 def an_obstacle(**fields: object) -> Obstacle:

@@ -11,12 +11,13 @@ from datetime import datetime, timedelta
 import msgspec
 
 from ecscope.agent.core import actions as act
+from ecscope.agent.core import attachments
 from ecscope.agent.core import events as ev
 from ecscope.agent.core.decide import decide
 from ecscope.agent.core.invariants import check_state, check_step
 from ecscope.agent.core.registration import starting
 from ecscope.agent.core.restore import restored_state
-from ecscope.agent.core.state import AgentState, Settings
+from ecscope.agent.core.state import ATTACHMENTS_KEY, AgentState, Settings
 from ecscope.agent.core.step import Decision
 from ecscope.model.arn import DockerId, TaskArn
 from ecscope.model.container import ContainerInspection, Health, ImageInspection, NamedError
@@ -89,8 +90,12 @@ class World:
     """State changes under way to ECS."""
     told: list[act.SubmitTaskStateChange] = field(default_factory=list)
     """What ECS has accepted, in order."""
+    attachments: list[act.AttachmentAction] = field(default_factory=list)
+    """What is awaited, or being told to ECS."""
     acs: list[act.AcknowledgeMessage | act.AcknowledgeCredentials | act.VerifyStop] = field(default_factory=list)
     """What went out over ACS, in order."""
+    metadata: dict[str, str] = field(default_factory=dict)
+    """What was saved beside records."""
     created: int = 0
     _ids: int = 0
     state: AgentState = field(init=False)
@@ -117,6 +122,7 @@ class World:
             if before.tasks.get(arn) is not task:
                 assert arn in decision.tasks, "every changed task is named, or it would not be saved"
         self.state = decision.state
+        self.metadata.update(decision.metadata)
         self.notes.extend(decision.notes)
         for action in decision.actions:
             self._take(action)
@@ -138,6 +144,11 @@ class World:
                 self.submits.append(action)
             case act.AcknowledgeMessage() | act.AcknowledgeCredentials() | act.VerifyStop():
                 self.acs.append(action)
+            case act.AwaitInterface() | act.SubmitAttachmentStateChange():
+                arn = action.attachment_arn
+                assert self.state.obstacle is None, "nothing is told before the instance is registered"
+                assert arn not in {a.attachment_arn for a in self.attachments}, "one at a time for one attachment"
+                self.attachments.append(action)
             case act.CancelCall():
                 for call in self.calls:
                     if isinstance(call, act.ContainerAction) and _place(call) == _place(action):
@@ -427,6 +438,7 @@ class World:
         assert tasks == list(self.state.tasks.values()), "save, then load, is identity"
         self.calls.clear()
         self.submits.clear()
+        self.attachments.clear()
         self.timers.clear()
         self.state = restored_state(
             instance=INSTANCE,
@@ -436,6 +448,7 @@ class World:
             sources=self.state.sources.values(),
             obstacle=self._obstacle(),
             manifest_sequence=self.state.manifest_sequence,
+            attachments=attachments.restored(self.metadata.get(ATTACHMENTS_KEY, "")),
         )
         check_state(self.state)
         self.connect()

@@ -49,7 +49,8 @@ def task_facts(lines: Iterable[Line]) -> dict[str, TaskFacts]:
     """By task ARN, of all state changes that were answered with 200."""
     bodies: dict[str, list[Mapping[str, Any]]] = {}
     for line in lines:
-        if line["kind"] == "api" and line["action"] == "SubmitTaskStateChange" and line["reply_status"] == 200:
+        is_report = line["kind"] == "api" and line["action"] == "SubmitTaskStateChange" and line["reply_status"] == 200
+        if is_report and "status" in line["body"]:  # else it tells of an attachment
             bodies.setdefault(line["body"]["task"], []).append(line["body"])
     return {arn: _facts_of(found) for arn, found in bodies.items()}
 

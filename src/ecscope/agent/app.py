@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ecscope.agent.config import Config
-from ecscope.agent.core import host_resources
-from ecscope.agent.core.actions import AnyAction, EcsAction
+from ecscope.agent.core import attachments, host_resources
+from ecscope.agent.core.actions import AnyAction, AttachmentAction, EcsAction
 from ecscope.agent.core.capabilities import Offer
 from ecscope.agent.core.host_ports import HostPortChooser
 from ecscope.agent.core.registration import starting
 from ecscope.agent.core.restore import restored_state
 from ecscope.agent.core.state import (
+    ATTACHMENTS_KEY,
     AVAILABILITY_ZONE_KEY,
     CLUSTER_KEY,
     EC2_INSTANCE_KEY,
@@ -65,6 +66,8 @@ STANDALONE_REGION = "us-east-1"
 _HISTORY_EXPIRY_S = 600.0
 _DOCKER_BACKOFF = Backoff(tries=None, first_s=0.25, cap_s=5.0, factor=1.5, jitter=0.2)
 _SAVE_BACKOFF = Backoff(tries=None, first_s=0.5, cap_s=5.0, factor=1.5, jitter=0.2)
+_OF_THE_INSTANCE = (INSTANCE_ARN_KEY, AVAILABILITY_ZONE_KEY, MANIFEST_SEQUENCE_KEY, ATTACHMENTS_KEY)
+"""Under which is saved what another instance has no use for."""
 _STANDALONE_ARN_KEY = "container-instance-arn"
 """Under which an agent without a cluster saves the ARN that it made up."""
 
@@ -175,6 +178,7 @@ class Agent:
             lost_task_arns=[bad.key for bad in loaded.bad if bad.kind == "task"],
             obstacle=starting(self._clock.now()) if self._joins_cluster else None,
             manifest_sequence=_whole_number(loaded.metadata.get(MANIFEST_SEQUENCE_KEY, "")),
+            attachments=attachments.restored(loaded.metadata.get(ATTACHMENTS_KEY, "")),
         )
         executor: Executor | None = None
         membership: Membership | None = None
@@ -183,6 +187,10 @@ class Agent:
             if isinstance(action, EcsAction):
                 assert membership is not None
                 membership.executor.start(action)
+                return
+            if isinstance(action, AttachmentAction):
+                assert membership is not None
+                membership.attachments.start(action)
                 return
             assert executor is not None
             executor.start(action)
@@ -342,7 +350,7 @@ class Agent:
         gone = Batch(
             tasks=dict.fromkeys((task.arn for task in loaded.tasks), None),
             images=dict.fromkeys((image.name for image in loaded.images), None),
-            metadata=dict.fromkeys((INSTANCE_ARN_KEY, AVAILABILITY_ZONE_KEY, MANIFEST_SEQUENCE_KEY), ""),
+            metadata=dict.fromkeys(_OF_THE_INSTANCE, ""),
             history=[self._entry(Happening.RECORD_SET_ASIDE, f"dropped the state of EC2 instance {saved}")],
         )
         await self._try_save(gone)

@@ -17,7 +17,8 @@ from datetime import datetime
 
 from ecscope import __version__
 from ecscope.agent.acs.events import event_of
-from ecscope.agent.acs.link import AcsLink, CoreMessage
+from ecscope.agent.acs.link import AcsLink
+from ecscope.agent.attachments import AttachmentExecutor
 from ecscope.agent.aws.client import AwsClient
 from ecscope.agent.aws.credentials import CredentialsProvider, chain
 from ecscope.agent.aws.endpoints import Proxies
@@ -43,6 +44,7 @@ from ecscope.model.resources import HostResources
 from ecscope.model.task import Task
 from ecscope.version import commit
 from ecscope.wire import acs_task, tcs
+from ecscope.wire.acs import CoreMessage
 from ecscope.wire.acs_payload import PayloadTask
 from ecscope.wire.acs_reconnect import connect_url
 from ecscope.wire.ecs_api import update_container_instances_state
@@ -170,6 +172,9 @@ class Membership:
             new_id=new_id,
             now=clock.now,
         )
+        self.attachments = AttachmentExecutor(
+            api=self._client, cluster=config.cluster, post=post, new_id=new_id, now=clock.now
+        )
         self._spot = SpotWatch(plan=self._metadata.spot_instance_action, drain=self.drain)
 
     async def run(self) -> None:
@@ -206,6 +211,7 @@ class Membership:
     async def close(self) -> None:
         """End what is under way and release sockets."""
         await self.executor.close()
+        await self.attachments.close()
         await self._credentials.close()
         await self._metadata.close()
         await self._client.close()

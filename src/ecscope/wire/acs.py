@@ -197,6 +197,16 @@ Complaint = (
 Update = StageUpdateMessage | PerformUpdateMessage
 Attach = AttachTaskNetworkInterfacesMessage | AttachInstanceNetworkInterfacesMessage | ConfirmAttachmentMessage
 
+CoreMessage = (
+    PayloadMessage
+    | IAMRoleCredentialsMessage
+    | TaskManifestMessage
+    | TaskStopVerificationAck
+    | AttachTaskNetworkInterfacesMessage
+    | AttachInstanceNetworkInterfacesMessage
+)
+"""Messages that the agent's core decides about."""
+
 ServerMessage = (
     HeartbeatMessage
     | PayloadMessage

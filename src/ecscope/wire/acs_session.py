@@ -1,6 +1,6 @@
 """The agent's side of one ACS connection: text frames and the time in, outputs and the next deadline out.
 
-Answers what needs no decision (heartbeats, updates, attachments), passes on what the core decides about, and says
+Answers what needs no decision (heartbeats, updates, volumes), passes on what the core decides about, and says
 when the connection is to be closed. Opens nothing, sends nothing, asks no clock: the caller carries the outputs out
 in order.
 
@@ -21,6 +21,7 @@ from ecscope.wire.acs import (
     AttachInstanceNetworkInterfacesMessage,
     AttachTaskNetworkInterfacesMessage,
     ConfirmAttachmentMessage,
+    CoreMessage,
     HeartbeatAckRequest,
     HeartbeatMessage,
     IAMRoleCredentialsMessage,
@@ -73,7 +74,7 @@ class Reply(msgspec.Struct, frozen=True):
 class Deliver(msgspec.Struct, frozen=True):
     """The core decides about it. What it requires is there; in credentials, the role type is a known one."""
 
-    message: PayloadMessage | IAMRoleCredentialsMessage | TaskManifestMessage | TaskStopVerificationAck
+    message: CoreMessage
 
 
 class HeartbeatSeen(msgspec.Struct, frozen=True):
@@ -155,11 +156,10 @@ class AcsSession:
                 yield from self._drop(mistake) if mistake else [Deliver(message)]
             case StageUpdateMessage() | PerformUpdateMessage():
                 yield from self._refuse_update(message)
-            case (
-                AttachTaskNetworkInterfacesMessage()
-                | AttachInstanceNetworkInterfacesMessage()
-                | ConfirmAttachmentMessage()
-            ):
+            case AttachTaskNetworkInterfacesMessage() | AttachInstanceNetworkInterfacesMessage():
+                mistake = _mistake_in_attachment(message)
+                yield from self._drop(mistake) if mistake else [Deliver(message)]
+            case ConfirmAttachmentMessage():
                 yield from self._accept_attachment(message)
             case _:
                 words = shortened(message.message or "") or "nothing more"
@@ -183,10 +183,7 @@ class AcsSession:
         )
         yield from self._note("ECS asked the agent to update itself, which this agent does not do: update it by hand")
 
-    def _accept_attachment(
-        self,
-        message: AttachTaskNetworkInterfacesMessage | AttachInstanceNetworkInterfacesMessage | ConfirmAttachmentMessage,
-    ) -> Iterator[Output]:
+    def _accept_attachment(self, message: ConfirmAttachmentMessage) -> Iterator[Output]:
         """Taken over as the official agent does, and then let expire. Source: agent-protocol.md §4.8."""
         mistake = _mistake_in_attachment(message)
         if mistake:
@@ -200,8 +197,8 @@ class AcsSession:
             )
         )
         yield from self._note(
-            f"{type(message).__name__} was acknowledged, but this agent attaches neither network interfaces nor "
-            "volumes: the attachment is never reported and ECS lets it expire"
+            f"{type(message).__name__} was acknowledged, but this agent attaches no volumes: the attachment is never "
+            "reported and ECS lets it expire"
         )
 
     def _drop(self, reason: str) -> list[Output]:

@@ -303,16 +303,21 @@ CONFIRM = ADDRESSED | {"taskArn": TASK, "attachment": ATTACHMENT}
                 ]
             },
         ),
-        ("ConfirmAttachmentMessage", CONFIRM),
-        ("ConfirmAttachmentMessage", CONFIRM | {"waitTimeoutMs": 5}),
     ],
 )
-def test_attachments_are_acknowledged_and_said_to_be_beyond_us(kind: str, message: dict[str, Any]) -> None:
-    outputs = a_session().receive(a_frame(kind, **message), 1.0)
+def test_network_interfaces_are_the_cores_to_decide_about(kind: str, message: dict[str, Any]) -> None:
+    [output] = a_session().receive(a_frame(kind, **message), 1.0)
+    assert isinstance(output, Deliver)
+    assert type(output.message).__name__ == kind
+
+
+@pytest.mark.parametrize("more", [{}, {"waitTimeoutMs": 5}])
+def test_volumes_are_acknowledged_and_said_to_be_beyond_us(more: dict[str, Any]) -> None:
+    outputs = a_session().receive(a_frame("ConfirmAttachmentMessage", **CONFIRM | more), 1.0)
     assert replies(outputs) == [
         {"type": "AckRequest", "message": {"cluster": CLUSTER, "containerInstance": INSTANCE, "messageId": "m-1"}}
     ]
-    assert "attaches neither network interfaces nor volumes" in notes(outputs)[0]
+    assert "attaches no volumes" in notes(outputs)[0]
 
 
 def one(**changes: Any) -> dict[str, Any]:

@@ -1,15 +1,16 @@
 """What ECS says over ACS, as events of the core. Translates, and decides nothing.
 
-Source: agent-protocol.md §4.5-§4.7.
+Source: agent-protocol.md §4.5-§4.8.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ecscope.agent.core.events import (
     AnyEvent,
+    AttachmentsReceived,
     CredentialsReceived,
     ManifestReceived,
     PayloadReceived,
@@ -17,9 +18,13 @@ from ecscope.agent.core.events import (
     UnreadableTask,
 )
 from ecscope.model.arn import TaskArn
+from ecscope.model.attachment import Attachment
 from ecscope.model.credentials import RoleType, TaskCredentials
 from ecscope.model.task import Task
 from ecscope.wire.acs import (
+    AttachInstanceNetworkInterfacesMessage,
+    AttachTaskNetworkInterfacesMessage,
+    CoreMessage,
     IAMRoleCredentialsMessage,
     PayloadMessage,
     TaskIdentifier,
@@ -29,9 +34,12 @@ from ecscope.wire.acs import (
 from ecscope.wire.acs_payload import PayloadTask, RoleCredentials
 from ecscope.wire.acs_task import TaskConversionError, credentials_of
 
+_LONGEST_WAIT_MS = 24 * 3600 * 1000
+"""ECS waits five minutes; a day is for ever, and no number makes a moment that cannot be told."""
+
 
 def event_of(
-    message: PayloadMessage | IAMRoleCredentialsMessage | TaskManifestMessage | TaskStopVerificationAck,
+    message: CoreMessage,
     *,
     to_task: Callable[[PayloadTask], Task],
     id: str,  # noqa: A002 (the event's own name for it)
@@ -55,6 +63,8 @@ def event_of(
                 timeline=message.timeline or 0,
                 running=frozenset(_arns(message.tasks, desired="RUNNING")),
             )
+        case AttachTaskNetworkInterfacesMessage() | AttachInstanceNetworkInterfacesMessage():
+            return _attachments(message, id, at)
         case TaskStopVerificationAck():
             return StopVerified(
                 id=id, at=at, message_id=message.message_id or "", task_arns=tuple(_arns(message.stop_tasks))
@@ -85,6 +95,30 @@ def _payload(message: PayloadMessage, to_task: Callable[[PayloadTask], Task], id
         tasks=tuple(tasks),
         unreadable=tuple(unreadable),
         credentials=tuple(credentials),
+    )
+
+
+def _attachments(
+    message: AttachTaskNetworkInterfacesMessage | AttachInstanceNetworkInterfacesMessage, id_: str, at: datetime
+) -> AnyEvent:
+    """An interface without an attachment ARN cannot be told of, so it is not awaited either."""
+    task_arn = message.task_arn if isinstance(message, AttachTaskNetworkInterfacesMessage) else None
+    return AttachmentsReceived(
+        id=id_,
+        at=at,
+        message_id=message.message_id or "",
+        cluster_arn=message.cluster_arn or "",
+        container_instance_arn=message.container_instance_arn or "",
+        attachments=tuple(
+            Attachment(
+                arn=interface.attachment_arn,
+                mac_address=(interface.mac_address or "").lower(),
+                expires_at=at + timedelta(milliseconds=min(message.wait_timeout_ms or 0, _LONGEST_WAIT_MS)),
+                task_arn=TaskArn(task_arn or ""),
+            )
+            for interface in message.elastic_network_interfaces or ()
+            if interface.attachment_arn
+        ),
     )
 
 

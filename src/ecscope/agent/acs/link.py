@@ -25,19 +25,12 @@ import msgspec
 from yarl import URL
 
 from ecscope.agent.aws.interface import AwsCallFailed, WebsocketSigner
-from ecscope.wire.acs import (
-    IAMRoleCredentialsMessage,
-    PayloadMessage,
-    TaskManifestMessage,
-    TaskStopVerificationAck,
-    shortened,
-)
+from ecscope.wire.acs import CoreMessage, shortened
 from ecscope.wire.acs_reconnect import CLEAN_CODES, Reconnect, UnusableEndpoint, inactive_instance
 from ecscope.wire.acs_session import AcsSession, Close, Deliver, HeartbeatSeen, Note, Output, Reply, SessionTimes
 
 _log = logging.getLogger("ecscope.acs")
 
-CoreMessage = PayloadMessage | IAMRoleCredentialsMessage | TaskManifestMessage | TaskStopVerificationAck
 Websocket = aiohttp.ClientWebSocketResponse[bool]
 
 _LARGEST_FRAME_BYTES = 32 * 1024 * 1024

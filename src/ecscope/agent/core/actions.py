@@ -176,8 +176,31 @@ class VerifyStop(Action, frozen=True, kw_only=True, tag=True):
     task_arns: tuple[TaskArn, ...]
 
 
+class AwaitInterface(Action, frozen=True, kw_only=True, tag=True):
+    """Look for a network interface. Gives ``InterfaceAppeared`` or, after ``limit_s``, ``AttachmentExpired``."""
+
+    attachment_arn: str
+    mac_address: str
+    limit_s: float
+
+
+class SubmitAttachmentStateChange(Action, frozen=True, kw_only=True, tag=True):
+    """Tell ECS that it is attached, trying until it answers.
+
+    Gives ``AttachmentAccepted``, ``AttachmentRefused`` or, after ``limit_s``, ``AttachmentExpired``.
+    """
+
+    attachment_arn: str
+    task_arn: TaskArn
+    """``""``: it is the instance's own."""
+    limit_s: float
+
+
 EcsAction = ConnectToCluster | SubmitTaskStateChange | AcknowledgeMessage | AcknowledgeCredentials | VerifyStop
 """Actions that go to ECS and not to the runtime."""
+
+AttachmentAction = AwaitInterface | SubmitAttachmentStateChange
+"""Actions about what ECS attaches."""
 
 
 class TimerKind(Enum):
@@ -239,6 +262,8 @@ AnyAction = (
     | AcknowledgeMessage
     | AcknowledgeCredentials
     | VerifyStop
+    | AwaitInterface
+    | SubmitAttachmentStateChange
     | SetTimer
     | CancelTimer
 )

@@ -12,6 +12,7 @@ import msgspec
 
 from ecscope.agent.core import (
     admission,
+    attachments,
     cgroups,
     cleanup,
     containers,
@@ -28,6 +29,10 @@ from ecscope.agent.core import (
 from ecscope.agent.core.actions import InspectImage, ReconnectRuntime, TimerKind
 from ecscope.agent.core.events import (
     AnyEvent,
+    AttachmentAccepted,
+    AttachmentExpired,
+    AttachmentRefused,
+    AttachmentsReceived,
     CallCancelled,
     CgroupCreated,
     CgroupCreateFailed,
@@ -49,6 +54,7 @@ from ecscope.agent.core.events import (
     ImageRemoved,
     InstanceNotRegistered,
     InstanceRegistered,
+    InterfaceAppeared,
     ManifestFailed,
     ManifestReceived,
     ManifestResolved,
@@ -138,6 +144,14 @@ def _take(step: Step, event: AnyEvent) -> None:
             manifests.stop_verified(step, event)
         case CredentialsReceived():
             credentials.received(step, event)
+        case (
+            AttachmentsReceived()
+            | InterfaceAppeared()
+            | AttachmentAccepted()
+            | AttachmentRefused()
+            | AttachmentExpired()
+        ):
+            attachments.take(step, event)
         case InstanceRegistered():
             registration.registered(step, event)
         case InstanceNotRegistered():

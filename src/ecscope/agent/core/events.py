@@ -14,6 +14,7 @@ import msgspec
 from ecscope.agent.core.actions import Timer
 from ecscope.model.api_failure import ApiFailure
 from ecscope.model.arn import DockerId, TaskArn
+from ecscope.model.attachment import Attachment
 from ecscope.model.container import ContainerInspection, ImageInspection, NamedError
 from ecscope.model.container_instance import Obstacle
 from ecscope.model.credentials import TaskCredentials
@@ -104,6 +105,43 @@ class CredentialsReceived(Event, frozen=True, kw_only=True, tag=True):
 
     message_id: str
     credentials: TaskCredentials
+
+
+class AttachmentsReceived(Event, frozen=True, kw_only=True, tag=True):
+    """ECS attaches network interfaces, to the instance or to a task. Source: agent-protocol.md §4.8."""
+
+    message_id: str
+    cluster_arn: str
+    container_instance_arn: str
+    attachments: tuple[Attachment, ...]
+
+
+# --- how attachments fare ---------------------------------------------------------------------------
+
+
+class InterfaceAppeared(Event, frozen=True, kw_only=True, tag=True):
+    """An awaited network interface is there."""
+
+    attachment_arn: str
+
+
+class AttachmentAccepted(Event, frozen=True, kw_only=True, tag=True):
+    """ECS knows now that it is attached."""
+
+    attachment_arn: str
+
+
+class AttachmentRefused(Event, frozen=True, kw_only=True, tag=True):
+    """ECS will never take that it is attached. Source: agent-protocol.md §3.8."""
+
+    attachment_arn: str
+    failure: ApiFailure
+
+
+class AttachmentExpired(Event, frozen=True, kw_only=True, tag=True):
+    """It did not come, or could not be told, before ECS gives it up."""
+
+    attachment_arn: str
 
 
 # --- how the link to ECS fares ----------------------------------------------------------------------
@@ -363,6 +401,11 @@ AnyEvent = (
     | CredentialsReceived
     | InstanceRegistered
     | InstanceNotRegistered
+    | AttachmentsReceived
+    | InterfaceAppeared
+    | AttachmentAccepted
+    | AttachmentRefused
+    | AttachmentExpired
     | StateChangeAccepted
     | StateChangeRefused
     | ImageInspected

@@ -12,7 +12,7 @@ from enum import Enum
 
 import msgspec
 
-from ecscope.agent.core import reporting
+from ecscope.agent.core import attachments, reporting
 from ecscope.agent.core.actions import ConnectToCluster
 from ecscope.agent.core.events import InstanceNotRegistered, InstanceRegistered
 from ecscope.agent.core.state import AVAILABILITY_ZONE_KEY, CLUSTER_KEY, INSTANCE_ARN_KEY
@@ -44,6 +44,7 @@ def registered(step: Step, event: InstanceRegistered) -> None:
     )
     step.act(ConnectToCluster())
     reporting.resume(step)
+    attachments.resume(step)
 
 
 def not_registered(step: Step, event: InstanceNotRegistered) -> None:

@@ -5,10 +5,11 @@ What is derived (sums, queue, index) is worked out anew, so that a saved error i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ecscope.agent.core.state import AgentState, Settings
 from ecscope.model.arn import DockerId, TaskArn
+from ecscope.model.attachment import Attachment
 from ecscope.model.container_instance import ContainerInstance, Obstacle
 from ecscope.model.resources import HostResources
 from ecscope.model.status import TaskStatus
@@ -25,6 +26,7 @@ def restored_state(
     lost_task_arns: Iterable[str] = (),
     obstacle: Obstacle | None = None,
     manifest_sequence: int = -1,
+    attachments: Mapping[str, Attachment] | None = None,
 ) -> AgentState:
     """Tasks past the queue hold their host resources again without queueing. Source: engine.md §13.
 
@@ -60,5 +62,6 @@ def restored_state(
         lost_task_arns=frozenset(lost_task_arns),
         obstacle=obstacle,
         manifest_sequence=manifest_sequence,
+        attachments=attachments or {},
         report_queue=tuple(arn for arn, task in by_arn.items() if task.state_changes),
     )

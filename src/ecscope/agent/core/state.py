@@ -12,6 +12,7 @@ from enum import Enum
 import msgspec
 
 from ecscope.model.arn import DockerId, TaskArn
+from ecscope.model.attachment import Attachment
 from ecscope.model.container_instance import ContainerInstance, Obstacle
 from ecscope.model.credentials import TaskCredentials
 from ecscope.model.resources import HostResources
@@ -21,6 +22,8 @@ MANIFEST_SEQUENCE_KEY = "acs-manifest-sequence"
 """Under which the newest timeline is saved."""
 INSTANCE_ARN_KEY = "registered-container-instance-arn"
 """Under which the ARN that ECS gave is saved."""
+ATTACHMENTS_KEY = "attachments"
+"""Under which are saved, in one, all attachments that ECS has not heard of yet."""
 CLUSTER_KEY = "registered-cluster"
 """Under which the cluster is saved in which ECS gave that ARN."""
 AVAILABILITY_ZONE_KEY = "availability-zone"
@@ -88,6 +91,8 @@ class AgentState(msgspec.Struct, frozen=True, kw_only=True):
     """The newest timeline that ECS has told. Source: agent-protocol.md §4.7."""
     manifest_message_id: str = ""
     """The manifest whose stop verification is awaited; ``""``: none."""
+    attachments: Mapping[str, Attachment] = {}
+    """By ARN: what is to come, or is here and ECS does not know yet."""
     report_queue: tuple[TaskArn, ...] = ()
     """Tasks with a state change to submit, first in first out; none of them is in ``reporting``."""
     reporting: frozenset[TaskArn] = frozenset()

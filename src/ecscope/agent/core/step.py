@@ -16,6 +16,7 @@ from ecscope.agent.core.actions import AnyAction, InspectContainer
 from ecscope.agent.core.events import AnyEvent
 from ecscope.agent.core.state import AgentState, Settings
 from ecscope.model.arn import DockerId, TaskArn
+from ecscope.model.attachment import Attachment
 from ecscope.model.container import Container
 from ecscope.model.container_instance import ContainerInstance, Obstacle
 from ecscope.model.credentials import TaskCredentials
@@ -61,6 +62,7 @@ class Step:
         self.credentials: Mapping[str, TaskCredentials] = state.credentials
         self.manifest_sequence = state.manifest_sequence
         self.manifest_message_id = state.manifest_message_id
+        self.attachments: Mapping[str, Attachment] = state.attachments
         self.report_queue = state.report_queue
         self.reporting = state.reporting
         self._metadata: dict[str, str] = {}
@@ -224,6 +226,7 @@ class Step:
             or self.credentials is not before.credentials
             or self.manifest_sequence != before.manifest_sequence
             or self.manifest_message_id != before.manifest_message_id
+            or self.attachments is not before.attachments
             or self.report_queue is not before.report_queue
             or self.reporting is not before.reporting
         ):
@@ -243,6 +246,7 @@ class Step:
                 credentials=self.credentials,
                 manifest_sequence=self.manifest_sequence,
                 manifest_message_id=self.manifest_message_id,
+                attachments=self.attachments,
                 report_queue=self.report_queue,
                 reporting=self.reporting,
             )

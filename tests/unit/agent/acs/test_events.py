@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,10 +10,11 @@ import pytest
 from ecscope.agent.acs.events import event_of
 from ecscope.agent.core import events as ev
 from ecscope.model.arn import TaskArn
+from ecscope.model.attachment import Attachment
 from ecscope.model.credentials import RoleType
 from ecscope.model.task import Task
 from ecscope.wire import acs
-from ecscope.wire.acs_payload import PayloadTask, RoleCredentials
+from ecscope.wire.acs_payload import PayloadNetworkInterface, PayloadTask, RoleCredentials
 from ecscope.wire.acs_task import TaskConversionError
 from tests.builders import AT, a_task, an_arn, some_credentials
 
@@ -126,6 +128,32 @@ def test_a_verified_stop() -> None:
     assert event(acs.TaskStopVerificationAck(message_id="m-2")) == ev.StopVerified(
         **EVENT, message_id="m-2", task_arns=()
     )
+
+
+INTERFACES = (
+    PayloadNetworkInterface(mac_address="0E:00:00:00:00:01", attachment_arn="arn:a1"),
+    PayloadNetworkInterface(mac_address="0e:00:00:00:00:02"),
+)
+
+
+def test_network_interfaces_of_the_instance() -> None:
+    message = acs.AttachInstanceNetworkInterfacesMessage(
+        **ADDRESSED, wait_timeout_ms=1500, elastic_network_interfaces=INTERFACES
+    )
+    expires_at = AT + timedelta(seconds=1.5)
+    attachment = Attachment(arn="arn:a1", mac_address="0e:00:00:00:00:01", expires_at=expires_at)
+    assert event(message) == ev.AttachmentsReceived(**EVENT, **ADDRESSED, attachments=(attachment,))
+
+
+@pytest.mark.parametrize("wait_timeout_ms", [2**62, 24 * 3600 * 1000])
+def test_network_interfaces_of_a_task_are_awaited_for_a_day_at_most(wait_timeout_ms: int) -> None:
+    message = acs.AttachTaskNetworkInterfacesMessage(
+        **ADDRESSED, task_arn=an_arn(1), wait_timeout_ms=wait_timeout_ms, elastic_network_interfaces=INTERFACES
+    )
+    attachment = Attachment(
+        arn="arn:a1", mac_address="0e:00:00:00:00:01", expires_at=AT + timedelta(days=1), task_arn=an_arn(1)
+    )
+    assert event(message) == ev.AttachmentsReceived(**EVENT, **ADDRESSED, attachments=(attachment,))
 
 
 @pytest.mark.parametrize("role_type", list(RoleType))

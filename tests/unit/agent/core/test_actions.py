@@ -40,6 +40,8 @@ EACH: tuple[act.AnyAction, ...] = (
     act.AcknowledgeMessage(message_id="m", cluster_arn="c", container_instance_arn="i"),
     act.AcknowledgeCredentials(message_id="m", credentials_id="id", expiration="2030-01-01T00:00:00Z"),
     act.VerifyStop(message_id="m", cluster_arn="c", task_arns=(an_arn(),)),
+    act.AwaitInterface(attachment_arn="a", mac_address="0e:00:00:00:00:01", limit_s=300.0),
+    act.SubmitAttachmentStateChange(attachment_arn="a", task_arn=an_arn(), limit_s=300.0),
     act.SetTimer(timer=CLEANUP, delay_s=1.5, jitter_s=0.5),
     act.CancelTimer(timer=CLEANUP),
 )

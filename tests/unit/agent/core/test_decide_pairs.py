@@ -27,7 +27,7 @@ from ecscope.model.resources import HostResources
 from ecscope.model.runtime import PullProgress, RuntimeAction, RuntimeNotice
 from ecscope.model.status import ContainerStatus, TaskStatus, task_status_of
 from ecscope.model.task import HostResourcesHeld, Task
-from tests.builders import AT, a_container, a_failure, a_source, a_volume, an_obstacle, some_credentials
+from tests.builders import AT, a_container, a_failure, a_source, a_volume, an_attachment, an_obstacle, some_credentials
 from tests.unit.agent.core.scenes import ONE, a_task
 from tests.world import HOST, IMAGE, INSTANCE
 
@@ -67,6 +67,12 @@ def events() -> Iterator[ev.AnyEvent]:
     yield ev.CredentialsReceived(**HEAD, message_id="m", credentials=some_credentials())
     yield ev.InstanceRegistered(**HEAD, container_instance_arn="i")
     yield ev.InstanceNotRegistered(**HEAD, obstacle=an_obstacle())
+    known = {"attachment_arn": an_attachment().arn}
+    yield ev.AttachmentsReceived(**HEAD, **message, attachments=(an_attachment(),))
+    yield ev.InterfaceAppeared(**HEAD, **known)
+    yield ev.AttachmentAccepted(**HEAD, **known)
+    yield ev.AttachmentRefused(**HEAD, **known, failure=a_failure())
+    yield ev.AttachmentExpired(**HEAD, **known)
     yield ev.StateChangeAccepted(**HEAD, task_arn=ONE, number=1)
     yield ev.StateChangeRefused(**HEAD, task_arn=ONE, number=1, failure=a_failure())
     yield ev.ManifestResolved(**PLACE, digest="sha256:1")

@@ -1,0 +1,144 @@
+"""ECS attaches network interfaces and hears once they are there; what does not come in time is forgotten.
+
+They are saved until ECS has heard of them, so that a restart loses none. The interface itself is left as it is:
+tasks that need one of their own are refused.
+
+Source: agent-protocol.md §3.7, §3.8, §4.8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from ecscope.agent.core.actions import AcknowledgeMessage, AwaitInterface, SubmitAttachmentStateChange
+from ecscope.agent.core.events import (
+    AttachmentAccepted,
+    AttachmentExpired,
+    AttachmentRefused,
+    AttachmentsReceived,
+    InterfaceAppeared,
+)
+from ecscope.agent.core.state import ATTACHMENTS_KEY
+from ecscope.agent.core.step import Step
+from ecscope.model.attachment import Attachment
+from ecscope.model.history import Happening
+
+replace = msgspec.structs.replace
+
+
+def take(
+    step: Step,
+    event: AttachmentsReceived | InterfaceAppeared | AttachmentAccepted | AttachmentRefused | AttachmentExpired,
+) -> None:
+    """Whatever happened to attachments."""
+    match event:
+        case AttachmentsReceived():
+            _received(step, event)
+        case InterfaceAppeared():
+            _appeared(step, event)
+        case _:
+            _ended(step, event)
+
+
+def _received(step: Step, event: AttachmentsReceived) -> None:
+    """Take over what is not known yet; acknowledge the message in any case."""
+    for attachment in event.attachments:
+        if attachment.arn in step.attachments:
+            step.note(Happening.NO_CHANGE, f"{attachment.arn} is known already")
+            continue
+        _put(step, attachment)
+        step.note(
+            Happening.ATTACHMENT_RECEIVED,
+            f"a network interface with the address {attachment.mac_address} is to come",
+            detail={**_detail(attachment), "messageId": event.message_id},
+        )
+        _go_on(step, attachment)
+    step.act(
+        AcknowledgeMessage(
+            message_id=event.message_id,
+            cluster_arn=event.cluster_arn,
+            container_instance_arn=event.container_instance_arn,
+        )
+    )
+
+
+def _appeared(step: Step, event: InterfaceAppeared) -> None:
+    """The interface is there."""
+    attachment = step.attachments.get(event.attachment_arn)
+    if attachment is None or attachment.is_attached:
+        step.note(Happening.NO_CHANGE, f"{event.attachment_arn} is not awaited (any more)")
+        return
+    attachment = _put(step, replace(attachment, is_attached=True))
+    step.note(
+        Happening.ATTACHMENT_ATTACHED,
+        f"the network interface with the address {attachment.mac_address} is here",
+        detail=_detail(attachment),
+    )
+    _go_on(step, attachment)
+
+
+def _ended(step: Step, event: AttachmentAccepted | AttachmentRefused | AttachmentExpired) -> None:
+    """ECS knows, will never know, or does not want to know any more."""
+    attachment = step.attachments.get(event.attachment_arn)
+    if attachment is None:
+        step.note(Happening.NO_CHANGE, f"{event.attachment_arn} is not known (any more)")
+        return
+    match event:
+        case AttachmentAccepted():
+            _forget(step, attachment, "ECS was told that it is attached")
+        case AttachmentRefused():
+            _forget(step, attachment, f"ECS refuses to be told that it is attached: {event.failure}")
+        case AttachmentExpired():
+            why = "ECS could not be told that it is attached" if attachment.is_attached else "it did not come"
+            _forget(step, attachment, f"{why} before {attachment.expires_at:%H:%M:%S}Z, when ECS gives it up")
+
+
+def resume(step: Step) -> None:
+    """What was under way when the last process ended is begun anew."""
+    for attachment in tuple(step.attachments.values()):
+        _go_on(step, attachment)
+
+
+def restored(saved: str) -> Mapping[str, Attachment]:
+    """What ``ATTACHMENTS_KEY`` holds. What cannot be read is forgotten: ECS lets it expire."""
+    try:
+        attachments = msgspec.json.decode(saved, type=tuple[Attachment, ...]) if saved else ()
+    except msgspec.MsgspecError:
+        attachments = ()
+    return {attachment.arn: attachment for attachment in attachments}
+
+
+def _go_on(step: Step, attachment: Attachment) -> None:
+    left_s = (attachment.expires_at - step.at).total_seconds()
+    if left_s <= 0:
+        _forget(step, attachment, "ECS has given it up")
+    elif attachment.is_attached:
+        step.act(
+            SubmitAttachmentStateChange(attachment_arn=attachment.arn, task_arn=attachment.task_arn, limit_s=left_s)
+        )
+    else:
+        step.act(AwaitInterface(attachment_arn=attachment.arn, mac_address=attachment.mac_address, limit_s=left_s))
+
+
+def _put(step: Step, attachment: Attachment) -> Attachment:
+    step.attachments = {**step.attachments, attachment.arn: attachment}
+    _save(step)
+    return attachment
+
+
+def _forget(step: Step, attachment: Attachment, why: str) -> None:
+    step.attachments = {arn: kept for arn, kept in step.attachments.items() if arn != attachment.arn}
+    _save(step)
+    step.note(Happening.ATTACHMENT_ENDED, f"{attachment.arn}: {why}", detail=_detail(attachment))
+
+
+def _save(step: Step) -> None:
+    saved = msgspec.json.encode(tuple(step.attachments.values())).decode() if step.attachments else ""
+    step.remember(ATTACHMENTS_KEY, saved)
+
+
+def _detail(attachment: Attachment) -> dict[str, str]:
+    detail = {"attachmentArn": attachment.arn, "macAddress": attachment.mac_address}
+    return {**detail, "taskARN": attachment.task_arn} if attachment.task_arn else detail
