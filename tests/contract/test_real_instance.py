@@ -62,7 +62,7 @@ OTHER_VARIABLES = {"ECS_AGENT_CONFIG_FILE_PATH", "ECSCOPE_ENDPOINT", "SSL_CERT_F
 def calls_in_the_code() -> set[str]:
     """The names of calls that stand as a text somewhere in the agent."""
     texts = set()
-    for module in SOURCE.rglob("*.py"):
+    for module in (path for part in ("agent", "wire") for path in (SOURCE / part).rglob("*.py")):
         for node in ast.walk(ast.parse(module.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 texts.add(node.value)
