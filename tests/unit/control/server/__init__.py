@@ -1,0 +1,1 @@
+"""Tests of ``ecscope.control.server``, one module for each of its modules."""
