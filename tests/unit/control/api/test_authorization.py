@@ -1,0 +1,122 @@
+"""Each action asks IAM about what AWS's reference says, as exactly as the state allows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ecscope.control.api.authorization import RESOURCES, question
+from ecscope.control.core.iam import Request
+from ecscope.control.core.restore import restored_state
+from ecscope.control.core.state import Settings
+from ecscope.control.core.step import Step
+from ecscope.control.server.model import ServiceModel
+from tests.control_builders import (
+    PREFIX,
+    a_cluster,
+    a_control_task,
+    a_request,
+    a_service,
+    a_task_definition,
+    an_instance,
+)
+
+STATE = restored_state(
+    settings=Settings(),
+    clusters=[a_cluster(tags={"Team": "one"})],
+    task_definitions=[a_task_definition(), a_task_definition(revision=2, tags={"a": "b"})],
+    instances=[an_instance(tags={"rack": "1"})],
+    services=[a_service(tags={"a": "b"})],
+    tasks=[a_control_task(tags={"a": "b"})],
+)
+TASK, INSTANCE = a_control_task().arn, an_instance().arn
+
+
+def ask(action: str, **body: Any) -> Request:
+    return question(Step(STATE, a_request(action)), action, body, {"aws:username": ("me",)})
+
+
+@pytest.mark.parametrize(
+    ("action", "body", "resources"),
+    [
+        ("ListClusters", {}, ["*"]),
+        ("RegisterTaskDefinition", {"family": "a"}, ["*"]),
+        ("CreateCluster", {}, [f"{PREFIX}:cluster/default"]),
+        ("CreateCluster", {"clusterName": "a"}, [f"{PREFIX}:cluster/a"]),
+        ("DescribeClusters", {"clusters": ["a", f"{PREFIX}:cluster/b"]},
+         [f"{PREFIX}:cluster/a", f"{PREFIX}:cluster/b"]),
+        ("DescribeClusters", {}, [f"{PREFIX}:cluster/default"]),
+        ("RunTask", {"taskDefinition": "sample"}, [f"{PREFIX}:task-definition/sample:2"]),
+        ("RunTask", {"taskDefinition": "sample:1"}, [f"{PREFIX}:task-definition/sample:1"]),
+        ("RunTask", {"taskDefinition": "none"}, [f"{PREFIX}:task-definition/none"]),
+        ("RunTask", {}, [f"{PREFIX}:task-definition/*"]),
+        ("StopTask", {"task": "1"}, [f"{PREFIX}:task/default/1"]),
+        ("StopTask", {"cluster": f"{PREFIX}:cluster/a", "task": "1"}, [f"{PREFIX}:task/a/1"]),
+        ("DescribeTasks", {"tasks": [TASK, "2", "2"]}, [TASK, f"{PREFIX}:task/default/2"]),
+        ("DescribeTasks", {"tasks": []}, ["*"]),
+        ("ListTasks", {}, [f"{PREFIX}:container-instance/default/*"]),
+        ("ListTasks", {"containerInstance": INSTANCE}, [INSTANCE]),
+        ("CreateService", {"serviceName": "web"}, [f"{PREFIX}:service/default/web"]),
+        ("UpdateService", {"service": f"{PREFIX}:service/a/web"}, [f"{PREFIX}:service/a/web"]),
+        ("PutAttributes", {"attributes": [{"name": "a", "targetId": INSTANCE}, {"name": "b"}]},
+         [INSTANCE, f"{PREFIX}:container-instance/default/*"]),
+        ("TagResource", {"resourceArn": TASK}, [TASK]),
+        ("TagResource", {}, ["*"]),
+        ("Poll", {"cluster": "default", "containerInstance": INSTANCE}, [INSTANCE]),
+        ("SubmitTaskStateChange", {"task": TASK}, [f"{PREFIX}:cluster/default"]),
+        ("DeleteCapacityProvider", {"capacityProvider": "a"}, [f"{PREFIX}:capacity-provider/a"]),
+    ],
+)  # fmt: skip
+def test_actions_name_their_resources(action: str, body: dict[str, Any], resources: list[str]) -> None:
+    request = ask(action, **body)
+    assert request.action == f"ecs:{action}"
+    assert list(request.resources) == resources
+
+
+def test_requests_carry_their_keys() -> None:
+    request = ask(
+        "UpdateService",
+        cluster="default",
+        service="web",
+        taskDefinition="sample",
+        enableExecuteCommand=True,
+    )
+    assert request.context["ecs:cluster"] == (f"{PREFIX}:cluster/default",)
+    assert request.context["ecs:service"] == (f"{PREFIX}:service/default/web",)
+    assert request.context["ecs:task-definition"] == (f"{PREFIX}:task-definition/sample:2",)
+    assert request.context["ecs:enable-execute-command"] == ("true",)
+    assert request.context["aws:username"] == ("me",)
+    assert request.context["aws:epochtime"] == ("1715947200",)
+    assert "aws:tagkeys" not in request.context
+    started = ask("StartTask", containerInstances=["1"], tags=[{"key": "Team", "value": "a"}, {"key": "b"}, {}])
+    assert started.context["ecs:container-instances"] == (f"{PREFIX}:container-instance/default/1",)
+    assert started.context["aws:requesttag/team"] == ("a",)
+    assert started.context["aws:requesttag/b"] == ("",)
+    assert started.context["aws:tagkeys"] == ("Team", "b")
+    executed = ask("ExecuteCommand", task="1", container="app")
+    assert executed.context["ecs:task"] == (f"{PREFIX}:task/default/1",)
+    assert executed.context["ecs:container-name"] == ("app",)
+    assert ask("UntagResource", resourceArn=TASK, tagKeys=["x"]).context["aws:tagkeys"] == ("x",)
+
+
+@pytest.mark.parametrize(
+    ("action", "body", "key"),
+    [
+        ("StopTask", {"task": TASK}, "aws:resourcetag/a"),
+        ("UpdateService", {"service": "web"}, "ecs:resourcetag/a"),
+        ("RunTask", {"taskDefinition": "sample"}, "aws:resourcetag/a"),
+        ("DeleteCluster", {"cluster": "default"}, "aws:resourcetag/team"),
+        ("UpdateContainerAgent", {"containerInstance": INSTANCE}, "aws:resourcetag/rack"),
+    ],
+)
+def test_resources_carry_their_tags(action: str, body: dict[str, Any], key: str) -> None:
+    request = ask(action, **body)
+    assert key in request.resource_contexts[request.resources[0]]
+
+
+def test_the_table_names_actions_and_members_of_the_model() -> None:
+    model = ServiceModel()
+    for action, (_, member) in RESOURCES.items():
+        if action not in {"Poll", "StartTelemetrySession"}:
+            assert member in model.shape(model.input_shape(action)).members, action
