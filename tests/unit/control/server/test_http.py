@@ -1,0 +1,177 @@
+"""Each request gets an answer in AWS's form: what was asked for, a refusal, or a fault with a request ID."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ecscope.control.api.actions import Action
+from ecscope.control.core.errors import ApiError
+from ecscope.control.core.events import ApiRequest
+from ecscope.control.core.records import Json
+from ecscope.control.core.step import Step
+from ecscope.control.server.http import MAX_BODY_BYTES
+from tests.control_server import Answer, ControlServer
+from tests.control_signing import signed_headers
+from tests.control_world import MemoryWriter
+
+SEEN: list[Any] = []
+
+
+def look(step: Step, body: Json) -> Json:
+    SEEN.append((step.principal_arn, dict(body)))
+    return {"clusterArns": [step.principal_arn]}
+
+
+def refuse(step: Step, body: Json) -> Json:
+    raise ApiError("ConflictException", "It is so.", {"resourceIds": ["a"]})
+
+
+def break_down(step: Step, body: Json) -> Json:
+    raise ZeroDivisionError("the secret cause")
+
+
+def never(step: Step, body: Json) -> Json:
+    raise AssertionError("the writer answers this")
+
+
+ACTIONS: Mapping[str, Action] = {
+    "ListClusters": Action(look, is_reader=True),
+    "RunTask": Action(refuse, is_reader=True),
+    "ListServices": Action(break_down, is_reader=True),
+    "ListTasks": Action(lambda step, body: {"noSuchMember": 1}, is_reader=True),
+    "CreateCluster": Action(never),
+}
+
+
+class Writer(MemoryWriter):
+    """Answers by itself."""
+
+    async def ask(self, event: ApiRequest) -> Json:
+        self.events.append(event)
+        return {"cluster": {"clusterName": event.body["clusterName"]}}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ControlServer]:
+    with ControlServer(actions=ACTIONS, writer=Writer()) as server:
+        yield server
+
+
+def is_refusal(answer: Answer, code: str, *, status: int = 400) -> str:
+    assert (answer.status, answer.code) == (status, code)
+    assert answer.headers["x-amzn-errortype"] == code
+    assert answer.headers["content-type"] == "application/x-amz-json-1.1"
+    assert len(answer.headers["x-amzn-requestid"]) == 36
+    return str(answer.body.get("message", answer.body.get("Message")))
+
+
+def test_a_reader_answers_from_the_state(server: ControlServer) -> None:
+    SEEN.clear()
+    answer = server.send("ListClusters", b'{"maxResults": 1, "nope": 2}')
+    arn = "arn:aws:iam::000000000000:user/administrator"
+    assert [(arn, {"maxResults": 1})] == SEEN
+    assert (answer.status, answer.body) == (200, {"clusterArns": [arn]})
+    assert answer.headers["content-type"] == "application/x-amz-json-1.1"
+    assert len(answer.headers["x-amzn-requestid"]) == 36
+    assert "x-amzn-errortype" not in answer.headers
+
+
+def test_a_change_is_asked_of_the_writer(server: ControlServer) -> None:
+    assert server.send("CreateCluster", b'{"clusterName": "a"}').body == {"cluster": {"clusterName": "a"}}
+    event = server.writer.events[-1]
+    assert isinstance(event, ApiRequest)
+    assert (event.action, event.principal_arn) == ("CreateCluster", "arn:aws:iam::000000000000:user/administrator")
+    assert len(event.id) == 32
+    server.send("CreateCluster", b'{"clusterName": "a"}')
+    assert server.writer.events[-1].id != event.id
+
+
+def test_a_refusal_carries_its_members(server: ControlServer) -> None:
+    answer = server.send("RunTask", b'{"taskDefinition": "a"}')
+    assert is_refusal(answer, "ConflictException") == "It is so."
+    assert answer.body["resourceIds"] == ["a"]
+
+
+def test_the_rules_of_the_model_are_kept(server: ControlServer) -> None:
+    assert "'taskDefinition'" in is_refusal(server.send("RunTask", b"{}"), "InvalidParameterException")
+    is_refusal(server.send("RunTask", b"{"), "SerializationException")
+
+
+def test_known_actions_that_are_not_there_name_themselves(server: ControlServer) -> None:
+    said = is_refusal(server.send("CreateCapacityProvider", b'{"name": "a"}'), "UnsupportedFeatureException")
+    assert said.startswith("CreateCapacityProvider is not to be had on one machine")
+
+
+def test_unknown_actions_are_unknown_before_anything_else(server: ControlServer) -> None:
+    is_refusal(server.send("DoAsILike", b"{}"), "UnknownOperationException")
+    is_refusal(server.request("POST", "/", [], b""), "UnknownOperationException")
+
+
+def test_who_does_not_sign_is_told_so_before_the_body_is_read(server: ControlServer) -> None:
+    target = [("X-Amz-Target", "AmazonEC2ContainerServiceV20141113.ListClusters")]
+    is_refusal(server.request("POST", "/", target, b"{"), "MissingAuthenticationTokenException")
+
+
+def test_a_bug_is_a_fault_with_its_reason_in_the_log(server: ControlServer, caplog: pytest.LogCaptureFixture) -> None:
+    answer = server.send("ListServices", b"{}")
+    said = is_refusal(answer, "ServerException", status=500)
+    assert said == "Service Unavailable. Please try again later."
+    (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert answer.headers["x-amzn-requestid"] in record.getMessage()
+    assert record.exc_info is not None
+    assert "the secret cause" in str(record.exc_info[1])
+
+
+def test_an_answer_that_is_not_the_models_is_a_bug_in_tests(
+    server: ControlServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    is_refusal(server.send("ListTasks", b"{}"), "ServerException", status=500)
+    assert "noSuchMember" in caplog.text
+
+
+def test_a_body_has_a_largest_size(server: ControlServer) -> None:
+    padding = b'{"cluster": "' + b"a" * MAX_BODY_BYTES + b'"}'
+    is_refusal(server.send("ListClusters", padding), "RequestEntityTooLargeException", status=413)
+    fits = b'{"nope": "' + b"a" * (MAX_BODY_BYTES - 100) + b'"}'
+    assert server.send("ListClusters", fits).status == 200
+
+
+def test_other_methods_and_paths_are_told_where_the_api_is(server: ControlServer) -> None:
+    answer = server.request("GET", "/", [])
+    assert is_refusal(answer, "UnknownOperationException", status=405) == "The ECS API is at POST / of this port."
+    assert answer.headers["allow"] == "POST"
+    assert "/v1/tasks" in is_refusal(server.request("GET", "/v1/tasks", []), "UnknownOperationException", status=404)
+    assert server.send("ListClusters", b"").status == 200, "the connection lives on"
+
+
+def test_headers_that_are_no_text_are_a_wrong_signature(server: ControlServer) -> None:
+    headers = signed_headers(server.principals.administrator, url=f"{server.url}/", action="ListClusters")
+    odd = [(name, value + "\xff" if name == "Content-Type" else value) for name, value in headers]
+    is_refusal(server.request("POST", "/", odd), "InvalidSignatureException")
+
+
+def test_each_request_is_a_line_at_debug(server: ControlServer, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger="ecscope.control")
+    answer = server.send("RunTask", b"{}")
+    (line,) = [record.getMessage() for record in caplog.records if record.name.startswith("ecscope.control")]
+    assert line.startswith(f"{answer.headers['x-amzn-requestid']} POST RunTask from 127.0.0.1: 400 ")
+    assert "InvalidParameterException" in line
+
+
+def test_rights_come_before_the_models_rules_and_after_its_types(tmp_path: Path) -> None:
+    file = tmp_path / "iam.json"
+    file.write_text('{"RoleDetailList": [{"RoleName": "ecsInstanceRole"}]}')
+    with ControlServer(actions=ACTIONS, iam_file=file) as server:
+        role = server.principals.instance_role
+        said = is_refusal(server.send("RunTask", b"{}", key=role), "AccessDeniedException")
+        assert said == (
+            "User: arn:aws:sts::000000000000:assumed-role/ecsInstanceRole/ecscope is not authorized to perform: "
+            "ecs:RunTask on resource: arn:aws:ecs:us-east-1:000000000000:task-definition/* "
+            "because no identity-based policy allows the ecs:RunTask action"
+        )
+        is_refusal(server.send("RunTask", b'{"cluster": 1}', key=role), "SerializationException")
