@@ -7,7 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ecscope.control.api import account_settings, attributes, clusters, tags, task_definitions
+from ecscope.control.api import (
+    account_settings,
+    agent_calls,
+    attributes,
+    clusters,
+    container_instances,
+    execute_command,
+    tags,
+    task_definitions,
+    task_protection,
+    tasks,
+)
 from ecscope.control.api.action import Action, Function
 
 __all__ = ["ACTIONS", "Action", "Function"]
@@ -23,9 +34,14 @@ def _gather(*groups: Mapping[str, Action]) -> Mapping[str, Action]:
 
 ACTIONS: Mapping[str, Action] = _gather(
     account_settings.ACTIONS,
+    agent_calls.ACTIONS,
     attributes.ACTIONS,
     clusters.ACTIONS,
+    container_instances.ACTIONS,
+    execute_command.ACTIONS,
     tags.ACTIONS,
     task_definitions.ACTIONS,
+    task_protection.ACTIONS,
+    tasks.ACTIONS,
 )
 """By name. Each module of this package has its own ``ACTIONS``."""
