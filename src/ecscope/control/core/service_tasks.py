@@ -1,0 +1,71 @@
+"""The tasks that a service starts and stops, and where those of a daemon belong.
+
+Source: control-plane.md §6.4, §8.2, §8.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ecscope.control.core.breaker import UNHEALTHY_REASON
+from ecscope.control.core.deployments import primary
+from ecscope.control.core.placement import SERVICE_STRATEGY, is_fit
+from ecscope.control.core.records import Json, Service, Task, TaskDefinition
+from ecscope.control.core.step import Step
+from ecscope.control.core.tasks import stop
+from ecscope.control.core.wanted import Wanted
+
+STOP_CODE = "ServiceSchedulerInitiated"
+
+
+def wanted(step: Step, service: Service, instance_arn: str = "") -> Wanted | None:
+    """The next task of its PRIMARY deployment; ``None``: nobody has the task definition any more."""
+    deployment = primary(service)
+    definition = step.task_definitions.get(deployment.definition_arn)
+    if definition is None:
+        return None
+    body = service.body
+    strategy: tuple[Json, ...] = tuple(body.get("placementStrategy", ()))
+    return Wanted(
+        definition=definition,
+        cluster=service.cluster,
+        overrides={},
+        group=f"service:{service.name}",
+        started_by=deployment.id,
+        service_arn=service.arn,
+        deployment_id=deployment.id,
+        launch_type=deployment.settings.get("launchType", "EC2"),
+        tags=task_tags(service, definition),
+        execute_command_enabled=bool(body.get("enableExecuteCommand")),
+        constraints=tuple(body.get("placementConstraints", ())),
+        strategy=() if instance_arn else strategy or SERVICE_STRATEGY,
+        instance_arn=instance_arn,
+    )
+
+
+def task_tags(service: Service, definition: TaskDefinition) -> Mapping[str, str]:
+    """What its tasks are tagged with."""
+    source = service.body.get("propagateTags")
+    tags = dict(service.tags if source == "SERVICE" else definition.tags if source == "TASK_DEFINITION" else {})
+    if service.body.get("enableECSManagedTags"):
+        tags |= {"aws:ecs:clusterName": service.cluster, "aws:ecs:serviceName": service.name}
+    return tags
+
+
+def places(step: Step, service: Service) -> tuple[str, ...]:
+    """ARNs of the instances that are to have a task of a daemon, whether or not it fits there now."""
+    task = wanted(step, service)
+    if task is None:
+        return ()
+    instances = (one for one in step.instances if one.cluster == service.cluster and one.status == "ACTIVE")
+    return tuple(one.arn for one in instances if is_fit(step, task, one))
+
+
+def stop_for_others(step: Step, service: Service, task: Task) -> Task:
+    """Stop a task that is not wanted any more, or that another one replaces."""
+    reason = f"Scaling activity initiated by (deployment {primary(service).id})"
+    return stop(step, task, code=STOP_CODE, reason=reason)
+
+
+def stop_unhealthy(step: Step, task: Task) -> Task:
+    return stop(step, task, code=STOP_CODE, reason=UNHEALTHY_REASON)
