@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import assert_never
 
 from ecscope.control.api.actions import ACTIONS
-from ecscope.control.core import agents, tasks
 from ecscope.control.core.events import (
     AgentConnected,
     AgentDisconnected,
@@ -22,6 +21,7 @@ from ecscope.control.core.events import (
     TimePassed,
 )
 from ecscope.control.core.records import Json
+from ecscope.control.core.services import settle
 from ecscope.control.core.state import ControlState
 from ecscope.control.core.step import Decision, Step
 
@@ -30,6 +30,7 @@ def decide(state: ControlState, event: AnyEvent) -> Decision:
     """What ``event`` changes, and what is to be done about it. Raises ``ApiError`` for a request that is refused."""
     step = Step(state, event)
     answer = _take(step, event)
+    settle(step)
     return step.decision(answer)
 
 
@@ -37,20 +38,15 @@ def _take(step: Step, event: AnyEvent) -> Json | None:
     match event:
         case ApiRequest():
             return ACTIONS[event.action].function(step, event.body)
-        case AgentConnected():
-            agents.connected(step, event)
-        case AgentDisconnected():
-            agents.disconnected(step, event)
-        case MessageAcknowledged():
-            agents.acknowledged(step, event)
-        case StopVerificationAsked():
-            agents.stop_asked(step, event)
-        case HealthReported():
-            agents.health(step, event)
-        case InstanceStatusReported():
-            agents.instance_status(step, event)
-        case TimePassed():
-            tasks.expire(step)
+        case (
+            AgentConnected()
+            | AgentDisconnected()
+            | MessageAcknowledged()
+            | StopVerificationAsked()
+            | HealthReported()
+            | InstanceStatusReported()
+            | TimePassed()
+        ):
+            return None
         case _:
             assert_never(event)
-    return None

@@ -1,0 +1,209 @@
+"""Services as users make, change, see and delete them. What becomes of their tasks is ``core/services.py``'s.
+
+Source: control-plane.md §3.1, §8.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from ecscope.control.api import lookup, service_input, service_shapes, tokens
+from ecscope.control.api.action import Action
+from ecscope.control.api.pages import page
+from ecscope.control.api.shapes import includes
+from ecscope.control.core.deployments import DAEMON, primary, with_deployment
+from ecscope.control.core.errors import ApiError, Failure, invalid, missing, service_not_found
+from ecscope.control.core.records import Cluster, Json, Service
+from ecscope.control.core.step import Step
+from ecscope.control.core.tags import tags_of
+
+_DESCRIBED_MOST = 10
+_NOT_IDEMPOTENT = "Creation of service was not idempotent."
+
+
+def create_service(step: Step, body: Json) -> Json:
+    cluster = lookup.cluster(step, body.get("cluster"))
+    service_input.refuse_what_is_not_here(body)
+    name = service_input.name(body)
+    again = _made_before(step, body)
+    if again is not None:
+        return {"service": service_shapes.service(step, again, with_tags=True)}
+    strategy: str = body.get("schedulingStrategy", "REPLICA")
+    desired = service_input.desired_count(body, strategy)
+    if desired is None and strategy != DAEMON:
+        raise invalid("desiredCount must be given for the REPLICA scheduling strategy.")
+    if not body.get("taskDefinition"):
+        raise invalid("Task definition can not be null or empty.")
+    definition = lookup.task_definition_to_run(step, body["taskDefinition"])
+    launch_type: str = body.get("launchType", "EC2")
+    service_input.check_definition(definition, launch_type=launch_type, body=body)
+    service = Service(
+        arn=lookup.arn_of(step, "service", cluster.name, name),
+        name=name,
+        cluster=cluster.name,
+        scheduling_strategy=strategy,
+        desired_count=desired or 0,
+        created_at=step.at,
+        created_by=step.principal_arn,
+        client_token=body.get("clientToken", ""),
+        body={
+            "launchType": launch_type,
+            "deploymentConfiguration": service_input.deployment_configuration(body, strategy),
+            "placementConstraints": service_input.constraints(body),
+            "placementStrategy": service_input.placement_strategy(body, strategy),
+            "propagateTags": "NONE",
+            "enableECSManagedTags": False,
+            "enableExecuteCommand": False,
+            "availabilityZoneRebalancing": "DISABLED",
+            **service_input.as_given(body),
+            **({"roleArn": body["role"]} if body.get("role") else {}),
+        },
+        tags=tags_of(body.get("tags", ())),
+    )
+    service = with_deployment(step, service, definition_arn=definition.arn, settings=_settings(service))
+    standing = step.services.get(service.arn)
+    if standing is not None and standing.status == "DRAINING":
+        raise invalid("Unable to Start a service that is still Draining.")
+    if standing is not None and standing.status == "ACTIVE":
+        if not _is_same(standing, service):
+            raise invalid(_NOT_IDEMPOTENT)
+        service = standing
+    tokens.remember(step, "CreateService", body, (service.arn,))
+    return {"service": service_shapes.service(step, _put(step, service), with_tags=True)}
+
+
+def update_service(step: Step, body: Json) -> Json:
+    cluster = lookup.cluster(step, body.get("cluster"))
+    service = lookup.service(step, cluster, body["service"])
+    if service.status != "ACTIVE":
+        raise ApiError("ServiceNotActiveException", "Service was not ACTIVE.")
+    service_input.refuse_what_is_not_here(body)
+    strategy = service.scheduling_strategy
+    changes: dict[str, Any] = service_input.as_given(body)
+    if "deploymentConfiguration" in body:
+        before = service.body.get("deploymentConfiguration")
+        changes["deploymentConfiguration"] = service_input.deployment_configuration(body, strategy, before)
+    if "placementConstraints" in body:
+        changes["placementConstraints"] = service_input.constraints(body)
+    if "placementStrategy" in body:
+        changes["placementStrategy"] = service_input.placement_strategy(body, strategy)
+    desired = service_input.desired_count(body, strategy)
+    deployment = primary(service)
+    definition_arn = deployment.definition_arn
+    if body.get("taskDefinition"):
+        definition = lookup.task_definition_to_run(step, body["taskDefinition"])
+        service_input.check_definition(definition, launch_type=service.body["launchType"], body=body)
+        definition_arn = definition.arn
+    elif (known := step.task_definitions.get(definition_arn)) is not None:
+        service_input.check_definition(known, launch_type=service.body["launchType"], body=body)
+    service = msgspec.structs.replace(
+        service,
+        body={**service.body, **changes},
+        desired_count=service.desired_count if desired is None else desired,
+    )
+    if body.get("forceNewDeployment") or definition_arn != deployment.definition_arn:
+        service = with_deployment(step, service, definition_arn=definition_arn, settings=_settings(service))
+    return {"service": service_shapes.service(step, _put(step, service), with_tags=True)}
+
+
+def delete_service(step: Step, body: Json) -> Json:
+    cluster = lookup.cluster(step, body.get("cluster"))
+    service = lookup.service(step, cluster, body["service"])
+    if service.status == "INACTIVE":
+        raise service_not_found()
+    may_run = body.get("force") or service.scheduling_strategy == DAEMON
+    if service.status == "ACTIVE" and service.desired_count > 0 and not may_run:
+        raise invalid("The service cannot be stopped while it is scaled above 0.")
+    service = msgspec.structs.replace(service, status="DRAINING", desired_count=0)
+    return {"service": service_shapes.service(step, _put(step, service), with_tags=True)}
+
+
+def describe_services(step: Step, body: Json) -> Json:
+    cluster = lookup.cluster(step, body.get("cluster"))
+    references: list[str] = body["services"]
+    if not references:
+        raise invalid("Services cannot be empty.")
+    if len(references) > _DESCRIBED_MOST:
+        raise invalid(f"At most {_DESCRIBED_MOST} services can be described at a time.")
+    services, failures = list[Any](), list[Failure]()
+    for reference in references:
+        found = lookup.find_service(step, cluster, reference)
+        if found is None:
+            failures.append(missing(_arn_of(step, cluster, reference)))
+        else:
+            services.append(service_shapes.service(step, found, with_tags=includes(body, "TAGS")))
+    return {"services": services, "failures": [msgspec.to_builtins(failure) for failure in failures]}
+
+
+def list_services(step: Step, body: Json) -> Json:
+    cluster = lookup.cluster(step, body.get("cluster"))
+    launch_type, strategy = body.get("launchType"), body.get("schedulingStrategy")
+    is_ours = body.get("resourceManagementType", "CUSTOMER") == "CUSTOMER"
+    services = [
+        service
+        for service in step.services
+        if is_ours
+        and service.cluster == cluster.name
+        and service.status != "INACTIVE"
+        and launch_type in (None, service.body.get("launchType"))
+        and strategy in (None, service.scheduling_strategy)
+    ]
+    return page("ListServices", body, "serviceArns", services, key=_arn, show=_arn)
+
+
+def list_services_by_namespace(step: Step, body: Json) -> Json:
+    """No service is in a namespace: that takes Service Connect, which CreateService refuses."""
+    message = f"There is no namespace {body['namespace']}: this machine has no AWS Cloud Map."
+    raise ApiError("NamespaceNotFoundException", message)
+
+
+def _made_before(step: Step, body: Json) -> Service | None:
+    """What this very request made, as long as it is there. Raises ``InvalidParameterException``."""
+    try:
+        arns = tokens.resources_of(step, "CreateService", body)
+    except ApiError:  # CreateService has no ConflictException
+        raise invalid(_NOT_IDEMPOTENT) from None
+    service = step.services.get(arns[0]) if arns else None
+    return service if service is not None and service.status == "ACTIVE" else None
+
+
+def _is_same(standing: Service, wanted: Service) -> bool:
+    """Whether a service is as another request would make it."""
+    return (
+        standing.scheduling_strategy == wanted.scheduling_strategy
+        and (standing.desired_count == wanted.desired_count or wanted.scheduling_strategy == DAEMON)
+        and primary(standing).definition_arn == primary(wanted).definition_arn
+        and standing.body == wanted.body
+        and standing.tags == wanted.tags
+    )
+
+
+def _settings(service: Service) -> Json:
+    return {"launchType": service.body["launchType"]}
+
+
+def _put(step: Step, service: Service) -> Service:
+    step.touched_services[service.arn] = None
+    return step.services.put(service.arn, service)
+
+
+def _arn(service: Service) -> str:
+    return service.arn
+
+
+def _arn_of(step: Step, cluster: Cluster, reference: str) -> str:
+    """What stands in ``failures``."""
+    return reference if reference.startswith("arn:") else lookup.arn_of(step, "service", cluster.name, reference)
+
+
+ACTIONS: Mapping[str, Action] = {
+    "CreateService": Action(create_service),
+    "DeleteService": Action(delete_service),
+    "DescribeServices": Action(describe_services, is_reader=True),
+    "ListServices": Action(list_services, is_reader=True),
+    "ListServicesByNamespace": Action(list_services_by_namespace, is_reader=True),
+    "UpdateService": Action(update_service),
+}

@@ -1,0 +1,242 @@
+"""Services get what they want: their number of tasks, of the newest deployment, healthy, and no others.
+
+``settle`` runs after every event, over the services that the event may concern, until nothing more changes.
+
+Source: control-plane.md §8.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+import msgspec
+
+from ecscope.control.core import breaker
+from ecscope.control.core.deployments import (
+    DAEMON,
+    completed,
+    ended,
+    graced_until,
+    has_check,
+    healthy_at,
+    is_healthy,
+    primary,
+    tasks_of,
+    with_primary,
+    without_drained,
+)
+from ecscope.control.core.effects import WakeAt
+from ecscope.control.core.events import TimePassed
+from ecscope.control.core.placement import complaint
+from ecscope.control.core.records import Instance, Service, Task
+from ecscope.control.core.rollout import Plan, daemon_plan, replica_plan
+from ecscope.control.core.service_events import (
+    BLOCKED,
+    SAID_AGAIN_AFTER,
+    complain,
+    content,
+    protected,
+    say_started,
+    say_steady,
+    say_stopped,
+    say_unhealthy,
+    unplaced,
+)
+from ecscope.control.core.service_tasks import places, stop_for_others, stop_unhealthy, wanted
+from ecscope.control.core.step import Step
+from ecscope.control.core.tasks import start
+from ecscope.model.status import HealthStatus
+
+_ROUNDS = 100
+"""A service is looked at again so often in one decision; then it waits for a second."""
+
+
+def settle(step: Step) -> None:
+    """Do for every service that the event may concern what can be done now."""
+    for arn in _concerned(step):
+        step.touched_services[arn] = None
+    rounds: Counter[str] = Counter()
+    while step.touched_services:
+        arn = next(iter(step.touched_services))
+        del step.touched_services[arn]
+        service = step.services.get(arn)
+        if service is None:
+            continue
+        rounds[arn] += 1
+        if rounds[arn] == 1:
+            service = breaker.counted(step, service)
+        if rounds[arn] <= _ROUNDS:
+            service = _settled(step, service)
+        else:
+            service = msgspec.structs.replace(service, look_at=step.at + timedelta(seconds=1))
+        _keep(step, service)
+    _wake(step)
+
+
+def _concerned(step: Step) -> list[str]:
+    """Beside those with a changed task: by time, by what became of instances, and by room that became free."""
+    is_time = isinstance(step.event, TimePassed)
+    shaken = {
+        now.cluster
+        for now, was in ((step.instances.get(arn), step.instances.before.get(arn)) for arn in step.instances.changed)
+        if now is not None and (was is None or _matters(now) != _matters(was))
+    }
+    freed = {now.cluster for was, now in step.changed_tasks() if was and now and now.is_stopped and not was.is_stopped}
+    if not (is_time or shaken or freed):
+        return []
+    return [
+        service.arn
+        for service in step.services
+        if (is_time and service.look_at is not None and service.look_at <= step.at)
+        or service.cluster in shaken
+        or (service.cluster in freed and service.last_problem)
+    ]
+
+
+def _matters(instance: Instance) -> tuple[object, ...]:
+    """What placement depends on."""
+    return instance.status, instance.is_connected, instance.attributes, instance.resources
+
+
+def _keep(step: Step, service: Service) -> None:
+    if service.status == "INACTIVE" and service.look_at is not None and service.look_at <= step.at:
+        step.services.drop(service.arn)
+    elif service != step.services.get(service.arn):
+        step.services.put(service.arn, service)
+
+
+def _wake(step: Step) -> None:
+    """Ask for the next moment at which a service is due. Time has one alarm, so each time it rings, all are asked."""
+    if isinstance(step.event, TimePassed):
+        moments = [service.look_at for service in step.services]
+    else:
+        changed = (step.services.get(arn) for arn in step.services.changed)
+        moments = [service.look_at for service in changed if service is not None]
+    due = [at for at in moments if at is not None]
+    if due:
+        step.act(WakeAt(at=min(due)))
+
+
+def _settled(step: Step, service: Service) -> Service:
+    match service.status:
+        case "ACTIVE":
+            return _pursued(step, service)
+        case "DRAINING":
+            return _drained(step, service)
+        case _:
+            return service
+
+
+def _drained(step: Step, service: Service) -> Service:
+    """The service with all its tasks told to stop; INACTIVE once they are."""
+    tasks = tasks_of(step, service)
+    going = tuple(task for task in tasks if task.desired_status == "RUNNING")
+    for task in going:
+        stop_for_others(step, service, task)
+    service = without_drained(step, say_stopped(step, service, going), tasks)
+    if tasks_of(step, service):
+        return msgspec.structs.replace(service, look_at=None)
+    kept_until = step.at + timedelta(seconds=step.settings.stopped_kept_s)
+    return msgspec.structs.replace(ended(step, service), status="INACTIVE", look_at=kept_until)
+
+
+def _pursued(step: Step, service: Service) -> Service:
+    """The service one pass nearer to what it wants."""
+    tasks = tasks_of(step, service)
+    service = without_drained(step, service, tasks)
+    service = breaker.calmed(step, service, tasks)
+    service = breaker.tripped(step, service)
+    homes = places(step, service) if service.scheduling_strategy == DAEMON else ()
+    if service.scheduling_strategy == DAEMON and service.desired_count != len(homes):
+        service = msgspec.structs.replace(service, desired_count=len(homes))
+    if primary(service).desired_count != service.desired_count:
+        service = with_primary(service, desired_count=service.desired_count)
+
+    plan = _planned(step, service, tasks, homes, has_room=True)
+    started, problem = _started(step, service, plan)
+    if problem:
+        plan = _planned(step, service, tasks, homes, has_room=False)
+    for task in plan.stops:
+        stop_for_others(step, service, task)
+    for task in plan.ailing:
+        stop_unhealthy(step, task)
+        service = say_unhealthy(step, service, task)
+    service = say_started(step, service, started)
+    service = say_stopped(step, service, (*plan.stops, *plan.ailing))
+
+    tasks = tasks_of(step, service)
+    service = _with_problem(step, service, plan, problem)
+    service = _with_progress(step, service, tasks)
+    return msgspec.structs.replace(service, look_at=_next_look(step, service, tasks, plan))
+
+
+def _planned(step: Step, service: Service, tasks: Iterable[Task], homes: tuple[str, ...], *, has_room: bool) -> Plan:
+    deployment = primary(service)
+    may_start = deployment.rollout_state != "FAILED" and (
+        deployment.next_start_at is None or deployment.next_start_at <= step.at
+    )
+    if service.scheduling_strategy == DAEMON:
+        return daemon_plan(step, service, tasks, homes, may_start=may_start)
+    return replica_plan(step, service, tasks, may_start=may_start, has_room=has_room)
+
+
+def _started(step: Step, service: Service, plan: Plan) -> tuple[tuple[Task, ...], str]:
+    """The tasks that found a place, and a complaint when one did not; a replica's next one would not either."""
+    started, problem = list[Task](), ""
+    for instance_arn in plan.starts:
+        task = wanted(step, service, instance_arn)
+        if task is None:
+            return tuple(started), unplaced(f"{primary(service).definition_arn} does not exist any more.")
+        found = start(step, task)
+        if isinstance(found, Task):
+            started.append(found)
+            continue
+        problem = problem or unplaced(complaint(step, task, found))
+        if not instance_arn:
+            break
+    return tuple(started), problem
+
+
+def _with_problem(step: Step, service: Service, plan: Plan, problem: str) -> Service:
+    if problem:
+        return complain(step, service, problem)
+    if plan.is_blocked:
+        return complain(step, service, BLOCKED)
+    if plan.protected:
+        return complain(step, service, protected(len(plan.protected)))
+    is_waiting = primary(service).starts_failed or plan.missing > len(plan.starts)
+    return service if is_waiting else content(service)
+
+
+def _with_progress(step: Step, service: Service, tasks: tuple[Task, ...]) -> Service:
+    """The service with its deployment COMPLETED and its steady state told, if that is how things are."""
+    deployment = primary(service)
+    is_there = (
+        len(service.deployments) == 1
+        and len(tasks) == service.desired_count
+        and all(task.deployment_id == deployment.id and is_healthy(step, service, task) for task in tasks)
+    )
+    if not is_there:
+        return msgspec.structs.replace(service, steady_said_at=None)
+    if deployment.rollout_state == "IN_PROGRESS":
+        service = completed(step, service)
+    if deployment.starts_failed or deployment.rollout_state == "FAILED":
+        return service
+    return say_steady(step, content(service))
+
+
+def _next_look(step: Step, service: Service, tasks: tuple[Task, ...], plan: Plan) -> datetime | None:
+    deployment = primary(service)
+    moments: list[datetime | None] = [breaker.calm_at(step, service, tasks)]
+    if plan.missing and deployment.rollout_state != "FAILED":
+        moments.append(deployment.next_start_at)
+    if service.steady_said_at is not None:
+        moments.append(service.steady_said_at + SAID_AGAIN_AFTER)
+    for task in tasks:
+        moments.append(healthy_at(step, service, task))
+        if task.health is HealthStatus.UNHEALTHY and has_check(task):
+            moments.append(graced_until(service, task))
+    moments += [task.protected_until for task in plan.protected]
+    return min((at for at in moments if at is not None and at > step.at), default=None)
