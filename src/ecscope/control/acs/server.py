@@ -81,8 +81,7 @@ class AcsServer:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One connection, from the upgrade to its end."""
         arn = request.query.get("containerInstanceArn", "")
-        cluster = request.query.get("clusterArn", "")
-        refused = refusal(self._state(), self._permit, request, right="Poll", cluster=cluster, arn=arn)
+        refused = refusal(self._state(), self._permit, request, action="ecs:Poll", arn=arn)
         if refused is not None:
             return refused
         socket = AgentSocket(request)
