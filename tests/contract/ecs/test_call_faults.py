@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from ecscope.agent.runtime.fake import FakeRuntime
 from tests.backend import Backend, a_payload_container, a_payload_task
 from tests.backend.facts import task_facts
 from tests.builders import SAMPLE_IMAGE
 from tests.contract.ecs.joined import joined
-from tests.contract.ecs.test_faults import a_runtime, is_well, nothing_twice
+from tests.contract.ecs.test_faults import a_runtime, is_well, nothing_twice, runs, still_runs
 from tests.hurried import hurried
 
 Fault = Callable[[Backend, str], None]
@@ -30,21 +29,6 @@ FAULTS: dict[str, Fault] = {
     "time-out": lambda backend, call: backend.hang(call, times=1),
 }
 each_fault = pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-
-
-async def runs(backend: Backend, number: int) -> str:
-    """ARN of a task that ECS knows to be running."""
-    task = a_payload_task(number=number)
-    await backend.acked(await backend.push_tasks(task))
-    await backend.state_change(task["arn"], "RUNNING")
-    return str(task["arn"])
-
-
-def still_runs(backend: Backend, arn: str, runtime: FakeRuntime) -> None:
-    """It is the one container of its task, and ECS has heard of it once."""
-    told = [call.body["status"] for call in backend.state_changes(arn)]
-    assert [status for status in told if status != "PENDING"] == ["RUNNING"]
-    assert len([spec for spec in runtime.specs.values() if spec.task.arn == arn]) == 1
 
 
 @each_fault

@@ -143,28 +143,53 @@ async def test_whatever_ends_the_connection_it_is_made_again(
     nothing_twice(backend)
 
 
-async def test_ten_thousand_frames_of_garbage(tmp_path: Path, backend: Backend) -> None:
-    async with joined(tmp_path, backend, runtime=a_runtime()):
-        await backend.connected()
-        await backend.push_garbage(10_000)
-        await is_well(backend, 1)
+async def runs(backend: Backend, number: int) -> str:
+    """ARN of a task that ECS knows to be running."""
+    task = a_payload_task(number=number)
+    await backend.acked(await backend.push_tasks(task))
+    await backend.state_change(task["arn"], "RUNNING")
+    return str(task["arn"])
+
+
+def still_runs(backend: Backend, arn: str, runtime: FakeRuntime) -> None:
+    """It is the one container of its task, and ECS has heard of it once."""
+    told = [call.body["status"] for call in backend.state_changes(arn)]
+    assert [status for status in told if status != "PENDING"] == ["RUNNING"]
+    assert len([spec for spec in runtime.specs.values() if spec.task.arn == arn]) == 1
+
+
+@pytest.mark.parametrize("channel", ["acs", "tcs"])
+async def test_ten_thousand_frames_of_garbage(tmp_path: Path, backend: Backend, channel: str) -> None:
+    runtime = a_runtime()
+    async with joined(tmp_path, backend, runtime=runtime):
+        await backend.connected(channel)
+        arn = await runs(backend, 1)
+        await backend.push_garbage(10_000, channel=channel)
+        await is_well(backend, 2)
         assert len(backend.connects) == len([connect for connect in backend.connects if connect.status == 101])
-        assert not backend.closes_of("acs")
+        assert not backend.closes_of(channel)
+        still_runs(backend, arn, runtime)
     nothing_twice(backend)
 
 
-async def test_a_frame_of_ten_megabytes(tmp_path: Path, backend: Backend) -> None:
-    async with joined(tmp_path, backend, runtime=a_runtime()):
-        await backend.connected()
-        await backend.push_huge(10_000_000)
-        await is_well(backend, 1)
+@pytest.mark.parametrize("channel", ["acs", "tcs"])
+async def test_a_frame_of_ten_megabytes(tmp_path: Path, backend: Backend, channel: str) -> None:
+    runtime = a_runtime()
+    async with joined(tmp_path, backend, runtime=runtime):
+        await backend.connected(channel)
+        arn = await runs(backend, 1)
+        await backend.push_huge(10_000_000, channel=channel)
+        await is_well(backend, 2)
+        still_runs(backend, arn, runtime)
     nothing_twice(backend)
 
 
 async def test_a_malformed_task_beside_a_good_one(tmp_path: Path, backend: Backend) -> None:
     good, bad = a_payload_task(number=1), a_payload_task(number=2, desiredStatus="RUNING")
-    async with joined(tmp_path, backend, runtime=a_runtime()):
+    runtime = a_runtime()
+    async with joined(tmp_path, backend, runtime=runtime):
         await backend.connected()
+        arn = await runs(backend, 7)
         message_id = await backend.push_tasks(bad, good)
         refused = await backend.state_change(bad["arn"], "STOPPED")
         assert refused.body["reason"].startswith("UnrecogniedTaskError: Error loading task - ")
@@ -172,6 +197,8 @@ async def test_a_malformed_task_beside_a_good_one(tmp_path: Path, backend: Backe
         assert message_id in backend.unacked, "as officially: no acknowledgement for any of it"
         del backend.unacked[message_id]
         await is_well(backend, 3)
+        still_runs(backend, arn, runtime)
+    nothing_twice(backend)
 
 
 async def test_payloads_twice_stale_and_out_of_order(tmp_path: Path, backend: Backend) -> None:
