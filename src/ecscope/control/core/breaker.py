@@ -92,7 +92,7 @@ def calm_at(step: Step, service: Service, tasks: tuple[Task, ...]) -> datetime |
         return None
     if not all(task.last_status == "RUNNING" for task in own):
         return None
-    newest = max((task.started_at or task.created_at for task in own), default=step.at)
+    newest = max((task.started_at or task.created_at for task in own), default=deployment.failed_at or step.at)
     return newest + timedelta(seconds=step.settings.start_backoff_cap_s)
 
 

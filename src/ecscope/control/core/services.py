@@ -168,7 +168,7 @@ def _pursued(step: Step, service: Service) -> Service:
 
     tasks = tasks_of(step, service)
     service = _with_problem(step, service, plan, problem)
-    service = _with_progress(step, service, tasks)
+    service = _with_progress(step, service, tasks, plan)
     return msgspec.structs.replace(service, look_at=_next_look(step, service, tasks, plan))
 
 
@@ -210,11 +210,12 @@ def _with_problem(step: Step, service: Service, plan: Plan, problem: str) -> Ser
     return service if is_waiting else content(service)
 
 
-def _with_progress(step: Step, service: Service, tasks: tuple[Task, ...]) -> Service:
+def _with_progress(step: Step, service: Service, tasks: tuple[Task, ...], plan: Plan) -> Service:
     """The service with its deployment COMPLETED and its steady state told, if that is how things are."""
     deployment = primary(service)
     is_there = (
-        len(service.deployments) == 1
+        not plan.missing  # what drains runs, and yet is not where it is wanted
+        and len(service.deployments) == 1
         and len(tasks) == service.desired_count
         and all(task.deployment_id == deployment.id and is_healthy(step, service, task) for task in tasks)
     )

@@ -308,6 +308,16 @@ def test_a_task_that_dies_at_once_for_ten_minutes_is_no_runaway(desired: int, af
     assert len(world.pending()) == 1
 
 
+def test_failures_are_forgotten_when_nothing_is_wanted_any_more() -> None:
+    world = World()
+    world.ask("CreateService", serviceName="web", taskDefinition="sample", desiredCount=1)
+    world.exit(*world.pending())
+    world.ask("UpdateService", service="web", desiredCount=0)
+    world.pass_time(60)
+    assert world.messages()[-1] == "has reached a steady state."
+    assert world.deployment().starts_failed == 0
+
+
 def test_the_circuit_breaker_gives_up_and_goes_back() -> None:
     world = a_world(4, deploymentConfiguration=BREAKER)
     good = world.deployment()
@@ -460,6 +470,14 @@ def test_a_draining_instance_without_room_elsewhere_gives_up_its_tasks_at_zero_p
     assert [task.instance_arn for task in world.stopping()] == [leaving]
     world.obey_until_quiet()
     assert world.is_stable()
+
+
+def test_a_draining_instance_that_nothing_can_replace_is_no_steady_state() -> None:
+    world = a_world(1, instances=2, deploymentConfiguration=percents(100, 100))
+    world.change_instance(world.running()[0].instance_arn, status="DRAINING")
+    world.pass_time(3600)
+    assert "was unable to stop or start tasks" in world.messages()[-1]
+    assert world.service().steady_said_at is None
 
 
 # --- protection --------------------------------------------------------------------------------------
