@@ -10,7 +10,7 @@ import http.client
 import json
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -31,6 +31,7 @@ from tests.control_signing import signed_headers
 from tests.control_world import MemoryWriter
 
 T = TypeVar("T")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MODEL = ServiceModel()
 
 
@@ -63,11 +64,14 @@ class ControlServer:
         clock: Clock | None = None,
         actions: Mapping[str, Action] = ACTIONS,
         writer: MemoryWriter | None = None,
+        routes: Mapping[str, Handler] | None = None,
     ) -> None:
+        """``routes`` are served for GET, beside the API."""
         self.writer = writer or MemoryWriter(state)
         self._clock = clock
         self._actions = actions
         self._iam_file = iam_file
+        self._routes = routes or {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="control server")
         self._connection: http.client.HTTPConnection | None = None
@@ -100,7 +104,10 @@ class ControlServer:
         self._folder.cleanup()
 
     async def _start(self) -> None:
-        self._runner = web.AppRunner(self.front.application(), access_log=None, shutdown_timeout=0.5)
+        app = self.front.application()
+        for path, handler in self._routes.items():
+            app.router.add_get(path, handler)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         self.port: int = self._runner.addresses[0][1]

@@ -108,6 +108,11 @@ class ApiServer:
             step = Step(self._writer.state, self._event(caller, action, body))
             caller.principal.authorize(question(step, action, body, caller.context))
 
+    def permit(self, request: web.Request, action: str, arn: str) -> None:
+        """Whether an upgrade is signed, and by somebody who may do ``ecs:Poll`` or the like. Raises ``ApiError``."""
+        asked = {"cluster": request.query.get("cluster", ""), "containerInstance": arn if arn != "*" else ""}
+        self.authorize(self.authenticate(request), action.removeprefix("ecs:"), asked)
+
     # --- the API ----------------------------------------------------------------------------------------
 
     async def _serve(self, request: web.Request) -> web.Response:

@@ -6,8 +6,10 @@ import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from aiohttp import web
 
 from ecscope.control.api.actions import Action
 from ecscope.control.core.errors import ApiError
@@ -175,3 +177,27 @@ def test_rights_come_before_the_models_rules_and_after_its_types(tmp_path: Path)
             "because no identity-based policy allows the ecs:RunTask action"
         )
         is_refusal(server.send("RunTask", b'{"cluster": 1}', key=role), "SerializationException")
+
+
+def test_upgrades_are_permitted_by_signature_and_right() -> None:
+    arn = "arn:aws:ecs:us-east-1:000000000000:container-instance/default/1"
+    told: list[str] = []
+
+    async def upgrade(request: web.Request) -> web.Response:
+        try:
+            server.front.permit(request, request.query["action"], arn)
+        except ApiError as error:
+            told.append(f"{error.code}: {error.message}")
+        else:
+            told.append("permitted")
+        return web.Response()
+
+    with ControlServer(actions=ACTIONS, routes={"/acs/ws": upgrade}) as server:
+        role = server.principals.instance_role
+        for action in ("ecs:Poll", "ecs:RunTask"):
+            path = f"/acs/ws?action={quote(action, safe='')}&cluster=default&containerInstance={quote(arn, safe='')}"
+            for headers in (signed_headers(role, method="GET", url=server.url + path), []):
+                assert server.request("GET", path, headers).status == 200
+    assert told[0] == "permitted"
+    assert told[1] == told[3] == "MissingAuthenticationTokenException: Missing Authentication Token"
+    assert told[2].startswith("AccessDeniedException: User: arn:aws:sts::000000000000:assumed-role/ecsInstanceRole/")

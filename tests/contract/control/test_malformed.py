@@ -1,0 +1,90 @@
+"""Requests drawn from the model, over the wire: a modelled error for each that is malformed, and never a fault.
+
+``ECSCOPE_EXAMPLES=1000`` draws so many for each action.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ecscope.control.core.restore import restored_state
+from ecscope.control.core.state import ControlState, Settings
+from tests.contract.control.drawn import broken_bodies, good_bodies
+from tests.control_builders import a_cluster, a_control_task, a_service, a_task_definition, an_instance
+from tests.control_server import MODEL, Answer, ControlServer
+
+EXAMPLES = int(os.environ.get("ECSCOPE_EXAMPLES", "12"))
+ACTIONS = sorted(MODEL.operations)
+OF_THE_FRONT = {"SerializationException", "InvalidParameterException", "ClientException"}
+
+drawing = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
+)
+
+
+def a_state() -> ControlState:
+    """One of each."""
+    return restored_state(
+        settings=Settings(),
+        clusters=[a_cluster()],
+        task_definitions=[a_task_definition()],
+        instances=[an_instance()],
+        services=[a_service()],
+        tasks=[a_control_task()],
+    )
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ControlServer]:
+    with ControlServer() as server:
+        yield server
+
+
+def is_told(answer: Answer) -> bool:
+    """In the form of AWS."""
+    return answer.headers["x-amzn-errortype"] == answer.code and isinstance(answer.body["message"], str)
+
+
+@pytest.mark.timeout(max(120, EXAMPLES))
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_malformed_request_is_refused_and_changes_nothing(server: ControlServer, action: str) -> None:
+    server.writer.state = before = a_state()
+
+    @drawing
+    @given(body=broken_bodies(action))
+    def refused(body: bytes) -> None:
+        answer = server.send(action, body)
+        assert answer.status == 400, answer.sent
+        assert answer.code in OF_THE_FRONT
+        assert answer.code in MODEL.errors(action) | {"SerializationException"}
+        assert is_told(answer)
+        assert server.state is before
+
+    refused()
+
+
+@pytest.mark.timeout(max(120, EXAMPLES))
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_request_that_keeps_the_model_is_no_fault_and_refused_whole(server: ControlServer, action: str) -> None:
+    @drawing
+    @given(bodies=st.lists(good_bodies(action), min_size=1, max_size=2))
+    def answered(bodies: list[bytes]) -> None:
+        server.writer.state = a_state()
+        for body in bodies:
+            before = server.state
+            answer = server.send(action, body)
+            assert answer.status in (200, 400), answer.sent
+            if answer.status == 400:
+                assert answer.code in MODEL.errors(action) | {"UnsupportedFeatureException"}, answer.sent
+                assert is_told(answer)
+                assert server.state is before
+
+    answered()
