@@ -6,7 +6,9 @@ the agent does. What a task is called there (ARNs, group, IDs) is all that may d
 
 from __future__ import annotations
 
+import copy
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ecscope.agent.core.capabilities import Offer, attributes
+from ecscope.control.core.errors import ApiError
 from ecscope.control.core.payloads import payload_task
 from ecscope.control.core.records import TaskDefinition
 from ecscope.control.core.task_definitions import register
@@ -228,6 +231,57 @@ def definitions(draw: st.DrawFn) -> dict[str, Any]:
 @given(definitions())
 def test_generated_definitions(definition: dict[str, Any]) -> None:
     assert same(definition)
+
+
+# --- whatever is registered can be sent -------------------------------------------------------------------
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, entry in entries:
+        yield (*path, key)
+        yield from places(entry, (*path, key))
+
+
+PLACES = [path for path in places(FULL) if path not in (("family",), ("revision",), ("containerDefinitions",))]
+OTHER: Mapping[type, Sequence[Any]] = {
+    str: ["", "x", "/x", "/", "host", "none", "0", "256", "tcp", "SUCCESS", "START", "shared", "1-2", "10.0.0.1"],
+    int: [0, 1, 5, 6, 80, 65535, 65536, -1],
+    bool: [True, False],
+    list: [[]],
+    dict: [{}],
+}
+GONE = object()
+
+
+@st.composite
+def spoiled(draw: st.DrawFn) -> dict[str, Any]:
+    """The full definition, with some places of it left out or changed for another value of the type."""
+    definition = copy.deepcopy(FULL)
+    for path in draw(st.lists(st.sampled_from(PLACES), min_size=1, max_size=4)):
+        holder: Any = definition
+        try:
+            for key in path[:-1]:
+                holder = holder[key]
+            value = draw(st.sampled_from([GONE, *OTHER[type(holder[path[-1]])]]))
+        except (LookupError, TypeError):
+            continue  # an earlier change took it away
+        if value is GONE:
+            del holder[path[-1]]
+        else:
+            holder[path[-1]] = value
+    return definition
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(spoiled())
+def test_what_is_registered_can_be_sent(definition: dict[str, Any]) -> None:
+    try:
+        task = from_a_control_plane(definition)
+    except ApiError as error:
+        assert error.code == "ClientException"
+    else:
+        assert task.unsupported == ""
 
 
 # --- and an agent of ours takes it ------------------------------------------------------------------------

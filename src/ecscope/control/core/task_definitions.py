@@ -55,10 +55,7 @@ def register(step: Step, body: Json, tags: dict[str, str]) -> TaskDefinition:
 
 def check(definition: Json) -> None:
     """Raises ``ClientException``: in ECS's words where users search for them, else with everything that is wrong."""
-    try:
-        size = len(msgspec.json.encode(definition))
-    except UnicodeEncodeError:
-        raise client_error("The task definition has a character that is half of a surrogate pair.") from None
+    size = len(msgspec.json.encode(definition))
     if size > LARGEST_BYTES:
         raise client_error(f"Actual length: '{size}'. Max allowed length is '{LARGEST_BYTES}' bytes.")
     for container in definition["containerDefinitions"]:
