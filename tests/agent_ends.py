@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestServer
 
 from ecscope.control.core.errors import ApiError
 from ecscope.control.core.events import AnyEvent
+from ecscope.control.core.records import Json
 from ecscope.control.core.state import ControlState
 from tests.control_builders import AT, a_cluster, an_instance
 
@@ -30,10 +31,10 @@ class Ends:
         self.is_permitted = True
         self._numbers = count(1)
 
-    def permit(self, request: web.Request, action: str, arn: str) -> None:
-        self.asked.append((action, arn))
+    def permit(self, request: web.Request, right: str, about: Json) -> None:
+        self.asked.append((right, about["containerInstance"]))
         if not self.is_permitted:
-            raise ApiError("AccessDeniedException", f"User: x is not authorized to perform: {action}")
+            raise ApiError("AccessDeniedException", f"User: x is not authorized to perform: ecs:{right}")
 
     def now(self) -> datetime:
         return AT

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import itertools
+from datetime import timedelta
 
 import hypothesis.strategies as st
 import msgspec
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from ecscope.agent.core.actions import ContainerAction, StartContainer, StopContainer, VerifyStop
+from ecscope.agent.core.actions import AwaitInterface, ContainerAction, StartContainer, StopContainer, VerifyStop
 from ecscope.agent.core.events import (
+    AttachmentAccepted,
+    AttachmentExpired,
+    AttachmentRefused,
+    AttachmentsReceived,
+    InterfaceAppeared,
     ManifestReceived,
     StateChangeAccepted,
     StateChangeRefused,
@@ -22,7 +28,7 @@ from ecscope.agent.core.state import PullBehavior, Settings
 from ecscope.model.container import Container, Dependency, DependencyCondition, PortMapping, RestartPolicy
 from ecscope.model.runtime import RuntimeAction
 from ecscope.model.status import ContainerStatus, HealthStatus, TaskStatus
-from tests.builders import a_container, a_failure, a_task, a_volume, an_arn
+from tests.builders import a_container, a_failure, a_task, a_volume, an_arn, an_attachment
 from tests.world import MESSAGE, World
 
 NAMES = ("a", "b", "c")
@@ -268,6 +274,30 @@ class JoinedCoreMachine(CoreMachine):
                     **self.world.head(), task_arn=submit.task_arn, number=submit.change.number, failure=a_failure()
                 )
             )
+
+    @rule(number=st.integers(1, 3), seconds=st.sampled_from([1, 300]))
+    def interface_is_attached(self, number: int, seconds: int) -> None:
+        attachment = an_attachment(number, expires_at=self.world.now + timedelta(seconds=seconds))
+        self.world.send(AttachmentsReceived(**self.world.head(), **MESSAGE, message_id="a", attachments=(attachment,)))
+
+    @precondition(lambda self: self.world.attachments)
+    @rule(data=st.data(), in_time=st.sampled_from([True] * 3 + [False]), accepted=st.booleans())
+    def attachment_is_answered(self, data: st.DataObject, in_time: bool, accepted: bool) -> None:
+        action = data.draw(st.sampled_from(self.world.attachments))
+        self.world.attachments.remove(action)
+        place = {**self.world.head(), "attachment_arn": action.attachment_arn}
+        if not in_time:
+            self.world.send(AttachmentExpired(**place))
+        elif isinstance(action, AwaitInterface):
+            self.world.send(InterfaceAppeared(**place))
+        elif accepted:
+            self.world.send(AttachmentAccepted(**place))
+        else:
+            self.world.send(AttachmentRefused(**place, failure=a_failure()))
+
+    @invariant()
+    def each_attachment_is_awaited_or_told_once(self) -> None:
+        assert {a.attachment_arn for a in self.world.attachments} == set(self.world.state.attachments)
 
     @rule(number=st.integers(0, 5))
     def late_answer(self, number: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from ecscope.control.api.actions import ACTIONS
+from ecscope.control.core import agents, tasks
 from ecscope.control.core.events import (
     AgentConnected,
     AgentDisconnected,
@@ -38,15 +39,20 @@ def _take(step: Step, event: AnyEvent) -> Json | None:
     match event:
         case ApiRequest():
             return ACTIONS[event.action].function(step, event.body)
-        case (
-            AgentConnected()
-            | AgentDisconnected()
-            | MessageAcknowledged()
-            | StopVerificationAsked()
-            | HealthReported()
-            | InstanceStatusReported()
-            | TimePassed()
-        ):
-            return None
+        case AgentConnected():
+            agents.connected(step, event)
+        case AgentDisconnected():
+            agents.disconnected(step, event)
+        case MessageAcknowledged():
+            agents.acknowledged(step, event)
+        case StopVerificationAsked():
+            agents.stop_asked(step, event)
+        case HealthReported():
+            agents.health(step, event)
+        case InstanceStatusReported():
+            agents.instance_status(step, event)
+        case TimePassed():
+            tasks.expire(step)
         case _:
             assert_never(event)
+    return None

@@ -10,17 +10,20 @@ from collections.abc import Callable
 from aiohttp import web
 
 from ecscope.control.core.errors import ApiError
+from ecscope.control.core.records import Json
 from ecscope.control.core.state import ControlState
 
-Permit = Callable[[web.Request, str, str], None]
-"""Takes the request, an action such as ``ecs:Poll``, and the ARN that it is about. Raises ``ApiError`` unless whoever
-signed the request may do that."""
+Permit = Callable[[web.Request, str, Json], None]
+"""Takes the request, a right such as ``Poll``, and what it is about (``cluster``, ``containerInstance``). Raises
+``ApiError`` unless whoever signed the request has that right."""
 
 
-def refusal(state: ControlState, permit: Permit, request: web.Request, *, action: str, arn: str) -> web.Response | None:
+def refusal(
+    state: ControlState, permit: Permit, request: web.Request, *, right: str, cluster: str, arn: str
+) -> web.Response | None:
     """``None``: it is accepted."""
     try:
-        permit(request, action, arn or "*")
+        permit(request, right, {"cluster": cluster, "containerInstance": arn})
     except ApiError as error:
         return _refused(error.code, error.message)
     instance = state.instances.get(arn)

@@ -56,3 +56,19 @@ class DataDirLock:
 def _holder(fd: int) -> str:
     pid = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
     return f"process {pid}" if pid.isdigit() else "its process ID is unknown"
+
+
+def holder_of(data_dir: Path) -> int | None:
+    """Process ID of the one that has the directory at this moment; ``None``: nobody, or it cannot be named."""
+    try:
+        fd = os.open(data_dir / LOCK_NAME, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
+        return int(pid) if pid.isdigit() and int(pid) > 1 else None
+    finally:
+        os.close(fd)
+    return None

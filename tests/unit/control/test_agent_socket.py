@@ -27,8 +27,10 @@ class Handler:
         socket = AgentSocket(request, most_waiting=self._most_waiting)
         await socket.accept()
         self.sockets.append(socket)
-        await socket.run(receive=self.received.append, tick=self._tick, next_deadline=lambda: self.deadline)
-        self.ended += 1
+        try:
+            await socket.run(receive=self.received.append, tick=self._tick, next_deadline=lambda: self.deadline)
+        finally:
+            self.ended += 1
         return socket.response
 
     def _tick(self, now_s: float) -> None:

@@ -16,14 +16,14 @@ REQUEST = make_mocked_request("GET", "/acs/ws")
 
 def test_a_registered_instance_is_accepted() -> None:
     ends = Ends()
-    assert refusal(ends.state, ends.permit, REQUEST, action="ecs:Poll", arn=INSTANCE.arn) is None
-    assert ends.asked == [("ecs:Poll", INSTANCE.arn)]
+    assert refusal(ends.state, ends.permit, REQUEST, right="Poll", cluster="default", arn=INSTANCE.arn) is None
+    assert ends.asked == [("Poll", INSTANCE.arn)]
 
 
 @pytest.mark.parametrize("arn", ["", "unknown", an_instance(9).arn])
 def test_others_are_told_that_they_are_not_active(arn: str) -> None:
     ends = Ends()
-    refused = refusal(ends.state, ends.permit, REQUEST, action="ecs:Poll", arn=arn)
+    refused = refusal(ends.state, ends.permit, REQUEST, right="Poll", cluster="default", arn=arn)
     assert refused is not None
     assert refused.status == 400
     assert isinstance(refused.body, bytes)
@@ -33,7 +33,7 @@ def test_others_are_told_that_they_are_not_active(arn: str) -> None:
 def test_who_may_not_is_told_what() -> None:
     ends = Ends()
     ends.is_permitted = False
-    refused = refusal(ends.state, ends.permit, REQUEST, action="ecs:Poll", arn="unknown")
+    refused = refusal(ends.state, ends.permit, REQUEST, right="Poll", cluster="default", arn="unknown")
     assert refused is not None
     assert isinstance(refused.body, bytes)
     assert json.loads(refused.body) == {"AccessDeniedException": "User: x is not authorized to perform: ecs:Poll"}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ecscope.sqlitefile.errors import Owner, StoreError
-from ecscope.sqlitefile.lock import DataDirLock
+from ecscope.sqlitefile.lock import DataDirLock, holder_of
 
 OWNER = Owner(name="agent", data_dir_setting="ECS_DATADIR")
 
@@ -65,3 +65,14 @@ def test_a_holder_that_left_no_name(tmp_path: Path) -> None:
 def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"cannot open the lock file .*No such file"):
         DataDirLock(tmp_path / "missing", OWNER).acquire()
+
+
+def test_who_holds_it_can_be_asked(tmp_path: Path) -> None:
+    assert holder_of(tmp_path) is None
+    lock = DataDirLock(tmp_path, OWNER)
+    lock.acquire()
+    assert holder_of(tmp_path) == os.getpid()
+    (tmp_path / "ecscope.lock").write_text("0")
+    assert holder_of(tmp_path) is None
+    lock.release()
+    assert holder_of(tmp_path) is None

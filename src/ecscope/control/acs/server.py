@@ -81,7 +81,8 @@ class AcsServer:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One connection, from the upgrade to its end."""
         arn = request.query.get("containerInstanceArn", "")
-        refused = refusal(self._state(), self._permit, request, action="ecs:Poll", arn=arn)
+        cluster = request.query.get("clusterArn", "")
+        refused = refusal(self._state(), self._permit, request, right="Poll", cluster=cluster, arn=arn)
         if refused is not None:
             return refused
         socket = AgentSocket(request)

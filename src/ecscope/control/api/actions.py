@@ -9,12 +9,17 @@ from collections.abc import Mapping
 
 from ecscope.control.api import (
     account_settings,
+    agent_calls,
     attributes,
     clusters,
+    container_instances,
+    execute_command,
     service_deployments,
     services,
     tags,
     task_definitions,
+    task_protection,
+    tasks,
 )
 from ecscope.control.api.action import Action, Function
 
@@ -31,11 +36,16 @@ def _gather(*groups: Mapping[str, Action]) -> Mapping[str, Action]:
 
 ACTIONS: Mapping[str, Action] = _gather(
     account_settings.ACTIONS,
+    agent_calls.ACTIONS,
     attributes.ACTIONS,
     clusters.ACTIONS,
+    container_instances.ACTIONS,
+    execute_command.ACTIONS,
     service_deployments.ACTIONS,
     services.ACTIONS,
     tags.ACTIONS,
     task_definitions.ACTIONS,
+    task_protection.ACTIONS,
+    tasks.ACTIONS,
 )
 """By name. Each module of this package has its own ``ACTIONS``."""

@@ -25,6 +25,11 @@ def arn_of(step: Step, kind: str, *parts: object) -> str:
     return f"arn:aws:ecs:{step.settings.region}:{step.settings.account}:{path}"
 
 
+def arn_in(in_cluster: Cluster, kind: str, reference: str) -> str:
+    """What a failure names for a reference that nobody has: an ARN as it is, an ID with all that belongs before it."""
+    return reference if _is_arn(reference) else _in_cluster(in_cluster, kind, reference)
+
+
 def find_cluster(step: Step, reference: str | None) -> Cluster | None:
     """``None`` and ``""`` mean ``default``."""
     reference = reference or DEFAULT_CLUSTER

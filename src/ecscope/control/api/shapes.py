@@ -10,8 +10,10 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from ecscope.control.core.records import Cluster, Json, TaskDefinition
+from ecscope.control.core.errors import Failure
+from ecscope.control.core.records import Cluster, Instance, Json, Task, TaskContainer, TaskDefinition
 from ecscope.control.core.step import Step
+from ecscope.model.resources import HostResources
 
 
 def moment(at: datetime) -> float:
@@ -116,3 +118,173 @@ def task_definition(record: TaskDefinition) -> dict[str, Any]:
     if record.delete_requested_at is not None:
         shown["deleteRequestedAt"] = moment(record.delete_requested_at)
     return shown
+
+
+# --- failures -------------------------------------------------------------------------------------
+
+
+def failures(those: Iterable[Failure]) -> list[dict[str, str]]:
+    return [
+        {"arn": failure.arn, "reason": failure.reason, **({"detail": failure.detail} if failure.detail else {})}
+        for failure in those
+    ]
+
+
+# --- container instances --------------------------------------------------------------------------
+
+
+def instance(step: Step, record: Instance, include: Collection[str] = ("TAGS",)) -> dict[str, Any]:
+    """``ContainerInstance``; ``include``: words of DescribeContainerInstances. Source: control-plane.md §4."""
+    here = [step.tasks[arn].last_status for arn in step.tasks_on.get(record.arn, ())]
+    taken = step.taken.get(record.arn, HostResources())
+    remaining = HostResources(
+        cpu_units=record.resources.cpu_units - taken.cpu_units,
+        memory_mib=record.resources.memory_mib - taken.memory_mib,
+        ports_tcp=record.resources.ports_tcp | taken.ports_tcp,
+        ports_udp=record.resources.ports_udp | taken.ports_udp,
+    )
+    shown: dict[str, Any] = {
+        "containerInstanceArn": record.arn,
+        "ec2InstanceId": record.ec2_instance_id,
+        "version": record.version,
+        "versionInfo": dict(record.version_info),
+        "remainingResources": _resources(remaining),
+        "registeredResources": _resources(record.resources),
+        "status": record.status,
+        "agentConnected": record.is_connected,
+        "runningTasksCount": here.count("RUNNING"),
+        "pendingTasksCount": here.count("PENDING"),
+        "attributes": attributes(record.attributes),
+        "registeredAt": moment(record.registered_at),
+        "attachments": [],
+        "tags": tags(record.tags) if "TAGS" in include else [],
+    }
+    if "CONTAINER_INSTANCE_HEALTH" in include:
+        shown["healthStatus"] = _instance_health(record)
+    return shown
+
+
+def attributes(values: Mapping[str, str | None]) -> list[dict[str, str]]:
+    return [{"name": name} if value is None else {"name": name, "value": value} for name, value in values.items()]
+
+
+def _resources(amount: HostResources) -> list[dict[str, Any]]:
+    """The ports are those that no task can have."""
+    return [
+        _resource("CPU", "INTEGER", amount.cpu_units),
+        _resource("MEMORY", "INTEGER", amount.memory_mib),
+        _resource("PORTS", "STRINGSET", ports=amount.ports_tcp),
+        _resource("PORTS_UDP", "STRINGSET", ports=amount.ports_udp),
+    ]
+
+
+def _resource(name: str, kind: str, number: int = 0, ports: Collection[int] | None = None) -> dict[str, Any]:
+    shown = {"name": name, "type": kind, "doubleValue": 0.0, "longValue": 0, "integerValue": number}
+    return shown if ports is None else {**shown, "stringSetValue": [str(port) for port in sorted(ports)]}
+
+
+_HEALTH_WORST_FIRST = ("IMPAIRED", "INSUFFICIENT_DATA", "INITIALIZING", "OK")
+
+
+def _instance_health(record: Instance) -> dict[str, Any]:
+    found = {detail.status for detail in record.health}
+    details: list[dict[str, Any]] = []
+    for detail in record.health:
+        shown: dict[str, Any] = {"type": detail.type, "status": detail.status}
+        if detail.status_reason:
+            shown["statusReason"] = detail.status_reason
+        for name, at in (("lastUpdated", detail.last_updated_at), ("lastStatusChange", detail.last_status_change_at)):
+            if at is not None:
+                shown[name] = moment(at)
+        details.append(shown)
+    return {
+        "overallStatus": next((status for status in _HEALTH_WORST_FIRST if status in found), "INSUFFICIENT_DATA"),
+        "details": details,
+    }
+
+
+# --- tasks ----------------------------------------------------------------------------------------
+
+ARCHITECTURE = "ecs.cpu-architecture"
+ZONE = "ecs.availability-zone"
+
+
+def task(step: Step, record: Task, include: Collection[str] = ("TAGS",)) -> dict[str, Any]:
+    """``Task``; ``include``: words of DescribeTasks. Source: control-plane.md §6.3."""
+    host = step.instances.get(record.instance_arn)
+    has: Mapping[str, str | None] = host.attributes if host is not None else {}
+    heard_at = host.connectivity_at if host is not None else None
+    shown: dict[str, Any] = {
+        "attachments": [],
+        "attributes": [{"name": ARCHITECTURE, "value": has.get(ARCHITECTURE) or "x86_64"}],
+        "availabilityZone": has.get(ZONE) or step.settings.availability_zone,
+        "clusterArn": f"{record.arn.split(':task/', 1)[0]}:cluster/{record.cluster}",
+        "connectivity": "CONNECTED" if host is not None and host.is_connected else "DISCONNECTED",
+        "connectivityAt": moment(max(heard_at or record.created_at, record.created_at)),
+        "containerInstanceArn": record.instance_arn,
+        "containers": [_container(record, container) for container in record.containers],
+        "cpu": str(record.needs.cpu_units),
+        "createdAt": moment(record.created_at),
+        "desiredStatus": record.desired_status,
+        "enableExecuteCommand": record.execute_command_enabled,
+        "group": record.group,
+        "healthStatus": record.health.value,
+        "inferenceAccelerators": [],
+        "lastStatus": record.last_status,
+        "launchType": record.launch_type,
+        "memory": str(record.needs.memory_mib),
+        "overrides": _overrides(record),
+        "tags": tags(record.tags) if "TAGS" in include else [],
+        "taskArn": record.arn,
+        "taskDefinitionArn": record.definition_arn,
+        "version": record.version,
+    }
+    texts = {"startedBy": record.started_by, "stopCode": record.stop_code, "stoppedReason": record.stopped_reason}
+    shown |= {name: text for name, text in texts.items() if text}
+    moments = {
+        "executionStoppedAt": record.execution_stopped_at,
+        "pullStartedAt": record.pull_started_at,
+        "pullStoppedAt": record.pull_stopped_at,
+        "startedAt": record.started_at,
+        "stoppedAt": record.stopped_at,
+        "stoppingAt": record.stopping_at,
+    }
+    shown |= {name: moment(at) for name, at in moments.items() if at is not None}
+    return shown
+
+
+def _container(record: Task, container: TaskContainer) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "containerArn": container.arn,
+        "taskArn": record.arn,
+        "name": container.name,
+        "image": container.image,
+        "lastStatus": container.last_status,
+        "networkBindings": [dict(binding) for binding in container.network_bindings],
+        "networkInterfaces": [],
+        "healthStatus": container.health.value,
+        "cpu": container.cpu,
+    }
+    texts = {
+        "imageDigest": container.image_digest,
+        "runtimeId": container.runtime_id,
+        "reason": container.reason,
+        "memory": container.memory,
+        "memoryReservation": container.memory_reservation,
+    }
+    shown |= {name: text for name, text in texts.items() if text}
+    if container.exit_code is not None:
+        shown["exitCode"] = container.exit_code
+    return shown
+
+
+def _overrides(record: Task) -> dict[str, Any]:
+    """As asked for, with an entry for every container."""
+    given = {entry.get("name"): entry for entry in record.overrides.get("containerOverrides", ())}
+    return {
+        **record.overrides,
+        "containerOverrides": [
+            {"name": container.name, **given.get(container.name, {})} for container in record.containers
+        ],
+        "inferenceAcceleratorOverrides": [],
+    }

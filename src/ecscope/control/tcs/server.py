@@ -63,7 +63,8 @@ class TcsServer:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One connection, from the upgrade to its end."""
         arn = request.query.get("containerInstance", "")
-        refused = refusal(self._state(), self._permit, request, action="ecs:StartTelemetrySession", arn=arn)
+        cluster = request.query.get("cluster", "")
+        refused = refusal(self._state(), self._permit, request, right="StartTelemetrySession", cluster=cluster, arn=arn)
         if refused is not None:
             return refused
         socket = AgentSocket(request, ping_s=_PING_S)

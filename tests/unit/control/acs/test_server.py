@@ -76,7 +76,7 @@ async def test_a_connection_from_its_beginning_to_its_end(scene: Scene) -> None:
     assert event.instance_arn == INSTANCE.arn
     assert event.version_info == {"agentVersion": "1.2", "dockerVersion": "DockerVersion: 26"}
     assert event.wants_credentials
-    assert scene.ends.asked == [("ecs:Poll", INSTANCE.arn)]
+    assert scene.ends.asked == [("Poll", INSTANCE.arn)]
     assert scene.server.connected == {INSTANCE.arn}
     await agent.close()
     await until(lambda: scene.ends.of(AgentDisconnected))

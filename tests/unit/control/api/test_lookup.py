@@ -127,3 +127,8 @@ def test_some_actions_need_the_revision() -> None:
 def test_arns_are_of_the_settings() -> None:
     assert lookup.arn_of(a_control_step(), "task-definition", "f:1") == f"{PREFIX}:task-definition/f:1"
     assert lookup.arn_of(a_control_step(), "task", "default", "1") == f"{PREFIX}:task/default/1"
+
+
+def test_a_failure_names_an_arn_also_for_an_id() -> None:
+    assert lookup.arn_in(a_cluster(), "task", "abc") == f"{PREFIX}:task/default/abc"
+    assert lookup.arn_in(a_cluster(), "task", "arn:of:somebody") == "arn:of:somebody"

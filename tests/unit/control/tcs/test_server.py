@@ -104,7 +104,7 @@ async def test_an_unknown_instance_is_refused(scene: Scene) -> None:
     with pytest.raises(WSServerHandshakeError) as refused:
         await scene.dial("unknown")
     assert refused.value.status == 400
-    assert scene.ends.asked == [("ecs:StartTelemetrySession", "unknown")]
+    assert scene.ends.asked == [("StartTelemetrySession", "unknown")]
 
 
 async def test_nonsense_is_told_so(scene: Scene) -> None:

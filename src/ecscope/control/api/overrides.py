@@ -1,0 +1,68 @@
+"""What RunTask and StartTask may override of a task definition; everything else is refused by name.
+
+Source: TaskOverride and ContainerOverride of the ECS API (2014-11-13); control-plane.md §3.5.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ecscope.control.core.errors import client_error, invalid, unsupported
+from ecscope.control.core.records import Json, TaskDefinition
+from ecscope.wire.task_definition_rules import MIN_MEMORY_MIB, cpu_units, memory_mib
+
+_NOT_HERE = {
+    "inferenceAcceleratorOverrides": "there are no Elastic Inference accelerators here",
+    "ephemeralStorage": "it is for tasks on Fargate",
+}
+_NOT_IN_A_CONTAINER_HERE = {
+    "environmentFiles": "files in S3 are not read yet; write the variables into environment",
+    "resourceRequirements": "GPUs and accelerators cannot be had here",
+}
+
+
+def overrides_of(given: Json, definition: TaskDefinition) -> Json:
+    """Checked, amounts of the task as plain numbers. Raises ``ApiError``."""
+    for member, why in _NOT_HERE.items():
+        if given.get(member):
+            raise unsupported(f"overrides.{member} is not supported: {why}.")
+    checked: dict[str, Any] = {name: given[name] for name in ("taskRoleArn", "executionRoleArn") if given.get(name)}
+    for member, read in (("cpu", cpu_units), ("memory", memory_mib)):
+        if not given.get(member):
+            continue
+        amount = read(given[member])
+        if amount is None or amount <= 0:
+            raise client_error(f"Invalid '{member}' setting for task: {given[member]!r} is no amount.")
+        checked[member] = str(amount)
+    names = {container["name"] for container in definition.containers}
+    containers: list[Json] = []
+    for override in given.get("containerOverrides", ()):
+        name = override.get("name")
+        if not name:
+            raise client_error("Container.name should not be null or empty.")
+        if name not in names:
+            raise invalid(f"Override for container named {name} is not a container in the TaskDefinition.")
+        if any(other["name"] == name for other in containers):
+            raise invalid(f"Two overrides are for the container named {name}.")
+        _check_container(override)
+        containers.append(override)
+    if containers:
+        checked["containerOverrides"] = containers
+    return checked
+
+
+def _check_container(override: Json) -> None:
+    name = override["name"]
+    for member, why in _NOT_IN_A_CONTAINER_HERE.items():
+        if override.get(member):
+            raise unsupported(f"overrides.{member} of container {name} is not supported: {why}.")
+    if (cpu := override.get("cpu")) is not None and cpu < 0:
+        raise client_error(f"Invalid 'cpu' setting for container '{name}': {cpu}.")
+    for member in ("memory", "memoryReservation"):
+        if (memory := override.get(member)) is not None and memory < MIN_MEMORY_MIB:
+            raise client_error(
+                f"Invalid '{member}' setting for container '{name}': {memory}. At least {MIN_MEMORY_MIB} are needed."
+            )
+    for variable in override.get("environment", ()):
+        if not variable.get("name"):
+            raise client_error(f"An environment variable of the override for container '{name}' has no name.")

@@ -1,0 +1,200 @@
+"""Tasks as users run, stop and look at them.
+
+Source: control-plane.md §3.1, §3.5, §6.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from ecscope.control.api import lookup, shapes, tokens
+from ecscope.control.api.action import Action
+from ecscope.control.api.overrides import overrides_of
+from ecscope.control.api.pages import page
+from ecscope.control.api.placement import constraints_of, launch_type_of, refuse_network, strategy_of
+from ecscope.control.core import tasks
+from ecscope.control.core.errors import Failure, invalid, missing, unsupported
+from ecscope.control.core.placement import pool
+from ecscope.control.core.records import Cluster, Json, Task, TaskDefinition
+from ecscope.control.core.step import Step
+from ecscope.control.core.tags import tags_of
+from ecscope.control.core.tasks import Wanted
+from ecscope.model.arn import TaskArn
+
+_MOST_STARTED = 10
+_MOST_DESCRIBED = 100
+_STARTED_BY = re.compile(r"[A-Za-z0-9_/-]{0,128}")
+_RESERVED_GROUPS = ("service:", "family:")
+STOPPED_BY_USER = "Task stopped by user"
+
+
+def run_task(step: Step, body: Json) -> Json:
+    cluster = lookup.cluster(step, body.get("cluster"))
+    if (arns := tokens.resources_of(step, "RunTask", body)) is not None:
+        return _answer(step, (step.tasks[arn] for arn in map(TaskArn, arns) if arn in step.tasks), ())
+    definition = lookup.task_definition_to_run(step, body["taskDefinition"])
+    count = 1 if body.get("count") is None else body["count"]
+    if not 1 <= count <= _MOST_STARTED:
+        raise invalid(f"Count must be from 1 to {_MOST_STARTED}.")
+    launch_type = launch_type_of(body, cluster, definition)
+    wanted = msgspec.structs.replace(
+        _wanted(step, body, cluster, definition),
+        launch_type=launch_type,
+        constraints=constraints_of(body.get("placementConstraints", ())),
+        strategy=strategy_of(body.get("placementStrategy", ())),
+    )
+    if not pool(step, cluster.name, launch_type):
+        raise invalid("No Container Instances were found in your cluster.")
+    started, failures = _start(step, [wanted] * count)
+    tokens.remember(step, "RunTask", body, tuple(task.arn for task in started))
+    return _answer(step, started, failures)
+
+
+def start_task(step: Step, body: Json) -> Json:
+    """Without the scheduler: one task on each instance that is named."""
+    cluster = lookup.cluster(step, body.get("cluster"))
+    references = body["containerInstances"]
+    if not references:
+        raise invalid("Container Instances cannot be empty.")
+    if len(references) > _MOST_STARTED:
+        raise invalid(f"Container Instances cannot have more than {_MOST_STARTED} elements.")
+    definition = lookup.task_definition_to_run(step, body["taskDefinition"])
+    wanted = _wanted(step, body, cluster, definition)
+    wants: list[Wanted] = []
+    failures: list[Failure] = []
+    for reference in references:
+        instance = lookup.find_instance(step, cluster, reference)
+        if instance is None:
+            failures.append(missing(lookup.arn_in(cluster, "container-instance", reference)))
+        else:
+            wants.append(msgspec.structs.replace(wanted, instance_arn=instance.arn))
+    started, more = _start(step, wants)
+    return _answer(step, started, [*failures, *more])
+
+
+def stop_task(step: Step, body: Json) -> Json:
+    """Harmless when it is to stop already."""
+    cluster = lookup.cluster(step, body.get("cluster"))
+    task = lookup.find_task(step, cluster, body["task"])
+    if task is None:
+        raise invalid("The referenced task was not found.")
+    reason = body.get("reason") or STOPPED_BY_USER
+    return {"task": shapes.task(step, tasks.stop(step, task, code="UserInitiated", reason=reason))}
+
+
+def describe_tasks(step: Step, body: Json) -> Json:
+    cluster = lookup.cluster(step, body.get("cluster"))
+    references = body["tasks"]
+    if not references:
+        raise invalid("Tasks cannot be empty.")
+    if len(references) > _MOST_DESCRIBED:
+        raise invalid(f"Tasks cannot have more than {_MOST_DESCRIBED} elements.")
+    found: list[dict[str, Any]] = []
+    failures: list[Failure] = []
+    for reference in dict.fromkeys(references):
+        task = lookup.find_task(step, cluster, reference)
+        if task is None:
+            failures.append(missing(lookup.arn_in(cluster, "task", reference)))
+        else:
+            found.append(shapes.task(step, task, body.get("include", ())))
+    return {"tasks": found, "failures": shapes.failures(failures)}
+
+
+def list_tasks(step: Step, body: Json) -> Json:
+    cluster = lookup.cluster(step, body.get("cluster"))
+    return page(
+        "ListTasks",
+        body,
+        "taskArns",
+        _listed(step, cluster, body),
+        key=lambda task: task.arn,
+        show=lambda task: task.arn,
+    )
+
+
+ACTIONS: Mapping[str, Action] = {
+    "RunTask": Action(run_task),
+    "StartTask": Action(start_task),
+    "StopTask": Action(stop_task),
+    "DescribeTasks": Action(describe_tasks, is_reader=True),
+    "ListTasks": Action(list_tasks, is_reader=True),
+}
+
+
+# --- pieces ---------------------------------------------------------------------------------------
+
+
+def _wanted(step: Step, body: Json, cluster: Cluster, definition: TaskDefinition) -> Wanted:
+    """What RunTask and StartTask have in common."""
+    refuse_network(body, definition)
+    if body.get("volumeConfigurations"):
+        raise unsupported("volumeConfigurations is not supported: EBS volumes cannot be had here.")
+    started_by = body.get("startedBy") or ""
+    if _STARTED_BY.fullmatch(started_by) is None:
+        raise invalid("startedBy must have at most 128 letters, digits, hyphens, slashes and underscores.")
+    group = body.get("group") or ""
+    if group.startswith(_RESERVED_GROUPS):
+        raise invalid("Invalid namespace for group.")
+    return Wanted(
+        definition=definition,
+        cluster=cluster.name,
+        overrides=overrides_of(body.get("overrides", {}), definition),
+        group=group or f"family:{definition.family}",
+        started_by=started_by,
+        tags=_tags(body, cluster, definition),
+        execute_command_enabled=body.get("enableExecuteCommand", False),
+    )
+
+
+def _tags(body: Json, cluster: Cluster, definition: TaskDefinition) -> dict[str, str]:
+    propagate = body.get("propagateTags") or "NONE"
+    if propagate == "SERVICE":
+        raise invalid("propagateTags SERVICE is for tasks that a service starts.")
+    inherited = definition.tags if propagate == "TASK_DEFINITION" else {}
+    tags = tags_of(body.get("tags", ()), before=inherited)
+    return {"aws:ecs:clusterName": cluster.name, **tags} if body.get("enableECSManagedTags") else tags
+
+
+def _start(step: Step, wants: Iterable[Wanted]) -> tuple[list[Task], list[Failure]]:
+    started: list[Task] = []
+    failures: list[Failure] = []
+    for wanted in wants:
+        outcome = tasks.start(step, wanted)
+        if isinstance(outcome, Task):
+            started.append(outcome)
+        else:
+            failures += outcome
+    return started, failures
+
+
+def _answer(step: Step, started: Iterable[Task], failures: Iterable[Failure]) -> Json:
+    return {"tasks": [shapes.task(step, task) for task in started], "failures": shapes.failures(failures)}
+
+
+def _listed(step: Step, cluster: Cluster, body: Json) -> Iterator[Task]:
+    """Every filter that is given must hold."""
+    wanted: dict[str, str] = {"desired_status": body.get("desiredStatus") or "RUNNING"}
+    for member, field in (("startedBy", "started_by"), ("launchType", "launch_type")):
+        if body.get(member):
+            wanted[field] = body[member]
+    if reference := body.get("serviceName"):
+        wanted["service_arn"] = lookup.service(step, cluster, reference).arn
+    if reference := body.get("containerInstance"):
+        instance = lookup.find_instance(step, cluster, reference)
+        if instance is None:
+            raise invalid("The referenced container instance was not found.")
+        wanted["instance_arn"] = instance.arn
+    if body.get("daemonName"):
+        raise unsupported("daemonName is not supported: there are no daemons here.")
+    conditions = wanted.items()
+    family = body.get("family") or ""
+    for task in step.tasks.values():
+        if task.cluster != cluster.name or any(getattr(task, field) != value for field, value in conditions):
+            continue
+        if family and task.definition_arn.rsplit("/", 1)[-1].rsplit(":", 1)[0] != family:
+            continue
+        yield task

@@ -1,0 +1,64 @@
+"""Overrides are checked, and what cannot be had is refused by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ecscope.control.api.overrides import overrides_of
+from ecscope.control.core.errors import ApiError
+from tests.control_builders import a_task_definition
+
+DEFINITION = a_task_definition()
+
+
+def app(**members: Any) -> dict[str, Any]:
+    return {"containerOverrides": [{"name": "app", **members}]}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, {}),
+        ({"cpu": "1 vCPU", "memory": "0.5 GB"}, {"cpu": "1024", "memory": "512"}),
+        ({"cpu": "", "taskRoleArn": ""}, {}),
+        ({"executionRoleArn": "arn:e", "containerOverrides": []}, {"executionRoleArn": "arn:e"}),
+        (app(command=[]), app(command=[])),
+    ],
+)
+def test_what_can_be_overridden_is_kept(given: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert overrides_of(given, DEFINITION) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "text"),
+    [
+        (
+            {"containerOverrides": [{"name": "nope"}]},
+            "InvalidParameterException",
+            "Override for container named nope is not a container in the TaskDefinition.",
+        ),
+        ({"containerOverrides": [{}]}, "ClientException", "Container.name should not be null or empty."),
+        ({"containerOverrides": [{"name": "app"}] * 2}, "InvalidParameterException", "Two overrides"),
+        ({"cpu": "much"}, "ClientException", "Invalid 'cpu' setting for task"),
+        ({"memory": "0"}, "ClientException", "Invalid 'memory' setting for task"),
+        ({"inferenceAcceleratorOverrides": [{}]}, "UnsupportedFeatureException", "inferenceAcceleratorOverrides"),
+        ({"ephemeralStorage": {"sizeInGiB": 21}}, "UnsupportedFeatureException", "ephemeralStorage"),
+        (
+            app(environmentFiles=[{"value": "arn:s3"}]),
+            "UnsupportedFeatureException",
+            "environmentFiles of",
+        ),
+        (app(resourceRequirements=[{}]), "UnsupportedFeatureException", "resourceRequirements of container app"),
+        (app(cpu=-1), "ClientException", "Invalid 'cpu' setting for container 'app'"),
+        (app(memory=5), "ClientException", "Invalid 'memory' setting for container 'app'"),
+        (app(memoryReservation=0), "ClientException", "Invalid 'memoryReservation' setting for container 'app'"),
+        (app(environment=[{"value": "1"}]), "ClientException", "has no name"),
+    ],
+)
+def test_the_rest_is_refused(given: dict[str, Any], code: str, text: str) -> None:
+    with pytest.raises(ApiError) as raised:
+        overrides_of(given, DEFINITION)
+    assert raised.value.code == code
+    assert text in raised.value.message

@@ -1,0 +1,421 @@
+"""Tasks are run, started, stopped, described and listed as users know it, with the texts that they match on."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from ecscope.control.core.effects import SendPayload
+from ecscope.control.core.errors import ApiError
+from ecscope.control.core.records import Record, Task
+from ecscope.control.core.step import Step
+from ecscope.model.container_instance import Attribute
+from ecscope.model.resources import HostResources
+from tests.control_builders import (
+    AT,
+    PREFIX,
+    a_cluster,
+    a_control_step,
+    a_control_task,
+    a_request,
+    a_service,
+    a_task_definition,
+    an_instance,
+    asked,
+)
+
+DEFINITION = a_task_definition()
+
+
+def a_world(*records: Record) -> Step:
+    """A cluster with an instance and a definition."""
+    return a_control_step(a_cluster(), an_instance(), DEFINITION, *records)
+
+
+def run(step: Step, **body: Any) -> dict[str, Any]:
+    return asked(step, "RunTask", taskDefinition="sample", **body)
+
+
+# --- RunTask --------------------------------------------------------------------------------------
+
+
+def test_a_task_runs() -> None:
+    step = a_world()
+    answer = run(step)
+    (task,) = answer["tasks"]
+    assert answer["failures"] == []
+    assert (task["lastStatus"], task["desiredStatus"], task["launchType"]) == ("PENDING", "RUNNING", "EC2")
+    assert task["taskDefinitionArn"] == DEFINITION.arn
+    assert task["containerInstanceArn"] == an_instance().arn
+    assert (task["group"], task["cpu"], task["memory"]) == ("family:sample", "10", "64")
+    assert task["clusterArn"] == a_cluster().arn
+    (container,) = task["containers"]
+    assert (container["name"], container["lastStatus"]) == ("app", "PENDING")
+    assert task["overrides"] == {"containerOverrides": [{"name": "app"}], "inferenceAcceleratorOverrides": []}
+    assert [type(effect) for effect in step.decision().effects] == [SendPayload]
+
+
+def test_many_run_until_the_instance_is_full() -> None:
+    step = a_control_step(a_cluster(), an_instance(resources=HostResources(cpu_units=35, memory_mib=4096)), DEFINITION)
+    answer = run(step, count=5)
+    assert len(answer["tasks"]) == 3
+    assert answer["failures"] == [{"arn": an_instance().arn, "reason": "RESOURCE:CPU"}] * 2
+
+
+def test_everything_that_can_be_given_is_kept() -> None:
+    overrides = {
+        "containerOverrides": [
+            {"name": "app", "command": ["true"], "environment": [{"name": "A", "value": "1"}], "cpu": 20, "memory": 32}
+        ],
+        "cpu": ".25 vCPU",
+        "memory": "1 GB",
+        "taskRoleArn": "arn:aws:iam::000000000000:role/task",
+    }
+    step = a_control_step(
+        a_cluster(), an_instance(custom_attributes={"stack": "prod"}), a_task_definition(tags={"from": "definition"})
+    )
+    (task,) = run(
+        step,
+        overrides=overrides,
+        group="batch",
+        startedBy="me/1",
+        tags=[{"key": "a", "value": "b"}],
+        propagateTags="TASK_DEFINITION",
+        enableECSManagedTags=True,
+        enableExecuteCommand=True,
+        placementConstraints=[
+            {"type": "memberOf", "expression": "attribute:stack == prod"},
+            {"type": "distinctInstance"},
+        ],
+        placementStrategy=[
+            {"type": "spread", "field": "attribute:ecs.availability-zone"},
+            {"type": "spread", "field": "instanceId"},
+            {"type": "binpack", "field": "memory"},
+            {"type": "random"},
+        ],
+        launchType="EC2",
+        referenceId="r",
+    )["tasks"]
+    assert (task["group"], task["startedBy"], task["enableExecuteCommand"]) == ("batch", "me/1", True)
+    assert (task["cpu"], task["memory"]) == ("256", "1024")
+    assert task["overrides"]["cpu"] == "256"
+    assert task["overrides"]["taskRoleArn"] == overrides["taskRoleArn"]
+    assert task["overrides"]["containerOverrides"] == overrides["containerOverrides"]
+    assert (task["containers"][0]["cpu"], task["containers"][0]["memory"]) == ("20", "32")
+    assert {tag["key"]: tag["value"] for tag in task["tags"]} == {
+        "aws:ecs:clusterName": "default",
+        "from": "definition",
+        "a": "b",
+    }
+    assert step.tasks[task["taskArn"]].credentials_id
+
+
+def test_without_being_asked_no_tags_come_along() -> None:
+    step = a_control_step(a_cluster(), an_instance(), a_task_definition(tags={"from": "definition"}))
+    assert run(step)["tasks"][0]["tags"] == []
+
+
+def test_external_instances_run_external_tasks() -> None:
+    external = an_instance(reported_attributes=(Attribute(name="ecs.capability.external"),))
+    step = a_control_step(a_cluster(), external, a_task_definition(compatibilities=("EC2", "EXTERNAL")))
+    assert run(step, launchType="EXTERNAL")["tasks"][0]["launchType"] == "EXTERNAL"
+    with pytest.raises(ApiError, match="No Container Instances were found in your cluster"):
+        run(step, launchType="EC2")
+
+
+def test_a_client_token_runs_its_tasks_once() -> None:
+    step = a_world()
+    first = run(step, clientToken="t", count=2)
+    again = Step(step.decision().state, a_request("RunTask", 2))
+    assert run(again, clientToken="t", count=2) == first
+    assert not again.decision().records
+    with pytest.raises(ApiError) as raised:
+        run(again, clientToken="t", count=3)
+    assert raised.value.code == "ConflictException"
+    assert raised.value.members["resourceIds"] == [task["taskArn"] for task in first["tasks"]]
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "text"),
+    [
+        ({"cluster": "other"}, "ClusterNotFoundException", "Cluster not found."),
+        ({"count": 0}, "InvalidParameterException", "Count must be from 1 to 10."),
+        ({"count": 11}, "InvalidParameterException", "Count must be from 1 to 10."),
+        (
+            {"launchType": "EC2", "capacityProviderStrategy": [{"capacityProvider": "x"}]},
+            "InvalidParameterException",
+            "Specify either Launch Type or Capacity Provider Strategy, but not both.",
+        ),
+        ({"launchType": "FARGATE"}, "UnsupportedFeatureException", "Launch type FARGATE is not supported"),
+        (
+            {"launchType": "EXTERNAL"},
+            "InvalidParameterException",
+            "does not support launch_type EXTERNAL.",
+        ),
+        (
+            {"capacityProviderStrategy": [{"capacityProvider": "FARGATE_SPOT"}]},
+            "UnsupportedFeatureException",
+            "capacityProviderStrategy names FARGATE_SPOT",
+        ),
+        (
+            {"capacityProviderStrategy": [{"capacityProvider": "mine"}]},
+            "InvalidParameterException",
+            "capacityProviderStrategy names mine, which is no capacity provider",
+        ),
+        ({"platformVersion": "LATEST"}, "InvalidParameterException", "The platform version must be null"),
+        (
+            {"networkConfiguration": {"awsvpcConfiguration": {"subnets": ["s"]}}},
+            "InvalidParameterException",
+            "Network Configuration is not valid for the given networkMode",
+        ),
+        ({"volumeConfigurations": [{"name": "v"}]}, "UnsupportedFeatureException", "volumeConfigurations"),
+        ({"startedBy": "a b"}, "InvalidParameterException", "startedBy must have"),
+        ({"startedBy": "a" * 129}, "InvalidParameterException", "startedBy must have"),
+        ({"group": "service:web"}, "InvalidParameterException", "Invalid namespace for group."),
+        ({"propagateTags": "SERVICE"}, "InvalidParameterException", "propagateTags SERVICE"),
+        ({"tags": [{"key": "aws:a", "value": ""}]}, "InvalidParameterException", "aws:"),
+    ],
+)
+def test_what_cannot_be_is_refused(body: dict[str, Any], code: str, text: str) -> None:
+    step = a_world()
+    with pytest.raises(ApiError) as raised:
+        run(step, **body)
+    assert raised.value.code == code
+    assert text in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("reference", "text"),
+    [("unknown", "TaskDefinition not found."), ("gone:1", "TaskDefinition is inactive")],
+)
+def test_only_an_active_definition_runs(reference: str, text: str) -> None:
+    step = a_world(a_task_definition("gone", status="INACTIVE"))
+    with pytest.raises(ApiError, match=text):
+        asked(step, "RunTask", taskDefinition=reference)
+
+
+def test_without_an_instance_nothing_runs() -> None:
+    with pytest.raises(ApiError, match=r"^No Container Instances were found in your cluster\.$"):
+        run(a_control_step(a_cluster(), an_instance(status="DRAINING"), DEFINITION))
+
+
+def test_an_agent_that_is_away_is_a_failure() -> None:
+    step = a_control_step(a_cluster(), an_instance(connection_id=""), DEFINITION)
+    assert run(step) == {"tasks": [], "failures": [{"arn": an_instance().arn, "reason": "AGENT"}]}
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "text"),
+    [
+        (
+            {},
+            "InvalidParameterException",
+            "must be provided when networkMode 'awsvpc' is specified.",
+        ),
+        (
+            {"networkConfiguration": {"awsvpcConfiguration": {"subnets": ["s"]}}},
+            "UnsupportedFeatureException",
+            "awsvpc",
+        ),
+    ],
+)
+def test_awsvpc_is_refused(body: dict[str, Any], code: str, text: str) -> None:
+    step = a_control_step(
+        a_cluster(), an_instance(), a_task_definition(body={**DEFINITION.body, "networkMode": "awsvpc"})
+    )
+    with pytest.raises(ApiError) as raised:
+        run(step, **body)
+    assert raised.value.code == code
+    assert text in raised.value.message
+
+
+# --- StartTask ------------------------------------------------------------------------------------
+
+
+def start(step: Step, *instances: str, **body: Any) -> dict[str, Any]:
+    return asked(step, "StartTask", taskDefinition="sample", containerInstances=list(instances), **body)
+
+
+def test_a_task_starts_on_each_instance_that_is_named() -> None:
+    step = a_world(an_instance(2), an_instance(3, status="INACTIVE"), an_instance(4, connection_id=""))
+    answer = start(step, an_instance(1).arn, f"{2:032x}", f"{3:032x}", f"{4:032x}", "unknown", startedBy="me")
+    assert [task["containerInstanceArn"] for task in answer["tasks"]] == [an_instance(1).arn, an_instance(2).arn]
+    assert {task["startedBy"] for task in answer["tasks"]} == {"me"}
+    assert answer["failures"] == [
+        {"arn": f"{PREFIX}:container-instance/default/unknown", "reason": "MISSING"},
+        {"arn": an_instance(3).arn, "reason": "INACTIVE"},
+        {"arn": an_instance(4).arn, "reason": "AGENT"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("instances", "text"),
+    [((), "Container Instances cannot be empty."), (("i",) * 11, "cannot have more than 10 elements")],
+)
+def test_one_to_ten_instances_are_named(instances: tuple[str, ...], text: str) -> None:
+    with pytest.raises(ApiError, match=text):
+        start(a_world(), *instances)
+
+
+# --- StopTask -------------------------------------------------------------------------------------
+
+
+def test_a_task_is_told_to_stop() -> None:
+    running = a_control_task(last_status="RUNNING", started_at=AT)
+    step = a_world(running)
+    task = asked(step, "StopTask", task=f"{1:032x}", reason="enough")["task"]
+    assert (task["lastStatus"], task["desiredStatus"]) == ("RUNNING", "STOPPED")
+    assert (task["stopCode"], task["stoppedReason"]) == ("UserInitiated", "enough")
+    assert task["stoppingAt"] == AT.timestamp()
+    again = asked(step, "StopTask", task=running.arn, reason="other")["task"]
+    assert again == task
+
+
+def test_without_a_reason_the_user_stopped_it() -> None:
+    assert asked(a_world(a_control_task()), "StopTask", task=a_control_task().arn)["task"]["stoppedReason"] == (
+        "Task stopped by user"
+    )
+
+
+def test_an_unknown_task_cannot_be_stopped() -> None:
+    with pytest.raises(ApiError, match=r"^The referenced task was not found\.$"):
+        asked(a_world(), "StopTask", task="unknown")
+
+
+# --- DescribeTasks --------------------------------------------------------------------------------
+
+
+def test_tasks_are_described_by_id_and_by_arn() -> None:
+    one, two = a_control_task(1, tags={"a": "b"}), a_control_task(2)
+    answer = asked(a_world(one, two), "DescribeTasks", tasks=[f"{1:032x}", two.arn, two.arn, "unknown"])
+    assert [task["taskArn"] for task in answer["tasks"]] == [one.arn, two.arn]
+    assert [task["tags"] for task in answer["tasks"]] == [[], []]
+    assert answer["failures"] == [{"arn": f"{PREFIX}:task/default/unknown", "reason": "MISSING"}]
+    with_tags = asked(a_world(one), "DescribeTasks", tasks=[one.arn], include=["TAGS"])
+    assert with_tags["tasks"][0]["tags"] == [{"key": "a", "value": "b"}]
+
+
+def test_a_task_of_another_cluster_is_missing() -> None:
+    step = a_world(a_cluster("other"), a_control_task())
+    answer = asked(step, "DescribeTasks", cluster="other", tasks=[a_control_task().arn])
+    assert answer == {"tasks": [], "failures": [{"arn": a_control_task().arn, "reason": "MISSING"}]}
+
+
+@pytest.mark.parametrize(("tasks", "text"), [([], r"^Tasks cannot be empty\.$"), (["t"] * 101, "more than 100")])
+def test_one_to_a_hundred_are_described(tasks: list[str], text: str) -> None:
+    with pytest.raises(ApiError, match=text):
+        asked(a_world(), "DescribeTasks", tasks=tasks)
+
+
+# --- ListTasks ------------------------------------------------------------------------------------
+
+SERVICE = a_service()
+LISTED: dict[str, Task] = {
+    "plain": a_control_task(1),
+    "stopping": a_control_task(2, desired_status="STOPPED"),
+    "stopped": a_control_task(3, desired_status="STOPPED", last_status="STOPPED"),
+    "elsewhere": a_control_task(4, instance_arn=an_instance(2).arn),
+    "mine": a_control_task(5, started_by="me"),
+    "of service": a_control_task(6, service_arn=SERVICE.arn),
+    "other family": a_control_task(7, definition_arn=f"{PREFIX}:task-definition/other:1"),
+    "external": a_control_task(8, launch_type="EXTERNAL"),
+    "other cluster": a_control_task(9, cluster="other"),
+}
+
+
+def listed(**body: Any) -> list[str]:
+    step = a_world(a_cluster("other"), an_instance(2), SERVICE, *LISTED.values())
+    names = {task.arn: name for name, task in LISTED.items()}
+    return [names[arn] for arn in asked(step, "ListTasks", **body)["taskArns"]]
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        ({}, ["plain", "elsewhere", "mine", "of service", "other family", "external"]),
+        ({"desiredStatus": "STOPPED"}, ["stopping", "stopped"]),
+        ({"desiredStatus": "PENDING"}, []),
+        ({"containerInstance": f"{2:032x}"}, ["elsewhere"]),
+        ({"startedBy": "me"}, ["mine"]),
+        ({"serviceName": "web"}, ["of service"]),
+        ({"serviceName": SERVICE.arn}, ["of service"]),
+        ({"family": "other"}, ["other family"]),
+        ({"family": "sample", "startedBy": "me"}, ["mine"]),
+        ({"launchType": "EXTERNAL"}, ["external"]),
+        ({"cluster": "other"}, ["other cluster"]),
+    ],
+)
+def test_every_filter_must_hold(body: dict[str, Any], names: list[str]) -> None:
+    assert listed(**body) == names
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"serviceName": "unknown"}, "ServiceNotFoundException"),
+        ({"containerInstance": "unknown"}, "InvalidParameterException"),
+        ({"cluster": "unknown"}, "ClusterNotFoundException"),
+        ({"daemonName": "d"}, "UnsupportedFeatureException"),
+    ],
+)
+def test_what_is_listed_by_must_exist(body: dict[str, Any], code: str) -> None:
+    with pytest.raises(ApiError) as raised:
+        listed(**body)
+    assert raised.value.code == code
+
+
+def test_tasks_are_listed_in_pages() -> None:
+    tasks = [a_control_task(number) for number in range(150)]
+    step = a_world(*tasks)
+    first = asked(step, "ListTasks")
+    assert len(first["taskArns"]) == 100
+    second = asked(step, "ListTasks", nextToken=first["nextToken"])
+    assert [*first["taskArns"], *second["taskArns"]] == [task.arn for task in tasks]
+    assert "nextToken" not in second
+
+
+def test_a_stopped_task_is_shown_with_all_that_became_of_it() -> None:
+    later = AT + timedelta(seconds=1.5)
+    (container,) = a_control_task().containers
+    task = a_control_task(
+        last_status="STOPPED",
+        desired_status="STOPPED",
+        stopped_at=later,
+        started_at=AT,
+        pull_started_at=AT,
+        pull_stopped_at=AT,
+        execution_stopped_at=AT,
+        stopping_at=AT,
+        stop_code="EssentialContainerExited",
+        stopped_reason="Essential container in task exited",
+        containers=(
+            msgspec.structs.replace(
+                container,
+                last_status="STOPPED",
+                exit_code=0,
+                runtime_id="d",
+                image_digest="sha256:1",
+                reason="r",
+                memory="64",
+                memory_reservation="32",
+                network_bindings=({"bindIP": "0.0.0.0", "hostPort": 1},),
+            ),
+        ),
+    )
+    (shown,) = asked(a_world(task), "DescribeTasks", tasks=[task.arn])["tasks"]
+    assert shown["stoppedAt"] - shown["startedAt"] == 1.5
+    assert (shown["stopCode"], shown["connectivity"]) == ("EssentialContainerExited", "CONNECTED")
+    (container_shown,) = shown["containers"]
+    assert container_shown["exitCode"] == 0
+    assert container_shown["networkBindings"] == [{"bindIP": "0.0.0.0", "hostPort": 1}]
+    assert (container_shown["memory"], container_shown["memoryReservation"]) == ("64", "32")
+
+
+@pytest.mark.parametrize("instances", [(an_instance(connection_id="", connectivity_at=AT),), ()], ids=["away", "gone"])
+def test_a_task_whose_agent_is_away_is_disconnected(instances: tuple[Record, ...]) -> None:
+    step = a_control_step(a_cluster(), a_control_task(), *instances)
+    (shown,) = asked(step, "DescribeTasks", tasks=[a_control_task().arn])["tasks"]
+    assert (shown["connectivity"], shown["connectivityAt"]) == ("DISCONNECTED", AT.timestamp())
