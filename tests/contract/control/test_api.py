@@ -146,7 +146,7 @@ def test_rights_go_by_resource_tag_and_condition(tmp_path: Path) -> None:
     iam.allow(
         {"Action": "ecs:DescribeClusters", "Resource": "arn:aws:ecs:*:*:cluster/team-*"},
         {"Action": "ecs:DeleteCluster", "Condition": mine},
-        {"Action": "ecs:CreateCluster", "Condition": tagged},
+        {"Action": ["ecs:CreateCluster", "ecs:TagResource"], "Condition": tagged},
     )
     with ControlServer(iam_file=iam.path) as server:
         ecs, administrator = server.client(iam.key), server.client()

@@ -77,20 +77,71 @@ RESOURCES: Mapping[str, tuple[str, str]] = {
 """Action → kind of its resource, and the input member that names it, or several of it."""
 
 
-def question(step: Step, action: str, body: Json, caller: Mapping[str, tuple[str, ...]]) -> Request:
-    """What IAM is asked before ``action`` is done.
+CREATED: Mapping[str, tuple[str, str]] = {
+    "CreateCapacityProvider": ("capacity-provider", "name"),
+    "CreateCluster": ("cluster", "clusterName"),
+    "CreateService": ("service", "serviceName"),
+    "RegisterContainerInstance": ("container-instance", ""),
+    "RegisterTaskDefinition": ("task-definition", "family"),
+    "RunTask": ("task", ""),
+    "StartTask": ("task", ""),
+}
+"""Action → kind of what it makes, and the member that names it: with tags it needs ``ecs:TagResource`` on that.
+
+Source: ECS Developer Guide, "Grant permission to tag resources on creation".
+"""
+
+_PASSED_TO = "ecs-tasks.amazonaws.com"
+_ROLES = ("taskRoleArn", "executionRoleArn")
+
+
+def questions(step: Step, action: str, body: Json, caller: Mapping[str, tuple[str, ...]]) -> tuple[Request, ...]:
+    """What IAM is asked before ``action`` is done: all of it must be allowed.
 
     Args:
         body: readable, and yet not known to keep the model's rules.
         caller: condition keys that tell who calls, and from where.
     """
     resources = _resources(step, action, body)
-    return Request(
-        action=f"ecs:{action}",
-        resources=resources,
-        context={**caller, **_moment(step.at), **_context(step, body)},
-        resource_contexts={arn: tags for arn in resources if (tags := _resource_tags(step, arn))},
-    )
+    context = {**caller, **_moment(step.at), **_context(step, body)}
+    asked = [
+        Request(
+            action=f"ecs:{action}",
+            resources=resources,
+            context=context,
+            resource_contexts={arn: tags for arn in resources if (tags := _resource_tags(step, arn))},
+        )
+    ]
+    if action in CREATED and body.get("tags"):
+        created = (_created(step, action, body),)
+        tagging = {**context, "ecs:createaction": (action,)}
+        asked.append(Request(action="ecs:TagResource", resources=created, context=tagging))
+    roles = _roles(step, action, body)
+    if roles:
+        passing = {**context, "iam:passedtoservice": (_PASSED_TO,)}
+        asked.append(Request(action="iam:PassRole", resources=roles, context=passing))
+    return tuple(asked)
+
+
+def _created(step: Step, action: str, body: Json) -> str:
+    kind, member = CREATED[action]
+    if kind == "task-definition":
+        return arn_of(step, kind, f"{body.get(member, '')}:*")
+    return _arn(step, kind, body, body.get(member, "") if member else "")
+
+
+def _roles(step: Step, action: str, body: Json) -> tuple[str, ...]:
+    """The roles that tasks would get: whoever starts them hands these on."""
+    givers: list[Json] = []
+    if action == "RegisterTaskDefinition":
+        givers.append(body)
+    elif action in {"RunTask", "StartTask"}:
+        definition = find_task_definition(step, body.get("taskDefinition", ""))
+        overrides = body.get("overrides", {})
+        givers.append({**(definition.body if definition is not None else {}), **overrides})
+    named = [giver[role] for giver in givers for role in _ROLES if giver.get(role)]
+    prefix = f"arn:aws:iam::{step.settings.account}:role/"
+    return tuple(dict.fromkeys(name if name.startswith("arn:") else prefix + name for name in named))
 
 
 def _resources(step: Step, action: str, body: Json) -> tuple[str, ...]:

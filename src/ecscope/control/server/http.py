@@ -20,7 +20,7 @@ from aiohttp import web
 
 from ecscope.clock import Clock, SystemClock
 from ecscope.control.api.actions import ACTIONS, Action
-from ecscope.control.api.authorization import question
+from ecscope.control.api.authorization import questions
 from ecscope.control.core.errors import ApiError, unsupported
 from ecscope.control.core.events import ApiRequest
 from ecscope.control.core.records import Json
@@ -106,7 +106,8 @@ class ApiServer:
         """Whether the caller may do ``action`` (``RunTask``, ``Poll``) with this input. Raises ``ApiError``."""
         if not caller.principal.is_unrestricted:
             step = Step(self._writer.state, self._event(caller, action, body))
-            caller.principal.authorize(question(step, action, body, caller.context))
+            for request in questions(step, action, body, caller.context):
+                caller.principal.authorize(request)
 
     def permit(self, request: web.Request, action: str, arn: str) -> None:
         """Whether an upgrade is signed, and by somebody who may do ``ecs:Poll`` or the like. Raises ``ApiError``."""

@@ -39,7 +39,15 @@ MANAGED_POLICIES: Mapping[str, Mapping[str, Any]] = {
     "arn:aws:iam::aws:policy/AdministratorAccess": _ALL,
     "arn:aws:iam::aws:policy/AmazonECS_FullAccess": {
         "Version": "2012-10-17",
-        "Statement": [{"Effect": "Allow", "Action": "ecs:*", "Resource": "*"}],
+        "Statement": [
+            {"Effect": "Allow", "Action": "ecs:*", "Resource": "*"},
+            {
+                "Effect": "Allow",
+                "Action": "iam:PassRole",
+                "Resource": "*",
+                "Condition": {"StringLike": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+            },
+        ],
     },
     "arn:aws:iam::aws:policy/service-role/AmazonEC2ContainerServiceforEC2Role": {
         "Version": "2012-10-17",

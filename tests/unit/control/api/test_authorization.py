@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ecscope.control.api.authorization import RESOURCES, question
+from ecscope.control.api.authorization import CREATED, RESOURCES, questions
 from ecscope.control.core.iam import Request
 from ecscope.control.core.restore import restored_state
 from ecscope.control.core.state import Settings
@@ -22,10 +22,11 @@ from tests.control_builders import (
     an_instance,
 )
 
+WITH_ROLES = a_task_definition("with-roles", body={"taskRoleArn": "of-the-definition"})
 STATE = restored_state(
     settings=Settings(),
     clusters=[a_cluster(tags={"Team": "one"})],
-    task_definitions=[a_task_definition(), a_task_definition(revision=2, tags={"a": "b"})],
+    task_definitions=[a_task_definition(), a_task_definition(revision=2, tags={"a": "b"}), WITH_ROLES],
     instances=[an_instance(tags={"rack": "1"})],
     services=[a_service(tags={"a": "b"})],
     tasks=[a_control_task(tags={"a": "b"})],
@@ -34,7 +35,12 @@ TASK, INSTANCE = a_control_task().arn, an_instance().arn
 
 
 def ask(action: str, **body: Any) -> Request:
-    return question(Step(STATE, a_request(action)), action, body, {"aws:username": ("me",)})
+    """The first question: the action itself."""
+    return ask_all(action, **body)[0]
+
+
+def ask_all(action: str, **body: Any) -> tuple[Request, ...]:
+    return questions(Step(STATE, a_request(action)), action, body, {"aws:username": ("me",)})
 
 
 @pytest.mark.parametrize(
@@ -115,8 +121,41 @@ def test_resources_carry_their_tags(action: str, body: dict[str, Any], key: str)
     assert key in request.resource_contexts[request.resources[0]]
 
 
-def test_the_table_names_actions_and_members_of_the_model() -> None:
+@pytest.mark.parametrize(
+    ("action", "body", "created"),
+    [
+        ("CreateCluster", {"clusterName": "a"}, f"{PREFIX}:cluster/a"),
+        ("CreateService", {"serviceName": "web"}, f"{PREFIX}:service/default/web"),
+        ("RegisterContainerInstance", {}, f"{PREFIX}:container-instance/default/*"),
+        ("RegisterTaskDefinition", {"family": "a"}, f"{PREFIX}:task-definition/a:*"),
+        ("RunTask", {"taskDefinition": "sample", "cluster": "a"}, f"{PREFIX}:task/a/*"),
+    ],
+)
+def test_what_is_made_with_tags_is_also_tagged(action: str, body: dict[str, Any], created: str) -> None:
+    assert len(ask_all(action, **body)) == 1
+    assert len(ask_all(action, **body, tags=[])) == 1
+    _, tagging = ask_all(action, **body, tags=[{"key": "a", "value": "b"}])
+    assert (tagging.action, tagging.resources) == ("ecs:TagResource", (created,))
+    assert tagging.context["ecs:createaction"] == (action,)
+    assert tagging.context["aws:requesttag/a"] == ("b",)
+
+
+def test_roles_of_tasks_are_handed_on() -> None:
+    role = "arn:aws:iam::000000000000:role/"
+    _, passing = ask_all("RegisterTaskDefinition", taskRoleArn="app", executionRoleArn=f"{role}pull")
+    assert (passing.action, passing.resources) == ("iam:PassRole", (f"{role}app", f"{role}pull"))
+    assert passing.context["iam:passedtoservice"] == ("ecs-tasks.amazonaws.com",)
+    _, passing = ask_all("RunTask", taskDefinition="with-roles")
+    assert passing.resources == (f"{role}of-the-definition",)
+    _, passing = ask_all("StartTask", taskDefinition="with-roles", overrides={"taskRoleArn": "other"})
+    assert passing.resources == (f"{role}other",)
+    assert len(ask_all("RunTask", taskDefinition="sample")) == 1
+
+
+def test_the_tables_name_actions_and_members_of_the_model() -> None:
     model = ServiceModel()
     for action, (_, member) in RESOURCES.items():
         if action not in {"Poll", "StartTelemetrySession"}:
             assert member in model.shape(model.input_shape(action)).members, action
+    for action, (_, member) in CREATED.items():
+        assert {"tags", member} - {""} <= model.shape(model.input_shape(action)).members.keys(), action
