@@ -11,8 +11,15 @@ from typing import Any
 import pytest
 
 from ecscope.control.core.errors import ApiError
-from ecscope.control.core.iam import Request
-from ecscope.control.server.principals import ADMINISTRATOR, INSTANCE_ROLE, IamFileError, Principal, Principals
+from ecscope.control.core.iam import KEYS, Request
+from ecscope.control.server.principals import (
+    ADMINISTRATOR,
+    INSTANCE_ROLE,
+    MANAGED_POLICIES,
+    IamFileError,
+    Principal,
+    Principals,
+)
 from ecscope.control.server.signatures import AccessKey
 
 ACCOUNT = "000000000000"
@@ -273,3 +280,20 @@ def test_the_callers_keys_are_told() -> None:
     assert context["aws:principalarn"] == (f"arn:aws:iam::{ACCOUNT}:role/me",)
     assert "aws:username" not in context
     assert "aws:sourceip" not in context
+
+
+def test_the_example_is_a_good_one(folder: Folder) -> None:
+    folder.write_text((Path(__file__).parents[4] / "docs" / "iam" / "users-and-roles.json").read_text())
+    principals = folder.read()
+    assert may(found(principals, "AKIAALICE"), "ListTasks")
+    role = found(principals, principals.instance_role.access_key_id)
+    assert may(role, "Poll")
+    assert not may(role, "StartTelemetrySession")
+
+
+def test_the_documentation_names_every_key_and_managed_policy() -> None:
+    told = (Path(__file__).parents[4] / "docs" / "iam.md").read_text().lower()
+    for key in KEYS:
+        assert f"`{key}`" in told, key
+    for arn in MANAGED_POLICIES:
+        assert arn.removeprefix("arn:aws:iam::aws:policy/").lower() in told, arn
