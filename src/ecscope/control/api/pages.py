@@ -57,7 +57,8 @@ def page(
         size = given
     everything = list(items)
     request = _request(action, body)
-    start = _start(body.get("nextToken"), request, [key(item) for item in everything])
+    token: str | None = body.get("nextToken")
+    start = _start(token, request, [key(item) for item in everything]) if token else 0
     end = start + size
     answer: dict[str, Any] = {member: [show(item) for item in everything[start:end]]}
     if end < len(everything):
@@ -72,9 +73,7 @@ def _request(action: str, body: Json) -> str:
     return sha256(msgspec.json.encode([action, rest], order="sorted")).hexdigest()[:16]
 
 
-def _start(token: str | None, request: str, keys: list[str]) -> int:
-    if not token:
-        return 0
+def _start(token: str, request: str, keys: list[str]) -> int:
     try:
         place = msgspec.json.decode(urlsafe_b64decode(token.encode()), type=_Place)
     except (ValueError, RecursionError):  # ValueError: not base64, not JSON, not UTF-8, of another shape

@@ -5,7 +5,6 @@ Source: control-plane.md §6.1; RunTask of the ECS API (2014-11-13).
 
 from __future__ import annotations
 
-from datetime import timedelta
 from hashlib import sha256
 
 import msgspec
@@ -13,8 +12,7 @@ import msgspec
 from ecscope.control.core.errors import ApiError
 from ecscope.control.core.records import Json, Token
 from ecscope.control.core.step import Step
-
-KEPT = timedelta(hours=24)
+from ecscope.control.core.tasks import TOKEN_KEPT
 
 
 def resources_of(step: Step, action: str, body: Json) -> tuple[str, ...] | None:
@@ -23,7 +21,7 @@ def resources_of(step: Step, action: str, body: Json) -> tuple[str, ...] | None:
     Raises ``ConflictException`` when the token came with another request.
     """
     token = step.tokens.get(_key(action, body))
-    if token is None or step.at - token.at >= KEPT:
+    if token is None or step.at - token.at >= TOKEN_KEPT:
         return None
     if token.digest != _digest(body):
         message = (

@@ -7,9 +7,10 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from ecscope.control.api.tokens import KEPT, remember, resources_of
+from ecscope.control.api.tokens import remember, resources_of
 from ecscope.control.core.errors import ApiError
 from ecscope.control.core.step import Step
+from ecscope.control.core.tasks import TOKEN_KEPT
 from tests.control_builders import AT, a_control_step, a_request
 
 BODY = {"clientToken": "t1", "taskDefinition": "sample", "count": 2}
@@ -38,8 +39,8 @@ def test_tokens_are_of_one_action() -> None:
 
 
 def test_a_token_is_forgotten_after_a_day() -> None:
-    assert resources_of(remembered(KEPT - timedelta(seconds=1)), "RunTask", BODY) is not None
-    assert resources_of(remembered(KEPT), "RunTask", {**BODY, "count": 3}) is None
+    assert resources_of(remembered(TOKEN_KEPT - timedelta(seconds=1)), "RunTask", BODY) is not None
+    assert resources_of(remembered(TOKEN_KEPT), "RunTask", {**BODY, "count": 3}) is None
 
 
 def test_without_a_token_nothing_is_remembered() -> None:
