@@ -69,19 +69,20 @@ def choose(step: Step, wanted: Wanted) -> Instance | tuple[Failure, ...]:
 
 def pool(step: Step, cluster: str, launch_type: str) -> list[Instance]:
     """The instances of a cluster that a task of this launch type may be placed on, connected or not."""
-    wants_external = launch_type == "EXTERNAL"
-    return [
-        instance
-        for instance in step.instances
-        if instance.cluster == cluster
+    return [instance for instance in step.instances if _is_in_pool(instance, cluster, launch_type)]
+
+
+def _is_in_pool(instance: Instance, cluster: str, launch_type: str) -> bool:
+    return (
+        instance.cluster == cluster
         and instance.status == "ACTIVE"
-        and (EXTERNAL in instance.attributes) is wants_external
-    ]
+        and (EXTERNAL in instance.attributes) is (launch_type == "EXTERNAL")
+    )
 
 
 def is_fit(step: Step, wanted: Wanted, instance: Instance) -> bool:
     """An instance that this task may run on, were it empty and its agent there: what a daemon service goes by."""
-    return instance in pool(step, wanted.cluster, wanted.launch_type) and not (
+    return _is_in_pool(instance, wanted.cluster, wanted.launch_type) and not (
         _lacks_attribute(_required(wanted), instance)
         or any(not predicate(step, instance) for predicate in _predicates(wanted))
     )

@@ -30,7 +30,7 @@ from ecscope.control.core.deployments import (
 from ecscope.control.core.effects import WakeAt
 from ecscope.control.core.events import TimePassed
 from ecscope.control.core.placement import complaint
-from ecscope.control.core.records import Instance, Service, Task
+from ecscope.control.core.records import Service, Task
 from ecscope.control.core.rollout import Plan, daemon_plan, replica_plan
 from ecscope.control.core.service_events import (
     BLOCKED,
@@ -78,26 +78,26 @@ def settle(step: Step) -> None:
 def _concerned(step: Step) -> list[str]:
     """Beside those with a changed task: by time, by what became of instances, and by room that became free."""
     is_time = isinstance(step.event, TimePassed)
-    shaken = {
-        now.cluster
-        for now, was in ((step.instances.get(arn), step.instances.before.get(arn)) for arn in step.instances.changed)
-        if now is not None and (was is None or _matters(now) != _matters(was))
-    }
+    shaken, reached = set[str](), set[str]()
+    for arn in step.instances.changed:
+        now, was = step.instances.get(arn), step.instances.before.get(arn)
+        if now is None:
+            continue
+        if was is not None and (was.status, was.attributes) != (now.status, now.attributes):
+            shaken.add(now.cluster)
+        elif was is None or (was.is_connected, was.resources) != (now.is_connected, now.resources):
+            reached.add(now.cluster)
     freed = {now.cluster for was, now in step.changed_tasks() if was and now and now.is_stopped and not was.is_stopped}
-    if not (is_time or shaken or freed):
+    if not (is_time or shaken or reached or freed):
         return []
     return [
         service.arn
         for service in step.services
         if (is_time and service.look_at is not None and service.look_at <= step.at)
         or service.cluster in shaken
+        or (service.cluster in reached and (service.steady_said_at is None or service.scheduling_strategy == DAEMON))
         or (service.cluster in freed and service.last_problem)
     ]
-
-
-def _matters(instance: Instance) -> tuple[object, ...]:
-    """What placement depends on."""
-    return instance.status, instance.is_connected, instance.attributes, instance.resources
 
 
 def _keep(step: Step, service: Service) -> None:
