@@ -19,10 +19,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ecscope.agent.core.capabilities import Offer, attributes
+from ecscope.agent.core.host_resources import needs_of
 from ecscope.control.core.errors import ApiError
 from ecscope.control.core.payloads import payload_task
 from ecscope.control.core.records import TaskDefinition
 from ecscope.control.core.task_definitions import register
+from ecscope.control.core.wanted import Wanted
 from ecscope.model.task import Task
 from ecscope.wire import acs, acs_task
 from ecscope.wire.acs_payload import PayloadTask
@@ -199,6 +201,10 @@ def definitions(draw: st.DrawFn) -> dict[str, Any]:
     containers = [
         {**each, "name": f"c{index}"} for index, each in enumerate(draw(st.lists(CONTAINER, min_size=1, max_size=3)))
     ]
+    for index, container in enumerate(containers):
+        for position, mapping in enumerate(container.get("portMappings", ())):
+            if draw(st.booleans()):
+                mapping["hostPort"] = 10000 + 100 * index + position
     for index, container in enumerate(containers[1:], 1):
         if draw(st.booleans()):
             condition = "HEALTHY" if "healthCheck" in containers[index - 1] else "START"
@@ -231,6 +237,35 @@ def definitions(draw: st.DrawFn) -> dict[str, Any]:
 @given(definitions())
 def test_generated_definitions(definition: dict[str, Any]) -> None:
     assert same(definition)
+
+
+# --- and both ends count alike ----------------------------------------------------------------------------
+
+AMOUNTS = members(
+    {}, {"cpu": st.integers(0, 64), "memory": st.integers(64, 128), "memoryReservation": st.integers(6, 64)}
+)
+OVERRIDES = members(
+    {},
+    {
+        "cpu": st.sampled_from(["512", "1024"]),
+        "memory": st.sampled_from(["512", "700"]),
+        "containerOverrides": st.lists(AMOUNTS, max_size=1),
+    },
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(definitions(), OVERRIDES)
+def test_a_task_takes_what_its_agent_will_count(members: dict[str, Any], overrides: dict[str, Any]) -> None:
+    for override in overrides.get("containerOverrides", ()):
+        override["name"] = "c0"
+    definition, _ = registered(members)
+    wanted = Wanted(definition=definition, cluster="default", overrides=overrides, group="")
+    step = a_control_step(a_cluster(), an_instance(), definition)
+    record = a_control_task(definition_arn=definition.arn, overrides=overrides)
+    payload = msgspec.convert(payload_task(step.decision().state, record), PayloadTask)
+    task = acs_task.to_task(over_the_wire(payload), suffixes=lambda: SUFFIX, received_at=RECEIVED_AT)
+    assert wanted.needs() == needs_of(task)
 
 
 # --- whatever is registered can be sent -------------------------------------------------------------------

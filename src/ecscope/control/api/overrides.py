@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ecscope.control.core.errors import client_error, invalid, unsupported
+from ecscope.control.core.overrides import check_merged
 from ecscope.control.core.records import Json, TaskDefinition
 from ecscope.wire.task_definition_rules import MIN_MEMORY_MIB, cpu_units, memory_mib
 
@@ -48,6 +49,7 @@ def overrides_of(given: Json, definition: TaskDefinition) -> Json:
         containers.append(override)
     if containers:
         checked["containerOverrides"] = containers
+    check_merged(definition, checked)
     return checked
 
 

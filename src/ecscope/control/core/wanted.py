@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from ecscope.control.core.overrides import merged
 from ecscope.control.core.records import Json, TaskDefinition
 from ecscope.model.resources import ContainerShare, HostResources, task_needs
 
@@ -43,15 +44,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         return self.overrides.get("executionRoleArn") or self.definition.body.get("executionRoleArn") or ""
 
     def containers(self) -> tuple[Json, ...]:
-        """Those of the definition, with what is overridden of their amounts."""
-        overrides = {entry.get("name"): entry for entry in self.overrides.get("containerOverrides", ())}
-        amounts = ("cpu", "memory", "memoryReservation")
-        return tuple(
-            {**container, **{name: override[name] for name in amounts if name in override}}
-            if (override := overrides.get(container["name"]))
-            else container
-            for container in self.definition.containers
-        )
+        """Those of the definition, with what is overridden."""
+        return tuple(merged(self.definition.body, self.overrides)["containerDefinitions"])
 
     def needs(self) -> HostResources:
         """What it takes of an instance: the numbers that the agent will count. Source: control-plane.md §7.1."""

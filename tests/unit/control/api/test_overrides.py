@@ -42,6 +42,7 @@ def test_what_can_be_overridden_is_kept(given: dict[str, Any], expected: dict[st
         ({"containerOverrides": [{}]}, "ClientException", "Container.name should not be null or empty."),
         ({"containerOverrides": [{"name": "app"}] * 2}, "InvalidParameterException", "Two overrides"),
         ({"cpu": "much"}, "ClientException", "Invalid 'cpu' setting for task"),
+        (app(memoryReservation=65), "ClientException", "must not be less than memoryReservation"),
         ({"memory": "0"}, "ClientException", "Invalid 'memory' setting for task"),
         ({"inferenceAcceleratorOverrides": [{}]}, "UnsupportedFeatureException", "inferenceAcceleratorOverrides"),
         ({"ephemeralStorage": {"sizeInGiB": 21}}, "UnsupportedFeatureException", "ephemeralStorage"),
