@@ -13,6 +13,7 @@ import msgspec
 from ecscope.control.api import lookup, service_input, service_shapes, tokens
 from ecscope.control.api.action import Action
 from ecscope.control.api.pages import page
+from ecscope.control.api.placement import constraints_of, launch_type_of, refuse_network
 from ecscope.control.api.shapes import includes
 from ecscope.control.core.deployments import DAEMON, primary, with_deployment
 from ecscope.control.core.errors import ApiError, Failure, invalid, missing, service_not_found
@@ -38,8 +39,8 @@ def create_service(step: Step, body: Json) -> Json:
     if not body.get("taskDefinition"):
         raise invalid("Task definition can not be null or empty.")
     definition = lookup.task_definition_to_run(step, body["taskDefinition"])
-    launch_type: str = body.get("launchType", "EC2")
-    service_input.check_definition(definition, launch_type=launch_type, body=body)
+    launch_type = launch_type_of(body, cluster, definition)
+    refuse_network(body, definition)
     service = Service(
         arn=lookup.arn_of(step, "service", cluster.name, name),
         name=name,
@@ -52,7 +53,7 @@ def create_service(step: Step, body: Json) -> Json:
         body={
             "launchType": launch_type,
             "deploymentConfiguration": service_input.deployment_configuration(body, strategy),
-            "placementConstraints": service_input.constraints(body),
+            "placementConstraints": list(constraints_of(body.get("placementConstraints", ()))),
             "placementStrategy": service_input.placement_strategy(body, strategy),
             "propagateTags": "NONE",
             "enableECSManagedTags": False,
@@ -87,18 +88,17 @@ def update_service(step: Step, body: Json) -> Json:
         before = service.body.get("deploymentConfiguration")
         changes["deploymentConfiguration"] = service_input.deployment_configuration(body, strategy, before)
     if "placementConstraints" in body:
-        changes["placementConstraints"] = service_input.constraints(body)
+        changes["placementConstraints"] = list(constraints_of(body["placementConstraints"]))
     if "placementStrategy" in body:
         changes["placementStrategy"] = service_input.placement_strategy(body, strategy)
     desired = service_input.desired_count(body, strategy)
     deployment = primary(service)
     definition_arn = deployment.definition_arn
     if body.get("taskDefinition"):
-        definition = lookup.task_definition_to_run(step, body["taskDefinition"])
-        service_input.check_definition(definition, launch_type=service.body["launchType"], body=body)
-        definition_arn = definition.arn
-    elif (known := step.task_definitions.get(definition_arn)) is not None:
-        service_input.check_definition(known, launch_type=service.body["launchType"], body=body)
+        definition_arn = lookup.task_definition_to_run(step, body["taskDefinition"]).arn
+    if (definition := step.task_definitions.get(definition_arn)) is not None:
+        launch_type_of(_with_launch_type(service, body), cluster, definition)
+        refuse_network(body, definition)
     service = msgspec.structs.replace(
         service,
         body={**service.body, **changes},
@@ -158,6 +158,11 @@ def list_services_by_namespace(step: Step, body: Json) -> Json:
     """No service is in a namespace: that takes Service Connect, which CreateService refuses."""
     message = f"There is no namespace {body['namespace']}: this machine has no AWS Cloud Map."
     raise ApiError("NamespaceNotFoundException", message)
+
+
+def _with_launch_type(service: Service, body: Json) -> Json:
+    """An update, which can change the launch type only by giving a capacity provider strategy."""
+    return body if body.get("capacityProviderStrategy") else {**body, "launchType": service.body["launchType"]}
 
 
 def _made_before(step: Step, body: Json) -> Service | None:

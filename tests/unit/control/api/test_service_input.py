@@ -8,7 +8,6 @@ import pytest
 
 from ecscope.control.api import service_input
 from ecscope.control.core.errors import ApiError
-from tests.control_builders import a_task_definition
 
 
 @pytest.mark.parametrize(
@@ -18,7 +17,6 @@ from tests.control_builders import a_task_definition
         ({"vpcLatticeConfigurations": [{}]}, "vpcLatticeConfigurations"),
         ({"gatewayConnectors": [{}]}, "gatewayConnectors"),
         ({"serviceRegistries": [{}]}, "serviceRegistries"),
-        ({"capacityProviderStrategy": [{}]}, "capacityProviderStrategy"),
         ({"volumeConfigurations": [{}]}, "volumeConfigurations"),
         ({"monitoring": {"metricConfigurations": []}}, "monitoring"),
         ({"serviceConnectConfiguration": {"enabled": True}}, "serviceConnectConfiguration"),
@@ -52,11 +50,6 @@ def test_what_asks_for_nothing_is_accepted() -> None:
     )
 
 
-def test_launch_type_and_strategy_exclude_each_other() -> None:
-    with pytest.raises(ApiError, match="Specify either Launch Type or Capacity Provider Strategy, but not both"):
-        service_input.refuse_what_is_not_here({"launchType": "EC2", "capacityProviderStrategy": [{}]})
-
-
 @pytest.mark.parametrize(
     ("strategy", "configuration", "message"),
     [
@@ -76,59 +69,14 @@ def test_percents_have_bounds(strategy: str, configuration: dict[str, Any], mess
         service_input.deployment_configuration({"deploymentConfiguration": configuration}, strategy)
 
 
-@pytest.mark.parametrize(
-    ("constraints", "message"),
-    [
-        ([{}], "must have a type"),
-        ([{"type": "distinctInstance", "expression": "x"}], "takes no expression"),
-        ([{"type": "memberOf"}], "Invalid expression"),
-        ([{"type": "memberOf", "expression": "attribute:a =="}], "Invalid expression"),
-        ([{"type": "distinctInstance"}] * 11, "at most 10"),
-    ],
-)
-def test_constraints_must_make_sense(constraints: list[Any], message: str) -> None:
-    with pytest.raises(ApiError, match=message):
-        service_input.constraints({"placementConstraints": constraints})
-
-
-@pytest.mark.parametrize(
-    ("rules", "message"),
-    [
-        ([{"field": "cpu"}], "must have a type"),
-        ([{"type": "random", "field": "cpu"}], "Invalid field for placement strategy random"),
-        ([{"type": "binpack", "field": "disk"}], "Invalid field for placement strategy binpack"),
-        ([{"type": "spread"}], "Invalid field for placement strategy spread"),
-        ([{"type": "random"}] * 6, "at most 5"),
-    ],
-)
-def test_strategies_must_make_sense(rules: list[Any], message: str) -> None:
-    with pytest.raises(ApiError, match=message):
-        service_input.placement_strategy({"placementStrategy": rules}, "REPLICA")
+def test_a_daemon_has_no_placement_strategy_and_an_empty_rule_is_none() -> None:
+    rules = [{"type": "spread", "field": "host"}]
     with pytest.raises(ApiError, match="does not support placement strategies"):
         service_input.placement_strategy({"placementStrategy": rules}, "DAEMON")
-
-
-def test_good_placement_is_taken_as_it_is() -> None:
-    constraints = [{"type": "memberOf", "expression": "attribute:a == b"}, {"type": "distinctInstance"}]
-    assert service_input.constraints({"placementConstraints": constraints}) == constraints
-    rules = [{"type": "spread", "field": "attribute:zone"}, {"type": "binpack", "field": "memory"}]
+    assert service_input.placement_strategy({"placementStrategy": [{}]}, "DAEMON") == []
     assert service_input.placement_strategy({"placementStrategy": rules}, "REPLICA") == rules
-
-
-@pytest.mark.parametrize(
-    ("launch_type", "mode", "body", "message"),
-    [
-        ("FARGATE", "bridge", {}, "Task definition does not support launch_type FARGATE."),
-        ("EC2", "awsvpc", {}, "Network Configuration must be provided when networkMode 'awsvpc' is specified."),
-        ("EC2", "bridge", {"networkConfiguration": {"awsvpcConfiguration": {}}}, "Network Configuration is not valid"),
-        ("EC2", "bridge", {"platformVersion": "1.4.0"}, "The platform version must be null"),
-    ],
-)
-def test_the_definition_must_fit(launch_type: str, mode: str, body: dict[str, Any], message: str) -> None:
-    sample = a_task_definition()
-    definition = a_task_definition(body={**sample.body, "networkMode": mode})
-    with pytest.raises(ApiError, match=message):
-        service_input.check_definition(definition, launch_type=launch_type, body=body)
+    with pytest.raises(ApiError, match="goes by cpu or memory"):
+        service_input.placement_strategy({"placementStrategy": [{"type": "binpack"}]}, "REPLICA")
 
 
 def test_a_grace_period_is_not_negative() -> None:

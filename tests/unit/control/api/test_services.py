@@ -164,6 +164,19 @@ def test_a_name_is_free_again_when_the_service_is_inactive() -> None:
             "UnsupportedFeatureException",
             "loadBalancers is not supported: there is no load balancer on this machine.",
         ),
+        ({"launchType": "FARGATE"}, "UnsupportedFeatureException", "Launch type FARGATE is not supported"),
+        (
+            {"capacityProviderStrategy": [{"capacityProvider": "FARGATE"}]},
+            "UnsupportedFeatureException",
+            "capacityProviderStrategy names FARGATE",
+        ),
+        ({"platformVersion": "1.4.0"}, "InvalidParameterException", "The platform version must be null"),
+        (
+            {"networkConfiguration": {"awsvpcConfiguration": {"subnets": ["s"]}}},
+            "InvalidParameterException",
+            "Network Configuration is not valid for the given networkMode",
+        ),
+        ({"placementConstraints": [{}]}, "InvalidParameterException", "A placement constraint is of type"),
         (
             {"schedulingStrategy": "DAEMON"},
             "InvalidParameterException",
@@ -218,6 +231,20 @@ def test_an_update_keeps_what_it_does_not_name() -> None:
     assert len(service["deployments"]) == 1
     service = checked(world, "UpdateService", service="web", placementStrategy=[{}])["service"]
     assert (service["placementStrategy"], service["enableExecuteCommand"]) == ([], True)
+
+
+def test_an_update_is_checked_like_a_creation() -> None:
+    world = World()
+    created(world)
+    for body, code in (
+        ({"capacityProviderStrategy": [{"capacityProvider": "FARGATE"}]}, "UnsupportedFeatureException"),
+        ({"networkConfiguration": {"awsvpcConfiguration": {"subnets": ["s"]}}}, "InvalidParameterException"),
+        ({"platformVersion": "1.4.0"}, "InvalidParameterException"),
+        ({"taskDefinition": "no"}, "ClientException"),
+        ({"placementConstraints": [{}]}, "InvalidParameterException"),
+        ({"serviceRegistries": [{"registryArn": "arn"}]}, "UnsupportedFeatureException"),
+    ):
+        assert refused(world, "UpdateService", service="web", **body)[0] == code
 
 
 def test_who_is_not_there_or_not_active_cannot_be_changed() -> None:
