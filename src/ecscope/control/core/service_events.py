@@ -5,6 +5,7 @@ Source: control-plane.md §8.4; the service event messages of the developer guid
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -19,6 +20,8 @@ SAID_AGAIN_AFTER = timedelta(hours=6)
 EVENTS_KEPT = 100
 TASKS_IN_ONE = 10
 """More tasks make more events."""
+
+_INSTANCE = re.compile(r"\(container-instance [^)]*\)")
 
 BLOCKED = (
     "was unable to stop or start tasks during a deployment because of the service deployment configuration. "
@@ -36,11 +39,16 @@ def say(step: Step, service: Service, clause: str) -> Service:
 
 def complain(step: Step, service: Service, clause: str) -> Service:
     """Say what keeps it from what it wants, unless that was said already and not long ago."""
-    is_known = service.last_problem == clause and service.last_problem_at is not None
-    if is_known and service.last_problem_at is not None and step.at - service.last_problem_at < SAID_AGAIN_AFTER:
+    was_said_at = service.last_problem_at if _cause(service.last_problem) == _cause(clause) else None
+    if was_said_at is not None and step.at - was_said_at < SAID_AGAIN_AFTER:
         return service
     said = say(step, service, clause)
     return msgspec.structs.replace(said, last_problem=clause, last_problem_at=step.at)
+
+
+def _cause(clause: str) -> str:
+    """Without the instance that came closest: another one that lacks the same is nothing new."""
+    return _INSTANCE.sub("", clause)
 
 
 def content(service: Service) -> Service:

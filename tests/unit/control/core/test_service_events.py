@@ -85,6 +85,14 @@ def test_a_complaint_is_repeated_after_six_hours_or_when_it_has_changed() -> Non
     assert content(well) is well
 
 
+def test_another_instance_that_lacks_the_same_is_nothing_new() -> None:
+    clause = "The closest matching (container-instance {}) has insufficient memory available."
+    service = complain(a_step(), a_service(), unplaced(clause.format("89ab")))
+    assert complain(a_step(1), service, unplaced(clause.format("cdef"))) is service
+    cause = clause.format("89ab").replace("memory", "CPU units")
+    assert len(complain(a_step(1), service, unplaced(cause)).events) == 2
+
+
 def test_a_steady_state_is_told_again_after_six_hours() -> None:
     service = say_steady(a_step(), a_service())
     assert say_steady(a_step(5.9), service) is service

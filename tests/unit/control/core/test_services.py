@@ -428,6 +428,23 @@ def test_room_that_becomes_free_is_used() -> None:
     assert [task.group for task in world.wanted()] == ["service:web"]
 
 
+def test_a_rolling_update_makes_do_with_little_room() -> None:
+    small = [an_instance(1), an_instance(2)]
+    small = [
+        msgspec.structs.replace(one, resources=msgspec.structs.replace(one.resources, memory_mib=64 * count))
+        for one, count in zip(small, (3, 2), strict=True)
+    ]
+    world = World(instances=small)
+    world.ask("CreateService", serviceName="web", taskDefinition="sample:1", desiredCount=4)
+    world.obey_until_quiet()
+    world.ask("UpdateService", service="web", taskDefinition="sample:2")
+    assert len(world.pending()) == 1
+    world.obey_until_quiet(check=lambda: len(world.running()) >= 4 or pytest.fail("below the limit"))
+    assert world.is_stable()
+    assert {definition_of(task) for task in world.running()} == {"sample:2"}
+    assert sum("was unable to place a task" in message for message in world.messages()) == 1
+
+
 def test_tasks_of_an_instance_that_is_gone_start_elsewhere() -> None:
     world = a_world(2, instances=2)
     lost = world.running()[0]
