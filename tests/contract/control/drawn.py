@@ -9,15 +9,50 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from tests.control_builders import a_cluster, a_control_task, a_service, a_task_definition, an_instance
+from ecscope.control.core.events import AgentConnected
+from ecscope.control.core.state import ControlState
+from tests.control_builders import AT, a_request
 from tests.control_server import MODEL
+from tests.control_world import MemoryWriter
+
+
+def _a_state() -> ControlState:
+    """A cluster with an instance, a task definition, a service and its task, and a task of its own."""
+    world = MemoryWriter()
+
+    def ask(number: int, action: str, body: dict[str, Any]) -> None:
+        world.take(a_request(action, number, **MODEL.read(action, msgspec.json.encode(body)).body))
+
+    ask(1, "CreateCluster", {"clusterName": "default", "tags": [{"key": "a", "value": "b"}]})
+    container = {"name": "app", "image": "busybox", "memory": 16, "portMappings": [{"containerPort": 80}]}
+    ask(2, "RegisterTaskDefinition", {"family": "sample", "containerDefinitions": [container]})
+    resources = [{"name": name, "type": "INTEGER", "integerValue": 4096} for name in ("CPU", "MEMORY")] + [
+        {"name": name, "type": "STRINGSET", "stringSetValue": ["22"]} for name in ("PORTS", "PORTS_UDP")
+    ]
+    attributes = [{"name": f"com.amazonaws.ecs.capability.docker-remote-api.1.{n}"} for n in range(17, 45)]
+    ask(3, "RegisterContainerInstance", {"totalResources": resources, "attributes": attributes})
+    (instance,) = world.state.instances
+    world.take(
+        AgentConnected(
+            id="4" * 32, at=AT, instance_arn=instance, connection_id="c", version_info={}, wants_credentials=True
+        )
+    )
+    ask(5, "CreateService", {"serviceName": "web", "taskDefinition": "sample", "desiredCount": 1})
+    ask(6, "RunTask", {"taskDefinition": "sample"})
+    assert len(world.state.tasks) == 2
+    return world.state
+
+
+STATE = _a_state()
 
 KNOWN_NAMES = (
     "default", "sample", "sample:1", "sample:0", "web", "app", "attribute:x == y", "", " ", "0", "*", "a/b", "é\0",
-    "a" * 300, a_cluster().arn, a_control_task().arn, a_task_definition().arn, an_instance().arn, a_service().arn,
+    "a" * 300,
+    *(cluster.arn for cluster in STATE.clusters.values()), *STATE.task_definitions, *STATE.instances, *STATE.services,
+    *STATE.tasks,
     "arn:aws:ecs:::", "eyJ4IjoxfQ==", "256", "0.5 GB", "host", "docker", "CMD", "tcp", "RUNNING", "ACTIVE",
 )  # fmt: skip
-"""Free strings: what exists in the tests' state, and what is odd."""
+"""Free strings: what exists in ``STATE``, and what is odd."""
 
 WRONG: dict[str, list[Any]] = {
     "string": [1, 1.5, True, [], {}],

@@ -12,10 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ecscope.control.core.restore import restored_state
-from ecscope.control.core.state import ControlState, Settings
-from tests.contract.control.drawn import broken_bodies, good_bodies
-from tests.control_builders import a_cluster, a_control_task, a_service, a_task_definition, an_instance
+from tests.contract.control.drawn import STATE, broken_bodies, good_bodies
 from tests.control_server import MODEL, Answer, ControlServer
 
 EXAMPLES = int(os.environ.get("ECSCOPE_EXAMPLES", "12"))
@@ -28,18 +25,6 @@ drawing = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
 )
-
-
-def a_state() -> ControlState:
-    """One of each."""
-    return restored_state(
-        settings=Settings(),
-        clusters=[a_cluster()],
-        task_definitions=[a_task_definition()],
-        instances=[an_instance()],
-        services=[a_service()],
-        tasks=[a_control_task()],
-    )
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +41,7 @@ def is_told(answer: Answer) -> bool:
 @pytest.mark.timeout(max(120, EXAMPLES))
 @pytest.mark.parametrize("action", ACTIONS)
 def test_a_malformed_request_is_refused_and_changes_nothing(server: ControlServer, action: str) -> None:
-    server.writer.state = before = a_state()
+    server.writer.state = STATE
 
     @drawing
     @given(body=broken_bodies(action))
@@ -66,7 +51,7 @@ def test_a_malformed_request_is_refused_and_changes_nothing(server: ControlServe
         assert answer.code in OF_THE_FRONT
         assert answer.code in MODEL.errors(action) | {"SerializationException"}
         assert is_told(answer)
-        assert server.state is before
+        assert server.state is STATE
 
     refused()
 
@@ -77,7 +62,7 @@ def test_a_request_that_keeps_the_model_is_no_fault_and_refused_whole(server: Co
     @drawing
     @given(bodies=st.lists(good_bodies(action), min_size=1, max_size=2))
     def answered(bodies: list[bytes]) -> None:
-        server.writer.state = a_state()
+        server.writer.state = STATE
         for body in bodies:
             before = server.state
             answer = server.send(action, body)
