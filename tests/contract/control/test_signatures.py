@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecscope.agent.aws import signing
+from ecscope.agent.aws.credentials import Credentials
 from ecscope.control.core.errors import ApiError
 from ecscope.control.server import signatures as ours
 from ecscope.control.server.signatures import AccessKey
@@ -123,3 +125,24 @@ def test_a_wrong_region_is_for_the_tests_back_end_only(key: AccessKey) -> None:
     now = datetime.now(UTC)
     assert by_ours("POST", "http://a/", headers, b"{}", now) == ("", key.access_key_id)
     assert by_theirs("POST", "http://a/", headers, b"{}", now)[0] == "InvalidSignatureException"
+
+
+AGENT = Credentials(access_key_id=ROLE_KEY.access_key_id, secret_access_key=ROLE_KEY.secret_access_key,
+                    session_token=ROLE_KEY.session_token)  # fmt: skip
+SOCKET = "http://127.0.0.1:51677/tcs/ws?cluster=default&dockerVersion=DockerVersion: 28.0&agentVersion=1+2&z="
+
+
+def test_our_agents_upgrades_are_taken() -> None:
+    now = datetime.now(UTC)
+    headers = signing.upgrade_headers(url=SOCKET, region="us-east-1", credentials=AGENT, at=now)
+    sent = [*headers.items(), ("Host", "127.0.0.1:51677"), ("Upgrade", "websocket")]
+    assert by_ours("GET", SOCKET, sent, b"", now) == ("", ROLE_KEY.access_key_id)
+
+
+@pytest.mark.parametrize("frame", ['{"type":"PublishHealthRequest","message":{}}', '{"é":1}'])
+def test_our_agents_telemetry_frames_are_taken(frame: str) -> None:
+    now = datetime.now(UTC)
+    signed = signing.signed_frame(url=SOCKET, frame=frame, region="us-east-1", credentials=AGENT, at=now)
+    headers, envelope = theirs.signed_frame(signed)
+    assert by_ours("GET", SOCKET, headers, envelope.encode(), now) == ("", ROLE_KEY.access_key_id)
+    assert by_ours("GET", SOCKET, headers, envelope.encode() + b" ", now)[0] == "InvalidSignatureException"
