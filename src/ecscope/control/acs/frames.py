@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-import msgspec
-
 from ecscope.control.core.effects import ConfirmStop, SendCredentials, SendManifest, SendPayload
-from ecscope.control.core.records import Json, Task
+from ecscope.control.core.payloads import payload_task
+from ecscope.control.core.records import Task
 from ecscope.control.core.state import ControlState
 from ecscope.model.arn import TaskArn
 from ecscope.model.credentials import RoleType
@@ -22,33 +21,20 @@ from ecscope.wire.acs import (
     TaskStopVerificationAck,
     encode,
 )
-from ecscope.wire.acs_payload import PayloadTask, RoleCredentials
 
 ForAgent = SendPayload | SendManifest | ConfirmStop | SendCredentials
 """Effects that become frames."""
 
-PayloadOf = Callable[[ControlState, Task], Json]
-"""Gives a task as ACS sends it, with the credentials of its roles."""
 
-_ROLES = {"roleCredentials": RoleType.TASK_APPLICATION, "executionRoleCredentials": RoleType.TASK_EXECUTION}
-
-
-def frames(
-    state: ControlState, effect: ForAgent, *, payload_of: PayloadOf, at_ms: int, new_id: Callable[[], str]
-) -> Iterator[str]:
-    """``at_ms``: milliseconds since the epoch. Tasks that are forgotten by now are left out.
-
-    Raises ``msgspec.ValidationError`` for a task that an agent could not read, which is a bug.
-    """
+def frames(state: ControlState, effect: ForAgent, *, at_ms: int, new_id: Callable[[], str]) -> Iterator[str]:
+    """``at_ms``: milliseconds since the epoch. Tasks that are forgotten by now are left out."""
     instance = state.instances.get(effect.instance_arn)
     if instance is None:
         return
     cluster_arn = state.clusters[instance.cluster].arn
     match effect:
         case SendPayload():
-            tasks = tuple(
-                msgspec.convert(payload_of(state, task), PayloadTask) for task in _known(state, effect.task_arns)
-            )
+            tasks = tuple(payload_task(state, task) for task in _known(state, effect.task_arns))
             if tasks:
                 yield encode(
                     PayloadMessage(
@@ -81,7 +67,21 @@ def frames(
             )
         case SendCredentials():
             for task in _known(state, effect.task_arns):
-                yield from _credentials(payload_of(state, task), task.arn, cluster_arn, new_id)
+                payload = payload_task(state, task)
+                for role_type, credentials in (
+                    (RoleType.TASK_APPLICATION, payload.role_credentials),
+                    (RoleType.TASK_EXECUTION, payload.execution_role_credentials),
+                ):
+                    if credentials is not None:
+                        yield encode(
+                            IAMRoleCredentialsMessage(
+                                message_id=new_id(),
+                                task_arn=task.arn,
+                                task_cluster_arn=cluster_arn,
+                                role_type=role_type.value,
+                                role_credentials=credentials,
+                            )
+                        )
 
 
 def _known(state: ControlState, arns: Iterable[TaskArn]) -> Iterator[Task]:
@@ -91,17 +91,3 @@ def _known(state: ControlState, arns: Iterable[TaskArn]) -> Iterator[Task]:
 def _identifiers(arns: Iterable[str], cluster_arn: str, desired_status: str) -> Iterator[TaskIdentifier]:
     for arn in arns:
         yield TaskIdentifier(task_arn=arn, task_cluster_arn=cluster_arn, desired_status=desired_status)
-
-
-def _credentials(task: Json, task_arn: str, cluster_arn: str, new_id: Callable[[], str]) -> Iterator[str]:
-    for member, role_type in _ROLES.items():
-        if member in task:
-            yield encode(
-                IAMRoleCredentialsMessage(
-                    message_id=new_id(),
-                    task_arn=task_arn,
-                    task_cluster_arn=cluster_arn,
-                    role_type=role_type.value,
-                    role_credentials=msgspec.convert(task[member], RoleCredentials),
-                )
-            )

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from aiohttp import web
 
-from ecscope.control.acs.frames import ForAgent, PayloadOf, frames
+from ecscope.control.acs.frames import ForAgent, frames
 from ecscope.control.agent_socket import AgentSocket
 from ecscope.control.core.effects import Disconnect
 from ecscope.control.core.events import (
@@ -62,7 +62,6 @@ class AcsServer:
         state: Callable[[], ControlState],
         post: Callable[[AnyEvent], None],
         permit: Permit,
-        payload_of: PayloadOf,
         now: Callable[[], datetime],
         new_id: Callable[[], str],
         times: ServerTimes | None = None,
@@ -71,7 +70,6 @@ class AcsServer:
         self._state = state
         self._post = post
         self._permit = permit
-        self._payload_of = payload_of
         self._now = now
         self._new_id = new_id
         self._times = times
@@ -131,11 +129,6 @@ class AcsServer:
             for connection in connections:
                 connection.socket.close(1001, "the control plane ends")
 
-    @property
-    def connected(self) -> frozenset[str]:
-        """ARNs of the instances whose agents are here."""
-        return frozenset(self._connections)
-
     async def _live(self, connection: _Connection) -> None:
         session = AcsServerSession(now=asyncio.get_running_loop().time(), new_id=self._new_id, times=self._times)
 
@@ -178,7 +171,7 @@ class AcsServer:
     def _frames(self, effect: ForAgent) -> Iterable[str]:
         at_ms = int(self._now().timestamp() * 1000)
         try:
-            return list(frames(self._state(), effect, payload_of=self._payload_of, at_ms=at_ms, new_id=self._new_id))
+            return list(frames(self._state(), effect, at_ms=at_ms, new_id=self._new_id))
         except Exception:
             # A bug costs this message; the connection goes on.
             _log.exception("%s for %s cannot be made", type(effect).__name__, effect.instance_arn)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any
 
 import msgspec
 
@@ -29,13 +28,8 @@ EXPIRATION = "2099-01-01T00:00:00Z"
 """Of the credentials made up here: they open nothing, so nothing is gained by renewing them."""
 
 
-def payload_task(state: ControlState, task: Task) -> dict[str, Any]:
-    """The ``Task`` of a PayloadMessage, ready for JSON."""
-    made: dict[str, Any] = msgspec.to_builtins(_payload(state, task))
-    return made
-
-
-def _payload(state: ControlState, task: Task) -> PayloadTask:
+def payload_task(state: ControlState, task: Task) -> PayloadTask:
+    """The task of a PayloadMessage."""
     definition = state.task_definitions[task.definition_arn]
     body = merged(definition.body, task.overrides)
     payload = payload_of(

@@ -26,7 +26,7 @@ def a_sample_step(*containers: Any, **members: Any) -> Step:
 
 
 def sent(step: Step, task: Task) -> Any:
-    payload = payload_task(step.decision().state, task)
+    payload = msgspec.to_builtins(payload_task(step.decision().state, task))
     frame = msgspec.json.encode(payload)
     msgspec.json.decode(frame, type=PayloadTask)
     return json.loads(frame)
