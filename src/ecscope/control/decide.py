@@ -31,7 +31,8 @@ def decide(state: ControlState, event: AnyEvent) -> Decision:
     """What ``event`` changes, and what is to be done about it. Raises ``ApiError`` for a request that is refused."""
     step = Step(state, event)
     answer = _take(step, event)
-    settle(step)
+    if not state.settings.is_ending:
+        settle(step)
     return step.decision(answer)
 
 

@@ -33,6 +33,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A task without a health check counts as healthy so long after it began to run. ECS waits 40 s."""
     breaker_healthy_after_s: float = 5.0
     """The same where a deployment circuit breaker watches: at once, a task that dies soon would be a success."""
+    is_ending: bool = False
+    """The control plane is being taken down: services start nothing any more."""
 
 
 class ControlState(msgspec.Struct, frozen=True, kw_only=True):

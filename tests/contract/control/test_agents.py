@@ -1,0 +1,177 @@
+"""The whole control plane with our agent over a simulated runtime: from RunTask to STOPPED, over restarts of both."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+
+from ecscope.agent.runtime.fake import FakeRuntime
+from ecscope.control.app import ControlPlane, ControlPlaneError
+from ecscope.control.core.state import Settings
+from tests.contract.control.planes import IMAGE, Client, a_plane, an_agent, statuses, until, until_tasks
+
+
+@pytest.fixture
+async def plane(tmp_path: Path) -> AsyncIterator[ControlPlane]:
+    async with a_plane(tmp_path) as plane:
+        yield plane
+
+
+async def test_a_task_runs_and_stops(plane: ControlPlane, tmp_path: Path) -> None:
+    client = Client(plane)
+    async with an_agent(plane, tmp_path):
+        definition = await client.register()
+        made = await client("run_task", taskDefinition=definition, count=2)
+        assert made["failures"] == []
+        assert {task["lastStatus"] for task in made["tasks"]} <= {"PROVISIONING", "PENDING"}
+        arn = made["tasks"][0]["taskArn"]
+        await until_tasks(plane, lambda tasks: statuses(tasks) == ["RUNNING", "RUNNING"])
+        await client("stop_task", task=arn, reason="seen enough")
+        await until_tasks(plane, lambda tasks: statuses(tasks) == ["RUNNING", "STOPPED"])
+        (told,) = (await client("describe_tasks", tasks=[arn]))["tasks"]
+        assert (told["lastStatus"], told["stoppedReason"], told["stopCode"]) == (
+            "STOPPED", "seen enough", "UserInitiated",
+        )  # fmt: skip
+        assert told["containers"][0]["lastStatus"] == "STOPPED"
+        assert "exitCode" in told["containers"][0]
+
+
+async def test_the_instance_is_told_of(plane: ControlPlane, tmp_path: Path) -> None:
+    client = Client(plane)
+    async with an_agent(plane, tmp_path):
+        arns = (await client("list_container_instances"))["containerInstanceArns"]
+        (told,) = (await client("describe_container_instances", containerInstances=arns))["containerInstances"]
+        assert told["agentConnected"] is True
+        assert told["status"] == "ACTIVE"
+        assert told["versionInfo"]["agentVersion"]
+    await until(lambda: not plane.connected, "the agent to leave")
+    (told,) = (await client("describe_container_instances", containerInstances=arns))["containerInstances"]
+    assert told["agentConnected"] is False
+
+
+async def test_the_control_plane_is_started_again(tmp_path: Path) -> None:
+    """Everything is as it was, on the same port; the agent comes back by itself, and nothing runs twice."""
+    runtime = FakeRuntime(images=[IMAGE])
+    async with a_plane(tmp_path) as plane:
+        port = int(plane.url.rpartition(":")[2])
+        async with an_agent(plane, tmp_path, runtime=runtime):
+            client = Client(plane)
+            await client.register()
+            await client("run_task", taskDefinition="sample", count=3)
+            await until_tasks(plane, lambda tasks: statuses(tasks) == ["RUNNING"] * 3)
+            before = plane.state
+            await plane.stop()
+            async with a_plane(tmp_path, port=port) as again:
+                assert again.state.tasks == before.tasks
+                assert again.state.task_definitions == before.task_definitions
+                assert [i.arn for i in again.state.instances.values()] == list(before.instances)
+                await until(lambda: again.connected, "the agent to come back")
+                await Client(again)("run_task", taskDefinition="sample")
+                await until_tasks(again, lambda tasks: statuses(tasks) == ["RUNNING"] * 4)
+                created = [call for call in runtime.calls if call.name == "create_container"]
+                assert len(created) == 4
+
+
+async def test_a_stop_that_the_agent_missed_reaches_it(plane: ControlPlane, tmp_path: Path) -> None:
+    client = Client(plane)
+    runtime = FakeRuntime(images=[IMAGE])
+    async with an_agent(plane, tmp_path, runtime=runtime):
+        await client.register()
+        made = await client("run_task", taskDefinition="sample")
+        await until_tasks(plane, lambda tasks: statuses(tasks) == ["RUNNING"])
+    await until(lambda: not plane.connected, "the agent to leave")
+    await client("stop_task", task=made["tasks"][0]["taskArn"])
+    async with an_agent(plane, tmp_path, runtime=runtime):
+        await until_tasks(plane, lambda tasks: statuses(tasks) == ["STOPPED"])
+
+
+async def test_a_task_that_the_control_plane_lost_is_stopped(tmp_path: Path) -> None:
+    """By the manifest: the agent asks, and is told that it is to stop."""
+    runtime = FakeRuntime(images=[IMAGE])
+    async with a_plane(tmp_path) as plane:
+        port = int(plane.url.rpartition(":")[2])
+        async with an_agent(plane, tmp_path, runtime=runtime) as agent:
+            client = Client(plane)
+            await client.register()
+            await client("run_task", taskDefinition="sample")
+            await until_tasks(plane, lambda tasks: statuses(tasks) == ["RUNNING"])
+            (task,) = plane.state.tasks
+            await plane.stop()
+            plane._store = type(plane._store)(tmp_path / "control")  # type: ignore[call-arg]  # another process, so to say
+            plane._store.load()
+            await plane._store.save([plane._store.prepare({"tasks": {task: None}})])
+            await plane._store.close()
+            async with a_plane(tmp_path, port=port):
+                await until(lambda: agent.state.tasks[task].known.name == "STOPPED", "the lost task to be stopped")
+
+
+async def test_two_agents_of_one_arn_do_not_chase_each_other(plane: ControlPlane, tmp_path: Path) -> None:
+    """The newer one is spoken to; the older one comes back after a wait, not at once."""
+    async with an_agent(plane, tmp_path):
+        (arn,) = plane.connected
+        await until(lambda: plane.state.instances[arn].is_connected, "the connection to be known")
+        (tmp_path / "twin").mkdir()
+        for file in (tmp_path / "agent").iterdir():
+            if file.is_file() and file.name != "ecscope.lock":
+                (tmp_path / "twin" / file.name).write_bytes(file.read_bytes())
+        before = plane.state.instances[arn].version
+        async with an_agent(plane, tmp_path, name="twin"):
+            await asyncio.sleep(2.0)
+            assert plane.connected == {arn}
+            assert plane.state.instances[arn].version - before < 60, "the connection changes hands all the time"
+
+
+async def test_a_right_that_is_taken_away_is_refused_in_awss_words(tmp_path: Path) -> None:
+    rights = tmp_path / "iam.json"
+    role = {"RoleName": "ecsInstanceRole", "RolePolicyList": []}
+    rights.write_text(json.dumps({"RoleDetailList": [role]}))
+    async with a_plane(tmp_path, iam_file=rights) as plane:
+        with pytest.raises(ClientError, match="is not authorized to perform: ecs:DiscoverPollEndpoint"):
+            await Client(plane, plane.instance_role)("discover_poll_endpoint")
+
+
+async def test_another_one_has_the_directory(plane: ControlPlane, tmp_path: Path) -> None:
+    with pytest.raises(ControlPlaneError, match=r"another control plane \(process .*--data-dir"):
+        await ControlPlane(data_dir=tmp_path / "control", port=0).start()
+
+
+async def test_another_one_has_the_port(plane: ControlPlane, tmp_path: Path) -> None:
+    port = int(plane.url.rpartition(":")[2])
+    other = ControlPlane(data_dir=tmp_path / "other", port=port)
+    with pytest.raises(ControlPlaneError, match=rf"port {port} of 127\.0\.0\.1 is taken: .*--port"):
+        await other.start()
+
+
+async def test_the_region_stays(tmp_path: Path) -> None:
+    async with a_plane(tmp_path, settings=Settings(region="eu-west-1")) as plane:
+        assert plane.state.settings.endpoint == plane.url
+    with pytest.raises(ControlPlaneError, match="is of region eu-west-1, and --region is us-east-1"):
+        await ControlPlane(data_dir=tmp_path / "control", port=0).start()
+
+
+async def test_a_damaged_record_is_told_of_and_the_rest_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with a_plane(tmp_path) as plane:
+        client = Client(plane)
+        for family in ("one", "two"):
+            await client.register(family)
+    database = tmp_path / "control" / "control.db"
+    database.write_bytes(database.read_bytes().replace(b'"family":"one"', b'"family":"uno"'))
+    async with a_plane(tmp_path) as plane:
+        assert [definition.family for definition in plane.state.task_definitions.values()] == ["two"]
+    assert "a saved task-definition record" in caplog.text
+    assert "was set aside as" in caplog.text
+
+
+async def test_a_mistake_in_the_file_of_rights(tmp_path: Path) -> None:
+    (tmp_path / "iam.json").write_text("{")
+    with pytest.raises(ControlPlaneError, match="is not JSON"):
+        await ControlPlane(data_dir=tmp_path / "control", port=0, iam_file=tmp_path / "iam.json").start()
+    async with a_plane(tmp_path):  # nothing was left open
+        pass
