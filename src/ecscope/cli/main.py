@@ -60,6 +60,8 @@ def _run(argv: Sequence[str] | None) -> int:
             from ecscope.cli.metadata import run  # noqa: PLC0415
         case "config":
             from ecscope.cli.config import run  # noqa: PLC0415
+        case "up":
+            from ecscope.cli.up import run  # noqa: PLC0415
         case _:
             parser.print_help(sys.stderr)
             return EXIT_USAGE
@@ -71,12 +73,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ecscope",
         description="An Amazon ECS container agent that you can see into, and the commands to look.",
-        epilog=f"{_EXIT_CODES}\nexamples:\n  ecscope agent --tasks ./tasks\n  ecscope tasks\n  ecscope task 5f6d64ab\n",
+        epilog=f"{_EXIT_CODES}\nexamples:\n  ecscope up\n  ecscope agent --tasks ./tasks\n  ecscope tasks\n"
+        "  ecscope task 5f6d64ab\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and end")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    _add_up(commands)
     _add_agent(commands)
     _add_tasks(commands)
     _add_task(commands)
@@ -114,6 +118,27 @@ def _add(commands: _Commands[argparse.ArgumentParser], name: str, text: str, exa
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+
+
+def _add_up(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "up",
+        "run ECS on this machine: its API, and an agent on the local Docker; until SIGTERM or Ctrl-C",
+        "  ecscope up\n"
+        "  ecscope up --data-dir ./ecs --region eu-west-1\n"
+        "  ecscope up --keep                tasks keep running when it ends, and are taken up by the next start\n"
+        "  ecscope up --no-agent            the API alone; agents join with ECS_BACKEND_HOST\n",
+    )
+    parser.add_argument("--port", metavar="N", type=_port, default=51677, help="of the API (default 51677)")
+    parser.add_argument("--data-dir", metavar="DIR", help="where state, keys and logs are kept (default ~/.ecscope)")
+    parser.add_argument("--region", metavar="R", help="in all ARNs (AWS_REGION; default us-east-1)")
+    parser.add_argument("--cluster", metavar="NAME", default="default", help="that the agent joins (default default)")
+    parser.add_argument(
+        "--iam", metavar="FILE", help="users, roles and policies, in IAM's JSON; default: all is allowed"
+    )
+    parser.add_argument("--keep", action="store_true", help="leave the tasks running at the end")
+    parser.add_argument("--no-agent", action="store_true", help="start no agent")
 
 
 def _add_agent(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -209,6 +234,12 @@ def _add_config(commands: _Commands[argparse.ArgumentParser]) -> None:
     )
     _add_agent_options(parser)
     parser.add_argument("--json", action="store_true", help="for programs: JSON")
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 (a free one) to 65535")
+    return int(text)
 
 
 def _count(text: str) -> int:

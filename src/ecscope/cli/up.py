@@ -1,0 +1,58 @@
+"""``ecscope up``: ECS on this machine, until SIGTERM or Ctrl-C.
+
+Only reads the command line and hands over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+from ecscope.cli.exit_codes import EXIT_USAGE
+from ecscope.log import LogFile, LogLevel, configure_logging
+
+DEFAULT_REGION = "us-east-1"
+
+
+def run(args: argparse.Namespace) -> int:
+    """``args``: ``port``, ``data_dir``, ``region``, ``cluster``, ``iam`` (text or ``None``), ``keep``, ``no_agent``."""
+    from ecscope.up.local import LocalEcs, Options  # noqa: PLC0415  # the AWS libraries take their time
+
+    options = Options(
+        data_dir=(Path(args.data_dir) if args.data_dir else Path.home() / ".ecscope").absolute(),
+        port=args.port,
+        region=args.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or DEFAULT_REGION,
+        cluster=args.cluster,
+        iam_file=Path(args.iam) if args.iam else None,
+        keeps_tasks=args.keep,
+        has_agent=not args.no_agent,
+    )
+    if options.iam_file is not None and not options.iam_file.exists():
+        _say(f"--iam {args.iam}: there is no such file")
+        return EXIT_USAGE
+    try:
+        options.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        _say(f"cannot make the data directory {options.data_dir}: {error.strerror or error}; give another --data-dir")
+        return EXIT_USAGE
+    configure_logging(level=LogLevel.WARN, file=LogFile(path=str(options.data_dir / "control.log")))
+
+    async def live() -> int:
+        local = LocalEcs(options, say=_say, tell=_tell)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, local.stop)
+        return await local.run()
+
+    return asyncio.run(live())
+
+
+def _say(line: str) -> None:
+    print(f"ecscope up: {line}", file=sys.stderr, flush=True)
+
+
+def _tell(text: str) -> None:
+    print(f"\n{text}", flush=True)

@@ -1,0 +1,1 @@
+"""``ecscope up``: a control plane in this process, and an agent on the local engine in one of its own."""

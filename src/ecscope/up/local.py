@@ -1,0 +1,258 @@
+"""The life of ``ecscope up``: what is started in which order, what is told meanwhile, and how it is taken down."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from ecscope.cli.exit_codes import EXIT_FAILED, EXIT_FINE, EXIT_TERMINAL
+from ecscope.control.app import ControlPlane, ControlPlaneError
+from ecscope.control.core.errors import ApiError
+from ecscope.control.core.records import Task
+from ecscope.control.core.state import Settings
+from ecscope.up.agent_process import AgentEnded, AgentProcess
+from ecscope.up.docker import docker_problem
+
+INTROSPECTION_PORT = 51678
+DOCKER_WAIT_S = 5.0
+_REMIND_S = 10.0
+_STOP_TASKS_S = 60.0
+"""Docker gives a container 30 s by default, and an agent needs a little more."""
+_LOOK_S = 0.1
+
+_NOT_FOR_THE_AGENT = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_ECS", "ECS_CLUSTER")
+"""Variables of the user's shell that would lead the agent to another ECS."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line says."""
+
+    data_dir: Path
+    port: int
+    region: str
+    cluster: str = "default"
+    """Made if it is not there, and joined by the agent."""
+    iam_file: Path | None = None
+    keeps_tasks: bool = False
+    """At the end tasks go on."""
+    has_agent: bool = True
+
+
+class LocalEcs:
+    """See the module docstring."""
+
+    def __init__(
+        self,
+        options: Options,
+        *,
+        say: Callable[[str], None],
+        tell: Callable[[str], None],
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        """``say``: one line about what goes on; ``tell``: what was asked for, such as what to export."""
+        self._options = options
+        self._say = say
+        self._tell = tell
+        self._environment = environment
+        self._control = ControlPlane(
+            data_dir=options.data_dir,
+            settings=Settings(region=options.region, availability_zone=f"{options.region}a"),
+            port=options.port,
+            iam_file=options.iam_file,
+        )
+        self._agent: AgentProcess | None = None
+        self._stopping = asyncio.Event()
+        self._hurrying = asyncio.Event()
+
+    def stop(self) -> None:
+        """Ask ``run`` to end; a second time: without waiting for tasks."""
+        if self._stopping.is_set():
+            self._hurrying.set()
+        self._stopping.set()
+
+    async def run(self) -> int:
+        """Until ``stop``; gives the exit code."""
+        try:
+            await self._control.start()
+        except ControlPlaneError as error:
+            self._say(str(error))
+            return EXIT_FAILED
+        self._say(f"the ECS API answers at {self._control.url}; state and keys are in {self._options.data_dir}")
+        code = EXIT_FAILED
+        keeping: asyncio.Task[None] | None = None
+        try:
+            await self._control.ask("CreateCluster", {"clusterName": self._options.cluster})
+            if not self._options.has_agent:
+                code = await self._serve(None)
+            elif await self._docker_is_there():
+                self._agent = self._agent_process()
+                keeping = asyncio.create_task(self._agent.run(), name="agent process")
+                code = await self._serve(keeping)
+        finally:
+            await self._take_down(keeping)
+            await self._control.stop()
+        return code
+
+    async def _serve(self, keeping: asyncio.Task[None] | None) -> int:
+        """Until told to stop, or until the agent cannot go on."""
+        if keeping is not None and not await self._registered(keeping):
+            return self._told_the_end_of(keeping) if keeping.done() else EXIT_FINE
+        self._tell(self._what_to_export())
+        failing = asyncio.create_task(self._control.failed(), name="control plane's failure")
+        stopping = asyncio.create_task(self._stopping.wait(), name="stop asked for")
+        watched = {failing, stopping} | ({keeping} if keeping is not None else set())
+        try:
+            while True:
+                done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+                if failing in done:
+                    failing.result()
+                if stopping in done:
+                    return EXIT_FINE
+                assert keeping is not None
+                self._told_the_end_of(keeping)
+                self._say("the API goes on without an agent of its own; Ctrl-C ends it")
+                watched.discard(keeping)
+        finally:
+            failing.cancel()
+            stopping.cancel()
+            await asyncio.gather(failing, stopping, return_exceptions=True)
+
+    # --- starting ----------------------------------------------------------------------------------
+
+    async def _docker_is_there(self) -> bool:
+        endpoint = self._environment.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+        loop = asyncio.get_running_loop()
+        give_up_at_s = loop.time() + DOCKER_WAIT_S
+        is_told = False
+        while problem := await docker_problem(endpoint):
+            if self._stopping.is_set() or loop.time() >= give_up_at_s:
+                self._say(
+                    f"Docker does not answer at {endpoint}: {problem}. Start it, or set DOCKER_HOST; --no-agent does"
+                    " without"
+                )
+                return False
+            if not is_told:
+                self._say(f"waiting for Docker at {endpoint}")
+                is_told = True
+            await asyncio.sleep(0.5)
+        return True
+
+    def _agent_process(self) -> AgentProcess:
+        data_dir = self._options.data_dir / "agent"
+        data_dir.mkdir(mode=0o700, exist_ok=True)
+        log_path = self._options.data_dir / "agent.log"
+        self._say(f"starting the agent; its log: {log_path}")
+        return AgentProcess(
+            command=[sys.executable, "-m", "ecscope.cli.main", "agent"],
+            environment=self._agent_environment(data_dir),
+            data_dir=data_dir,
+            log_path=log_path,
+            say=self._say,
+        )
+
+    def _agent_environment(self, data_dir: Path) -> dict[str, str]:
+        """That of this process, so that ``ECS_…`` variables reach the agent, but with this ECS."""
+        key = self._control.instance_role
+        environment = {name: value for name, value in self._environment.items() if name not in _NOT_FOR_THE_AGENT}
+        environment.setdefault("ECS_IMAGE_PULL_BEHAVIOR", "prefer-cached")  # images that were built here need no pull
+        return environment | {
+            "ECS_BACKEND_HOST": self._control.url,
+            "ECS_CLUSTER": self._options.cluster,
+            "ECS_DATADIR": os.fspath(data_dir),
+            "AWS_EC2_METADATA_DISABLED": "true",  # and no ECS_EXTERNAL: RunTask places on EC2 unless told otherwise
+            "AWS_DEFAULT_REGION": self._options.region,
+            "AWS_REGION": self._options.region,
+            "AWS_ACCESS_KEY_ID": key.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
+            "AWS_SESSION_TOKEN": key.session_token,
+        }
+
+    async def _registered(self, keeping: asyncio.Task[None]) -> bool:
+        """Wait for the agent; ``False``: it has ended for good, or ``stop`` was called."""
+        loop = asyncio.get_running_loop()
+        remind_at_s = loop.time() + _REMIND_S
+        self._say("waiting for the agent to register")
+        while not self._control.connected:
+            if keeping.done() or self._stopping.is_set():
+                return False
+            if loop.time() >= remind_at_s:
+                assert self._agent is not None
+                remind_at_s = loop.time() + _REMIND_S
+                self._say(f"still waiting for the agent to register; its log: {self._agent.log_path}")
+            await asyncio.sleep(_LOOK_S)
+        arn = min(self._control.connected)
+        self._say(f"the agent is registered as container instance {arn.rsplit('/', 1)[-1]}")
+        kept = len(self._running_tasks())
+        if kept:
+            self._say(f"{kept} tasks of an earlier run go on")
+        return True
+
+    def _told_the_end_of(self, keeping: asyncio.Task[None]) -> int:
+        try:
+            keeping.result()
+        except AgentEnded as ended:
+            self._say(str(ended))
+        return EXIT_TERMINAL
+
+    def _what_to_export(self) -> str:
+        key, region = self._control.administrator, self._options.region
+        return (
+            f"export AWS_ENDPOINT_URL_ECS={self._control.url}\n"
+            f"export AWS_REGION={region} AWS_DEFAULT_REGION={region}\n"
+            f"export AWS_ACCESS_KEY_ID={key.access_key_id}\n"
+            f"export AWS_SECRET_ACCESS_KEY={key.secret_access_key}\n"
+            "unset AWS_SESSION_TOKEN AWS_PROFILE\n"
+            "\n"
+            "# then, for instance:\n"
+            f"aws ecs list-container-instances{self._cluster_option()}\n"
+            f"curl http://localhost:{INTROSPECTION_PORT}/v1/tasks\n"
+        )
+
+    def _cluster_option(self) -> str:
+        return "" if self._options.cluster == "default" else f" --cluster {self._options.cluster}"
+
+    # --- ending ------------------------------------------------------------------------------------
+
+    async def _take_down(self, keeping: asyncio.Task[None] | None) -> None:
+        if keeping is None:
+            return
+        if not self._options.keeps_tasks and not keeping.done():
+            await self._stop_tasks()
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        assert self._agent is not None
+        await self._agent.end()
+        if left := len(self._running_tasks()):
+            self._say(f"{left} tasks keep running; the next `ecscope up` with this --data-dir takes them up")
+
+    async def _stop_tasks(self) -> None:
+        """Those of agents that are here; services start none meanwhile, and go on at the next start."""
+        self._control.change_settings(is_ending=True)
+        tasks = [task for task in self._running_tasks() if task.instance_arn in self._control.connected]
+        if not tasks:
+            return
+        self._say(f"stopping {len(tasks)} tasks; Ctrl-C again to leave them running")
+        await asyncio.gather(*(self._stop_task(task) for task in tasks if task.desired_status != "STOPPED"))
+        loop = asyncio.get_running_loop()
+        give_up_at_s = loop.time() + _STOP_TASKS_S
+        arns = {task.arn for task in tasks}
+        while any(task.arn in arns for task in self._running_tasks()):
+            if self._hurrying.is_set() or loop.time() >= give_up_at_s:
+                return
+            await asyncio.sleep(_LOOK_S)
+
+    async def _stop_task(self, task: Task) -> None:
+        try:
+            await self._control.ask(
+                "StopTask", {"cluster": task.cluster, "task": task.arn, "reason": "ecscope up was stopped"}
+            )
+        except ApiError as error:
+            self._say(f"cannot stop {task.arn}: {error}")
+
+    def _running_tasks(self) -> list[Task]:
+        return [task for task in self._control.state.tasks.values() if not task.is_stopped]

@@ -1,0 +1,151 @@
+"""``ecscope up`` as a user has it, and what a kill of either end, or of both, leaves: nothing is lost or runs twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.agents import eventually
+from tests.e2e.ups import Up, an_up
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture
+def up(tmp_path: Path, docker_endpoint: str, sample_image: str) -> Iterator[Up]:
+    with an_up(tmp_path, docker_endpoint) as up:
+        yield up
+
+
+def test_from_the_start_to_ctrl_c(up: Up) -> None:
+    up.start()
+    assert f"export AWS_ENDPOINT_URL_ECS=http://127.0.0.1:{up.port}\n" in up.output()
+    assert "the agent is registered as container instance" in up.output()
+    up.register()
+    arns = up.run_tasks(2)
+    up.await_tasks("RUNNING", "RUNNING")
+    assert up.containers() == sorted(arns)
+    assert up.end(signal.SIGINT) == 0
+    assert up.containers() == []
+    assert "stopping 2 tasks" in up.output()
+    with pytest.raises(ProcessLookupError):
+        os.kill(up.agent_pid(), 0)
+    up.start()
+    told = up.call("describe_tasks", cluster=up.cluster, tasks=arns)["tasks"]
+    assert {(task["lastStatus"], task["stoppedReason"]) for task in told} == {("STOPPED", "ecscope up was stopped")}
+    assert up.end() == 0
+
+
+def test_tasks_that_are_kept_are_taken_up_again(up: Up) -> None:
+    up.start("--keep")
+    up.register()
+    arns = up.run_tasks(2)
+    up.await_tasks("RUNNING", "RUNNING")
+    assert up.end() == 0
+    assert up.containers() == sorted(arns)
+    assert "2 tasks keep running" in up.output()
+    up.start()
+    assert "2 tasks of an earlier run go on" in up.output()
+    assert set(up.await_tasks("RUNNING", "RUNNING")) == set(arns)
+    assert up.containers() == sorted(arns)
+    assert up.end() == 0
+    assert up.containers() == []
+
+
+def test_the_control_plane_is_killed_while_tasks_start(up: Up) -> None:
+    """Its agent goes on; the next start takes its place, and what was promised is there, once."""
+    up.start()
+    up.register()
+    arns = up.run_tasks(5)
+    up.end(signal.SIGKILL)
+    orphan = up.agent_pid()
+    os.kill(orphan, 0)
+    up.start()
+    assert f"process {orphan}) goes on; taking its place" in up.output()
+    assert set(up.await_tasks(*["RUNNING"] * 5)) == set(arns)
+    assert up.containers() == sorted(arns)
+    up.call("stop_task", cluster=up.cluster, task=arns[0])
+    up.await_tasks("STOPPED", *["RUNNING"] * 4)
+    assert up.end() == 0
+
+
+def test_the_agent_is_killed(up: Up) -> None:
+    up.start()
+    up.register()
+    arns = up.run_tasks(2)
+    up.await_tasks("RUNNING", "RUNNING")
+    killed = up.agent_pid()
+    os.kill(killed, signal.SIGKILL)
+    eventually(up.agent_pid, lambda pid: pid != killed, "another agent")
+    eventually(lambda: _is_connected(up), bool, "the agent to come back")
+    arns += up.run_tasks(1)
+    up.await_tasks(*["RUNNING"] * len(arns))
+    assert up.containers() == sorted(arns)
+    assert "the agent was killed by SIGKILL; it is started again" in up.output()
+    assert up.end() == 0
+
+
+def test_both_are_killed(up: Up) -> None:
+    up.start()
+    up.register()
+    arns = up.run_tasks(3)
+    os.kill(up.agent_pid(), signal.SIGKILL)
+    up.end(signal.SIGKILL)
+    up.start()
+    assert set(up.await_tasks(*["RUNNING"] * 3)) == set(arns)
+    assert up.containers() == sorted(arns)
+    assert up.end() == 0
+    assert up.containers() == []
+
+
+def test_a_service_goes_on_at_the_next_start(up: Up) -> None:
+    up.start()
+    up.register()
+    up.call("create_service", cluster=up.cluster, serviceName="web", taskDefinition=up.family, desiredCount=2)
+    eventually(lambda: len(up.containers()), lambda count: count == 2, "two containers")
+    assert up.end() == 0
+    assert up.containers() == []
+    up.start()
+    eventually(lambda: len(up.containers()), lambda count: count == 2, "two containers again")
+    assert up.end() == 0
+
+
+def test_a_second_one_is_told_in_one_line(up: Up) -> None:
+    up.start("--no-agent")
+    before = up.output()
+    assert up.launch().wait(30) == 1
+    assert up.process is not None
+    assert f"another control plane (process {up.process.pid}) uses the data directory" in up.output()
+    assert "Traceback" not in up.output()
+    assert len(up.output().splitlines()) == len(before.splitlines()) + 1
+    assert up.end() == 0
+
+
+def test_a_port_that_is_taken(up: Up, tmp_path: Path) -> None:
+    up.start("--no-agent")
+    other = Up(tmp_path / "..", docker_host="unix:///nonexistent")
+    other.data_dir = tmp_path / "other"
+    other.port = up.port
+    assert other.launch("--no-agent").wait(30) == 1
+    assert (
+        f"port {up.port} of 127.0.0.1 is taken: end what listens there, or give another with --port" in other.output()
+    )
+    assert up.end() == 0
+
+
+def test_without_docker(tmp_path: Path) -> None:
+    with_none = Up(tmp_path, docker_host="unix:///nonexistent/docker.sock")
+    assert with_none.launch().wait(60) == 1
+    assert "waiting for Docker at unix:///nonexistent/docker.sock" in with_none.output()
+    assert "Start it, or set DOCKER_HOST; --no-agent does without" in with_none.output()
+    assert "Traceback" not in with_none.output()
+
+
+def _is_connected(up: Up) -> bool:
+    arns = up.call("list_container_instances", cluster=up.cluster)["containerInstanceArns"]
+    told = up.call("describe_container_instances", cluster=up.cluster, containerInstances=arns)
+    return bool(told["containerInstances"][0]["agentConnected"])

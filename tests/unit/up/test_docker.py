@@ -1,0 +1,44 @@
+"""An engine that cannot be used is told with its reason."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from ecscope.up import docker
+from ecscope.up.docker import docker_problem
+
+
+async def test_no_engine(tmp_path: Path) -> None:
+    assert await docker_problem(f"unix://{tmp_path}/docker.sock")
+
+
+async def test_no_endpoint() -> None:
+    assert "is not supported" in await docker_problem("ssh://host")
+
+
+async def test_an_engine_that_is_there(tmp_path: Path) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while request := await reader.readline():
+            await reader.readuntil(b"\r\n\r\n")
+            body = b'{"Version":"26","ApiVersion":"1.45","MinAPIVersion":"1.24"}' if b"/version" in request else b"OK"
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        writer.close()
+
+    async with await asyncio.start_unix_server(answer, tmp_path / "docker.sock"):
+        assert await docker_problem(f"unix://{tmp_path}/docker.sock") == ""
+
+
+async def test_an_engine_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docker, "_ANSWER_S", 0.05)
+    connections: list[asyncio.StreamWriter] = []
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+
+    async with await asyncio.start_unix_server(hang, tmp_path / "docker.sock"):
+        assert await docker_problem(f"unix://{tmp_path}/docker.sock") == "no answer within 0 s"
+        for connection in connections:
+            connection.close()
