@@ -8,17 +8,20 @@ from typing import Any
 import msgspec
 
 from ecscope.control.api.actions import ACTIONS
+from ecscope.control.core.errors import ApiError
 from ecscope.control.core.events import ApiRequest
 from ecscope.control.core.records import Cluster, Instance, Record, Service, Task, TaskContainer, TaskDefinition
 from ecscope.control.core.restore import restored_state
 from ecscope.control.core.state import ControlState, Settings
 from ecscope.control.core.step import Step
 from ecscope.control.core.wanted import Wanted
+from ecscope.control.server.model import ServiceModel
 from ecscope.model.arn import TaskArn
 from ecscope.model.resources import HostResources
 
 AT = datetime(2024, 5, 17, 12, 0, 0, tzinfo=UTC)
 PREFIX = "arn:aws:ecs:us-east-1:000000000000"
+MODEL = ServiceModel()
 PRINCIPAL = "arn:aws:iam::000000000000:user/tester"
 
 
@@ -130,5 +133,15 @@ def a_wanted(**fields: Any) -> Wanted:
 
 
 def asked(step: Step, action: str, /, **body: Any) -> Any:
-    """The answer to one more request within a step; ``Any``, so that a test may look into it."""
-    return ACTIONS[action].function(step, body)
+    """The answer to one more request within a step; ``Any``, so that a test may look into it.
+
+    Answers and refusals are held to the model of the API.
+    """
+    try:
+        answer = ACTIONS[action].function(step, body)
+    except ApiError as error:
+        is_known = error.code in MODEL.errors(action) or error.code.endswith("NotFoundException")  # as ECS itself does
+        assert is_known, f"{action} has no {error.code}: {error}"
+        raise
+    MODEL.check_output(action, answer)
+    return answer

@@ -189,7 +189,7 @@ def _listed(step: Step, cluster: Cluster, body: Json) -> Iterator[Task]:
             raise invalid("The referenced container instance was not found.")
         wanted["instance_arn"] = instance.arn
     if body.get("daemonName"):
-        raise unsupported("daemonName is not supported: there are no daemons here.")
+        raise invalid("daemonName is not supported: there are no daemons here.")
     conditions = wanted.items()
     family = body.get("family") or ""
     for task in step.tasks.values():

@@ -358,7 +358,7 @@ def test_every_filter_must_hold(body: dict[str, Any], names: list[str]) -> None:
         ({"serviceName": "unknown"}, "ServiceNotFoundException"),
         ({"containerInstance": "unknown"}, "InvalidParameterException"),
         ({"cluster": "unknown"}, "ClusterNotFoundException"),
-        ({"daemonName": "d"}, "UnsupportedFeatureException"),
+        ({"daemonName": "d"}, "InvalidParameterException"),
     ],
 )
 def test_what_is_listed_by_must_exist(body: dict[str, Any], code: str) -> None:
