@@ -45,6 +45,7 @@ def check_step(before: ControlState, after: ControlState) -> None:
         _hold(_RANKS[was.last_status] <= _RANKS[task.last_status], "a status never goes back", arn)
         _hold(was.desired_status == "RUNNING" or task.desired_status == "STOPPED", "a stop is never taken back", arn)
         _hold(not was.stop_code or was.stop_code == task.stop_code, "the first stop code stays", arn)
+        _hold(not was.is_stopped or was.stopped_at == task.stopped_at, "what is STOPPED does not end again", arn)
         _hold(was.version <= task.version, "versions rise", arn)
         for old, new in zip(was.containers, task.containers, strict=True):
             _hold(

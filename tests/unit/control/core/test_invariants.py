@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -76,6 +77,7 @@ def test_unsound_states_are_caught(state: ControlState, rule: str) -> None:
         (with_task(last_status="RUNNING"), with_task(), "a status never goes back"),
         (with_task(desired_status="STOPPED"), with_task(), "a stop is never taken back"),
         (with_task(stop_code="a"), with_task(stop_code="b"), "the first stop code stays"),
+        (stopped(), stopped(stopped_at=AT + timedelta(seconds=1)), "does not end again"),
         (with_task(version=2), with_task(), "versions rise"),
         (
             with_task(containers=STOPPED.containers),

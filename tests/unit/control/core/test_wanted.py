@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import hypothesis.strategies as st
+import msgspec
 import pytest
+from hypothesis import given, settings
 
-from ecscope.control.core.records import TaskDefinition
+from ecscope.agent.core.host_resources import needs_of
+from ecscope.control.core.payloads import payload_task
+from ecscope.control.core.records import Task, TaskDefinition
+from ecscope.control.core.task_definitions import register
+from ecscope.control.core.tasks import start
 from ecscope.model.resources import HostResources
-from tests.control_builders import a_task_definition, a_wanted
+from ecscope.wire.acs_payload import PayloadTask
+from ecscope.wire.acs_task import to_task
+from tests.control_builders import AT, a_cluster, a_control_step, a_task_definition, a_wanted, an_instance
 
 
 def a_definition(*containers: dict[str, Any], **body: Any) -> TaskDefinition:
@@ -59,3 +68,46 @@ def test_a_role_of_the_request_wins() -> None:
     wanted = a_wanted(definition=definition, overrides={"taskRoleArn": "arn:u", "executionRoleArn": "arn:f"})
     assert (wanted.task_role_arn, wanted.execution_role_arn) == ("arn:u", "arn:f")
     assert a_wanted(definition=a_definition(APP)).execution_role_arn == ""
+
+
+amounts = st.sampled_from([None, 6, 64, 100])
+
+
+@st.composite
+def some_containers(draw: st.DrawFn, mode: str) -> list[dict[str, Any]]:
+    made = []
+    for name in ("a", "b")[: draw(st.integers(1, 2))]:
+        reservation = draw(amounts)
+        container: dict[str, Any] = {"name": name, "image": "i", "memory": draw(st.integers(100, 900))}
+        if reservation:
+            container["memoryReservation"] = reservation
+        if draw(st.booleans()):
+            container["cpu"] = draw(st.integers(0, 60))
+        port = 80 if name == "a" else 81
+        host_port = port if mode == "host" else draw(st.sampled_from([0, 8000 + port]))
+        if mode != "none" and draw(st.booleans()):
+            protocol = draw(st.sampled_from(["tcp", "udp"]))
+            container["portMappings"] = [{"containerPort": port, "hostPort": host_port, "protocol": protocol}]
+        made.append(container)
+    return made
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_the_agent_counts_the_same(data: st.DataObject) -> None:
+    """An instance that is over-committed would queue the task in silence, and every later one behind it."""
+    mode = data.draw(st.sampled_from(["bridge", "host", "none"]))
+    members: dict[str, Any] = {"containerDefinitions": data.draw(some_containers(mode)), "networkMode": mode}
+    members |= data.draw(st.sampled_from([{}, {"cpu": "0.25 vCPU", "memory": "2 GB"}, {"memory": "2048"}]))
+    step = a_control_step(a_cluster(), an_instance(resources=HostResources(cpu_units=9999, memory_mib=9999)))
+    registered = register(step, {"family": "sample", **members}, {})
+    definition = msgspec.structs.replace(registered, requires_attributes=())
+    overrides: dict[str, Any] = data.draw(st.sampled_from([{}, {"cpu": "128"}, {"memory": "4096"}]))
+    if data.draw(st.booleans()):
+        overrides["containerOverrides"] = [
+            {"name": "a", "cpu": data.draw(st.integers(1, 99)), "memory": 900, "memoryReservation": 50}
+        ]
+    task = start(step, a_wanted(definition=definition, overrides=overrides))
+    assert isinstance(task, Task)
+    payload = msgspec.convert(payload_task(step.decision().state, task), PayloadTask)
+    assert needs_of(to_task(payload, suffixes=lambda: "0" * 20, received_at=AT)) == task.needs
