@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ecscope.control.core.errors import ApiError
@@ -88,6 +88,7 @@ def nothing_more(world: World) -> None:
     assert world.state.services == before.services
 
 
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_order_of_events_ends_well(data: st.DataObject) -> None:
     world = World(instances=INSTANCES)

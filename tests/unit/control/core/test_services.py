@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecscope.control.core.deployments import Limits, limits
@@ -153,6 +154,7 @@ def test_limits_that_allow_nothing_are_told_once_and_nothing_is_started() -> Non
 
 
 @pytest.mark.parametrize("desired", [1, 2, 3, 10])
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_a_rolling_update_keeps_its_limits_and_ends(desired: int, data: st.DataObject) -> None:
     minimum = data.draw(st.integers(0, 100), label="minimum")
@@ -256,6 +258,18 @@ def test_without_room_unhealthy_tasks_are_stopped_one_by_one() -> None:
     world.run(replacement)
     world.heal(replacement, HealthStatus.HEALTHY)
     assert len(world.stopping()) == 1
+
+
+def test_a_task_that_turns_healthy_resets_the_failed_ones() -> None:
+    world = a_checked_world(2, deploymentConfiguration=BREAKER)
+    world.ask("UpdateService", service="web", forceNewDeployment=True)
+    first, second = world.pending()
+    world.exit(first)
+    world.run(second)
+    world.pass_time(0.5)
+    assert world.deployment().failed_tasks == 1
+    world.heal(second, HealthStatus.HEALTHY)
+    assert world.deployment().failed_tasks == 0
 
 
 def test_a_grace_period_holds_no_failed_check_against_a_task() -> None:
@@ -412,6 +426,42 @@ def test_without_instances_it_waits_and_says_so_once() -> None:
     assert len(world.pending()) == 2
     world.obey_until_quiet()
     assert (world.is_stable(), world.service().last_problem) == (True, "")
+
+
+def test_without_its_task_definition_it_starts_nothing_and_says_why() -> None:
+    world = a_world(1)
+    definition = a_task_definition()
+    world.do(lambda step: step.task_definitions.drop(definition.arn))
+    world.user_stops(world.running()[0])
+    assert world.pending() == []
+    assert world.messages()[-1].endswith(f"Reason: {definition.arn} does not exist any more.")
+
+
+def test_a_daemon_tries_every_instance_though_one_is_full() -> None:
+    full = an_instance(1)
+    full = msgspec.structs.replace(full, resources=msgspec.structs.replace(full.resources, memory_mib=0))
+    fuller = msgspec.structs.replace(an_instance(2), resources=full.resources)
+    world = World(instances=[full, fuller, an_instance(3)])
+    world.ask("CreateService", serviceName="web", taskDefinition="sample", schedulingStrategy="DAEMON")
+    assert [task.instance_arn for task in world.pending()] == [an_instance(3).arn]
+    assert sum("has insufficient memory available" in message for message in world.messages()) == 1
+
+
+def test_a_decision_ends_and_the_rest_is_for_the_next_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    monkeypatch.setattr("ecscope.control.core.services._ROUNDS", 1)
+    world.ask("CreateService", serviceName="web", taskDefinition="sample", desiredCount=1)
+    assert len(world.pending()) == 1
+    assert world.service().look_at == world.alarm == world.at + timedelta(seconds=1)
+
+
+def test_what_is_gone_concerns_nobody() -> None:
+    world = a_world(1, instances=2)
+    spare = next(arn for arn in world.state.instances if arn != world.running()[0].instance_arn)
+    before = world.service()
+    world.do(lambda step: step.instances.drop(spare))
+    world.do(lambda step: step.touched_services.update({"no such service": None}))
+    assert world.service() == before
 
 
 def test_room_that_becomes_free_is_used() -> None:
