@@ -139,6 +139,9 @@ def _add_up(commands: _Commands[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--keep", action="store_true", help="leave the tasks running at the end")
     parser.add_argument("--no-agent", action="store_true", help="start no agent")
+    parser.add_argument(
+        "--live-delays", action="store_true", help="let services wait as long as in ECS, such as 40 s for healthy tasks"
+    )
 
 
 def _add_agent(commands: _Commands[argparse.ArgumentParser]) -> None:

@@ -19,7 +19,9 @@ DEFAULT_REGION = "us-east-1"
 
 
 def run(args: argparse.Namespace) -> int:
-    """``args``: ``port``, ``data_dir``, ``region``, ``cluster``, ``iam`` (text or ``None``), ``keep``, ``no_agent``."""
+    """``args``: ``port``, ``data_dir``, ``region``, ``cluster``, ``iam`` (text or ``None``), and the flags ``keep``,
+    ``no_agent`` and ``live_delays``.
+    """
     from ecscope.up.local import LocalEcs, Options  # noqa: PLC0415  # the AWS libraries take their time
 
     options = Options(
@@ -30,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
         iam_file=Path(args.iam) if args.iam else None,
         keeps_tasks=args.keep,
         has_agent=not args.no_agent,
+        has_live_delays=args.live_delays,
     )
     if options.iam_file is not None and not options.iam_file.exists():
         _say(f"--iam {args.iam}: there is no such file")

@@ -14,7 +14,7 @@ from ecscope.cli.exit_codes import EXIT_FAILED, EXIT_FINE, EXIT_TERMINAL
 from ecscope.control.app import ControlPlane, ControlPlaneError
 from ecscope.control.core.errors import ApiError
 from ecscope.control.core.records import Task
-from ecscope.control.core.state import Settings
+from ecscope.control.core.state import Settings, live_delays
 from ecscope.up.agent_process import AgentEnded, AgentProcess
 from ecscope.up.docker import docker_problem
 
@@ -41,6 +41,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     keeps_tasks: bool = False
     """At the end tasks go on."""
     has_agent: bool = True
+    has_live_delays: bool = False
+    """Services wait as long as in ECS."""
 
 
 class LocalEcs:
@@ -59,9 +61,10 @@ class LocalEcs:
         self._say = say
         self._tell = tell
         self._environment = environment
+        settings = Settings(region=options.region, availability_zone=f"{options.region}a")
         self._control = ControlPlane(
             data_dir=options.data_dir,
-            settings=Settings(region=options.region, availability_zone=f"{options.region}a"),
+            settings=live_delays(settings) if options.has_live_delays else settings,
             port=options.port,
             iam_file=options.iam_file,
         )

@@ -20,6 +20,7 @@ def test_the_defaults() -> None:
     assert (args.port, args.data_dir, args.region, args.cluster, args.iam) == (51677, None, None, "default", None)
     assert not args.keep
     assert not args.no_agent
+    assert not args.live_delays
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "http", ""])

@@ -37,6 +37,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The control plane is being taken down: services start nothing any more."""
 
 
+def live_delays(settings: Settings) -> Settings:
+    """With services as slow as in ECS. Source: control-plane.md §8.2, §8.3."""
+    return msgspec.structs.replace(
+        settings, healthy_after_s=40.0, breaker_healthy_after_s=40.0, start_backoff_cap_s=900.0
+    )
+
+
 class ControlState(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the control plane knows."""
 
