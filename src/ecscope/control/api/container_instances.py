@@ -17,7 +17,7 @@ from ecscope.control.api.placement import expression_of
 from ecscope.control.core import tasks
 from ecscope.control.core.constraints import parsed
 from ecscope.control.core.effects import Disconnect
-from ecscope.control.core.errors import ApiError, Failure, client_error, invalid, missing
+from ecscope.control.core.errors import ApiError, Failure, invalid, missing
 from ecscope.control.core.records import Cluster, Instance, Json
 from ecscope.control.core.step import Step
 
@@ -125,7 +125,7 @@ def _each(
     step: Step, cluster: Cluster, references: Sequence[str], *, most: int
 ) -> tuple[list[Instance], list[Failure]]:
     if not references:
-        raise client_error("Container Instances cannot be empty.")
+        raise invalid("Container Instances cannot be empty.")
     if len(references) > most:
         raise invalid(f"Container Instances cannot have more than {most} elements.")
     instances: list[Instance] = []

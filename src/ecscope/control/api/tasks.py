@@ -6,7 +6,7 @@ Source: control-plane.md §3.1, §3.5, §6.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -175,26 +175,26 @@ def _answer(step: Step, started: Iterable[Task], failures: Iterable[Failure]) ->
     return {"tasks": [shapes.task(step, task) for task in started], "failures": shapes.failures(failures)}
 
 
-def _listed(step: Step, cluster: Cluster, body: Json) -> Iterator[Task]:
+def _listed(step: Step, cluster: Cluster, body: Json) -> Iterable[Task]:
     """Every filter that is given must hold."""
-    wanted: dict[str, str] = {"desired_status": body.get("desiredStatus") or "RUNNING"}
-    for member, field in (("startedBy", "started_by"), ("launchType", "launch_type")):
-        if body.get(member):
-            wanted[field] = body[member]
-    if reference := body.get("serviceName"):
-        wanted["service_arn"] = lookup.service(step, cluster, reference).arn
-    if reference := body.get("containerInstance"):
-        instance = lookup.find_instance(step, cluster, reference)
-        if instance is None:
-            raise invalid("The referenced container instance was not found.")
-        wanted["instance_arn"] = instance.arn
     if body.get("daemonName"):
         raise invalid("daemonName is not supported: there are no daemons here.")
-    conditions = wanted.items()
-    family = body.get("family") or ""
-    for task in step.tasks.values():
-        if task.cluster != cluster.name or any(getattr(task, field) != value for field, value in conditions):
-            continue
-        if family and task.definition_arn.rsplit("/", 1)[-1].rsplit(":", 1)[0] != family:
-            continue
-        yield task
+    service_arn = lookup.service(step, cluster, body["serviceName"]).arn if body.get("serviceName") else ""
+    instance_arn = ""
+    if reference := body.get("containerInstance"):
+        instance_arn = lookup.arn_in(cluster, "container-instance", reference)
+    name, desired_status = cluster.name, body.get("desiredStatus") or "RUNNING"
+    found = [
+        t for t in step.tasks.values() if t.desired_status == desired_status and t.cluster == name
+    ]  # may be 10,000
+    if instance_arn:
+        found = [task for task in found if task.instance_arn == instance_arn]
+    if service_arn:
+        found = [task for task in found if task.service_arn == service_arn]
+    if started_by := body.get("startedBy"):
+        found = [task for task in found if task.started_by == started_by]
+    if launch_type := body.get("launchType"):
+        found = [task for task in found if task.launch_type == launch_type]
+    if family := body.get("family"):
+        found = [task for task in found if task.definition_arn.rsplit("/", 1)[-1].rsplit(":", 1)[0] == family]
+    return found
