@@ -60,10 +60,12 @@ class DockerInBetween:
         self._server = await asyncio.start_unix_server(self._serve, str(self.path))
 
     async def _close(self) -> None:
+        self.path.unlink(missing_ok=True)
+        for _ in range(5):  # asyncio drops, and complains of, what was accepted just before its server is closed
+            await asyncio.sleep(0)
         if self._server is not None:
             self._server.close()
             self._server = None
-        self.path.unlink(missing_ok=True)
         for writer in list(self._pipes):
             writer.transport.abort()
 
