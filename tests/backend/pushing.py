@@ -28,7 +28,8 @@ class Pushing(Observed):
         super().__init__()
         self.operations = operations
         self.seq_num = int(time.time()) if seq_num is None else seq_num - 1
-        """The last sequence number given out; the epoch's seconds keep it rising over restarts of the back end."""
+        """The last sequence number given out. The epoch's seconds keep it rising over restarts of the back end, but for
+        one that comes within fewer seconds than there were messages."""
         self.unacked: dict[str, dict[str, Any]] = {}
         """Payloads by message ID; they go out again with each new connection until they are acknowledged."""
         self.tasks: dict[str, dict[str, Any]] = {}

@@ -109,7 +109,7 @@ def test_killed_between_the_act_and_its_report(tmp_path: Path, docker_endpoint: 
 
 @pytest.mark.timeout(180)
 def test_ecs_is_killed_and_comes_back(tmp_path: Path, docker_endpoint: str, sample_image: str) -> None:
-    """It has forgotten all but its address, as ECS never does; the agent goes on with its tasks and its ARN."""
+    """It has forgotten all but its address and its count; the agent goes on with its tasks and its ARN."""
     with a_cluster(tmp_path, docker_endpoint) as (backend, agent):
         kept, ends = a_task(agent, 1), a_task(agent, 2)
         agent.start()
@@ -118,10 +118,11 @@ def test_ecs_is_killed_and_comes_back(tmp_path: Path, docker_endpoint: str, samp
         backend.reported("RUNNING", 2, timeout_s=90)
         arn = backend.ask("instance_arn")
         port = int(backend.url.rpartition(":")[2])
+        next_number = str(backend.ask("seq_num") + 1)
         backend.kill()
         ended = next(c for c in containers_of(agent.cluster) if c["Labels"][TASK_LABEL] == ends["arn"])
         engine().remove_container(ended["Id"])
-        with BackendProcess(port=port) as again:
+        with BackendProcess(port=port, arguments=("--seq-num", next_number)) as again:
             again.ask("make_cluster", agent.cluster)
             again.ask("state_change", ends["arn"], "STOPPED", timeout_s=60)
             again.connected(timeout_s=60)
