@@ -19,6 +19,8 @@ from tests.unit.cli.answering import Answers, a_task, captured, nobody, official
 
 SOURCE = str(Path(__file__).parents[3] / "src")
 COMMAND = [sys.executable, "-m", "ecscope.cli.main"]
+HEEDS_CTRL_C = ("env", "--default-signal=INT")
+"""A shell that starts these tests in the background has it ignored, and children inherit that."""
 
 
 def environment(**extra: str) -> dict[str, str]:
@@ -130,7 +132,11 @@ def read_terminal(words: list[str], until: bytes, **extra: str) -> tuple[bytes, 
     """Run on a pseudo terminal, press Ctrl-C when ``until`` has been written; output and exit code."""
     leader, follower = pty.openpty()
     process = subprocess.Popen(
-        [*COMMAND, *words], env=environment(**extra), stdout=follower, stderr=follower, stdin=follower, close_fds=True
+        [*HEEDS_CTRL_C, *COMMAND, *words],
+        env=environment(**extra),
+        stdout=follower,
+        stderr=follower,
+        stdin=follower,
     )
     os.close(follower)
     output = b""
@@ -170,7 +176,7 @@ def test_colour_on_a_terminal(agent: Answers, extra: dict[str, str], is_coloured
 def test_a_silent_agent_can_be_interrupted() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         process = subprocess.Popen(
-            [*COMMAND, "tasks", "--endpoint", f"127.0.0.1:{silent.getsockname()[1]}"],
+            [*HEEDS_CTRL_C, *COMMAND, "tasks", "--endpoint", f"127.0.0.1:{silent.getsockname()[1]}"],
             env=environment(),
             stderr=subprocess.PIPE,
         )
