@@ -113,7 +113,7 @@ async def test_a_task_that_ends_by_itself_says_why(plane: ControlPlane, tmp_path
         await ecs.wait("tasks_stopped", task["taskArn"])
         (task,) = (await ecs("describe_tasks", tasks=[task["taskArn"]]))["tasks"]
         assert task["stopCode"] == "TaskFailedToStart"
-        assert task["stoppedReason"].startswith("CannotPullContainerError")
+        assert task["stoppedReason"].startswith("CannotPull")
         assert task["containers"][0]["reason"] == task["stoppedReason"]
         assert "startedAt" not in task
 
