@@ -12,7 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
-from ecscope.cli.exit_codes import EXIT_USAGE
+from ecscope.cli.exit_codes import EXIT_FAILED, EXIT_FINE, EXIT_TERMINAL, EXIT_USAGE
 from ecscope.log import LogFile, LogLevel, configure_logging
 
 DEFAULT_REGION = "us-east-1"
@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     """``args``: ``port``, ``data_dir``, ``region``, ``cluster``, ``iam`` (text or ``None``), and the flags ``keep``,
     ``no_agent`` and ``live_delays``.
     """
-    from ecscope.up.local import LocalEcs, Options  # noqa: PLC0415  # the AWS libraries take their time
+    from ecscope.up.local import Ending, LocalEcs, Options  # noqa: PLC0415  # the AWS libraries take their time
 
     options = Options(
         data_dir=(Path(args.data_dir) if args.data_dir else Path.home() / ".ecscope").absolute(),
@@ -48,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
         local = LocalEcs(options, say=_say, tell=_tell)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, local.stop)
-        return await local.run()
+        codes = {Ending.ASKED_FOR: EXIT_FINE, Ending.FAILED: EXIT_FAILED, Ending.HOPELESS: EXIT_TERMINAL}
+        return codes[await local.run()]
 
     return asyncio.run(live())
 

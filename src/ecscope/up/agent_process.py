@@ -15,10 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ecscope.backoff import Backoff
-from ecscope.cli.exit_codes import EXIT_TERMINAL, EXIT_USAGE
 from ecscope.sqlitefile.lock import holder_of
 
 _AGAIN = Backoff(tries=None, first_s=1.0, cap_s=60.0, factor=2.0)
+_HOPELESS = (2, 5)
+"""Exit codes of an agent that would end the same way again: a wrong setting, or a refusal for good."""
 _LIVED_WELL_S = 60.0
 """After so long a life the waits begin anew."""
 _END_S = 15.0
@@ -64,7 +65,7 @@ class AgentProcess:
         waits = self._again.waits()
         while True:
             code, lived_s = await self._live_once()
-            if code in (EXIT_TERMINAL, EXIT_USAGE):
+            if code in _HOPELESS:
                 raise AgentEnded(
                     f"the agent ended with code {code}, and starting it again cannot help: {self._last_words()}"
                 )

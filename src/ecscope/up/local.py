@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 from collections.abc import Callable, Mapping
+from enum import Enum
 from pathlib import Path
 
 import msgspec
 
-from ecscope.cli.exit_codes import EXIT_FAILED, EXIT_FINE, EXIT_TERMINAL
 from ecscope.control.app import ControlPlane, ControlPlaneError
 from ecscope.control.core.errors import ApiError
 from ecscope.control.core.records import Task
@@ -27,6 +28,16 @@ _LOOK_S = 0.1
 
 _NOT_FOR_THE_AGENT = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_ECS", "ECS_CLUSTER")
 """Variables of the user's shell that would lead the agent to another ECS."""
+
+
+class Ending(Enum):
+    """How it came to an end."""
+
+    ASKED_FOR = "asked for"
+    FAILED = "failed"
+    """It could not start; trying again later can help."""
+    HOPELESS = "hopeless"
+    """The agent cannot run, and starting it again as it is cannot help."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,33 +89,33 @@ class LocalEcs:
             self._hurrying.set()
         self._stopping.set()
 
-    async def run(self) -> int:
-        """Until ``stop``; gives the exit code."""
+    async def run(self) -> Ending:
+        """Until ``stop``, or until there is no use in going on."""
         try:
             await self._control.start()
         except ControlPlaneError as error:
             self._say(str(error))
-            return EXIT_FAILED
+            return Ending.FAILED
         self._say(f"the ECS API answers at {self._control.url}; state and keys are in {self._options.data_dir}")
-        code = EXIT_FAILED
+        ending = Ending.FAILED
         keeping: asyncio.Task[None] | None = None
         try:
             await self._control.ask("CreateCluster", {"clusterName": self._options.cluster})
             if not self._options.has_agent:
-                code = await self._serve(None)
+                ending = await self._serve(None)
             elif await self._docker_is_there():
                 self._agent = self._agent_process()
                 keeping = asyncio.create_task(self._agent.run(), name="agent process")
-                code = await self._serve(keeping)
+                ending = await self._serve(keeping)
         finally:
             await self._take_down(keeping)
             await self._control.stop()
-        return code
+        return ending
 
-    async def _serve(self, keeping: asyncio.Task[None] | None) -> int:
+    async def _serve(self, keeping: asyncio.Task[None] | None) -> Ending:
         """Until told to stop, or until the agent cannot go on."""
         if keeping is not None and not await self._registered(keeping):
-            return self._told_the_end_of(keeping) if keeping.done() else EXIT_FINE
+            return self._told_the_end_of(keeping) if keeping.done() else Ending.ASKED_FOR
         self._tell(self._what_to_export())
         failing = asyncio.create_task(self._control.failed(), name="control plane's failure")
         stopping = asyncio.create_task(self._stopping.wait(), name="stop asked for")
@@ -115,7 +126,7 @@ class LocalEcs:
                 if failing in done:
                     failing.result()
                 if stopping in done:
-                    return EXIT_FINE
+                    return Ending.ASKED_FOR
                 assert keeping is not None
                 self._told_the_end_of(keeping)
                 self._say("the API goes on without an agent of its own; Ctrl-C ends it")
@@ -150,6 +161,10 @@ class LocalEcs:
         data_dir.mkdir(mode=0o700, exist_ok=True)
         log_path = self._options.data_dir / "agent.log"
         self._say(f"starting the agent; its log: {log_path}")
+        if not _is_free(INTROSPECTION_PORT):
+            self._say(
+                f"port {INTROSPECTION_PORT} is taken, by another agent perhaps: this one answers there when it is free"
+            )
         return AgentProcess(
             command=[sys.executable, "-m", "ecscope.cli.main", "agent"],
             environment=self._agent_environment(data_dir),
@@ -195,12 +210,12 @@ class LocalEcs:
             self._say(f"{kept} tasks of an earlier run go on")
         return True
 
-    def _told_the_end_of(self, keeping: asyncio.Task[None]) -> int:
+    def _told_the_end_of(self, keeping: asyncio.Task[None]) -> Ending:
         try:
             keeping.result()
         except AgentEnded as ended:
             self._say(str(ended))
-        return EXIT_TERMINAL
+        return Ending.HOPELESS
 
     def _what_to_export(self) -> str:
         key, region = self._control.administrator, self._options.region
@@ -259,3 +274,13 @@ class LocalEcs:
 
     def _running_tasks(self) -> list[Task]:
         return [task for task in self._control.state.tasks.values() if not task.is_stopped]
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
