@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.e2e.agents import eventually
+from tests.e2e.disks import a_small_disk, fill
 from tests.e2e.ups import Up, an_up
 
 pytestmark = pytest.mark.timeout(180)
@@ -143,6 +145,35 @@ def test_without_docker(tmp_path: Path) -> None:
     assert "waiting for Docker at unix:///nonexistent/docker.sock" in with_none.output()
     assert "Start it, or set DOCKER_HOST; --no-agent does without" in with_none.output()
     assert "Traceback" not in with_none.output()
+
+
+def test_a_full_disk_refuses_and_heals(tmp_path: Path) -> None:
+    with a_small_disk(tmp_path / "up") as disk, an_up(tmp_path, "unix:///nonexistent") as up:
+        up.start("--no-agent")
+        up.call("create_cluster", clusterName="before")
+        ballast = disk / "ballast"
+        fill(ballast)
+        tags = [{"key": f"k{number}", "value": "v" * 250} for number in range(50)]
+        with pytest.raises(ClientError, match="there is no room left on the disk") as refused:
+            for number in range(20):  # pages that are free in the files hold some
+                up.call("create_cluster", clusterName=f"during-{number}", tags=tags)
+        assert refused.value.response["Error"]["Code"] == "ServerException"
+        told = up.call("list_clusters")["clusterArns"]
+        assert any(arn.endswith("/before") for arn in told)
+        ballast.unlink()
+        eventually(lambda: _can_create(up), bool, "the end of the trouble")
+        assert up.end() == 0
+        up.start("--no-agent")
+        assert set(told) < set(up.call("list_clusters")["clusterArns"])
+        assert up.end() == 0
+
+
+def _can_create(up: Up) -> bool:
+    try:
+        up.call("create_cluster", clusterName="after")
+    except ClientError:
+        return False
+    return True
 
 
 def _is_connected(up: Up) -> bool:
