@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from itertools import count
@@ -35,6 +35,10 @@ class Ends:
         self.asked.append((right, about["containerInstance"]))
         if not self.is_permitted:
             raise ApiError("AccessDeniedException", f"User: x is not authorized to perform: ecs:{right}")
+
+    def permit_frame(self, request: web.Request, headers: Sequence[tuple[str, str]], content: str) -> None:
+        if ("Authorization", "good") not in headers:
+            raise ApiError("InvalidSignatureException", "it does not match")
 
     def now(self) -> datetime:
         return AT

@@ -5,7 +5,7 @@ Source: agent-protocol.md §4.1, §4.10.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
@@ -16,6 +16,9 @@ from ecscope.control.core.state import ControlState
 Permit = Callable[[web.Request, str, Json], None]
 """Takes the request, a right such as ``Poll``, and what it is about (``cluster``, ``containerInstance``). Raises
 ``ApiError`` unless whoever signed the request has that right."""
+
+PermitFrame = Callable[[web.Request, Sequence[tuple[str, str]], str], None]
+"""Takes the request of a connection, and header block and JSON of a frame. Raises ``ApiError`` unless it is signed."""
 
 
 def refusal(

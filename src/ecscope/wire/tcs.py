@@ -336,18 +336,26 @@ class AgentFrame(msgspec.Struct, frozen=True, kw_only=True):
     message: AgentMessage
 
 
+def split_agent_frame(text: str) -> tuple[tuple[tuple[str, str], ...], str]:
+    """Header block, names as they were sent, and JSON. Raises ``BadFrame``."""
+    if text.startswith("{"):
+        return (), text
+    block, blank, content = text.partition("\r\n\r\n")
+    if not blank:
+        raise BadFrame("neither JSON nor a header block with an empty line after it")
+    headers: list[tuple[str, str]] = []
+    for line in block.split("\r\n"):
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise BadFrame("a line of the header block has no colon")
+        headers.append((name, value.strip()))
+    return tuple(headers), content
+
+
 def parse_agent_frame(text: str) -> AgentFrame:
     """Raises ``BadFrame``."""
-    headers: dict[str, str] = {}
-    if not text.startswith("{"):
-        block, blank, text = text.partition("\r\n\r\n")
-        if not blank:
-            raise BadFrame("neither JSON nor a header block with an empty line after it")
-        for line in block.split("\r\n"):
-            name, colon, value = line.partition(":")
-            if not colon:
-                raise BadFrame("a line of the header block has no colon")
-            headers[name.lower()] = value.strip()
+    block, text = split_agent_frame(text)
+    headers = {name.lower(): value for name, value in block}
     name, content = _envelope(text)
     kind = _AGENT_TYPES.get(name)
     if kind is None:

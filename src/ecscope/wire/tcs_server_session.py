@@ -8,6 +8,7 @@ Source: agent-protocol.md §5.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -23,7 +24,10 @@ from ecscope.wire.tcs import (
     ServiceMessageKind,
     parse_agent_frame,
     service_frame,
+    split_agent_frame,
 )
+
+Headers = Sequence[tuple[str, str]]
 
 HEARTBEAT_S = 30.0
 """Agents wait for one, or for an acknowledgement, for 60 s at least."""
@@ -60,8 +64,15 @@ Output = Reply | HealthTold | StatusTold | Note
 class TcsServerSession:
     """See the module docstring. One object for one connection; call in the order of events."""
 
-    def __init__(self, *, now: float, heartbeat_s: float = HEARTBEAT_S) -> None:
-        """``now``: seconds of any steady clock, here and below."""
+    def __init__(
+        self, *, now: float, fault_of: Callable[[Headers, str], str], heartbeat_s: float = HEARTBEAT_S
+    ) -> None:
+        """``now``: seconds of any steady clock, here and below.
+
+        ``fault_of`` takes the header block and the JSON of a frame and says what is wrong with its signature; ``""``:
+        nothing. A frame without a header block is taken on the word of the connection's signature.
+        """
+        self._fault_of = fault_of
         self._heartbeat_s = heartbeat_s
         self._next_beat_at = now + heartbeat_s
         self._notes = 0
@@ -81,10 +92,13 @@ class TcsServerSession:
     def receive(self, text: str) -> list[Output]:
         """What one text frame gives. Never raises."""
         try:
-            frame = parse_agent_frame(text)
+            headers, content = split_agent_frame(text)
+            fault = self._fault_of(headers, content) if headers else ""
+            if fault:
+                return self._complain(fault)
+            frame = parse_agent_frame(content)
         except BadFrame as error:
-            complaint = ServiceMessage(kind=ServiceMessageKind.BAD_REQUEST, text=str(error))
-            return [Reply(service_frame(complaint)), *self._note(f"the agent sent what cannot be used: {error}")]
+            return self._complain(str(error))
         return self._taken(frame)
 
     def receive_binary(self) -> list[Output]:
@@ -104,6 +118,10 @@ class TcsServerSession:
                 return [_ack(ServiceMessageKind.ACK_HEALTH), *([HealthTold(told)] if told else [])]
             case PublishInstanceStatus(statuses=entries):
                 return [_ack(ServiceMessageKind.ACK_INSTANCE_STATUS), *([StatusTold(entries)] if entries else [])]
+
+    def _complain(self, fault: str) -> list[Output]:
+        complaint = ServiceMessage(kind=ServiceMessageKind.BAD_REQUEST, text=fault)
+        return [Reply(service_frame(complaint)), *self._note(f"the agent sent what cannot be used: {fault}")]
 
     def _note(self, text: str) -> list[Output]:
         """A handful for a connection: what an agent sends must not fill the log."""

@@ -54,6 +54,21 @@ async def test_the_instance_is_told_of(plane: ControlPlane, tmp_path: Path) -> N
     assert told["agentConnected"] is False
 
 
+async def test_telemetry_is_signed_and_arrives(
+    plane: ControlPlane, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The agent's own signature of each frame is accepted, and its health is shown."""
+    async with an_agent(plane, tmp_path):
+        await until(lambda: all(i.health for i in plane.state.instances.values()), "the status", within_s=40.0)
+        arns = (await Client(plane)("list_container_instances"))["containerInstanceArns"]
+        told = await Client(plane)(
+            "describe_container_instances", containerInstances=arns, include=["CONTAINER_INSTANCE_HEALTH"]
+        )
+        (detail,) = told["containerInstances"][0]["healthStatus"]["details"]
+        assert detail["type"] == "CONTAINER_RUNTIME"
+    assert "cannot be used" not in caplog.text
+
+
 async def test_the_control_plane_is_started_again(tmp_path: Path) -> None:
     """Everything is as it was, on the same port; the agent comes back by itself, and nothing runs twice."""
     runtime = FakeRuntime(images=[IMAGE])

@@ -69,6 +69,7 @@ class InstanceStatusDetail(msgspec.Struct, frozen=True, kw_only=True):
     """What an agent last said of its container runtime."""
 
     type: str
+    """As the API calls it: ``CONTAINER_RUNTIME``."""
     status: str
     status_reason: str = ""
     last_updated_at: datetime | None = None

@@ -13,14 +13,16 @@ from datetime import datetime
 from aiohttp import web
 
 from ecscope.control.agent_socket import AgentSocket
+from ecscope.control.core.errors import ApiError
 from ecscope.control.core.events import AnyEvent, ContainerHealth, HealthReported, InstanceStatusReported
 from ecscope.control.core.records import InstanceStatusDetail
 from ecscope.control.core.state import ControlState
-from ecscope.control.upgrade import Permit, refusal
+from ecscope.control.upgrade import Permit, PermitFrame, refusal
 from ecscope.model.arn import TaskArn
 from ecscope.model.status import HealthStatus
 from ecscope.wire.tcs_server_session import (
     HEARTBEAT_S,
+    Headers,
     HealthTold,
     Note,
     Output,
@@ -34,6 +36,8 @@ _log = logging.getLogger("ecscope.control.tcs")
 
 _PING_S = 60.0
 """Telemetry has no acknowledgement of heartbeats: a dead agent is found by websocket pings."""
+_TYPES = {"ContainerRuntime": "CONTAINER_RUNTIME"}
+"""What agents call a kind of health → what the API calls it. Source: agent-protocol.md §5.3."""
 _HEALTH = {status.value: status for status in HealthStatus}
 
 
@@ -46,6 +50,7 @@ class TcsServer:
         state: Callable[[], ControlState],
         post: Callable[[AnyEvent], None],
         permit: Permit,
+        permit_frame: PermitFrame,
         now: Callable[[], datetime],
         new_id: Callable[[], str],
         heartbeat_s: float = HEARTBEAT_S,
@@ -54,6 +59,7 @@ class TcsServer:
         self._state = state
         self._post = post
         self._permit = permit
+        self._permit_frame = permit_frame
         self._now = now
         self._new_id = new_id
         self._heartbeat_s = heartbeat_s
@@ -72,7 +78,7 @@ class TcsServer:
         self.disconnect(arn, "another connection was opened for the container instance")
         self._sockets.setdefault(arn, []).append(socket)
         try:
-            await self._live(arn, socket)
+            await self._live(arn, socket, request)
         finally:
             self._sockets[arn].remove(socket)
             if not self._sockets[arn]:
@@ -90,8 +96,16 @@ class TcsServer:
             for socket in sockets:
                 socket.close(1001, "the control plane ends")
 
-    async def _live(self, arn: str, socket: AgentSocket) -> None:
-        session = TcsServerSession(now=asyncio.get_running_loop().time(), heartbeat_s=self._heartbeat_s)
+    async def _live(self, arn: str, socket: AgentSocket, request: web.Request) -> None:
+        def fault_of(headers: Headers, content: str) -> str:
+            try:
+                self._permit_frame(request, headers, content)
+            except ApiError as error:
+                return f"{error.code}: {error.message}"
+            return ""
+
+        now_s = asyncio.get_running_loop().time()
+        session = TcsServerSession(now=now_s, fault_of=fault_of, heartbeat_s=self._heartbeat_s)
 
         def receive(text: str | None) -> None:
             self._carry_out(arn, socket, session.receive_binary() if text is None else session.receive(text))
@@ -130,7 +144,7 @@ class TcsServer:
                             instance_arn=arn,
                             details=tuple(
                                 InstanceStatusDetail(
-                                    type=entry.type,
+                                    type=_TYPES.get(entry.type, entry.type),
                                     status=entry.status,
                                     status_reason=entry.status_reason or "",
                                     last_updated_at=moment(entry.last_updated),

@@ -45,6 +45,7 @@ async def scene() -> AsyncIterator[Scene]:
         state=lambda: ends.state,
         post=ends.events.append,
         permit=ends.permit,
+        permit_frame=ends.permit_frame,
         now=ends.now,
         new_id=ends.new_id,
         heartbeat_s=0.2,
@@ -76,7 +77,7 @@ async def test_the_status_of_the_runtime(scene: Scene) -> None:
     assert isinstance(event, InstanceStatusReported)
     (detail,) = event.details
     told = record["message"]["statuses"][0]
-    assert (detail.type, detail.status) == (told["type"], told["status"])
+    assert (detail.type, detail.status) == ("CONTAINER_RUNTIME", told["status"])
     assert detail.last_updated_at is not None
     assert detail.last_updated_at.timestamp() == pytest.approx(told["lastUpdated"])
     await agent.close()
@@ -111,6 +112,17 @@ async def test_nonsense_is_told_so(scene: Scene) -> None:
     agent = await scene.dial()
     await agent.send_str(json.dumps({"type": "Nonsense", "message": {}}))
     assert (await read(agent))["type"] == "BadRequestException"
+    await agent.close()
+
+
+@pytest.mark.parametrize(("signature", "answer"), [("good", "AckPublishMetric"), ("bad", "BadRequestException")])
+async def test_the_signature_of_a_frame(scene: Scene, signature: str, answer: str) -> None:
+    agent = await scene.dial()
+    await agent.send_str(f"Authorization: {signature}\r\n\r\n{traffic.frame(recorded('PublishMetricsRequest'))}")
+    told = await read(agent)
+    assert told["type"] == answer
+    if signature == "bad":
+        assert told["message"]["message"] == "InvalidSignatureException: it does not match"
     await agent.close()
 
 
