@@ -81,7 +81,7 @@ def test_everything_that_can_be_given_is_kept() -> None:
         step,
         overrides=overrides,
         group="batch",
-        startedBy="me/1",
+        startedBy="me/1 here",
         tags=[{"key": "a", "value": "b"}],
         propagateTags="TASK_DEFINITION",
         enableECSManagedTags=True,
@@ -99,7 +99,7 @@ def test_everything_that_can_be_given_is_kept() -> None:
         launchType="EC2",
         referenceId="r",
     )["tasks"]
-    assert (task["group"], task["startedBy"], task["enableExecuteCommand"]) == ("batch", "me/1", True)
+    assert (task["group"], task["startedBy"], task["enableExecuteCommand"]) == ("batch", "me/1 here", True)
     assert (task["cpu"], task["memory"]) == ("256", "1024")
     assert task["overrides"]["cpu"] == "256"
     assert task["overrides"]["taskRoleArn"] == overrides["taskRoleArn"]
@@ -172,7 +172,6 @@ def test_a_client_token_runs_its_tasks_once() -> None:
             "Network Configuration is not valid for the given networkMode",
         ),
         ({"volumeConfigurations": [{"name": "v"}]}, "UnsupportedFeatureException", "volumeConfigurations"),
-        ({"startedBy": "a b"}, "InvalidParameterException", "startedBy must have"),
         ({"startedBy": "a" * 129}, "InvalidParameterException", "startedBy must have"),
         ({"group": "service:web"}, "InvalidParameterException", "Invalid namespace for group."),
         ({"propagateTags": "SERVICE"}, "InvalidParameterException", "propagateTags SERVICE"),
