@@ -67,6 +67,7 @@ class ControlPlane:
         iam_file: Path | None = None,
         store: Store | None = None,
         clock: Clock | None = None,
+        checks_output: bool = False,
     ) -> None:
         """Nothing is opened before ``start``.
 
@@ -75,6 +76,7 @@ class ControlPlane:
             settings: ``endpoint`` is set here.
             port: 0 takes a free one.
             iam_file: users, roles and policies; ``None``: the two principals that always exist.
+            checks_output: hold each answer to the model, and call one that differs a bug. For tests.
         """
         self._data_dir = data_dir
         self._settings = settings or Settings()
@@ -83,6 +85,7 @@ class ControlPlane:
         self._iam_file = iam_file
         self._store: Store = store if store is not None else SqliteStore(data_dir)
         self._clock = clock or SystemClock()
+        self._checks_output = checks_output
         self._writer: Writer | None = None
         self._acs: AcsServer | None = None
         self._tcs: TcsServer | None = None
@@ -237,7 +240,9 @@ class ControlPlane:
 
     async def _serve(self, writer: Writer, listener: socket.socket) -> None:
         assert self._principals is not None
-        api = ApiServer(writer=writer, principals=self._principals, clock=self._clock)
+        api = ApiServer(
+            writer=writer, principals=self._principals, clock=self._clock, checks_output=self._checks_output
+        )
 
         def permit(request: web.Request, right: str, about: Json) -> None:
             api.authorize(api.authenticate(request), right, about)
