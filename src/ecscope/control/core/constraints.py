@@ -155,8 +155,8 @@ class _Parser:
         if sign == "=~":
             try:
                 pattern = re.compile(argument)
-            except re.error as error:
-                raise QueryError(start, f"{argument} is no regular expression: {error.msg}") from None
+            except (re.error, OverflowError, RecursionError, FutureWarning) as error:
+                raise QueryError(start, f"{argument[:100]} is no regular expression: {error}") from None
             return lambda value: pattern.fullmatch(value) is not None
         return lambda value: _compare(value, sign, argument)
 

@@ -123,6 +123,19 @@ def test_tags_and_health_are_shown_when_they_are_asked_for() -> None:
     assert bare["healthStatus"] == {"overallStatus": "INSUFFICIENT_DATA", "details": []}
 
 
+def test_the_worst_is_the_health_of_the_whole() -> None:
+    details = tuple(InstanceStatusDetail(type="CONTAINER_RUNTIME", status=status) for status in ("OK", "IMPAIRED"))
+    instance = an_instance(9, health=details)
+    (shown,) = described(a_world(instance), instance.arn, include=("CONTAINER_INSTANCE_HEALTH",))["containerInstances"]
+    assert shown["healthStatus"] == {
+        "overallStatus": "IMPAIRED",
+        "details": [
+            {"type": "CONTAINER_RUNTIME", "status": "OK"},
+            {"type": "CONTAINER_RUNTIME", "status": "IMPAIRED"},
+        ],
+    }
+
+
 @pytest.mark.parametrize("action", ["DescribeContainerInstances", "UpdateContainerInstancesState"])
 def test_an_empty_list_is_refused(action: str) -> None:
     with pytest.raises(ApiError, match=r"^Container Instances cannot be empty\.$"):

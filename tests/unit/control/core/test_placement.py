@@ -206,7 +206,7 @@ def test_spread_counts_tasks_of_the_group() -> None:
 
 
 def test_spread_over_an_attribute_counts_by_its_values() -> None:
-    instances = [in_zone(1, "a"), in_zone(2, "a"), in_zone(3, "b"), in_zone(4, "b")]
+    instances = [in_zone(1, "a"), in_zone(2, "a"), in_zone(3, "b"), in_zone(4, "b"), in_zone(5, "c", cluster="other")]
     wanted = a_wanted(strategy=({"type": "spread", "field": f"attribute:{ZONE}"},))
     assert where(wanted, *instances) == {"1", "2", "3", "4"}
     assert where(wanted, *instances, a_control_task(instance_arn=instances[0].arn)) == {"3", "4"}
