@@ -50,7 +50,8 @@ def run_task(step: Step, body: Json) -> Json:
     if not pool(step, cluster.name, launch_type):
         raise invalid("No Container Instances were found in your cluster.")
     started, failures = _start(step, [wanted] * count)
-    tokens.remember(step, "RunTask", body, tuple(task.arn for task in started))
+    if started:  # a request that came to nothing may be tried again
+        tokens.remember(step, "RunTask", body, tuple(task.arn for task in started))
     return _answer(step, started, failures)
 
 

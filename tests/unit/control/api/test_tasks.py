@@ -138,6 +138,14 @@ def test_a_client_token_runs_its_tasks_once() -> None:
     assert raised.value.members["resourceIds"] == [task["taskArn"] for task in first["tasks"]]
 
 
+def test_a_client_token_that_ran_nothing_may_be_tried_again() -> None:
+    away = an_instance(connection_id="")
+    step = a_control_step(a_cluster(), away, DEFINITION)
+    assert run(step, clientToken="t")["tasks"] == []
+    step.instances.put(away.arn, an_instance())
+    assert len(run(step, clientToken="t")["tasks"]) == 1
+
+
 @pytest.mark.parametrize(
     ("body", "code", "text"),
     [
