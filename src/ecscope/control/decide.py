@@ -22,7 +22,7 @@ from ecscope.control.core.events import (
     TimePassed,
 )
 from ecscope.control.core.records import Json
-from ecscope.control.core.services import settle
+from ecscope.control.core.services import postpone, settle
 from ecscope.control.core.state import ControlState
 from ecscope.control.core.step import Decision, Step
 
@@ -31,7 +31,9 @@ def decide(state: ControlState, event: AnyEvent) -> Decision:
     """What ``event`` changes, and what is to be done about it. Raises ``ApiError`` for a request that is refused."""
     step = Step(state, event)
     answer = _take(step, event)
-    if not state.settings.is_ending:
+    if state.settings.is_ending:
+        postpone(step)
+    else:
         settle(step)
     return step.decision(answer)
 

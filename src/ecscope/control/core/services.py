@@ -75,6 +75,15 @@ def settle(step: Step) -> None:
     _wake(step)
 
 
+def postpone(step: Step) -> None:
+    """Do nothing, but look at the services with changed tasks when time passes next, in whichever process that is."""
+    for arn in step.touched_services:
+        service = step.services.get(arn)
+        if service is not None and (service.look_at is None or service.look_at > step.at):
+            step.services.put(arn, msgspec.structs.replace(service, look_at=step.at))
+    step.touched_services.clear()
+
+
 def _concerned(step: Step) -> list[str]:
     """Beside those with a changed task: by time, by what became of instances, and by room that became free."""
     is_time = isinstance(step.event, TimePassed)

@@ -679,3 +679,21 @@ def test_a_wait_outlasts_a_restart() -> None:
     assert world.pending() == []
     world.pass_time(1)
     assert len(world.pending()) == 1
+
+
+# --- the end of the control plane ----------------------------------------------------------------------
+
+
+def test_services_start_nothing_at_the_end_and_go_on_at_the_next_start() -> None:
+    world = a_world(desired=2)
+    live = world.state.settings
+    world.state = msgspec.structs.replace(world.state, settings=msgspec.structs.replace(live, is_ending=True))
+    for task in world.running():
+        world.ask("StopTask", task=task.arn)
+    world.pass_time(60.0)
+    assert len(world.tasks()) == 2, "nothing new"
+    assert {task.desired_status for task in world.tasks()} == {"STOPPED"}
+    world.state = msgspec.structs.replace(world.state, settings=live)
+    world.restart()
+    world.pass_time(1.0)
+    assert len(world.wanted()) == 2
