@@ -21,7 +21,7 @@ from ecscope.backoff import Backoff
 from ecscope.control.api.actions import ACTIONS
 from ecscope.control.core.effects import AnyEffect, WakeAt
 from ecscope.control.core.errors import ApiError
-from ecscope.control.core.events import AnyEvent, ApiRequest, TimePassed
+from ecscope.control.core.events import AnyEvent, ApiRequest, HealthReported, InstanceStatusReported, TimePassed
 from ecscope.control.core.records import Json
 from ecscope.control.core.state import ControlState, Settings
 from ecscope.control.decide import decide
@@ -35,6 +35,9 @@ _BATCH_S = 0.01
 """Nor any after so long: readers are answered in between."""
 _PATIENCE_S = 2.0
 """So long a save is tried again before requests are told that it failed; while it goes on failing, not at all."""
+
+_COME_AGAIN = HealthReported | InstanceStatusReported | TimePassed
+"""What is told again soon. It is not kept while nothing can be saved: that may last, and memory must not grow."""
 
 
 class _Asked(msgspec.Struct, frozen=True):
@@ -232,7 +235,8 @@ class Writer:
         events: list[_Waiting] = []
         for item in batch.taken:
             if not isinstance(item, _Asked):
-                events.append(item)
+                if not isinstance(item, _COME_AGAIN):
+                    events.append(item)
             elif not item.answer.done():
                 item.answer.set_exception(
                     ApiError(

@@ -17,7 +17,7 @@ from ecscope.backoff import Backoff
 from ecscope.control.api.actions import ACTIONS, Action
 from ecscope.control.core.effects import AnyEffect, Disconnect, WakeAt
 from ecscope.control.core.errors import ApiError, invalid
-from ecscope.control.core.events import AgentDisconnected, ApiRequest, TimePassed
+from ecscope.control.core.events import AgentDisconnected, ApiRequest, HealthReported, TimePassed
 from ecscope.control.core.records import Json
 from ecscope.control.core.state import ControlState, Settings
 from ecscope.control.core.step import Step
@@ -255,8 +255,11 @@ async def test_what_happened_while_the_disk_was_full_is_not_lost(monkeypatch: py
     async with running() as control:
         control.store.is_full = True
         control.writer.post(AgentDisconnected(id="1" * 32, at=AT, instance_arn="i", connection_id="c"))
-        await asyncio.sleep(10.0)
+        for _ in range(1000):
+            control.writer.post(HealthReported(id="2" * 32, at=AT, instance_arn="i", containers=()))
+        await asyncio.sleep(60.0)
         assert control.names == []
+        assert [type(item) for item in control.writer._waiting] == [AgentDisconnected], "the rest comes again"
         control.store.is_full = False
         await control.writer.settled()
         assert control.names == ["told"]
