@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -114,6 +117,37 @@ def test_a_service_goes_on_at_the_next_start(up: Up) -> None:
     up.start()
     eventually(lambda: len(up.containers()), lambda count: count == 2, "two containers again")
     assert up.end() == 0
+
+
+@pytest.mark.timeout(300)
+def test_kills_during_deployments(up: Up) -> None:
+    """Either end dies again and again while a service is rolled over; it arrives, with its tasks and no others."""
+    chance = random.Random(20261126)
+    up.start()
+    up.register()
+    up.call("create_service", cluster=up.cluster, serviceName="web", taskDefinition=up.family, desiredCount=3)
+    for _ in range(6):
+        up.call("update_service", cluster=up.cluster, service="web", forceNewDeployment=True)
+        time.sleep(chance.uniform(0.0, 1.0))  # the moment of the kill is what is tried here
+        if chance.random() < 0.4:
+            os.kill(up.agent_pid(), signal.SIGKILL)
+        if chance.random() < 0.8:
+            up.end(signal.SIGKILL)
+            up.start()
+    service = eventually(lambda: _service(up), _is_stable, "a steady state", within_s=120.0)
+    running = [arn for arn, status in up.tasks().items() if status == "RUNNING"]
+    assert up.containers() == sorted(running)
+    assert len(running) == service["runningCount"] == 3
+    assert up.end() == 0
+    assert up.containers() == []
+
+
+def _service(up: Up) -> dict[str, Any]:
+    return up.call("describe_services", cluster=up.cluster, services=["web"])["services"][0]
+
+
+def _is_stable(service: dict[str, Any]) -> bool:
+    return len(service["deployments"]) == 1 and service["runningCount"] == 3 and service["pendingCount"] == 0
 
 
 def test_a_second_one_is_told_in_one_line(up: Up) -> None:

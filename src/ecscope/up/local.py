@@ -110,7 +110,7 @@ class LocalEcs:
         finally:
             await self._take_down(keeping)
             await self._control.stop()
-        return ending
+        return Ending.ASKED_FOR if self._stopping.is_set() else ending
 
     async def _serve(self, keeping: asyncio.Task[None] | None) -> Ending:
         """Until told to stop, or until the agent cannot go on."""
@@ -144,7 +144,9 @@ class LocalEcs:
         give_up_at_s = loop.time() + DOCKER_WAIT_S
         is_told = False
         while problem := await docker_problem(endpoint):
-            if self._stopping.is_set() or loop.time() >= give_up_at_s:
+            if self._stopping.is_set():
+                return False
+            if loop.time() >= give_up_at_s:
                 self._say(
                     f"Docker does not answer at {endpoint}: {problem}. Start it, or set DOCKER_HOST; --no-agent does"
                     " without"
@@ -195,11 +197,11 @@ class LocalEcs:
         loop = asyncio.get_running_loop()
         remind_at_s = loop.time() + _REMIND_S
         self._say("waiting for the agent to register")
-        while not self._control.connected:
+        assert self._agent is not None
+        while not (self._agent.pid and self._control.connected):  # an orphan's connection is not ours
             if keeping.done() or self._stopping.is_set():
                 return False
             if loop.time() >= remind_at_s:
-                assert self._agent is not None
                 remind_at_s = loop.time() + _REMIND_S
                 self._say(f"still waiting for the agent to register; its log: {self._agent.log_path}")
             await asyncio.sleep(_LOOK_S)
