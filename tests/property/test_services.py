@@ -14,6 +14,7 @@ from tests.service_world import World
 MOVES = (
     "run", "run", "run", "end", "end", "obey", "wait", "wait long", "restart", "drain", "activate", "lose agent",
     "find agent", "scale", "deploy", "force", "delete", "create", "user stops", "configure",
+    "die", "die", "die",
 )  # fmt: skip
 INSTANCES = 3
 MOST = 6
@@ -47,6 +48,9 @@ def moved(world: World, data: st.DataObject, move: str) -> None:
             world.run(data.draw(st.sampled_from(world.pending()), label="task"))
         case "end" if world.tasks():
             world.exit(data.draw(st.sampled_from(world.tasks()), label="task"))
+        case "die":
+            world.exit(*world.pending())
+            world.pass_time(70)
         case "user stops" if world.wanted():
             world.user_stops(data.draw(st.sampled_from(world.wanted()), label="task"))
         case "obey":

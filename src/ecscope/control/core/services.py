@@ -114,6 +114,7 @@ def _keep(step: Step, service: Service) -> None:
         step.services.drop(service.arn)
     elif service != step.services.get(service.arn):
         step.services.put(service.arn, service)
+        step.touched_services[service.arn] = None  # one change may allow the next
 
 
 def _wake(step: Step) -> None:

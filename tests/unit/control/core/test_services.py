@@ -362,6 +362,16 @@ def test_the_circuit_breaker_gives_up_and_goes_back() -> None:
     assert f"rolling back to deployment {good.id}." in world.messages()
 
 
+def test_a_deployment_that_is_given_up_with_its_last_task_is_gone_at_once() -> None:
+    world = a_world(1, deploymentConfiguration=BREAKER)
+    good = world.deployment().id
+    world.ask("UpdateService", service="web", taskDefinition="sample:2")
+    die_for_pending(world, 10)
+    assert [(one.id, one.rollout_state) for one in world.service().deployments] == [(good, "COMPLETED")]
+    assert world.is_stable()
+    assert world.messages()[-1] == "has reached a steady state."
+
+
 def test_the_circuit_breaker_without_rollback_leaves_what_runs() -> None:
     world = a_world(2, deploymentConfiguration={"deploymentCircuitBreaker": {"enable": True, "rollback": False}})
     world.ask("UpdateService", service="web", taskDefinition="sample:2")
