@@ -19,7 +19,7 @@ PYTHON_SCRIPTS = scripts/demo scripts/engine scripts/lock scripts/sample-image s
 help: ## this list
 	@grep -hE '^[a-z.]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.]+):.*## /\1\t/' | expand -t 12
 
-demo: .venv/.runtime src/ecscope/_build.py ## the agent with two sample tasks, live; ONCE=1 prints, cleans up and ends
+demo: .venv/.runtime src/ecscope/_build.py ## ECS on this machine with two sample tasks, live; ONCE=1 prints, cleans up and ends
 	@$(BIN)/python scripts/demo
 
 test: lint ## all checks and all tests, with an engine (15 minutes at most)
