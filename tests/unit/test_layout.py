@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 from pathlib import Path
 
 import pytest
@@ -153,7 +154,7 @@ def test_third_party_lists_what_is_locked() -> None:
     assert listed == locked
 
 
-@pytest.mark.parametrize("lock", ["runtime.lock", "build.lock", "dev.lock"])
+@pytest.mark.parametrize("lock", ["runtime.lock", "build.lock", "dev.lock", "clients.lock"])
 def test_locks_pin_by_hash_and_name_no_place(lock: str) -> None:
     text = (ROOT / "requirements" / lock).read_text()
     pinned = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
@@ -161,6 +162,13 @@ def test_locks_pin_by_hash_and_name_no_place(lock: str) -> None:
     assert all("==" in line and line.endswith("\\") for line in pinned)
     assert "://" not in text
     assert "--find-links" not in text
+
+
+def test_the_lock_for_npm_pins_by_hash_and_names_no_place() -> None:
+    text = (ROOT / "tests" / "clients" / "node" / "package-lock.json").read_text()
+    packages = json.loads(text)["packages"]
+    assert all("integrity" in package for name, package in packages.items() if name)
+    assert "://" not in text
 
 
 def test_each_decision_record_has_its_parts_and_fits_a_page() -> None:
