@@ -15,7 +15,7 @@ import dockerengine
 from bench import processes, recorded
 from bench.command import Options
 from bench.engine import COMMANDS, CPU_UNITS, IMAGE, MEMORY_MIB, clean, engine, run_bare
-from bench.figures import Figure, at_most
+from bench.figures import Figure, Target, at_most
 from bench.members import Member, members
 from bench.ours import CLUSTER
 from bench.rounds import rotated
@@ -35,14 +35,15 @@ def run(options: Options) -> list[Figure]:
         members(backend, docker_host=found.endpoint, official=options.official) as joined,
     ):
         cluster = _Cluster(found, backend, joined)
+        idle = _idle(options, cluster)  # before there are tasks in its state
         figures = [figure for plan in _plan(options) for figure in _starts(*plan, cluster)]
-        figures += _rest(options, cluster)
+        figures += idle + _at_rest(options, cluster)
     return figures
 
 
 def _plan(options: Options) -> list[tuple[int, int, float]]:
     """How many at once, rounds, and how many times the bare calls it may take."""
-    return [(1, 3, 1.3), (20, 1, 1.1)] if options.quick else [(1, 15, 1.3), (20, 5, 1.1)]
+    return [(1, 3, 1.3), (20, 1, 1.1)] if options.quick else [(1, 15, 1.3), (20, 9, 1.1)]
 
 
 class _Cluster:
@@ -58,14 +59,18 @@ class _Cluster:
 
     def turn_of(self, name: str) -> Member:
         """Have this one connected, and no other; it has run a task since its start."""
-        member = self.joined[name]
-        if not member.is_running:
-            for other in self.joined.values():
-                other.stop()
-            member.start()
+        if not self.joined[name].is_running:
+            self.afresh(name)
             self.start_tasks(1)
             self.stop_tasks()
-        return member
+        return self.joined[name]
+
+    def afresh(self, name: str) -> Member:
+        """Have this one started anew and connected, and no other."""
+        for member in self.joined.values():
+            member.stop()
+        self.joined[name].start()
+        return self.joined[name]
 
     def start_tasks(self, count: int) -> float:
         """Seconds from the first payload that goes out to the last RUNNING that comes in."""
@@ -117,37 +122,48 @@ def _starts(count: int, rounds: int, limit: float, cluster: _Cluster) -> list[Fi
     return figures
 
 
-def _rest(options: Options, cluster: _Cluster) -> list[Figure]:
-    settle_s, rest_s, rounds = (3, 5, 1) if options.quick else (10, 30, 3)
-    idle: dict[str, list[float]] = {}
-    running: dict[str, list[float]] = {}
+def _idle(options: Options, cluster: _Cluster) -> list[Figure]:
+    mib: dict[str, list[float]] = {}
+    for name in [name for order in rotated(list(cluster.joined), _rest_rounds(options)) for name in order]:
+        member = cluster.afresh(name)
+        time.sleep(_settle_s(options))
+        mib.setdefault(name, []).append(processes.rss_mib(member.pid))
+        member.stop()  # whoever is measured next begins anew
+    return _rows("memory idle with both websockets", "MiB", mib, at_most(MEMORY_CONNECTED_MIB))
+
+
+def _at_rest(options: Options, cluster: _Cluster) -> list[Figure]:
+    rest_s = 5 if options.quick else 30
+    mib: dict[str, list[float]] = {}
     percent: dict[str, list[float]] = {}
-    for order in rotated(list(cluster.joined), rounds):
-        for name in order:
-            for other in cluster.joined.values():
-                other.stop()
-            member = cluster.joined[name]
-            member.start()
-            time.sleep(settle_s)
-            idle.setdefault(name, []).append(processes.rss_mib(member.pid))
-            cluster.start_tasks(_RUNNING)
-            time.sleep(settle_s)
-            running.setdefault(name, []).append(processes.rss_mib(member.pid))
-            before, begun = processes.cpu_s(member.pid), time.perf_counter()
-            time.sleep(rest_s)
-            taken = (processes.cpu_s(member.pid) - before) / (time.perf_counter() - begun)
-            percent.setdefault(name, []).append(taken * 100)
-            cluster.stop_tasks()
-    rest = f"CPU at rest with {_RUNNING} running tasks and both websockets, over {rest_s} s"
-    rows = [
-        ("memory idle with both websockets", "MiB", idle, at_most(MEMORY_CONNECTED_MIB)),
-        (f"memory with {_RUNNING} running tasks and both websockets", "MiB", running, None),
-        (rest, "% of a core", percent, at_most(recorded.AT_REST_PERCENT)),
+    for name in [name for order in rotated(list(cluster.joined), _rest_rounds(options)) for name in order]:
+        member = cluster.afresh(name)
+        cluster.start_tasks(_RUNNING)
+        time.sleep(_settle_s(options))
+        mib.setdefault(name, []).append(processes.rss_mib(member.pid))
+        before, begun = processes.cpu_s(member.pid), time.perf_counter()
+        time.sleep(rest_s)
+        taken = (processes.cpu_s(member.pid) - before) / (time.perf_counter() - begun)
+        percent.setdefault(name, []).append(taken * 100)
+        cluster.stop_tasks()
+    what = f"with {_RUNNING} running tasks and both websockets"
+    return [
+        *_rows(f"memory {what}", "MiB", mib, None),
+        *_rows(f"CPU at rest {what}, over {rest_s} s", "% of a core", percent, at_most(recorded.AT_REST_PERCENT)),
     ]
-    figures = []
-    for name, unit, samples, target in rows:
-        figures.append(Figure(name=name, unit=unit, samples=samples["ours"], target=target))
-        if "official" in samples:
-            against = samples["official"]
-            figures.append(Figure(name=f"{name} : official", unit=unit, samples=samples["ours"], against=against))
-    return figures
+
+
+def _rest_rounds(options: Options) -> int:
+    return 1 if options.quick else 2
+
+
+def _settle_s(options: Options) -> int:
+    return 3 if options.quick else 10
+
+
+def _rows(name: str, unit: str, samples: Mapping[str, list[float]], target: Target | None) -> list[Figure]:
+    """Against what is asked for, and against the official agent where it was measured."""
+    rows = [Figure(name=name, unit=unit, samples=samples["ours"], target=target)]
+    if "official" in samples:
+        rows.append(Figure(name=f"{name} : official", unit=unit, samples=samples["ours"], against=samples["official"]))
+    return rows

@@ -15,7 +15,6 @@ from bench.command import Options, main
 from bench.needs import Missing
 from bench.place import Place, place_for_ours
 from ecscope.agent.store.sqlite import SqliteStore
-from tests.backend.process import BackendProcess
 from tests.session import TEST_PREFIX
 
 QUICK = Options(quick=True, peer=None, docs=False)
@@ -154,13 +153,12 @@ def test_a_member_of_a_cluster_is_measured_and_leaves_nothing(
     for module in (cluster, members):
         monkeypatch.setattr(module, "CLUSTER", name)
     monkeypatch.setattr(engine, "LABEL", f"com.amazonaws.ecs.cluster={name}")
-    with (
-        engine.engine() as found,
-        BackendProcess(arguments=("--cluster", name)) as backend,
-        members.members(backend, docker_host=docker_endpoint, official=None) as joined,
-    ):
-        figures = cluster._starts(1, 1, 1.3, cluster._Cluster(found, backend, joined))
-    (ratio,) = figures
-    assert len(ratio.ratios) == 1
+    monkeypatch.setattr(cluster, "_plan", lambda options: [(1, 1, 1.3)])
+    monkeypatch.setattr(cluster, "_settle_s", lambda options: 0)
+    monkeypatch.setattr(cluster, "_RUNNING", 2)
+    starts, idle, running, rest = cluster.run(QUICK)
+    assert len(starts.ratios) == 1
+    assert 20 < idle.samples[0] < running.samples[0] + 10
+    assert rest.samples[0] >= 0
     left = dockerengine.Engine(docker_endpoint.removeprefix("unix://")).containers(label=[engine.LABEL])
     assert left == []
