@@ -30,7 +30,10 @@ def refusal(
     except ApiError as error:
         return _refused(error.code, error.message)
     instance = state.instances.get(arn)
-    if instance is None or instance.status == "INACTIVE":
+    if instance is None:
+        # Not inactive: on that word an agent would stay away for an hour. Source: agent-protocol.md §4.10, §6
+        return _refused("InvalidInstanceException", "The specified container instance is not registered here.")
+    if instance.status == "INACTIVE":
         return _refused("InactiveInstanceException", "The specified container instance is not registered or inactive.")
     return None
 

@@ -20,12 +20,23 @@ def test_a_registered_instance_is_accepted() -> None:
     assert ends.asked == [("Poll", INSTANCE.arn)]
 
 
-@pytest.mark.parametrize("arn", ["", "unknown", an_instance(9).arn])
-def test_others_are_told_that_they_are_not_active(arn: str) -> None:
+@pytest.mark.parametrize("arn", ["", "unknown"])
+def test_the_unknown_are_refused_and_may_come_again_soon(arn: str) -> None:
     ends = Ends()
     refused = refusal(ends.state, ends.permit, REQUEST, right="Poll", cluster="default", arn=arn)
     assert refused is not None
     assert refused.status == 400
+    assert isinstance(refused.body, bytes)
+    assert list(json.loads(refused.body)) == ["InvalidInstanceException"], (
+        "on Inactive… an agent stays away for an hour"
+    )
+
+
+def test_the_deregistered_are_told_so() -> None:
+    ends = Ends()
+    gone = an_instance(9)  # INACTIVE there
+    refused = refusal(ends.state, ends.permit, REQUEST, right="Poll", cluster="default", arn=gone.arn)
+    assert refused is not None
     assert isinstance(refused.body, bytes)
     assert list(json.loads(refused.body)) == ["InactiveInstanceException"]
 
