@@ -24,6 +24,7 @@ from ecscope.agent.config import Config
 from ecscope.agent.core import attachments, host_resources
 from ecscope.agent.core.actions import AnyAction, AttachmentAction, EcsAction
 from ecscope.agent.core.capabilities import Offer
+from ecscope.agent.core.events import CleanupRequested
 from ecscope.agent.core.host_ports import HostPortChooser
 from ecscope.agent.core.registration import starting
 from ecscope.agent.core.restore import restored_state
@@ -53,6 +54,7 @@ from ecscope.model.credentials import TaskCredentials
 from ecscope.model.history import Happening, HistoryEntry
 from ecscope.model.resources import HostResources
 from ecscope.model.runtime import EngineInfo
+from ecscope.model.status import TaskStatus
 from ecscope.version import version_line
 
 if TYPE_CHECKING:
@@ -144,6 +146,18 @@ class Agent:
     def stop(self) -> None:
         """Ask ``run`` to end. Containers keep running; the next agent takes them up."""
         self._stopping.set()
+
+    async def clean_up(self, *, limit_s: float = 20.0) -> None:
+        """Remove what is left of stopped tasks now, then ``stop``. What takes longer is left for the next start."""
+        engine = self._running_engine()
+        engine.post(CleanupRequested(id=self._new_id(), at=self._clock.now()))
+        try:
+            async with asyncio.timeout(limit_s):
+                while any(task.known is TaskStatus.STOPPED for task in engine.state.tasks.values()):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)  # once, at the end: a published state announces itself to nobody
+        except TimeoutError:
+            _log.warning("not all that is left of stopped tasks could be removed within %g s", limit_s)
+        self.stop()
 
     def _running_engine(self) -> Engine:
         if self._engine is None:
@@ -491,7 +505,16 @@ async def _run_with_signals(agent: Agent) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_signal, agent, number.name)
+    cleaning: set[asyncio.Task[None]] = set()
+    loop.add_signal_handler(signal.SIGUSR2, _on_clean_up, agent, cleaning)
     await agent.run()
+    await asyncio.gather(*cleaning)
+
+
+def _on_clean_up(agent: Agent, cleaning: set[asyncio.Task[None]]) -> None:
+    if not cleaning:
+        _log.info("SIGUSR2: removing what is left of stopped tasks, then stopping")
+        cleaning.add(asyncio.create_task(agent.clean_up(), name="clean up"))
 
 
 def _on_signal(agent: Agent, name: str) -> None:

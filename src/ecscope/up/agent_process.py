@@ -23,6 +23,8 @@ _HOPELESS = (2, 5)
 _LIVED_WELL_S = 60.0
 """After so long a life the waits begin anew."""
 _END_S = 15.0
+_CLEAN_UP_S = 30.0
+"""The agent gives it up after 20 s."""
 _LARGEST_LOG_BYTES = 16 * 1024 * 1024
 _LAST_WORDS_BYTES = 2000
 
@@ -76,14 +78,17 @@ class AgentProcess:
             self._say(f"the agent {how}; it is started again in {wait_s:.0f} s (its log: {self.log_path})")
             await asyncio.sleep(wait_s)
 
-    async def end(self) -> None:
-        """SIGTERM, and SIGKILL if that is not enough. Containers keep running."""
+    async def end(self, *, clean_up: bool = False) -> None:
+        """Ask it to end, and SIGKILL if that is not enough. Containers keep running.
+
+        ``clean_up``: it first removes what is left of stopped tasks.
+        """
         process = self._process
         if process is None or process.returncode is not None:
             return
-        process.terminate()
+        process.send_signal(signal.SIGUSR2 if clean_up else signal.SIGTERM)
         try:
-            async with asyncio.timeout(_END_S):
+            async with asyncio.timeout(_CLEAN_UP_S if clean_up else _END_S):
                 await process.wait()
         except TimeoutError:
             process.kill()

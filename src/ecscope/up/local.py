@@ -246,7 +246,7 @@ class LocalEcs:
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
         assert self._agent is not None
-        await self._agent.end()
+        await self._agent.end(clean_up=not self._options.keeps_tasks)
         if left := len(self._running_tasks()):
             self._say(f"{left} tasks keep running; the next `ecscope up` with this --data-dir takes them up")
 

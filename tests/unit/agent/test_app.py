@@ -223,3 +223,35 @@ async def test_a_program_that_ends_is_seen(tmp_path: Path) -> None:
         await until(lambda: known(agent) == ["STOPPED"])
         [task] = agent.state.tasks.values()
         assert task.containers[0].exit_code == 3
+
+
+async def test_stopped_tasks_can_be_cleaned_up_at_once_before_the_end(tmp_path: Path) -> None:
+    (tmp_path / "tasks").mkdir()
+    file = tmp_path / "tasks" / "sample.json"
+    file.write_text(json.dumps(DEFINITION))
+    runtime = FakeRuntime(images=[SAMPLE_IMAGE])
+    agent = Agent(
+        a_config(tmp_path), tasks_path=tmp_path / "tasks", runtime=runtime, introspection_port=0, checked=True
+    )
+    life = asyncio.create_task(agent.run())
+    await until(lambda: agent.introspection is not None and known(agent) == ["RUNNING"], life)
+    file.unlink()
+    await until(lambda: known(agent) == ["STOPPED"], life)
+    await agent.clean_up()
+    await life
+    assert known(agent) == []
+    assert len(runtime.calls_of("remove_container")) == 1
+
+
+async def test_a_clean_up_that_cannot_be_does_not_hold_the_end_up(tmp_path: Path) -> None:
+    (tmp_path / "tasks").mkdir()
+    file = tmp_path / "tasks" / "sample.json"
+    file.write_text(json.dumps(DEFINITION))
+    runtime = FakeRuntime(images=[SAMPLE_IMAGE])
+    async with running(tmp_path, runtime) as agent:
+        await until(lambda: known(agent) == ["RUNNING"])
+        file.unlink()
+        await until(lambda: known(agent) == ["STOPPED"])
+        runtime.hang_next("remove_container")
+        await agent.clean_up(limit_s=0.05)
+        assert known(agent) == ["STOPPED"], "it is taken up at the next start"

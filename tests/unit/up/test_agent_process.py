@@ -123,3 +123,17 @@ async def test_a_large_log_is_put_away(watched: Watched, tmp_path: Path, monkeyp
     process = watched.start("import time; print('new', flush=True); time.sleep(60)")
     await until(lambda: process.log_path.exists() and process.log_path.read_text() == "new\n")
     assert (tmp_path / "agent.log.1").read_text() == "old words"
+
+
+async def test_it_is_asked_to_clean_up_before_it_ends(watched: Watched) -> None:
+    process = watched.start(
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGUSR2, lambda *_: (print('cleaned', flush=True), sys.exit(0)))\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(60)"
+    )
+    await until(lambda: process.log_path.exists() and "ready" in process.log_path.read_text())
+    assert watched.life is not None
+    watched.life.cancel()
+    await process.end(clean_up=True)
+    assert "cleaned" in process.log_path.read_text()

@@ -37,6 +37,7 @@ from ecscope.agent.core.events import (
     CgroupCreated,
     CgroupCreateFailed,
     CgroupRemoved,
+    CleanupRequested,
     ContainerCreated,
     ContainerCreateFailed,
     ContainerEvent,
@@ -136,6 +137,9 @@ def _take(step: Step, event: AnyEvent) -> None:
             admission.stop_requested(step, event)
         case TaskSourceGone():
             admission.source_gone(step, event)
+        case CleanupRequested():
+            for task in list(step.tasks.values()):
+                cleanup.begin(step, task)
         case PayloadReceived():
             payloads.received(step, event)
         case ManifestReceived():

@@ -51,6 +51,10 @@ class TaskStopRequested(Event, frozen=True, kw_only=True, tag=True):
     requested_by: str
 
 
+class CleanupRequested(Event, frozen=True, kw_only=True, tag=True):
+    """What is left of stopped tasks is to go now, and not after the wait."""
+
+
 class TaskSourceGone(Event, frozen=True, kw_only=True, tag=True):
     """A task file is gone: its task is to stop and its record is dropped."""
 
@@ -395,6 +399,7 @@ AnyEvent = (
     TaskReceived
     | TaskStopRequested
     | TaskSourceGone
+    | CleanupRequested
     | PayloadReceived
     | ManifestReceived
     | StopVerified

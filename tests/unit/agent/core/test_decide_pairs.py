@@ -57,6 +57,7 @@ def events() -> Iterator[ev.AnyEvent]:
     yield ev.TaskReceived(**HEAD, task=a_task(), requested_by="test", source=a_source())
     yield ev.TaskReceived(**HEAD, task=a_task(desired=TaskStatus.STOPPED), requested_by="test")
     yield ev.TaskStopRequested(**HEAD, task_arn=ONE, requested_by="test")
+    yield ev.CleanupRequested(**HEAD)
     yield ev.TaskSourceGone(**HEAD, key=a_source().key)
     message = {"message_id": "m", "cluster_arn": "c", "container_instance_arn": "i"}
     for desired in (TaskStatus.RUNNING, TaskStatus.STOPPED):

@@ -41,6 +41,7 @@ SEEN = Box(ID, "ecs-sample-1-app-0", an_arn(), "app", status=ContainerStatus.STO
 EACH: tuple[ev.AnyEvent, ...] = (
     ev.TaskReceived(**HEAD, task=a_task(volumes=(a_volume(),)), requested_by="task file x", source=a_source()),
     ev.TaskStopRequested(**HEAD, task_arn=an_arn(), requested_by="task file x"),
+    ev.CleanupRequested(**HEAD),
     ev.TaskSourceGone(**HEAD, key="/etc/ecscope/tasks/sample.json"),
     ev.PayloadReceived(
         **HEAD,
