@@ -362,6 +362,13 @@ def _write_url(value: object) -> str:
     return without_userinfo(str(value))
 
 
+def _write_proxy(value: object) -> str:
+    """Without a scheme, or with a slash in the password, it is no URL, and hides its password all the same."""
+    before, at, host = str(value).rpartition("@")
+    scheme = f"{before.partition('://')[0]}://" if "://" in before else ""
+    return f"{scheme}(hidden)@{host}" if at else host
+
+
 def choice(kind: type[_EnumT], *, numbers: Mapping[int, _EnumT] | None = None, otherwise: _EnumT | None = None) -> Form:
     """One word of an enum; the JSON file carries it as one of ``numbers``, or not at all.
 
@@ -443,7 +450,7 @@ def known_words(*allowed: str) -> Form:
 TEXT = Form(name="text", read_text=_read_text, read_json=_only_text(_read_text))
 TRIMMED = Form(name="text", read_text=_read_trimmed, read_json=_only_text(_read_trimmed))
 URL = Form(name="URL", read_text=_read_url, read_json=_only_text(_read_url), write=_write_url)
-PROXY = Form(name="URL", read_text=_read_text, read_json=_never_in_json, write=_write_url)
+PROXY = Form(name="URL", read_text=_read_text, read_json=_never_in_json, write=_write_proxy)
 DOCKER_HOST = Form(name="URL", read_text=_read_docker_host, read_json=_only_text(_read_docker_host), write=_write_url)
 BOOL = Form(name="bool", read_text=_read_bool, read_json=_bool_from_json, write=_write_bool)
 DURATION = Form(name="duration", read_text=_read_duration, read_json=_duration_from_json, write=_write_duration)

@@ -110,6 +110,19 @@ def test_passwords_in_urls_are_hidden(text: str, shown: str) -> None:
     assert without_userinfo(text) == shown
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://me:hunter2@proxy:1", "http://(hidden)@proxy:1"),
+        ("http://me:hunt/er2@proxy:1", "http://(hidden)@proxy:1"),
+        ("me:hunter2@proxy:1", "(hidden)@proxy:1"),
+        ("proxy:1", "proxy:1"),
+    ],
+)
+def test_a_proxy_is_shown_without_its_password(text: str, shown: str) -> None:
+    assert form.PROXY.write(text) == shown
+
+
 def test_a_choice_reads_its_words_and_its_numbers() -> None:
     colours = choice(Colour, numbers={0: Colour.RED})
     assert colours.read_text(" blue ") is Colour.BLUE

@@ -23,7 +23,7 @@ import msgspec
 from yarl import URL
 
 from ecscope.agent.aws.credentials import Credentials, CredentialsProvider
-from ecscope.agent.aws.endpoints import Proxies, ecs_endpoint, is_address, origin
+from ecscope.agent.aws.endpoints import Proxies, UnusableProxy, ecs_endpoint, is_address, origin
 from ecscope.agent.aws.interface import AwsCallFailed
 from ecscope.agent.aws.signing import signature_headers, signed_frame, upgrade_headers
 from ecscope.clock import Clock
@@ -141,6 +141,10 @@ class AwsClient:
         if not is_address(endpoint):
             advice = ": correct ECS_BACKEND_HOST" if endpoint == self.endpoint else ""
             raise AwsCallFailed(_failure(call, *_unreachable(f"{origin(endpoint)} is no address{advice}")))
+        try:
+            self.proxies.for_url(endpoint)
+        except UnusableProxy as error:
+            raise AwsCallFailed(_failure(call, *_unreachable(str(error)))) from None
         if credentials is not None:
             return await self._attempt(call, credentials, attempt=1)
         own = await self._own_credentials(call)

@@ -38,9 +38,12 @@ def service_endpoint(service: str, region: str) -> str:
 
 
 def origin(url: str) -> str:
-    """Scheme, host and port where one is given, as messages name an endpoint; never user information."""
-    scheme, separator, rest = url.rpartition("://")
-    return f"{scheme}{separator}{rest.partition('/')[0].rpartition('@')[2]}"
+    """Scheme, host and port where one is given, as messages name an endpoint; never user information.
+
+    Not even of what is no URL, because a password holds a slash.
+    """
+    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
+    return f"{scheme}{separator}{rest.rpartition('@')[2].partition('/')[0]}"
 
 
 def is_address(url: str) -> bool:
@@ -51,6 +54,16 @@ def is_address(url: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in _PORTS and bool(host) and not any(character.isspace() for character in url)
+
+
+class UnusableProxy(ValueError):
+    """A variable names no proxy that can be asked. The message never quotes it: a password may stand in it."""
+
+    def __init__(self, variable: str) -> None:
+        super().__init__(
+            f"{variable} names no HTTP proxy: write http://host:port, and before the host user:password@ where there"
+            " is one, with characters such as / @ % and blanks in it percent-encoded"
+        )
 
 
 class Proxies(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,14 +77,20 @@ class Proxies(msgspec.Struct, frozen=True, kw_only=True):
     with a port if need be, with commas between; ``*``: everything."""
 
     def for_url(self, url: str) -> str | None:
-        """URL of the proxy to take, ``None``: go straight there. Websockets go the way of HTTP."""
+        """URL of the proxy to take, ``None``: go straight there. Websockets go the way of HTTP.
+
+        Raises ``UnusableProxy``.
+        """
         parts = urlsplit(url)
         scheme = _PLAIN.get(parts.scheme, parts.scheme)
         proxy = self.https if scheme == "https" else self.http
         host = (parts.hostname or "").rstrip(".")
         if not proxy or _is_this_host(host) or self._excepts(host, parts.port or _PORTS.get(scheme, 0)):
             return None
-        return proxy if "://" in proxy else f"http://{proxy}"
+        proxy = proxy if "://" in proxy else f"http://{proxy}"
+        if not is_address(proxy):
+            raise UnusableProxy("HTTPS_PROXY" if scheme == "https" else "HTTP_PROXY")
+        return proxy
 
     def _excepts(self, host: str, port: int) -> bool:
         entries = (entry.strip().lower() for entry in self.no_proxy.split(","))

@@ -473,6 +473,17 @@ async def test_a_proxy_that_is_away_is_told_without_its_password() -> None:
     assert failure.endpoint == "https://ecs.us-west-2.amazonaws.com"
 
 
+async def test_what_is_no_proxy_is_told_without_its_password() -> None:
+    proxies = Proxies(https="http://user:hush/hush@127.0.0.1:1")
+    async with a_client("", proxies=proxies) as client:
+        with pytest.raises(AwsCallFailed) as failed:
+            await client.call("DiscoverPollEndpoint", DISCOVER)
+    assert failed.value.failure.kind is ObstacleKind.ENDPOINT_UNREACHABLE
+    assert failed.value.failure.message.startswith("HTTPS_PROXY names no HTTP proxy: ")
+    assert "hush@" not in "".join(traceback.format_exception(failed.value)).partition("AwsCallFailed")[2]
+    assert failed.value.__suppress_context__
+
+
 async def test_a_proxy_that_refuses_is_told_without_its_password() -> None:
     async def refuse(request: web.BaseRequest) -> web.Response:
         return web.Response(status=407)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ecscope.agent.aws.endpoints import Proxies, ecs_endpoint, is_address, origin, service_endpoint
+from ecscope.agent.aws.endpoints import Proxies, UnusableProxy, ecs_endpoint, is_address, origin, service_endpoint
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,7 @@ def test_a_configured_endpoint_is_taken_as_it_is(override: str, endpoint: str) -
 
 def test_an_origin_tells_no_password() -> None:
     assert origin("http://user:password@proxy:3128/path") == "http://proxy:3128"
+    assert origin("http://user:pass/w@rd@proxy:3128") == "http://proxy:3128"
 
 
 @pytest.mark.parametrize(
@@ -112,6 +113,27 @@ def test_without_a_proxy_the_way_is_straight() -> None:
 def test_exceptions_are_read_as_go_reads_them(no_proxy: str, url: str, goes_straight: bool) -> None:
     proxies = Proxies(http="http://proxy", https="http://proxy", no_proxy=no_proxy)
     assert (proxies.for_url(url) is None) is goes_straight
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://user:hush/hush@proxy:3128",
+        "http://user:hush@[proxy",
+        "http://user:hush hush@proxy:3128",
+        "http://user:hush@proxy:port",
+        "socks5://user:hush@proxy:1080",
+    ],
+)
+def test_what_is_no_proxy_is_told_without_quoting_it(proxy: str) -> None:
+    proxies = Proxies(http=proxy, https=proxy, no_proxy="straight.example")
+    with pytest.raises(UnusableProxy, match="HTTPS_PROXY names no HTTP proxy") as told:
+        proxies.for_url("https://ecs.example")
+    assert "hush" not in str(told.value)
+    with pytest.raises(UnusableProxy, match="HTTP_PROXY names no HTTP proxy"):
+        proxies.for_url("ws://ecs.example")
+    assert proxies.for_url("https://straight.example") is None
+    assert "hush" not in repr(proxies)
 
 
 def test_no_password_is_shown() -> None:
