@@ -228,6 +228,8 @@ class EnvironmentVariables:
             found = botocore.credentials.EnvProvider(environ=dict(self._environ)).load()
         except botocore.exceptions.PartialCredentialsError as error:
             return f"environment: AWS_ACCESS_KEY_ID is set, and {error.kwargs['cred_var']} is not"
+        except (ValueError, OverflowError):
+            return "environment: AWS_CREDENTIAL_EXPIRATION is no point in time, such as 2026-11-23T15:00:00Z"
         if found is None:
             return "environment: AWS_ACCESS_KEY_ID is not set"
         return _credentials(found, "environment")

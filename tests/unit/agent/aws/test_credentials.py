@@ -268,6 +268,14 @@ def test_half_a_key_in_the_environment_is_told_from_none() -> None:
     )
 
 
+@pytest.mark.parametrize("moment", ["tomorrow", "99999999999999999999"])
+def test_an_expiry_that_is_no_moment_is_told(moment: str) -> None:
+    environ = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "hush"}
+    found = EnvironmentVariables(environ | {"AWS_CREDENTIAL_EXPIRATION": moment}).look()
+    assert isinstance(found, str)
+    assert found.startswith("environment: AWS_CREDENTIAL_EXPIRATION is no point in time")
+
+
 def a_file(path: Path, profile: str = "default", key: str = "AKIDEXAMPLE") -> Path:
     path.write_text(f"[{profile}]\naws_access_key_id = {key}\naws_secret_access_key = hush\naws_session_token = t\n")
     return path
