@@ -7,6 +7,7 @@ Source: agent-protocol.md §2.1, §2.4, §3.2.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
@@ -175,7 +176,10 @@ class InstanceMetadata:
             )
         url = f"{self._endpoint}/latest/{path}"
         async with self._session.request(method, url, headers=headers, allow_redirects=False) as response:
-            body = await response.content.read(_ANSWER_LIMIT_BYTES)
+            try:
+                body = await response.content.readexactly(_ANSWER_LIMIT_BYTES)
+            except asyncio.IncompleteReadError as all_of_it:
+                body = all_of_it.partial
             return response.status, body.decode("utf-8", "replace")
 
 

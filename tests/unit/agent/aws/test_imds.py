@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from aiohttp import web
 
 from ecscope.agent.aws.imds import InstanceAction, InstanceMetadata, MetadataUnavailable
 from ecscope.backoff import Retry
@@ -121,6 +122,28 @@ async def test_the_identity_is_asked_for_during_half_a_minute(
 
 async def test_an_instance_may_have_no_user_data(metadata: InstanceMetadata) -> None:
     assert await metadata.user_data() == ""
+
+
+async def test_an_answer_that_comes_in_pieces_is_read_to_its_end() -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for piece in (b"#!/bin/sh\n", b"echo ECS_CLUSTER=blue\n"):
+            await response.write(piece)
+            await asyncio.sleep(0.05)
+        return response
+
+    app = web.Application()
+    app.router.add_get("/latest/user-data", answer)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    metadata = InstanceMetadata(endpoint=f"http://127.0.0.1:{runner.addresses[0][1]}")
+    try:
+        assert await metadata.user_data() == "#!/bin/sh\necho ECS_CLUSTER=blue\n"
+    finally:
+        await metadata.close()
+        await runner.cleanup()
 
 
 async def test_user_data_that_cannot_be_read_is_told_from_none(imds: Imds, metadata: InstanceMetadata) -> None:
