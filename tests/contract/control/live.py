@@ -64,7 +64,7 @@ class LivePlane:
         self._end()
 
     async def _start(self) -> None:
-        plane = a_plane(self._folder, checks_output=True, **self._arguments)
+        plane = a_plane(self._folder, **self._arguments)
         self.plane: ControlPlane = await self._stack.enter_async_context(plane)
         for number in range(self._agents):
             runtime = FakeRuntime(images=[IMAGE], seed=f"{number}")

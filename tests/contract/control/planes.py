@@ -51,7 +51,7 @@ class Client:
 @asynccontextmanager
 async def a_plane(folder: Path, **arguments: Any) -> AsyncIterator[ControlPlane]:
     """With the cluster ``default``. Over the same folder again it is the same one, started anew."""
-    plane = ControlPlane(data_dir=folder / "control", **{"port": 0, **arguments})
+    plane = ControlPlane(data_dir=folder / "control", **{"port": 0, "checks_output": True, **arguments})
     await plane.start()
     try:
         await plane.ask("CreateCluster", {"clusterName": "default"})
