@@ -1,6 +1,6 @@
 """``ecscope agent``: run the agent until SIGTERM or SIGINT.
 
-With ``--tasks`` it runs the tasks of files, without it joins a cluster.
+With ``--tasks`` it runs the tasks of files, without it joins a cluster; with ``--simulated`` it only pretends.
 
 Only reads the configuration and hands over; loads nothing that the first answer on 51678
 would have to wait for.
@@ -14,17 +14,25 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from ecscope.agent.config import Config, LoadedConfig, load_config
 from ecscope.agent.config_sources import InstanceData
 from ecscope.cli.exit_codes import EXIT_FAILED, EXIT_FINE, EXIT_TERMINAL, EXIT_USAGE
 from ecscope.log import configure_logging
 
+if TYPE_CHECKING:
+    from ecscope.agent.runtime.interface import Runtime
+
 _log = logging.getLogger("ecscope.agent")
 
 
 def run(args: argparse.Namespace) -> int:
-    """``args``: ``tasks`` (path or ``None``), ``cluster``, ``data_dir`` and ``log_level`` (text or ``None``)."""
+    """``args``: ``tasks`` (path or ``None``), ``cluster``, ``data_dir``, ``log_level`` (text or ``None``) and
+    ``simulated``.
+    """
     load = partial(load_config, os.environ, standalone=args.tasks is not None, overrides=overrides_of(args))
     loaded = load()
     instance = InstanceData()
@@ -34,12 +42,20 @@ def run(args: argparse.Namespace) -> int:
     if loaded.errors:
         _print_mistakes(loaded)
         return EXIT_USAGE
+    if args.simulated and args.tasks is None and not loaded.config.api_endpoint:
+        print(
+            "ecscope agent: --simulated joins no cluster of AWS, where its tasks would be taken for real: set"
+            " ECS_BACKEND_HOST to what `ecscope up` printed as AWS_ENDPOINT_URL_ECS",
+            file=sys.stderr,
+        )
+        return EXIT_USAGE
     configure_logging(
         level=loaded.config.log_level, log_format=loaded.config.log_format, file=loaded.config.log_target()
     )
     for warning in loaded.warnings:
         _log.warning("%s", warning)
-    return _live(loaded, Path(args.tasks) if args.tasks is not None else None, instance.instance_id)
+    tasks_path = Path(args.tasks) if args.tasks is not None else None
+    return _live(loaded, tasks_path, instance.instance_id, is_simulated=args.simulated)
 
 
 def _ask_instance(config: Config) -> InstanceData:
@@ -60,6 +76,8 @@ def overrides_of(args: argparse.Namespace) -> dict[str, tuple[str, str]]:
         overrides["data_dir"] = ("--data-dir", args.data_dir)
     if args.log_level is not None:
         overrides["log_level"] = ("--log-level", args.log_level)
+    if args.simulated:  # the machine that is pretended is no EC2 instance, and has no control groups
+        overrides |= {"imds_disabled": ("--simulated", "true"), "task_cpu_mem_limit": ("--simulated", "false")}
     return overrides
 
 
@@ -69,16 +87,30 @@ def _print_mistakes(loaded: LoadedConfig) -> None:
         print(f"  {mistake}", file=sys.stderr)
 
 
-def _live(loaded: LoadedConfig, tasks_path: Path | None, ec2_instance_id: str) -> int:
+def _live(loaded: LoadedConfig, tasks_path: Path | None, ec2_instance_id: str, *, is_simulated: bool) -> int:
     # Loaded late: nothing of it is needed to tell a mistake.
     from ecscope.agent.app import Agent, AgentError, run_until_signalled  # noqa: PLC0415
 
+    config, runtime = _simulation(loaded.config) if is_simulated else (loaded.config, None)
     try:
-        run_until_signalled(Agent(loaded.config, tasks_path=tasks_path, ec2_instance_id=ec2_instance_id))
+        run_until_signalled(Agent(config, tasks_path=tasks_path, ec2_instance_id=ec2_instance_id, runtime=runtime))
     except AgentError as error:
         print(f"ecscope agent: {error}", file=sys.stderr)
         return exit_code_of(error)
     return EXIT_FINE
+
+
+def _simulation(config: Config) -> tuple[Config, Runtime]:
+    """Nobody shall take it for a machine: the log and an attribute of the container instance say what it is."""
+    from ecscope.agent.runtime.simulated import SIMULATED_ATTRIBUTE, simulated_runtime  # noqa: PLC0415
+
+    _log.warning(
+        "SIMULATED: no container runs here and no image is pulled; tasks do as if, until they are stopped. The"
+        " attribute %s of the container instance says so as well",
+        SIMULATED_ATTRIBUTE,
+    )
+    attributes = {**config.instance_attributes, SIMULATED_ATTRIBUTE: "true"}
+    return msgspec.structs.replace(config, instance_attributes=attributes), simulated_runtime()
 
 
 def exit_code_of(error: Exception) -> int:

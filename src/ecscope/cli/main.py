@@ -152,7 +152,8 @@ def _add_agent(commands: _Commands[argparse.ArgumentParser]) -> None:
         "  ecscope agent --tasks ./tasks\n"
         "  ecscope agent --tasks web.json --data-dir ~/ecscope --log-level debug\n"
         "  ECS_RESERVED_MEMORY=256 ecscope agent --tasks ./tasks\n"
-        "  AWS_DEFAULT_REGION=eu-west-1 ecscope agent --cluster prod\n\n"
+        "  AWS_DEFAULT_REGION=eu-west-1 ecscope agent --cluster prod\n"
+        "  ECS_BACKEND_HOST=http://127.0.0.1:51677 ecscope agent --simulated --data-dir ./second\n\n"
         "With --tasks it runs the tasks of files; without, it joins an ECS cluster (docs/real-instance.md).\n"
         "All settings, by environment or file: docs/configuration.md, and `ecscope config`.\n",
     )
@@ -168,6 +169,11 @@ def _add_agent_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cluster", metavar="NAME", help="the cluster, by name or ARN (ECS_CLUSTER; default default)")
     parser.add_argument(
         "--data-dir", metavar="DIR", help="where state is kept (ECS_DATADIR; with --tasks by default /var/lib/ecscope)"
+    )
+    parser.add_argument(
+        "--simulated",
+        action="store_true",
+        help="run no containers, only do as if: a further agent for `ecscope up`, with 4 CPUs and 8 GiB",
     )
     parser.add_argument("--log-level", metavar="LEVEL", help="debug, info, warn, error, crit or none (ECS_LOGLEVEL)")
 

@@ -50,6 +50,24 @@ def test_the_command_line_gives_settings() -> None:
     assert agent.overrides_of(parsed()) == {}
 
 
+def test_a_simulated_agent_is_on_no_machine() -> None:
+    assert agent.overrides_of(parsed("--simulated")) == {
+        "imds_disabled": ("--simulated", "true"),
+        "task_cpu_mem_limit": ("--simulated", "false"),
+    }
+
+
+def test_a_simulated_agent_joins_no_cluster_of_aws(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.delenv("ECS_BACKEND_HOST", raising=False)
+    assert agent.run(parsed("--simulated")) == 2
+    said = capsys.readouterr().err
+    assert "--simulated joins no cluster of AWS" in said
+    assert "ECS_BACKEND_HOST" in said
+
+
 def test_a_supervisor_can_tell_what_cannot_heal() -> None:
     assert agent.exit_code_of(AgentError("no room")) == 1
     assert agent.exit_code_of(TerminalError("refused")) == 5

@@ -197,6 +197,9 @@ class FakeRuntime:
         timeouts: limits of calls that hang.
         epoch_ns: wall-clock time at the first call; ``None``: that of the machine.
         seed: makes Docker IDs of two fakes different.
+        program: what a container does for which ``behave`` said nothing; ``None``: it runs until it is stopped.
+        has_any_image: every image can be pulled, also one that nobody added.
+        keeps_calls: ``False``: ``calls`` stays empty, as it must where the fake lives for long.
     """
 
     def __init__(
@@ -207,6 +210,9 @@ class FakeRuntime:
         timeouts: Timeouts | None = None,
         epoch_ns: int | None = None,
         seed: str = "",
+        program: Callable[[ContainerSpec], Program] | None = None,
+        has_any_image: bool = False,
+        keeps_calls: bool = True,
     ) -> None:
         self.info = info or EngineInfo(
             version="20.10.24-fake",
@@ -223,6 +229,9 @@ class FakeRuntime:
         """Call → how long the engine takes for it."""
         self.calls: list[Call] = []
         """Every call since the fake was made, in order."""
+        self._keeps_calls = keeps_calls
+        self._has_any_image = has_any_image
+        self._default_program = program
         self._seed = seed
         self._epoch_ns = epoch_ns if epoch_ns is not None else time.time_ns()
         self._loop_started_s: float | None = None
@@ -757,7 +766,7 @@ class FakeRuntime:
             programs = self._programs.get(key)
             if programs is not None:
                 return programs[min(start, len(programs) - 1)]
-        return Program()
+        return Program() if self._default_program is None else self._default_program(spec)
 
     def _local_image(self, operation: Operation, reference: str) -> FakeImage | None:
         self._check_reference(operation, reference)
@@ -774,6 +783,8 @@ class FakeRuntime:
                 if parse_image_reference(name).name == parsed.name
             )
             image = next((candidate for candidate in same_name if candidate.digest == parsed.digest), None)
+        if image is None and self._has_any_image:
+            return self.add_pullable(reference, **({"digest": parsed.digest} if parsed.digest else {}))
         if image is None:
             raise _refused(
                 operation, 404, f"manifest for {parsed.tagged} not found: manifest unknown: manifest unknown"
@@ -816,7 +827,8 @@ class FakeRuntime:
         operation, limit_name = _CALLS[name]
         limit_s = limit_s or float(getattr(self.timeouts, limit_name))
         self._now_ns()
-        self.calls.append(Call(name=name, subject=subject, at_s=asyncio.get_running_loop().time()))
+        if self._keeps_calls:
+            self.calls.append(Call(name=name, subject=subject, at_s=asyncio.get_running_loop().time()))
         if self._away:
             raise self._gone(operation)
         queue = self._troubles.get(name)

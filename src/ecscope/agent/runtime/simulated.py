@@ -1,0 +1,35 @@
+"""The runtime of ``ecscope agent --simulated``: no container runs, and whoever asks is told so."""
+
+from __future__ import annotations
+
+import os
+import platform
+
+from ecscope.agent.runtime.fake import FakeRuntime, HealthStep, Program
+from ecscope.agent.runtime.interface import ContainerSpec
+from ecscope.model.runtime import EngineInfo
+from ecscope.model.status import HealthStatus
+
+SIMULATED_ATTRIBUTE = "ecscope.simulated"
+"""Attribute of the container instance, with the value ``true``; for placement constraints."""
+CPUS = 4
+MEMORY_BYTES = 8 * 1024**3
+
+_HEALTHY_AFTER_S = 1.0
+
+
+def simulated_runtime() -> FakeRuntime:
+    """A machine with 4 CPUs and 8 GiB that has every image. It is gone with the process, as after a power cut."""
+    info = EngineInfo(
+        version="simulated", api_version="1.41", cpus=CPUS, memory_bytes=MEMORY_BYTES, architecture=platform.machine()
+    )
+    return FakeRuntime(
+        info=info, seed=os.urandom(8).hex(), program=_until_stopped, has_any_image=True, keeps_calls=False
+    )
+
+
+def _until_stopped(spec: ContainerSpec) -> Program:
+    """Heeds SIGTERM at once; healthy, if there is a check."""
+    if not spec.container.definition.health_check_is_docker:
+        return Program()
+    return Program(health=(HealthStep(after_s=_HEALTHY_AFTER_S, status=HealthStatus.HEALTHY, output="simulated"),))
