@@ -27,7 +27,7 @@ from tests.contract.control.planes import IMAGE, a_plane, an_agent
 
 T = TypeVar("T")
 ARN = "arn:aws:ecs:us-east-1:000000000000"
-SOON: Mapping[str, int] = {"Delay": 1, "MaxAttempts": 30}
+SOON: Mapping[str, float] = {"Delay": 0.1, "MaxAttempts": 300}
 """For waiters, whose own delays of 6 and 15 s are for a network."""
 ELSEWHERE = "http://127.0.0.1:9"
 """Where clients find every other service of AWS: nobody."""
