@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from ecscope.control.core.patterns import Pattern, PatternError
 from ecscope.control.core.records import Instance
 from ecscope.control.core.step import Step
 
@@ -154,10 +155,9 @@ class _Parser:
             return lambda value: value.lower() == argument.lower() if _is_flag(argument) else value == argument
         if sign == "=~":
             try:
-                pattern = re.compile(argument)
-            except (re.error, OverflowError, RecursionError, FutureWarning) as error:
-                raise QueryError(start, f"{argument[:100]} is no regular expression: {error}") from None
-            return lambda value: pattern.fullmatch(value) is not None
+                return Pattern(argument).fits
+            except PatternError as error:
+                raise QueryError(start, f"{argument[:100]} {error}") from None
         return lambda value: _compare(value, sign, argument)
 
     def _argument(self, form: re.Pattern[str]) -> str:
