@@ -9,8 +9,9 @@ Source: control-plane.md §3.1, §3.6.
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
+from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
@@ -45,7 +46,7 @@ def page(
 
     Args:
         member: of the answer, such as ``taskArns``.
-        items: the whole list, always in the same order.
+        items: the whole list, always in the same order; taken no further than the page goes. ``None`` is no item.
         key: unique for each item.
         show: makes an item what the client sees; called for those of the page only.
     """
@@ -55,14 +56,16 @@ def page(
         if not 1 <= given <= most:
             raise invalid(f"maxResults must be from 1 to {most}.")
         size = given
-    everything = list(items)
     request = _request(action, body)
     token: str | None = body.get("nextToken")
-    start = _start(token, request, [key(item) for item in everything]) if token else 0
-    end = start + size
-    answer: dict[str, Any] = {member: [show(item) for item in everything[start:end]]}
-    if end < len(everything):
-        place = _Place(request=request, offset=end, last=key(everything[end - 1]))
+    rest = iter(items)
+    start = 0
+    if token:
+        start, rest = _after(_place(token, request), rest, key)
+    shown = list(islice(rest, size))
+    answer: dict[str, Any] = {member: [show(item) for item in shown]}
+    if next(rest, None) is not None:
+        place = _Place(request=request, offset=start + size, last=key(shown[-1]))
         answer["nextToken"] = urlsafe_b64encode(msgspec.json.encode(place)).decode()
     return answer
 
@@ -73,16 +76,24 @@ def _request(action: str, body: Json) -> str:
     return sha256(msgspec.json.encode([action, rest], order="sorted")).hexdigest()[:16]
 
 
-def _start(token: str, request: str, keys: list[str]) -> int:
+def _place(token: str, request: str) -> _Place:
     try:
         place = msgspec.json.decode(urlsafe_b64decode(token.encode()), type=_Place)
     except (ValueError, RecursionError):  # ValueError: not base64, not JSON, not UTF-8, of another shape
         raise _not_ours() from None
     if place.request != request or place.offset < 1:
         raise _not_ours()
-    if place.last in keys:
-        return keys.index(place.last) + 1
-    return min(place.offset, len(keys))
+    return place
+
+
+def _after(place: _Place, items: Iterator[T], key: Callable[[T], str]) -> tuple[int, Iterator[T]]:
+    """How many are skipped, and what follows; by number when the last entry of the page before is gone."""
+    skipped: list[T] = []
+    for item in items:
+        skipped.append(item)
+        if key(item) == place.last:
+            return len(skipped), items
+    return min(place.offset, len(skipped)), iter(skipped[place.offset :])
 
 
 def _not_ours() -> ApiError:

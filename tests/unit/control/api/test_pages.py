@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -58,6 +59,18 @@ def test_a_list_that_changed_goes_on_after_the_last_entry() -> None:
     gone = [word for word in words(10) if word != "w2"]
     assert a_page(gone, nextToken=token)["words"][0] == "W4"
     assert a_page([], nextToken=token) == {"words": []}
+
+
+def test_a_list_is_taken_no_further_than_the_page_goes() -> None:
+    taken: list[str] = []
+
+    def listed() -> Iterator[str]:
+        for word in words(10):
+            taken.append(word)
+            yield word
+
+    page("ListTasks", {"maxResults": 3}, "words", listed(), key=str, show=str)
+    assert taken == words(4)
 
 
 def test_a_token_belongs_to_its_request() -> None:
