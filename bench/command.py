@@ -29,7 +29,7 @@ A peer on this machine's port 51678 is no obstacle: ours then runs in a network 
 Ratios are taken within one run, in alternating rounds. A missed figure is no error: the exit code is 0
 when everything could be measured, 1 when something could not."""
 
-NAMES = ("http", "memory", "docker", "simulated", "cluster", "away")
+NAMES = ("http", "memory", "docker", "simulated", "cluster", "away", "control", "up")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Options:
     official: Path | None = None
     """The official agent's binary, which `cluster` measures in the same rounds."""
     docs: bool
-    """Write the plot into ``docs/`` rather than beside the numbers."""
+    """Write plots into ``docs/`` rather than beside the numbers."""
 
 
 def main(arguments: list[str]) -> int:
@@ -86,7 +86,7 @@ def _parse(arguments: list[str]) -> tuple[Options, list[str]]:
         type=Path,
         help="the official agent's binary, for `cluster` to measure beside ours",
     )
-    parser.add_argument("--docs", action="store_true", help="write the plot of `simulated` into docs/")
+    parser.add_argument("--docs", action="store_true", help="write the plots of `simulated` and `control` into docs/")
     given = parser.parse_args(arguments)
     if given.peer_tasks and not given.peer:
         parser.error("--peer-tasks goes with --peer")
@@ -98,7 +98,7 @@ def _parse(arguments: list[str]) -> tuple[Options, list[str]]:
 
 
 def _benchmarks() -> Mapping[str, Callable[[Options], list[Figure]]]:
-    from bench.benchmarks import away, cluster, docker, http, memory, simulated  # noqa: PLC0415  # after --help
+    from bench.benchmarks import away, cluster, control, docker, http, memory, simulated, up  # noqa: PLC0415  # after --help
 
     return {
         "http": http.run,
@@ -107,6 +107,8 @@ def _benchmarks() -> Mapping[str, Callable[[Options], list[Figure]]]:
         "simulated": simulated.run,
         "cluster": cluster.run,
         "away": away.run,
+        "control": control.run,
+        "up": up.run,
     }
 
 

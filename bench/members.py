@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.control_plane import SETTINGS
 from bench.needs import Missing
 from bench.ours import CLUSTER, command
 from bench.place import PORT, is_free
@@ -33,10 +34,7 @@ class Member:
             "ECS_CLUSTER": CLUSTER,
             "ECS_DATADIR": str(folder),
             "ECS_EXTERNAL": "true",
-            "ECS_IMAGE_PULL_BEHAVIOR": "prefer-cached",
-            "ECS_ENABLE_TASK_CPU_MEM_LIMIT": "false",
-            "ECS_AVAILABLE_LOGGING_DRIVERS": '["json-file","none"]',
-            "ECS_LOGLEVEL": "warn",
+            **SETTINGS,
             "DOCKER_HOST": docker_host,
         }
         self._process: subprocess.Popen[bytes] | None = None

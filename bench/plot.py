@@ -63,6 +63,16 @@ def plot(*, title: str, x_name: str, y_name: str, lines: Sequence[Line]) -> str:
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
+def grid(plots: Sequence[str]) -> str:
+    """Several plots in one document, two in a row."""
+    rows = math.ceil(len(plots) / 2)
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * _WIDTH} {rows * _HEIGHT}">']
+    for number, drawing in enumerate(plots):
+        place = f'x="{number % 2 * _WIDTH}" y="{number // 2 * _HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}"'
+        parts.append(drawing.rstrip().replace("<svg ", f"<svg {place} ", 1))
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
 def _step(greatest: float) -> float:
     """A round distance between grid lines, for 4 to 8 of them."""
     rough = greatest / 5

@@ -34,7 +34,7 @@ def run(options: Options) -> list[Figure]:
         BackendProcess(arguments=("--cluster", CLUSTER)) as backend,
         members(backend, docker_host=found.endpoint, official=options.official) as joined,
     ):
-        cluster = _Cluster(found, backend, joined)
+        cluster = Cluster(found, backend, joined)
         idle = _idle(options, cluster)  # before there are tasks in its state
         figures = [figure for plan in _plan(options) for figure in _starts(*plan, cluster)]
         figures += idle + _at_rest(options, cluster)
@@ -46,7 +46,7 @@ def _plan(options: Options) -> list[tuple[int, int, float]]:
     return [(1, 3, 1.3), (20, 1, 1.1)] if options.quick else [(1, 15, 1.3), (20, 9, 1.1)]
 
 
-class _Cluster:
+class Cluster:
     """The back end with whichever member is to be measured."""
 
     def __init__(self, found: dockerengine.Engine, backend: BackendProcess, joined: Mapping[str, Member]) -> None:
@@ -99,7 +99,7 @@ def _task(number: int) -> dict[str, Any]:
     return a_payload_task(container, number=number, cluster=CLUSTER)
 
 
-def _starts(count: int, rounds: int, limit: float, cluster: _Cluster) -> list[Figure]:
+def _starts(count: int, rounds: int, limit: float, cluster: Cluster) -> list[Figure]:
     taken: dict[str, list[float]] = {}
     for order in rotated(["bare", *cluster.joined], rounds):
         for who in order:
@@ -122,7 +122,7 @@ def _starts(count: int, rounds: int, limit: float, cluster: _Cluster) -> list[Fi
     return figures
 
 
-def _idle(options: Options, cluster: _Cluster) -> list[Figure]:
+def _idle(options: Options, cluster: Cluster) -> list[Figure]:
     mib: dict[str, list[float]] = {}
     for name in [name for order in rotated(list(cluster.joined), _rest_rounds(options)) for name in order]:
         member = cluster.afresh(name)
@@ -132,7 +132,7 @@ def _idle(options: Options, cluster: _Cluster) -> list[Figure]:
     return _rows("memory idle with both websockets", "MiB", mib, at_most(MEMORY_CONNECTED_MIB))
 
 
-def _at_rest(options: Options, cluster: _Cluster) -> list[Figure]:
+def _at_rest(options: Options, cluster: Cluster) -> list[Figure]:
     rest_s = 5 if options.quick else 30
     mib: dict[str, list[float]] = {}
     percent: dict[str, list[float]] = {}

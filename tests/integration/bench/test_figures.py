@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
 import pytest
 
 from bench.figures import Figure, at_least, at_most, table
-from bench.plot import Line, plot
+from bench.plot import Line, grid, plot
 from bench.rounds import rotated
 
 
@@ -43,3 +45,10 @@ def test_the_plot_has_a_line_for_each_series() -> None:
     assert drawing.startswith("<svg")
     assert "T &amp; t" in drawing
     assert drawing.count("<polyline") == 1
+
+
+def test_several_plots_stand_side_by_side() -> None:
+    one = plot(title="t", x_name="x", y_name="y", lines=[Line("l", {10: [1.0], 100: [3.0]})])
+    root = ElementTree.fromstring(grid([one, one, one]))
+    assert root.attrib["viewBox"] == "0 0 1280 720"
+    assert [(inner.attrib["x"], inner.attrib["y"]) for inner in root] == [("0", "0"), ("640", "0"), ("0", "360")]
