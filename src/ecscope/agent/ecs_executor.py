@@ -1,7 +1,8 @@
 """Carries out the actions that go to ECS: state changes over the API, answers over ACS.
 
 A state change is tried until ECS answers; what waits is woken as soon as another one gets
-through. Which of them go, and in what order, is decided in ``core.reporting``.
+through. Which of them go, and in what order, is decided in ``core.reporting``. One that ECS
+never takes waits beside the others, and does not keep their place at the calls.
 
 Source: agent-protocol.md §3.5, §3.8, §4.5-§4.7.
 """
@@ -31,6 +32,11 @@ _log = logging.getLogger("ecscope.ecs")
 _OPERATION = "SubmitTaskStateChange"
 SUBMIT_AGAIN = Backoff(tries=None, first_s=0.1, cap_s=30.0, factor=2.0, jitter=0.2)
 """The official agent tries 13 times within seconds, then every five minutes; above that, from 1 s to 30 s."""
+
+CALLS_AT_ONCE = 10
+"""Source: agent-protocol.md §3.5."""
+_WAKE_EVERY_S = 1.0
+"""At most: what ECS does not take is not to be tried with each of the others that it takes."""
 
 _REFUSED_FOR_GOOD = "InvalidParameterException"
 
@@ -80,7 +86,10 @@ class EcsExecutor:
         self._again = again
         self._submits: dict[TaskArn, asyncio.Task[None]] = {}
         self._woken = asyncio.Event()
-        self._is_failing = False
+        self._calls = asyncio.Semaphore(CALLS_AT_ONCE)
+        self._failing: set[TaskArn] = set()
+        """Whose last try failed."""
+        self._wake_again_at_s = 0.0
 
     def start(self, action: act.EcsAction) -> None:
         """Begin an action and return at once."""
@@ -137,10 +146,11 @@ class EcsExecutor:
             woken = self._woken
             failure = await self._try_submit(action)
             if failure is None:
-                self._says_yes()
+                self._says_yes(action.task_arn)
                 self._post(ev.StateChangeAccepted(**self._answer(action)))
                 return
             if failure.code == _REFUSED_FOR_GOOD:
+                self._failing.discard(action.task_arn)
                 self._post(ev.StateChangeRefused(**self._answer(action), failure=failure))
                 return
             self._says_no(failure, action.task_arn)
@@ -160,7 +170,8 @@ class EcsExecutor:
                 port_mappings={c.name: c.definition.port_mappings for c in task.containers} if task else {},
                 exclude_ipv6=self._exclude_ipv6,
             )
-            await self._api.call(_OPERATION, body)
+            async with self._calls:
+                await self._api.call(_OPERATION, body)
         except ReportCannotBeBuilt as error:
             return _failure(_REFUSED_FOR_GOOD, str(error))
         except AwsCallFailed as failed:
@@ -180,18 +191,24 @@ class EcsExecutor:
 
     def _says_no(self, failure: ApiFailure, arn: TaskArn) -> None:
         """Said once, however many wait and however often they are tried."""
-        if not self._is_failing:
-            self._is_failing = True
+        if not self._failing:
             _log.warning(
                 "ECS does not take state changes (%s); they are kept and sent again until it does",
                 failure,
                 extra={TASK_ARN: arn},
             )
+        self._failing.add(arn)
 
-    def _says_yes(self) -> None:
-        if self._is_failing:
-            self._is_failing = False
+    def _says_yes(self, arn: TaskArn) -> None:
+        if not self._failing:
+            return
+        self._failing.discard(arn)
+        if not self._failing:
             _log.info("ECS takes state changes again")
+            return
+        now_s = asyncio.get_running_loop().time()
+        if now_s >= self._wake_again_at_s:
+            self._wake_again_at_s = now_s + _WAKE_EVERY_S
             self.wake()
 
 

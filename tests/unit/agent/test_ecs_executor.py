@@ -11,7 +11,7 @@ from ecscope.agent.core import actions as act
 from ecscope.agent.core import events as ev
 from ecscope.agent.core.restore import restored_state
 from ecscope.agent.core.state import Settings
-from ecscope.agent.ecs_executor import EcsExecutor
+from ecscope.agent.ecs_executor import CALLS_AT_ONCE, EcsExecutor
 from ecscope.backoff import Backoff
 from ecscope.model.container import PortBinding, PortMapping
 from ecscope.model.state_change import ContainerStateChange
@@ -128,6 +128,45 @@ async def test_what_waits_is_woken_by_whoever_gets_through() -> None:
         await asyncio.sleep(0)
     lab.submit(arn=an_arn(3))
     assert {(await lab.event()).task_arn for _ in range(3)} == {an_arn(1), an_arn(2), an_arn(3)}
+    await lab.executor.close()
+
+
+async def test_what_ecs_never_takes_is_said_once_and_keeps_no_other_from_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    lab = Lab(again=FOR_EVER)
+    stuck = CALLS_AT_ONCE + 5
+    lab.api.answers["SubmitTaskStateChange"] = [failing(code="ClientException")] * 2 * stuck + [{}] * 20
+    for number in range(stuck):
+        lab.submit(arn=an_arn(number))
+    while len(lab.api.calls) < stuck:
+        await asyncio.sleep(0)
+    lab.executor.wake()
+    while len(lab.api.calls) < 2 * stuck:
+        await asyncio.sleep(0)
+    lab.executor._wake_again_at_s = asyncio.get_running_loop().time() + 3600
+    for number in range(20):
+        lab.submit(arn=an_arn(100 + number))
+        assert isinstance(await lab.event(), ev.StateChangeAccepted)
+    assert len(lab.api.calls) == 2 * stuck + 20
+    said = [r.getMessage() for r in caplog.records]
+    assert len(said) == 1
+    assert said[0].startswith("ECS does not take state changes")
+    await lab.executor.close()
+
+
+async def test_no_more_calls_are_made_at_once_than_officially() -> None:
+    lab = Lab(again=FOR_EVER)
+    lab.api.held = asyncio.Event()
+    for number in range(25):
+        lab.submit(arn=an_arn(number))
+    while len(lab.api.calls) < CALLS_AT_ONCE:
+        await asyncio.sleep(0)
+    lab.api.held.set()
+    for _ in range(25):
+        await lab.event()
+    assert lab.api.most_at_once == CALLS_AT_ONCE
     await lab.executor.close()
 
 

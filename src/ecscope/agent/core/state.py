@@ -62,8 +62,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     report_drain_s: float = 10.0
     """Container news that no task change takes along waits this long, and a random part of the next."""
     report_drain_jitter_s: float = 20.0
-    reports_at_once: int = 10
-    """Tasks whose state changes are submitted at the same time, at most."""
+    reports_at_once: int = 100
+    """Tasks whose state changes are submitted at the same time, at most. Most of it is for those that ECS does not
+    take and that wait for their next try; the calls themselves have a bound of their own."""
 
 
 class AgentState(msgspec.Struct, frozen=True, kw_only=True):

@@ -132,11 +132,12 @@ def test_changes_of_one_task_go_one_after_the_other(world: World) -> None:
 
 
 def test_only_so_many_tasks_report_at_once_and_the_others_follow_in_order(world: World) -> None:
-    for number in range(1, 25):
+    tasks = CACHED.reports_at_once + 5
+    for number in range(1, tasks + 1):
         world.payload(a_task(number=number, unsupported="x"), message_id=f"m{number}")
     assert len(world.submits) == CACHED.reports_at_once
     world.accept_all()
-    assert [s.task_arn for s in world.told] == [an_arn(number) for number in range(1, 25)]
+    assert [s.task_arn for s in world.told] == [an_arn(number) for number in range(1, tasks + 1)]
 
 
 def test_nothing_is_told_before_the_instance_is_registered() -> None:
