@@ -74,15 +74,10 @@ def _check_books(state: ControlState) -> None:
         ports[task.instance_arn] += len(task.needs.ports_tcp) + len(task.needs.ports_udp)
         if task.service_arn:
             of.setdefault(task.service_arn, set()).add(task.arn)
-    _hold({k: v for k, v in state.tasks_on.items() if v} == on, "tasks_on equals what can be counted", "")
-    _hold({k: v for k, v in state.tasks_of.items() if v} == of, "tasks_of equals what can be counted", "")
-    _hold({k: v for k, v in state.groups_on.items() if v} == groups, "groups_on equals what can be counted", "")
-    _hold(
-        {k: v for k, v in state.taken.items() if v != HostResources()}
-        == {k: v for k, v in taken.items() if v != HostResources()},
-        "taken equals what can be counted",
-        "",
-    )
+    _hold(state.tasks_on == on, "tasks_on equals what can be counted", "")
+    _hold(state.tasks_of == of, "tasks_of equals what can be counted", "")
+    _hold(state.groups_on == groups, "groups_on equals what can be counted", "")
+    _hold(state.taken == taken, "taken equals what can be counted", "")
     for arn, amount in taken.items():
         _hold(
             len(amount.ports_tcp) + len(amount.ports_udp) == ports[arn],

@@ -202,11 +202,19 @@ class Step:
 
     def _leave(self, task: Task) -> None:
         on, of = task.instance_arn, task.service_arn
-        self._tasks_on.put(on, self._tasks_on.rows[on] - {task.arn})
-        self._taken.put(on, self._taken.rows[on].minus(task.needs))
-        self._count_group(task, -1)
+        if here := self._tasks_on.rows[on] - {task.arn}:
+            self._tasks_on.put(on, here)
+            self._taken.put(on, self._taken.rows[on].minus(task.needs))
+            self._count_group(task, -1)
+        else:  # no trace of those that come and go
+            self._tasks_on.drop(on)
+            self._taken.drop(on)
+            self._groups_on.drop(on)
         if of:
-            self._tasks_of.put(of, self._tasks_of.rows[of] - {task.arn})
+            if others := self._tasks_of.rows[of] - {task.arn}:
+                self._tasks_of.put(of, others)
+            else:
+                self._tasks_of.drop(of)
 
     def _count_group(self, task: Task, by: int) -> None:
         counts = dict(self._groups_on.rows.get(task.instance_arn, {}))
