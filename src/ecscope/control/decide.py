@@ -56,6 +56,7 @@ def _take(step: Step, event: AnyEvent) -> Json | None:
             agents.instance_status(step, event)
         case TimePassed():
             tasks.expire(step)
+            agents.expire(step)
         case _:
             assert_never(event)
     return None

@@ -5,6 +5,8 @@ An agent that is gone changes nothing about its tasks. Source: control-plane.md 
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import msgspec
 
 from ecscope.control.core import tasks
@@ -19,6 +21,10 @@ from ecscope.control.core.events import (
 )
 from ecscope.control.core.records import Task
 from ecscope.control.core.step import Step
+
+INACTIVE_KEPT = timedelta(days=1)
+"""How long a deregistered container instance is shown. Its agent asks once an hour whether that still holds; later it
+hears that nobody knows the instance. Source: agent-protocol.md §4.10."""
 
 
 def connected(step: Step, event: AgentConnected) -> None:
@@ -107,6 +113,14 @@ def instance_status(step: Step, event: InstanceStatusReported) -> None:
         step.instances.put(
             instance.arn, msgspec.structs.replace(instance, health=event.details, version=instance.version + 1)
         )
+
+
+def expire(step: Step) -> None:
+    """Forget container instances that were deregistered a day ago."""
+    for instance in tuple(step.instances):
+        gone_at = instance.connectivity_at if instance.status == "INACTIVE" else None
+        if gone_at is not None and gone_at + INACTIVE_KEPT <= step.at:
+            step.instances.drop(instance.arn)
 
 
 def _tasks_on(step: Step, instance_arn: str) -> list[Task]:

@@ -22,6 +22,7 @@ from ecscope.model.arn import TaskArn, task_arn
 from ecscope.model.status import HealthStatus, ReportedStatus
 
 TOKEN_KEPT = timedelta(hours=24)
+_FORGET_AGAIN = timedelta(minutes=1)
 """How long a client token is remembered. Source: control-plane.md §6.1."""
 ESSENTIAL_EXITED = "Essential container in task exited"
 FAILED_TO_START = "Task failed to start"
@@ -195,7 +196,10 @@ def heal(step: Step, task: Task, container_name: str, health: HealthStatus) -> T
 
 
 def expire(step: Step) -> None:
-    """Forget tasks that have been STOPPED for long enough, and client tokens of yesterday; wake for the next one."""
+    """Forget tasks that have been STOPPED for long enough, and client tokens of yesterday; wake for the next ones.
+
+    It looks at all there are, so those that are due within a minute of each other go together.
+    """
     kept = timedelta(seconds=step.settings.stopped_kept_s)
     due_at: datetime | None = None
     for task in tuple(step.tasks.values()):
@@ -210,7 +214,7 @@ def expire(step: Step) -> None:
         if token.at + TOKEN_KEPT <= step.at:
             step.tokens.drop(key)
     if due_at is not None:
-        step.act(WakeAt(at=due_at))
+        step.act(WakeAt(at=max(due_at, step.at + _FORGET_AGAIN)))
 
 
 # --- pieces ---------------------------------------------------------------------------------------

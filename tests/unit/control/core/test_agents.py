@@ -18,6 +18,7 @@ from ecscope.control.core.events import (
     InstanceStatusReported,
     MessageAcknowledged,
     StopVerificationAsked,
+    TimePassed,
 )
 from ecscope.control.core.records import Instance, InstanceStatusDetail, Record
 from ecscope.control.core.step import Decision, Step
@@ -161,3 +162,14 @@ def test_the_runtime_s_status_is_kept_when_it_is_new() -> None:
     assert the_instance(after(agents.instance_status, event, an_instance())).health == details
     assert not after(agents.instance_status, event, an_instance(health=details)).records
     assert not after(agents.instance_status, event).records
+
+
+def test_a_deregistered_instance_is_forgotten_after_a_day() -> None:
+    gone = an_instance(1, status="INACTIVE", connection_id="", connectivity_at=AT - agents.INACTIVE_KEPT)
+    going = an_instance(2, status="INACTIVE", connection_id="", connectivity_at=AT - timedelta(hours=23))
+    away = an_instance(3, connection_id="", connectivity_at=AT - timedelta(days=9))
+    step = Step(a_state(gone, going, away), TimePassed(id="1" * 32, at=AT))
+    agents.expire(step)
+    decision = step.decision()
+    assert set(decision.state.instances) == {going.arn, away.arn}
+    assert decision.records == {"instances": {gone.arn: None}}

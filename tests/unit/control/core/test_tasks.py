@@ -163,7 +163,7 @@ def test_stopped_gives_back_what_the_task_took() -> None:
     task = report(step, a_control_task(), STOPPED)
     assert (task.last_status, task.desired_status, task.stopped_at, task.stopping_at) == ("STOPPED", "STOPPED", AT, AT)
     assert task.containers[0].last_status == "STOPPED"
-    assert step.taken[task.instance_arn] == HostResources()
+    assert task.instance_arn not in step.taken
     assert WakeAt(at=AT + timedelta(hours=1)) in step.decision().effects
 
 
@@ -340,6 +340,15 @@ def test_stopped_tasks_are_forgotten_after_an_hour_and_tokens_after_a_day() -> N
     assert set(decision.state.tasks) == {recent.arn, newer.arn, live.arn}
     assert set(decision.state.tokens) == {"RunTask/new"}
     assert decision.effects == (WakeAt(at=AT + timedelta(minutes=10)),)
+
+
+def test_tasks_that_end_one_after_the_other_are_forgotten_together() -> None:
+    soon = [
+        a_control_task(n, last_status="STOPPED", stopped_at=AT - timedelta(minutes=59, seconds=n)) for n in range(50)
+    ]
+    step = Step(a_state(an_instance(), *soon), TimePassed(id="1" * 32, at=AT))
+    expire(step)
+    assert step.decision().effects == (WakeAt(at=AT + timedelta(minutes=1)),)
 
 
 def test_time_over_nothing_wants_nothing() -> None:
