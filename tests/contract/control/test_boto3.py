@@ -84,6 +84,18 @@ def test_tasks_come_in_pages(live: LivePlane, ecs: Any) -> None:
     assert [len(page["taskArns"]) for page in pages] == [100, 6]
 
 
+def test_tasks_are_stopped_page_by_page(live: LivePlane, ecs: Any) -> None:
+    """As a script does that clears a cluster: what it stops leaves the list that it is paging through."""
+    arns = {task["taskArn"] for _ in range(2) for task in ecs.run_task(taskDefinition="web", count=10)["tasks"]}
+    seen: list[str] = []
+    for page in ecs.get_paginator("list_tasks").paginate(PaginationConfig={"PageSize": 3}):
+        for arn in page["taskArns"]:
+            ecs.stop_task(task=arn)
+            seen.append(arn)
+    assert sorted(seen) == sorted(arns)
+    live.until(lambda: not live.tasks(), "all of them to stop")
+
+
 def listed(ecs: Any, operation: str, member: str, size: int, **members: Any) -> list[list[Any]]:
     pages = ecs.get_paginator(operation).paginate(**members, PaginationConfig={"PageSize": size})
     return [page[member] for page in pages]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 import msgspec
@@ -37,6 +37,8 @@ class _Place(msgspec.Struct, frozen=True, array_like=True):
     offset: int
     last: str
     """Key of the last entry that was given."""
+    following: str
+    """Key of the entry after it: who stops each task of a page before the next one takes ``last`` off the list."""
 
 
 def page(
@@ -64,8 +66,8 @@ def page(
         start, rest = _after(_place(token, request), rest, key)
     shown = list(islice(rest, size))
     answer: dict[str, Any] = {member: [show(item) for item in shown]}
-    if next(rest, None) is not None:
-        place = _Place(request=request, offset=start + size, last=key(shown[-1]))
+    if (following := next(rest, None)) is not None:
+        place = _Place(request=request, offset=start + size, last=key(shown[-1]), following=key(following))
         answer["nextToken"] = urlsafe_b64encode(msgspec.json.encode(place)).decode()
     return answer
 
@@ -87,11 +89,14 @@ def _place(token: str, request: str) -> _Place:
 
 
 def _after(place: _Place, items: Iterator[T], key: Callable[[T], str]) -> tuple[int, Iterator[T]]:
-    """How many are skipped, and what follows; by number when the last entry of the page before is gone."""
+    """How many are skipped, and what follows; by number only when both entries at the seam are gone."""
     skipped: list[T] = []
     for item in items:
+        found = key(item)
+        if found == place.following:
+            return len(skipped), chain((item,), items)
         skipped.append(item)
-        if key(item) == place.last:
+        if found == place.last:
             return len(skipped), items
     return min(place.offset, len(skipped)), iter(skipped[place.offset :])
 

@@ -56,9 +56,23 @@ def test_the_size_may_change_from_page_to_page() -> None:
 def test_a_list_that_changed_goes_on_after_the_last_entry() -> None:
     token = a_page(words(10), maxResults=3)["nextToken"]
     assert a_page(words(10)[1:], nextToken=token)["words"][0] == "W3"
-    gone = [word for word in words(10) if word != "w2"]
-    assert a_page(gone, nextToken=token)["words"][0] == "W4"
+    assert a_page(words(10)[:3] + words(10)[4:], nextToken=token)["words"][0] == "W4"
     assert a_page([], nextToken=token) == {"words": []}
+    assert a_page(words(10)[4:], nextToken=token)["words"] == ["W7", "W8", "W9"]  # by number: nothing else is left
+
+
+@pytest.mark.parametrize("size", [1, 3, 10])
+def test_whoever_takes_each_entry_off_the_list_sees_all(size: int) -> None:
+    """As a script that stops every running task, page by page."""
+    left, seen, token = words(10), list[str](), {}
+    while True:
+        answer = a_page(left, maxResults=size, **token)
+        seen += answer["words"]
+        left = [word for word in left if word.upper() not in seen]
+        if "nextToken" not in answer:
+            break
+        token = {"nextToken": answer["nextToken"]}
+    assert seen == [word.upper() for word in words(10)]
 
 
 def test_a_list_is_taken_no_further_than_the_page_goes() -> None:
@@ -81,7 +95,7 @@ def test_a_token_belongs_to_its_request() -> None:
 
 
 @pytest.mark.parametrize(
-    "token", ["x", "é", "AAAA", urlsafe_b64encode(b"[]").decode(), urlsafe_b64encode(b'["",-1,""]').decode()]
+    "token", ["x", "é", "AAAA", urlsafe_b64encode(b"[]").decode(), urlsafe_b64encode(b'["",-1,"",""]').decode()]
 )
 def test_a_made_up_token_is_refused(token: str) -> None:
     with pytest.raises(ApiError, match="Invalid token"):
