@@ -68,7 +68,7 @@ STANDALONE_REGION = "us-east-1"
 _HISTORY_EXPIRY_S = 600.0
 _DOCKER_BACKOFF = Backoff(tries=None, first_s=0.25, cap_s=5.0, factor=1.5, jitter=0.2)
 _SAVE_BACKOFF = Backoff(tries=None, first_s=0.5, cap_s=5.0, factor=1.5, jitter=0.2)
-_OF_THE_INSTANCE = (INSTANCE_ARN_KEY, AVAILABILITY_ZONE_KEY, MANIFEST_SEQUENCE_KEY, ATTACHMENTS_KEY)
+_OF_THE_INSTANCE = (CLUSTER_KEY, INSTANCE_ARN_KEY, AVAILABILITY_ZONE_KEY, MANIFEST_SEQUENCE_KEY, ATTACHMENTS_KEY)
 """Under which is saved what another instance has no use for."""
 _STANDALONE_ARN_KEY = "container-instance-arn"
 """Under which an agent without a cluster saves the ARN that it made up."""
@@ -355,6 +355,9 @@ class Agent:
     async def _of_this_instance(self, loaded: Loaded) -> Loaded:
         """Without what another EC2 instance saved, from whose disk this one was made.
 
+        Gone as one: a start that ends in between must not find the one's state under the other's name.
+        Raises ``AgentError`` where it cannot be removed.
+
         Source: agent-protocol.md §1.4.
         """
         here, saved = self._ec2_instance_id, loaded.metadata.get(EC2_INSTANCE_KEY, "")
@@ -364,18 +367,20 @@ class Agent:
         gone = Batch(
             tasks=dict.fromkeys((task.arn for task in loaded.tasks), None),
             images=dict.fromkeys((image.name for image in loaded.images), None),
-            metadata=dict.fromkeys(_OF_THE_INSTANCE, ""),
+            metadata=dict.fromkeys(_OF_THE_INSTANCE, "") | {EC2_INSTANCE_KEY: here},
             history=[self._entry(Happening.RECORD_SET_ASIDE, f"dropped the state of EC2 instance {saved}")],
         )
-        await self._try_save(gone)
-        kept = {key: value for key, value in loaded.metadata.items() if key not in gone.metadata and key != CLUSTER_KEY}
-        return msgspec.structs.replace(loaded, tasks=(), images=(), metadata=kept)
+        try:
+            await self._store.save(gone)
+        except StoreError as error:
+            raise AgentError(f"the state of EC2 instance {saved} cannot be removed: {error}") from error
+        return msgspec.structs.replace(loaded, tasks=(), images=(), metadata={**loaded.metadata, **gone.metadata})
 
     def _instance(self, loaded: Loaded) -> ContainerInstance:
         """Who we were. Raises ``TerminalError`` where the saved state is that of another agent."""
         saved = loaded.metadata
         other = CLUSTER_KEY if not self._joins_cluster else _STANDALONE_ARN_KEY
-        if other in saved:
+        if saved.get(other):
             was = "ran tasks from files" if self._joins_cluster else f"was in cluster {saved[CLUSTER_KEY]}"
             raise TerminalError(
                 f"the state in {self._config.data_dir} is that of an agent that {was}. Set ECS_DATADIR to another"
@@ -385,7 +390,7 @@ class Agent:
 
     def _cluster_instance(self, saved: Mapping[str, str]) -> ContainerInstance:
         """Source: agent-protocol.md §1.4."""
-        cluster, was = self._config.cluster, saved.get(CLUSTER_KEY, self._config.cluster)
+        cluster, was = self._config.cluster, saved.get(CLUSTER_KEY) or self._config.cluster
         if cluster != was:
             raise TerminalError(
                 f"the state in {self._config.data_dir} is that of a container instance of cluster {was}, and"
