@@ -52,6 +52,8 @@ from ecscope.wire.ecs_api import update_container_instances_state
 _log = logging.getLogger("ecscope.ecs")
 
 _DRAIN_LIMIT_S = 5.0
+_IDENTITY_PATIENCE_S = 3.0
+"""Until it is said that the metadata service is what is waited for."""
 
 
 class Membership:
@@ -222,12 +224,15 @@ class Membership:
         """Both empty where there is none, or where it cannot be had. Source: agent-protocol.md §3.2."""
         if self._config.no_iid:
             return "", ""
+        saying = asyncio.get_running_loop().call_later(_IDENTITY_PATIENCE_S, _say_identity_is_awaited)
         try:
             document = await self._metadata.identity_document()
             return document, await self._metadata.identity_signature()
         except MetadataUnavailable as failure:
             _log.warning("registering without an instance identity document: %s", failure)
             return "", ""
+        finally:
+            saying.cancel()
 
     async def _telemetry(self) -> None:
         """For ever; not while ECS does not know the instance."""
@@ -274,3 +279,10 @@ class Membership:
         self._tcs.stop()
         at = self._clock.now()
         self._post(InstanceNotRegistered(id=self._new_id(), at=at, obstacle=deregistered(words, at)))
+
+
+def _say_identity_is_awaited() -> None:
+    _log.info(
+        "registering as soon as the EC2 instance metadata service tells who this instance is, and after a minute"
+        " without it. If this is no EC2 instance, set ECS_EXTERNAL=true, or AWS_EC2_METADATA_DISABLED=true"
+    )

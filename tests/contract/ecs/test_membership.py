@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from ecscope.agent.app import Agent, TerminalError
+from ecscope.agent.app import Agent, AgentError, TerminalError
 from ecscope.agent.config import load_config
 from ecscope.agent.instance_data import ask_instance
 from ecscope.agent.runtime.fake import FakeRuntime
+from ecscope.agent.store.interface import Batch, StoreError
+from ecscope.agent.store.sqlite import SqliteStore
 from tests.backend import Backend
 from tests.imds import DOCUMENT, Imds
 
@@ -160,3 +162,59 @@ async def test_the_state_of_another_ec2_instance_is_dropped(tmp_path: Path, back
     assert "containerInstanceArn" not in first
     assert again["containerInstanceArn"]
     assert "containerInstanceArn" not in other, "made from the disk of i-1, but not i-1"
+
+
+async def test_another_ec2_instance_that_ends_before_it_is_registered_may_start_again(
+    tmp_path: Path, backend: Backend
+) -> None:
+    backend.make_cluster("web")
+    settings = {"AWS_EC2_METADATA_DISABLED": "true"}
+    async with living(an_agent(tmp_path, backend, instance="i-1", **settings)):
+        await backend.connected()
+    backend.deny("ecs:RegisterContainerInstance")
+    for _ in range(2):
+        seen = len(registrations(backend))
+        async with living(an_agent(tmp_path, backend, instance="i-2", ECS_CLUSTER="web", **settings)):
+            while len(registrations(backend)) == seen:
+                await asyncio.sleep(0.005)
+    backend.allow()
+    async with living(an_agent(tmp_path, backend, instance="i-2", ECS_CLUSTER="web", **settings)):
+        await backend.connected(count=2)
+    assert registrations(backend)[-1]["cluster"] == "web"
+    assert "containerInstanceArn" not in registrations(backend)[-1]
+
+
+async def test_the_state_of_another_ec2_instance_is_not_gone_on_with_where_it_cannot_be_removed(
+    tmp_path: Path, backend: Backend
+) -> None:
+    settings = {"AWS_EC2_METADATA_DISABLED": "true"}
+    async with living(an_agent(tmp_path, backend, instance="i-1", **settings)):
+        await backend.connected()
+
+    class Full(SqliteStore):
+        """On a disk that is full."""
+
+        async def save(self, batch: Batch) -> None:
+            raise StoreError("no space left on device")
+
+    loaded = load_config({**backend.environment(), "ECS_DATADIR": str(tmp_path / "data"), **settings})
+    agent = Agent(
+        loaded.config, ec2_instance_id="i-2", runtime=FakeRuntime(), store=Full(tmp_path / "data"), introspection_port=0
+    )
+    with pytest.raises(AgentError, match="the state of EC2 instance i-1 cannot be removed: no space left on device"):
+        await agent.run()
+    async with living(an_agent(tmp_path, backend, instance="i-1", **settings)):
+        await backend.connected(count=2)
+    assert registrations(backend)[-1]["containerInstanceArn"]
+
+
+async def test_a_metadata_service_that_is_silent_is_said_to_be_waited_for(
+    tmp_path: Path, backend: Backend, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ecscope.agent.membership._IDENTITY_PATIENCE_S", 0.0)
+    caplog.set_level("INFO")
+    async with Imds() as imds:
+        imds.is_silent = True
+        async with living(an_agent(tmp_path, backend, AWS_EC2_METADATA_SERVICE_ENDPOINT=imds.url)):
+            while "as soon as the EC2 instance metadata service tells" not in caplog.text:
+                await asyncio.sleep(0.005)
