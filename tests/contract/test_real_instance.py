@@ -56,7 +56,13 @@ WITHOUT_A_CALL = {
 IN_THE_MAKING: set[str] = set()
 """Allowed already, and not called yet: to be emptied as the calls come."""
 
-OTHER_VARIABLES = {"ECS_AGENT_CONFIG_FILE_PATH", "ECSCOPE_ENDPOINT", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+OTHER_VARIABLES = {
+    "AWS_ENDPOINT_URL_ECS",
+    "ECS_AGENT_CONFIG_FILE_PATH",
+    "ECSCOPE_ENDPOINT",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+}
 
 
 def calls_in_the_code() -> set[str]:
