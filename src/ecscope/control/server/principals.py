@@ -214,26 +214,45 @@ def _decoded(path: Path) -> object:
 def _our_keys(data_dir: Path) -> dict[str, AccessKey]:
     path = data_dir / _KEYS_FILE
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, AccessKey])
+        keys = msgspec.json.decode(path.read_bytes(), type=dict[str, AccessKey])
     except FileNotFoundError:
-        pass
-    except msgspec.DecodeError as error:
-        raise IamFileError(
-            path, (Mistake("file", f"is damaged ({error}): delete it, and new keys are made"),)
-        ) from None
-    keys = {
-        ADMINISTRATOR: _new_key("AKIA"),
-        INSTANCE_ROLE: msgspec.structs.replace(_new_key("ASIA"), session_token=secrets.token_urlsafe(96)),
-    }
-    data_dir.mkdir(parents=True, exist_ok=True)
+        keys = _new_keys()
+        try:
+            _write_for_owner(path, msgspec.json.encode(keys))
+        except OSError as error:
+            raise _of_keys(path, f"cannot be written: {error.strerror}; give another --data-dir") from None
+    except OSError as error:
+        raise _of_keys(path, f"cannot be read: {error.strerror}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _of_keys(path, f"is damaged ({error}): delete it, and new keys are made") from None
+    if not {ADMINISTRATOR, INSTANCE_ROLE} <= keys.keys():
+        raise _of_keys(
+            path, f"is damaged (it lacks {ADMINISTRATOR} or {INSTANCE_ROLE}): delete it, and new keys are made"
+        )
+    return keys
+
+
+def _of_keys(path: Path, reason: str) -> IamFileError:
+    return IamFileError(path, (Mistake("file", reason),))
+
+
+def _write_for_owner(path: Path, content: bytes) -> None:
+    """Whole or not at all, and never to be read by anybody else. Raises ``OSError``."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     beside = path.with_suffix(".new")
     beside.unlink(missing_ok=True)
     with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(msgspec.json.encode(keys))
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
-    return keys
+
+
+def _new_keys() -> dict[str, AccessKey]:
+    return {
+        ADMINISTRATOR: _new_key("AKIA"),
+        INSTANCE_ROLE: msgspec.structs.replace(_new_key("ASIA"), session_token=secrets.token_urlsafe(96)),
+    }
 
 
 def _new_key(prefix: str) -> AccessKey:

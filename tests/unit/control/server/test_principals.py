@@ -118,10 +118,21 @@ def test_a_first_start_that_was_cut_off_does_not_stop_the_next(folder: Folder) -
     assert folder.read().administrator == folder.read().administrator
 
 
-def test_damaged_keys_are_told(folder: Folder) -> None:
+@pytest.mark.parametrize("content", [b"{", b'"\xff"', b"{}", b'{"administrator": {"access_key_id": 1}}'])
+def test_damaged_keys_are_told(folder: Folder, content: bytes) -> None:
     folder.data_dir.mkdir()
-    (folder.data_dir / "keys.json").write_text("{")
+    (folder.data_dir / "keys.json").write_bytes(content)
     with pytest.raises(IamFileError, match=r"is damaged .*delete it, and new keys are made"):
+        folder.read()
+
+
+def test_keys_that_cannot_be_read_or_written_are_told(folder: Folder) -> None:
+    (folder.data_dir / "keys.json").mkdir(parents=True)
+    with pytest.raises(IamFileError, match="cannot be read: Is a directory"):
+        folder.read()
+    (folder.data_dir / "keys.json").rmdir()
+    (folder.data_dir / "keys.new").mkdir()
+    with pytest.raises(IamFileError, match="cannot be written: .*give another --data-dir"):
         folder.read()
 
 
