@@ -12,7 +12,6 @@ import logging
 import secrets
 import socket
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -243,28 +242,18 @@ class ControlPlane:
         api = ApiServer(
             writer=writer, principals=self._principals, clock=self._clock, checks_output=self._checks_output
         )
-
-        def permit(request: web.Request, right: str, about: Json) -> None:
-            api.authorize(api.authenticate(request), right, about)
-
-        def permit_frame(request: web.Request, headers: Sequence[tuple[str, str]], content: str) -> None:
-            path, _, query = request.raw_path.partition("?")
-            api.authenticate_parts(
-                request.method, path=path, query=query, headers=[*headers], body=content.encode("utf-8", "replace")
-            )
-
         self._acs = AcsServer(
             state=lambda: writer.state,
             post=writer.post,
-            permit=permit,
+            permit=api.permit,
             now=self._clock.now,
             new_id=_new_id,
         )
         self._tcs = TcsServer(
             state=lambda: writer.state,
             post=writer.post,
-            permit=permit,
-            permit_frame=permit_frame,
+            permit=api.permit,
+            permit_frame=api.permit_frame,
             now=self._clock.now,
             new_id=_new_id,
         )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from uuid import uuid4
 
@@ -109,10 +109,15 @@ class ApiServer:
             for request in questions(step, action, body, caller.context):
                 caller.principal.authorize(request)
 
-    def permit(self, request: web.Request, action: str, arn: str) -> None:
-        """Whether an upgrade is signed, and by somebody who may do ``ecs:Poll`` or the like. Raises ``ApiError``."""
-        asked = {"cluster": request.query.get("cluster", ""), "containerInstance": arn if arn != "*" else ""}
-        self.authorize(self.authenticate(request), action.removeprefix("ecs:"), asked)
+    def permit(self, request: web.Request, right: str, about: Json) -> None:
+        """Whether an upgrade is signed, and by somebody who has a right such as ``Poll``. Raises ``ApiError``."""
+        self.authorize(self.authenticate(request), right, about)
+
+    def permit_frame(self, request: web.Request, headers: Sequence[tuple[str, str]], content: str) -> None:
+        """Whether a frame on the connection of ``request`` is signed by its own header block. Raises ``ApiError``."""
+        path, _, query = request.raw_path.partition("?")
+        body = content.encode("utf-8", "replace")
+        self.authenticate_parts(request.method, path=path, query=query, headers=[*headers], body=body)
 
     # --- the API ----------------------------------------------------------------------------------------
 

@@ -185,7 +185,7 @@ def test_upgrades_are_permitted_by_signature_and_right() -> None:
 
     async def upgrade(request: web.Request) -> web.Response:
         try:
-            server.front.permit(request, request.query["action"], arn)
+            server.front.permit(request, request.query["action"], {"cluster": "default", "containerInstance": arn})
         except ApiError as error:
             told.append(f"{error.code}: {error.message}")
         else:
@@ -194,7 +194,7 @@ def test_upgrades_are_permitted_by_signature_and_right() -> None:
 
     with ControlServer(actions=ACTIONS, routes={"/acs/ws": upgrade}) as server:
         role = server.principals.instance_role
-        for action in ("ecs:Poll", "ecs:RunTask"):
+        for action in ("Poll", "RunTask"):
             path = f"/acs/ws?action={quote(action, safe='')}&cluster=default&containerInstance={quote(arn, safe='')}"
             for headers in (signed_headers(role, method="GET", url=server.url + path), []):
                 assert server.request("GET", path, headers).status == 200
