@@ -100,10 +100,10 @@ class LocalEcs:
         ending = Ending.FAILED
         keeping: asyncio.Task[None] | None = None
         try:
-            await self._control.ask("CreateCluster", {"clusterName": self._options.cluster})
-            if not self._options.has_agent:
+            has_cluster = await self._cluster_is_there()
+            if has_cluster and not self._options.has_agent:
                 ending = await self._serve(None)
-            elif await self._docker_is_there():
+            elif has_cluster and await self._docker_is_there():
                 self._agent = self._agent_process()
                 keeping = asyncio.create_task(self._agent.run(), name="agent process")
                 ending = await self._serve(keeping)
@@ -137,6 +137,14 @@ class LocalEcs:
             await asyncio.gather(failing, stopping, return_exceptions=True)
 
     # --- starting ----------------------------------------------------------------------------------
+
+    async def _cluster_is_there(self) -> bool:
+        try:
+            await self._control.ask("CreateCluster", {"clusterName": self._options.cluster})
+        except ApiError as error:
+            self._say(f"cannot make the cluster {self._options.cluster!r}: {error.message}")
+            return False
+        return True
 
     async def _docker_is_there(self) -> bool:
         endpoint = self._environment.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
@@ -230,8 +238,7 @@ class LocalEcs:
             "\n"
             "# then, for instance:\n"
             f"aws ecs list-container-instances{self._cluster_option()}\n"
-            f"curl http://localhost:{INTROSPECTION_PORT}/v1/tasks\n"
-        )
+        ) + (f"curl http://localhost:{INTROSPECTION_PORT}/v1/tasks\n" if self._options.has_agent else "")
 
     def _cluster_option(self) -> str:
         return "" if self._options.cluster == "default" else f" --cluster {self._options.cluster}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,16 @@ def test_a_port_that_is_none(port: str, capsys: pytest.CaptureFixture[str]) -> N
 def test_rights_in_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert up.run(parsed("--data-dir", str(tmp_path), "--iam", str(tmp_path / "none.json"))) == 2
     assert "there is no such file" in capsys.readouterr().err
+
+
+def test_a_cluster_that_cannot_be(tmp_path: Path) -> None:
+    arguments = ("--data-dir", str(tmp_path), "--port", "0", "--no-agent", "--cluster", "a b")
+    command = [sys.executable, "-m", "ecscope.cli.main", "up", *arguments]
+    # A process of its own, since it makes the process's log and garbage collection its own.
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1
+    assert "cannot make the cluster 'a b': The cluster name must have" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_a_data_directory_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
