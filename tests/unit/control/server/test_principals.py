@@ -132,7 +132,7 @@ def test_keys_that_cannot_be_read_or_written_are_told(folder: Folder) -> None:
         folder.read()
     (folder.data_dir / "keys.json").rmdir()
     (folder.data_dir / "keys.new").mkdir()
-    with pytest.raises(IamFileError, match="cannot be written: .*give another --data-dir"):
+    with pytest.raises(IamFileError, match=r"cannot be written: .*give another --data-dir"):
         folder.read()
 
 
