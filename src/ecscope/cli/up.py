@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -16,6 +17,9 @@ from ecscope.cli.exit_codes import EXIT_FAILED, EXIT_FINE, EXIT_TERMINAL, EXIT_U
 from ecscope.log import LogFile, LogLevel, configure_logging
 
 DEFAULT_REGION = "us-east-1"
+_GARBAGE = (20_000, 10, 100)
+"""Look for cycles in all that is held a hundred times more rarely than Python would: with 10,000 tasks each look stops
+everything for 30 to 50 ms, and finds next to nothing, since the state is frozen values without cycles."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
         _say(f"cannot make the data directory {options.data_dir}: {error.strerror or error}; give another --data-dir")
         return EXIT_USAGE
     configure_logging(level=LogLevel.WARN, file=LogFile(path=str(options.data_dir / "control.log")))
+
+    gc.set_threshold(*_GARBAGE)
 
     async def live() -> int:
         local = LocalEcs(options, say=_say, tell=_tell)
