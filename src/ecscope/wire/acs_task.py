@@ -229,7 +229,7 @@ def _command(payload: PayloadContainer) -> tuple[str, ...] | None:
     if payload.overrides is not None:
         try:
             overrides = msgspec.json.decode(payload.overrides, type=_Overrides | None)
-        except (msgspec.DecodeError, UnicodeError) as error:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise TaskConversionError(
                 f"Could not unmarshal ContainerOverrides in any supported way: container {payload.name!r}: {error}"
             ) from error

@@ -117,7 +117,7 @@ def _kind(status: int, code: str, message: str) -> ObstacleKind:
 def _json_object(body: bytes) -> dict[str, Any] | None:
     try:
         found = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 

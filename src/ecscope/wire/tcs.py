@@ -362,7 +362,7 @@ def parse_agent_frame(text: str) -> AgentFrame:
         raise BadFrame(f"unknown type {name[:100]!r}")
     try:
         return AgentFrame(headers=headers, message=msgspec.json.decode(content, type=kind))
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise BadFrame(f"{name}: {error}") from error
 
 
@@ -429,7 +429,7 @@ def parse_service_frame(text: str | bytes) -> ServiceMessage:
         raise BadFrame(f"unknown type {name[:100]!r}") from None
     try:
         found = msgspec.json.decode(content, type=_Content)
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise BadFrame(f"{name}: {error}") from error
     return ServiceMessage(kind=kind, text=found.message or "", healthy=found.healthy is not False)
 
@@ -442,7 +442,7 @@ class _Envelope(msgspec.Struct):
 def _envelope(text: str | bytes) -> tuple[str, bytes]:
     try:
         envelope = msgspec.json.decode(text, type=_Envelope)
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: msgspec's own, and what is no text
         raise BadFrame(f"no envelope of type and message: {error}") from error
     content = bytes(envelope.message)
     return envelope.type, b"{}" if content == b"null" else content

@@ -203,7 +203,19 @@ def test_only_the_command_may_be_overridden(overrides: str | None, command: tupl
     assert converted(of_container(command=["run"], overrides=overrides)).containers[0].definition.command == command
 
 
-@pytest.mark.parametrize("overrides", ["", "{", "[]", '"x"', '{"cpu": 1}', '{"command": "x"}', '{"command": [1]}'])
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        "",
+        "{",
+        "[]",
+        '"x"',
+        '{"cpu": 1}',
+        '{"command": "x"}',
+        '{"command": [1]}',
+        '{"x": ' + "[" * 5000 + "]" * 5000 + "}",
+    ],
+)
 def test_other_overrides_are_a_conversion_error(overrides: str) -> None:
     reason = refusal(of_container(overrides=overrides))
     assert reason.startswith("Could not unmarshal ContainerOverrides in any supported way: container 'app': ")

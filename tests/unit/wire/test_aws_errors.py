@@ -164,6 +164,7 @@ def test_what_aws_quotes_of_the_request_is_cut_off(message: str) -> None:
     [
         (200, b"<html>\n hello </html>", {}, "HTTP 200, and not as AWS answers: <html> hello </html>"),
         (200, b"[1]", {}, "HTTP 200, and not as AWS answers: [1]"),
+        (200, b'{"a":"\xff"}', {}, 'HTTP 200, and not as AWS answers: {"a":"\ufffd"}'),
         (403, b"", {}, "HTTP 403, and not as AWS answers, with an empty body"),
         (404, b'{"message":"Not Found"}', {}, "HTTP 404, and not as AWS answers: Not Found"),
         (
@@ -180,6 +181,12 @@ def test_what_is_no_answer_of_aws_is_a_fault_of_the_endpoint(
 ) -> None:
     found = failure(body, status=status, headers=headers)
     assert (found.kind, found.code, found.message) == (ObstacleKind.SERVER_ERROR, "", message)
+
+
+def test_an_answer_that_is_nested_without_end_is_none_of_aws() -> None:
+    found = failure(b"[" * 5000 + b"]" * 5000, status=200)
+    assert found.kind is ObstacleKind.SERVER_ERROR
+    assert found.message.startswith("HTTP 200, and not as AWS answers: [[[")
 
 
 def test_texts_without_end_are_cut() -> None:

@@ -363,7 +363,7 @@ def _told(url: str, response: Any) -> str:
         return f"it answered {response.status_code}"
     try:
         answer = msgspec.json.decode(response.content, type=_RoleAnswer)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return "it answered what is no credentials"
     code, message = answer.code or "no code", answer.message or "no message"
     return f"the role has no credentials: {code}, {message}"

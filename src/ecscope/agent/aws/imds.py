@@ -116,7 +116,7 @@ class InstanceMetadata:
             if failure.is_absent:
                 return None
             raise
-        except msgspec.DecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise MetadataUnavailable(f"spot/instance-action is not of the known form: {error}") from error
 
     async def identity_document(self) -> str:

@@ -108,7 +108,7 @@ class AwsRegistryTokens:
         text = _read(operation, endpoint, answer, _SecretAnswer).secret_string
         try:
             login = msgspec.json.decode(text, type=_Login)
-        except msgspec.DecodeError:
+        except (ValueError, RecursionError):
             raise _unusable(
                 operation, endpoint, f'the secret {secret_arn} is not of the form {{"username":"…","password":"…"}}'
             ) from None  # the error quotes what stands in the secret

@@ -223,7 +223,13 @@ async def test_a_secret_holds_user_and_password(aws: Aws, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(
     "secret",
-    [{}, {"SecretString": "hush-hush"}, {"SecretString": '{"username":"me"}'}, {"SecretString": '{"username":7}'}],
+    [
+        {},
+        {"SecretString": "hush-hush"},
+        {"SecretString": '{"username":"me"}'},
+        {"SecretString": '{"username":7}'},
+        {"SecretString": '{"more":' + "[" * 5000 + "]" * 5000 + "}"},
+    ],
 )
 async def test_a_secret_of_another_form_is_told_but_not_shown(
     aws: Aws, monkeypatch: pytest.MonkeyPatch, secret: Any
