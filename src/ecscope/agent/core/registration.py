@@ -23,6 +23,7 @@ from ecscope.model.history import Detail, Happening
 
 replace = msgspec.structs.replace
 
+_INACTIVE = "inactive"
 _INSTANCE_TYPE_CHANGED = "Container instance type changes are not supported."
 
 
@@ -141,7 +142,7 @@ def deregistered(message: str, at: datetime) -> Obstacle:
     """Somebody deregistered the instance while it was running."""
     return Obstacle(
         kind=ObstacleKind.DEREGISTERED,
-        message=f"ECS says that this container instance is inactive: {message or 'no reason given'}. It was"
+        message=f"ECS says that this container instance is inactive: {message.rstrip('.') or 'no reason given'}. It was"
         " deregistered; remove the saved state (ECS_DATADIR) and start the agent again to register a new one.",
         since=at,
         detail={"awsMessage": message},
@@ -188,7 +189,13 @@ def _message(failure: ApiFailure, cluster: str) -> str:
                 " it (ECS_DATADIR) and start the agent again."
             )
         case ObstacleKind.REGISTRATION_REFUSED:
-            return f"AWS refuses the registration: {failure.code + ': ' if failure.code else ''}{words}"
+            advice = (
+                "The saved state is that of an instance which was deregistered: remove it (ECS_DATADIR)"
+                if _INACTIVE in words
+                else "Correct what it names"
+            )
+            said = f"{failure.code + ': ' if failure.code else ''}{words.rstrip('.')}"
+            return f"AWS refuses the registration: {said}. {advice} and start the agent again."
         case _:
             return f"{failure.endpoint or 'The ECS endpoint'} answered with a failure: {words}"
 

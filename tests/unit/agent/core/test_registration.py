@@ -113,6 +113,11 @@ def test_what_follows_a_failure(kind: ObstacleKind, configured: bool, created: b
         ({"kind": ObstacleKind.CLUSTER_NOT_FOUND}, "There is no cluster web."),
         ({"kind": ObstacleKind.THROTTLED}, "AWS is throttling"),
         ({"kind": ObstacleKind.REGISTRATION_REFUSED}, "AWS refuses the registration: InvalidParameterException"),
+        ({"kind": ObstacleKind.REGISTRATION_REFUSED}, ". Correct what it names and start the agent again."),
+        (
+            {"kind": ObstacleKind.REGISTRATION_REFUSED, "message": "The specified container instance is inactive."},
+            "is inactive. The saved state is that of an instance which was deregistered: remove it (ECS_DATADIR) and",
+        ),
         (
             {
                 "kind": ObstacleKind.REGISTRATION_REFUSED,
@@ -134,4 +139,5 @@ def test_the_other_obstacles_say_what_helps() -> None:
     assert "DOCKER_HOST" in registration.docker_unavailable("connection refused", AT).message
     assert "a, b" in registration.attributes_not_echoed(("a", "b"), AT).message
     assert "no reason given" in registration.deregistered("", AT).message
+    assert "inactive: it is gone. It was" in registration.deregistered("it is gone.", AT).message
     assert registration.obstacle_of(a_failure(skew_s=12.6), cluster="x", at=AT).detail["skewSeconds"] == 13
