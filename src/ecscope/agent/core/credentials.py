@@ -11,7 +11,7 @@ from ecscope.agent.core.actions import AcknowledgeCredentials
 from ecscope.agent.core.events import CredentialsReceived
 from ecscope.agent.core.step import Step
 from ecscope.model.container import Container
-from ecscope.model.credentials import TaskCredentials
+from ecscope.model.credentials import RoleType, TaskCredentials
 from ecscope.model.history import Happening
 from ecscope.model.task import Task
 
@@ -70,15 +70,16 @@ def acknowledge(step: Step, message_id: str, credentials: TaskCredentials) -> No
 
 def forget_task_role(step: Step, task: Task) -> None:
     """Containers that ended ask for nothing any more. Source: engine.md §11."""
-    _forget(step, task.credentials_id)
+    _forget(step, task, {RoleType.TASK_APPLICATION})
 
 
 def forget(step: Step, task: Task) -> None:
     """Nothing of the task is left."""
-    _forget(step, task.credentials_id)
-    _forget(step, task.execution_credentials_id)
+    _forget(step, task, set(RoleType))
 
 
-def _forget(step: Step, credentials_id: str) -> None:
-    if credentials_id in step.credentials:
-        step.credentials = {k: v for k, v in step.credentials.items() if k != credentials_id}
+def _forget(step: Step, task: Task, role_types: set[RoleType]) -> None:
+    """Also what came for the task under IDs that it does not know."""
+    kept = {k: v for k, v in step.credentials.items() if v.task_arn != task.arn or v.role_type not in role_types}
+    if len(kept) < len(step.credentials):
+        step.credentials = kept

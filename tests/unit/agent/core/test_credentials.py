@@ -62,6 +62,18 @@ def test_the_task_role_goes_when_the_task_has_stopped_the_execution_role_with_th
     assert not world.state.credentials
 
 
+def test_nothing_stays_of_what_came_under_another_id_or_too_late(world: World) -> None:
+    give(world, some_credentials(credentials_id="unknown-to-the-task"))
+    world.exits(world.box(an_arn(1), "app"), 0)
+    world.run_calls()
+    assert set(world.state.credentials) == {"execution"}
+    give(world, TASK_ROLE)
+    world.accept_all()
+    world.advance(4000)
+    world.run_calls()
+    assert not world.state.credentials
+
+
 def test_no_secret_is_in_a_record_or_a_note(world: World) -> None:
     give(world, TASK_ROLE)
     saved = msgspec.json.encode([*world.state.tasks.values(), *world.notes]).decode()
