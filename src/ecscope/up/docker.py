@@ -21,7 +21,7 @@ async def docker_problem(endpoint: str) -> str:
         async with asyncio.timeout(_ANSWER_S):
             await runtime.ping()
     except RuntimeFailure as failure:
-        return str(failure)
+        return failure.error.message.rstrip(".")
     except TimeoutError:
         return f"no answer within {_ANSWER_S:.0f} s"
     finally:

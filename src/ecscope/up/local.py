@@ -156,7 +156,7 @@ class LocalEcs:
                 return False
             if loop.time() >= give_up_at_s:
                 self._say(
-                    f"Docker does not answer at {endpoint}: {problem}. Start it, or set DOCKER_HOST; --no-agent does"
+                    f"Docker does not answer at {endpoint} ({problem}). Start it, or set DOCKER_HOST; --no-agent does"
                     " without"
                 )
                 return False
@@ -217,7 +217,7 @@ class LocalEcs:
         self._say(f"the agent is registered as container instance {arn.rsplit('/', 1)[-1]}")
         kept = len(self._running_tasks())
         if kept:
-            self._say(f"{kept} tasks of an earlier run go on")
+            self._say(f"{_tasks(kept)} of an earlier run {'goes' if kept == 1 else 'go'} on")
         return True
 
     def _told_the_end_of(self, keeping: asyncio.Task[None]) -> Ending:
@@ -238,7 +238,16 @@ class LocalEcs:
             "\n"
             "# then, for instance:\n"
             f"aws ecs list-container-instances{self._cluster_option()}\n"
-        ) + (f"curl http://localhost:{INTROSPECTION_PORT}/v1/tasks\n" if self._options.has_agent else "")
+        ) + (
+            f"curl http://localhost:{INTROSPECTION_PORT}/v1/tasks\n" if self._options.has_agent else self._how_to_join()
+        )
+
+    def _how_to_join(self) -> str:
+        command = f"ecscope agent --simulated --data-dir ./agent{self._cluster_option()}"
+        return (
+            "# and an agent joins with what was exported; this one only does as if:\n"
+            f"ECS_BACKEND_HOST={self._control.url} {command}\n"
+        )
 
     def _cluster_option(self) -> str:
         return "" if self._options.cluster == "default" else f" --cluster {self._options.cluster}"
@@ -255,7 +264,8 @@ class LocalEcs:
         assert self._agent is not None
         await self._agent.end(clean_up=not self._options.keeps_tasks)
         if left := len(self._running_tasks()):
-            self._say(f"{left} tasks keep running; the next `ecscope up` with this --data-dir takes them up")
+            keep, them = ("keeps", "it") if left == 1 else ("keep", "them")
+            self._say(f"{_tasks(left)} {keep} running; the next `ecscope up` with this --data-dir takes {them} up")
 
     async def _stop_tasks(self) -> None:
         """Those of agents that are here; services start none meanwhile, and go on at the next start."""
@@ -263,7 +273,7 @@ class LocalEcs:
         tasks = [task for task in self._running_tasks() if task.instance_arn in self._control.connected]
         if not tasks:
             return
-        self._say(f"stopping {len(tasks)} tasks; Ctrl-C again to leave them running")
+        self._say(f"stopping {_tasks(len(tasks))}; Ctrl-C again not to wait for it")
         await asyncio.gather(*(self._stop_task(task) for task in tasks if task.desired_status != "STOPPED"))
         loop = asyncio.get_running_loop()
         give_up_at_s = loop.time() + _STOP_TASKS_S
@@ -283,6 +293,10 @@ class LocalEcs:
 
     def _running_tasks(self) -> list[Task]:
         return [task for task in self._control.state.tasks.values() if not task.is_stopped]
+
+
+def _tasks(count: int) -> str:
+    return f"{count} task" if count == 1 else f"{count} tasks"
 
 
 def _is_free(port: int) -> bool:

@@ -12,7 +12,8 @@ from ecscope.up.docker import docker_problem
 
 
 async def test_no_engine(tmp_path: Path) -> None:
-    assert await docker_problem(f"unix://{tmp_path}/docker.sock")
+    problem = await docker_problem(f"unix://{tmp_path}/docker.sock")
+    assert problem.startswith("Cannot connect to the Docker daemon")
 
 
 async def test_no_endpoint() -> None:
