@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from ecscope.agent.runtime.fake import FakeRuntime
 from ecscope.control.app import ControlPlane, ControlPlaneError
 from ecscope.control.core.state import Settings
+from ecscope.model.status import ContainerStatus
 from tests.contract.control.planes import IMAGE, Client, a_plane, an_agent, statuses, until, until_tasks
 
 
@@ -139,6 +140,35 @@ async def test_two_agents_of_one_arn_do_not_chase_each_other(plane: ControlPlane
             await asyncio.sleep(2.0)
             assert plane.connected == {arn}
             assert plane.state.instances[arn].version - before < 60, "the connection changes hands all the time"
+
+
+async def test_two_agents_of_one_arn_lose_nothing_and_leave_nothing(plane: ControlPlane, tmp_path: Path) -> None:
+    """What was on its way when the connection changed hands may run on both, as in ECS; a stop ends it on both."""
+    client = Client(plane)
+    first, second = FakeRuntime(images=[IMAGE]), FakeRuntime(images=[IMAGE], seed="twin")
+
+    def running() -> set[str]:
+        containers = (*first.containers, *second.containers)
+        return {str(container.task_arn) for container in containers if container.status is ContainerStatus.RUNNING}
+
+    async with an_agent(plane, tmp_path, runtime=first):
+        (tmp_path / "twin").mkdir()
+        for file in (tmp_path / "agent").iterdir():
+            if file.is_file() and file.name != "ecscope.lock":
+                (tmp_path / "twin" / file.name).write_bytes(file.read_bytes())
+        await client.register()
+        async with an_agent(plane, tmp_path, name="twin", runtime=second):
+            arns = set()
+            for _ in range(8):
+                made = await client("run_task", taskDefinition="sample")
+                assert made["failures"] == []
+                arns |= {task["taskArn"] for task in made["tasks"]}
+            await until_tasks(plane, lambda tasks: statuses(tasks) == ["RUNNING"] * 8)
+            assert running() == arns
+            for arn in arns:
+                await client("stop_task", task=arn)
+            await until_tasks(plane, lambda tasks: statuses(tasks) == ["STOPPED"] * 8)
+            await until(lambda: not running(), "every container to be stopped", within_s=60.0)
 
 
 async def test_a_right_that_is_taken_away_is_refused_in_awss_words(tmp_path: Path) -> None:
