@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import time
 from asyncio.subprocess import DEVNULL, Process
@@ -26,6 +27,7 @@ _END_S = 15.0
 _CLEAN_UP_S = 30.0
 """The agent gives it up after 20 s."""
 _LARGEST_LOG_BYTES = 16 * 1024 * 1024
+_LOOK_AT_LOG_S = 60.0
 _LAST_WORDS_BYTES = 2000
 
 
@@ -108,7 +110,12 @@ class AgentProcess:
                 stderr=log,
                 start_new_session=True,
             )
-        return await self._process.wait(), time.monotonic() - begun_s
+        while True:
+            try:
+                async with asyncio.timeout(_LOOK_AT_LOG_S):
+                    return await self._process.wait(), time.monotonic() - begun_s
+            except TimeoutError:
+                self._shorten_log()
 
     async def _take_place(self) -> None:
         """End the agent that a killed predecessor of this process left behind."""
@@ -139,6 +146,15 @@ class AgentProcess:
                 self.log_path.replace(self.log_path.with_suffix(".log.1"))
         except FileNotFoundError:
             pass
+
+    def _shorten_log(self) -> None:
+        """The agent goes on at the new end, as the file is open for appending; what it says meanwhile may be lost."""
+        try:
+            if self.log_path.stat().st_size > _LARGEST_LOG_BYTES:
+                shutil.copyfile(self.log_path, self.log_path.with_suffix(".log.1"))
+                os.truncate(self.log_path, 0)
+        except OSError:
+            pass  # gone, or no room for a copy: there is no better moment than the next
 
     def _last_words(self) -> str:
         """The last line of its log."""

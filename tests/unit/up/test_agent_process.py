@@ -117,6 +117,22 @@ async def test_the_place_of_an_orphan_is_taken(watched: Watched, tmp_path: Path)
     assert f"process {orphan.pid}) goes on; taking its place" in watched.said[0]
 
 
+async def test_a_log_that_grows_large_is_shortened_while_the_agent_runs(
+    watched: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ecscope.up.agent_process._LARGEST_LOG_BYTES", 100)
+    monkeypatch.setattr("ecscope.up.agent_process._LOOK_AT_LOG_S", 0.02)
+    process = watched.start(
+        "import os, time\n"
+        "print('x' * 200, flush=True)\n"
+        f"while os.path.getsize({str(tmp_path / 'agent.log')!r}): time.sleep(0.01)\n"
+        "print('on', flush=True); time.sleep(60)"
+    )
+    await until(lambda: process.log_path.exists() and process.log_path.read_text() == "on\n")
+    assert (tmp_path / "agent.log.1").read_text() == "x" * 200 + "\n"
+    assert process.starts == 1
+
+
 async def test_a_large_log_is_put_away(watched: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ecscope.up.agent_process._LARGEST_LOG_BYTES", 3)
     (tmp_path / "agent.log").write_text("old words")
