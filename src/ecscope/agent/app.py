@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ecscope import __version__
 from ecscope.agent.config import Config
 from ecscope.agent.core import attachments, host_resources
 from ecscope.agent.core.actions import AnyAction, AttachmentAction, EcsAction
@@ -55,7 +56,7 @@ from ecscope.model.history import Happening, HistoryEntry
 from ecscope.model.resources import HostResources
 from ecscope.model.runtime import EngineInfo
 from ecscope.model.status import TaskStatus
-from ecscope.version import version_line
+from ecscope.version import commit, version_line
 
 if TYPE_CHECKING:
     from ecscope.agent.membership import Membership
@@ -178,6 +179,15 @@ class Agent:
 
     async def _live(self, loaded: Loaded) -> None:
         instance = self._instance(loaded)
+        _log.info(
+            "ecscope %s (%s) starts: cluster %s%s, state in %s, %d saved tasks",
+            __version__,
+            commit(),
+            instance.cluster,
+            f" in {self._config.region}" if self._joins_cluster else f", tasks from {self._tasks_path}",
+            self._config.data_dir,
+            len(loaded.tasks),
+        )
         cgroups = _cgroups_of(self._config)
         state = restored_state(
             instance=instance,

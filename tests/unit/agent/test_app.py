@@ -99,6 +99,17 @@ async def test_the_identity_is_kept_over_a_restart_and_follows_the_cluster(tmp_p
         assert other["ContainerInstanceArn"].startswith("arn:aws:ecs:eu-west-1:000000000000:container-instance/other/")
 
 
+async def test_the_log_begins_with_who_starts_and_where(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="ecscope")
+    async with running(tmp_path, FakeRuntime(), config=a_config(tmp_path, cluster="blue")):
+        pass
+    first = caplog.messages[0]
+    assert first.startswith("ecscope ")
+    assert first.endswith(
+        f" starts: cluster blue, tasks from {tmp_path / 'tasks'}, state in {tmp_path / 'data'}, 0 saved tasks"
+    )
+
+
 async def test_a_restart_finds_its_containers_and_starts_nothing_twice(tmp_path: Path) -> None:
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks" / "sample.json").write_text(json.dumps(DEFINITION))
