@@ -104,6 +104,22 @@ def test_one_that_is_gone_for_good(up: Up) -> None:
         assert len(ended) == 2
 
 
+def test_what_is_simulated_ends_with_its_process(up: Up) -> None:
+    """Started again it is the same instance, as after a power cut: the old tasks are gone, the service has new ones."""
+    with a_simulated_agent(up, "one") as agent:
+        up.register()
+        up.call("create_service", cluster=up.cluster, serviceName="web", taskDefinition=up.family, desiredCount=2)
+        before = eventually(lambda: _running(up), lambda arns: len(arns) == 2, "two tasks")
+        (instance,) = _connected(up)
+        agent.kill()
+        agent.wait()
+        eventually(lambda: _connected(up), lambda arns: not arns, "its leave")
+    with a_simulated_agent(up, "one"):
+        assert _connected(up) == {instance}
+        after = eventually(lambda: _running(up), lambda arns: len(arns - before) == 2, "two others")
+        assert not after & before
+
+
 def test_a_client_that_tries_again_runs_its_tasks_once(up: Up) -> None:
     """The control plane is killed at some moment of RunTask; the same token asks again, and each task is there once."""
     chance = random.Random(20261127)
@@ -146,6 +162,10 @@ def _connected(up: Up) -> set[str]:
 def _tasks(up: Up) -> list[dict[str, Any]]:
     arns = list(up.tasks())
     return list(up.call("describe_tasks", cluster=up.cluster, tasks=arns)["tasks"]) if arns else []
+
+
+def _running(up: Up) -> set[str]:
+    return {arn for arn, status in up.tasks().items() if status == "RUNNING"}
 
 
 def _shares(up: Up) -> Counter[str]:

@@ -171,6 +171,33 @@ async def test_two_agents_of_one_arn_lose_nothing_and_leave_nothing(plane: Contr
             await until(lambda: not running(), "every container to be stopped", within_s=60.0)
 
 
+async def test_one_that_comes_back_after_it_was_given_up(plane: ControlPlane, tmp_path: Path) -> None:
+    """Deregistered by force while it was away: its tasks run elsewhere by then, and what it still has is stopped."""
+    client = Client(plane)
+    lost, other = FakeRuntime(images=[IMAGE]), FakeRuntime(images=[IMAGE], seed="other")
+
+    def running(runtime: FakeRuntime) -> int:
+        return sum(container.status is ContainerStatus.RUNNING for container in runtime.containers)
+
+    async with an_agent(plane, tmp_path, name="other", runtime=other):
+        async with an_agent(plane, tmp_path, name="lost", runtime=lost) as agent:
+            arn = agent.state.instance.arn
+            await client.register()
+            await client("create_service", serviceName="web", taskDefinition="sample", desiredCount=4)
+            await until(lambda: (running(lost), running(other)) == (2, 2), "two tasks on each")
+        await until(lambda: arn not in plane.connected, "the agent to leave")
+        await client("deregister_container_instance", containerInstance=arn, force=True)
+        await until(lambda: running(other) == 4, "replacements on the other one")
+        ended = [task for task in plane.state.tasks.values() if task.instance_arn == arn]
+        assert {(task.last_status, task.stop_code) for task in ended} == {("STOPPED", "TerminationNotice")}
+        assert running(lost) == 2, "nobody could tell it"
+        async with an_agent(plane, tmp_path, name="lost", runtime=lost):
+            await until(lambda: running(lost) == 0, "what it still had to be stopped")
+            assert running(other) == 4
+            (told,) = (await client("describe_services", services=["web"]))["services"]
+            assert (told["runningCount"], told["desiredCount"]) == (4, 4)
+
+
 async def test_a_right_that_is_taken_away_is_refused_in_awss_words(tmp_path: Path) -> None:
     rights = tmp_path / "iam.json"
     role = {"RoleName": "ecsInstanceRole", "RolePolicyList": []}
