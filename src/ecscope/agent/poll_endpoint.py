@@ -42,6 +42,7 @@ class PollEndpoint:
         self._known: PollEndpoints | None = None
         self._known_for = ""
         self._ask_again_at_s = 0.0
+        self._has_complained = False
         self._lock = asyncio.Lock()
 
     async def acs(self) -> str:
@@ -73,10 +74,13 @@ class PollEndpoint:
             else:
                 self._known, self._known_for = found, instance
                 self._ask_again_at_s = self._monotonic() + self._kept_s
+                self._has_complained = False
                 return found
             if self._known is None or instance != self._known_for:
                 raise failed
-            _log.warning("%s; going on with the endpoints of the last answer", failed)
+            if not self._has_complained:  # each dial asks again, and there may be many
+                self._has_complained = True
+                _log.warning("%s; going on with the endpoints of the last answer", failed)
             return self._known
 
 

@@ -56,6 +56,18 @@ async def test_an_old_answer_is_better_than_none() -> None:
     assert await endpoint.acs() == "http://127.0.0.1:1/acs/"
 
 
+async def test_that_ecs_cannot_be_asked_is_said_once_until_it_can(caplog: pytest.LogCaptureFixture) -> None:
+    api, clock = FakeEcs(), Clock()
+    endpoint = made(api, clock)
+    good = {"endpoint": "http://a", "telemetryEndpoint": "http://b"}
+    api.answers["DiscoverPollEndpoint"] = [good, failing(), failing(), failing(), good, failing()]
+    await endpoint.acs()
+    for hours, said in ((12, 1), (13, 1), (14, 1), (15, 1), (27, 2)):
+        clock.now_s = hours * 3600.0
+        await endpoint.acs()
+        assert len(caplog.records) == said
+
+
 async def test_without_an_answer_the_failure_is_told() -> None:
     api = FakeEcs()
     api.answers["DiscoverPollEndpoint"] = [failing(message="away")]
