@@ -183,9 +183,11 @@ def _matches(pattern: str, text: str, *, ignore_case: bool = False) -> bool:
 
 @lru_cache(maxsize=4096)
 def _compiled(pattern: str, ignore_case: bool) -> re.Pattern[str]:
-    spelled = {"*": ".*", "?": ".", _LITERAL["*"]: r"\*", _LITERAL["?"]: r"\?"}
-    # A run of stars is one star: else a pattern could be made that takes for ever.
-    regex = "".join(spelled.get(c, re.escape(c)) for c in re.sub(r"\*+", "*", pattern))
+    spelled = {"?": ".", _LITERAL["*"]: r"\*", _LITERAL["?"]: r"\?"}
+    first, *rest = ("".join(spelled.get(c, re.escape(c)) for c in part) for part in re.split(r"\*+", pattern))
+    # What stands between two stars is taken where it first comes, and no other place is tried (?>): else whoever calls
+    # could make a name that takes for ever. The last part alone has its place at the end.
+    regex = first + "".join(f"(?>.*?{part})" for part in rest[:-1]) + "".join(f".*{part}" for part in rest[-1:])
     return re.compile(regex, re.DOTALL | (re.IGNORECASE if ignore_case else 0))
 
 

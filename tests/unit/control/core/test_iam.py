@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ecscope.control.core.errors import ApiError
 from ecscope.control.core.iam import (
@@ -245,6 +249,27 @@ def test_who_may_do_everything_need_not_be_asked() -> None:
 
 def test_a_pattern_of_stars_takes_no_time() -> None:
     assert verdict(a_statement(Resource="arn:aws:ecs" + "*" * 60 + "x"), resource="a" * 2000) is Verdict.NOT_ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("pattern", "resource"),
+    [
+        ("arn:aws:ecs:*:*:task/*/*", "arn:aws:ecs:" + ":" * 1_000_000),
+        ("*a*b*c*d", "/ab" * 1_000_000),
+        ("*a?*b?*c", "/ab" * 1_000_000),
+    ],
+)
+def test_no_name_takes_long(pattern: str, resource: str) -> None:
+    begun_s = time.process_time()
+    assert verdict(a_statement(Resource=pattern), resource=resource) is Verdict.NOT_ALLOWED
+    assert time.process_time() - begun_s < 5  # if every way were tried: days
+
+
+@given(pattern=st.text("ab*?", max_size=8), resource=st.text("ab/", max_size=10))
+def test_a_wildcard_means_what_fnmatch_means(pattern: str, resource: str) -> None:
+    statement = a_statement(Resource=f"arn:{pattern}")
+    is_met = verdict(statement, resource=f"arn:{resource}") is Verdict.ALLOWED
+    assert is_met is fnmatchcase(resource, pattern)
 
 
 def test_one_statement_needs_no_list() -> None:
