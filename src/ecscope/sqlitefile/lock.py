@@ -1,4 +1,4 @@
-"""One owner per data directory: a lock that the kernel releases when the process ends, however it ends."""
+"""A data directory and its one owner: a lock that the kernel releases when the process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -10,6 +10,18 @@ from ecscope.sqlitefile.errors import Owner, StoreError
 from ecscope.sqlitefile.failures import os_error
 
 LOCK_NAME = "ecscope.lock"
+
+
+def make_data_dir(data_dir: Path, owner: Owner) -> None:
+    """For its owner's eyes only; as it is when it is there. Raises ``StoreError``."""
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except FileExistsError:
+        raise StoreError(
+            f"the data directory {data_dir} is not a directory; name another with {owner.data_dir_setting}"
+        ) from None
+    except OSError as error:
+        raise os_error(error, "make the data directory", data_dir, owner) from error
 
 
 class DataDirLock:

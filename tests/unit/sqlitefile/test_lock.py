@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ecscope.sqlitefile.errors import Owner, StoreError
-from ecscope.sqlitefile.lock import DataDirLock, holder_of
+from ecscope.sqlitefile.lock import DataDirLock, holder_of, make_data_dir
 
 OWNER = Owner(name="agent", data_dir_setting="ECS_DATADIR")
 
@@ -76,3 +76,15 @@ def test_who_holds_it_can_be_asked(tmp_path: Path) -> None:
     assert holder_of(tmp_path) is None
     lock.release()
     assert holder_of(tmp_path) is None
+
+
+def test_a_directory_is_made_for_its_owner_only_and_kept_when_it_is_there(tmp_path: Path) -> None:
+    below = tmp_path / "a" / "b"
+    make_data_dir(below, OWNER)
+    make_data_dir(below, OWNER)
+    assert below.stat().st_mode & 0o777 == 0o700
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="is not a directory; name another with"):
+        make_data_dir(tmp_path / "file", OWNER)
+    with pytest.raises(StoreError, match="cannot make the data directory"):
+        make_data_dir(tmp_path / "file" / "below", OWNER)

@@ -27,8 +27,8 @@ from ecscope.agent.store.reader import read_own_history
 from ecscope.agent.store.records import Change, change_of, moment
 from ecscope.agent.store.state_file import Rows, StateFile
 from ecscope.model.history import HistoryEntry
-from ecscope.sqlitefile.failures import is_damage, os_error, store_error
-from ecscope.sqlitefile.lock import DataDirLock
+from ecscope.sqlitefile.failures import is_damage, store_error
+from ecscope.sqlitefile.lock import DataDirLock, make_data_dir
 
 HISTORY_MAX_AGE = timedelta(days=14)
 HISTORY_MAX_ENTRIES = 200_000
@@ -101,7 +101,7 @@ class SqliteStore:
         """
         if self._thread is not None or self._closed:
             raise StoreError("the store was loaded before")
-        self._make_directory()
+        make_data_dir(self._dir, AGENT)
         self._lock.acquire()
         try:
             loaded = self._file.open_and_read()
@@ -172,16 +172,6 @@ class SqliteStore:
             raise StoreError("the store is closed")
         if self._thread is None:
             raise StoreError("the store is not loaded yet")
-
-    def _make_directory(self) -> None:
-        try:
-            self._dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except FileExistsError:
-            raise StoreError(
-                f"the data directory {self._dir} is not a directory; name another with ECS_DATADIR"
-            ) from None
-        except OSError as error:
-            raise os_error(error, "make the data directory", self._dir, AGENT) from error
 
     # --- the writer thread ---------------------------------------------------------------------
 

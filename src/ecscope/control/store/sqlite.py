@@ -13,8 +13,7 @@ from pathlib import Path
 from ecscope.control.store.control_file import ControlFile
 from ecscope.control.store.interface import CONTROL_PLANE, Changes, Loaded, Prepared, StoreError
 from ecscope.control.store.rows import prepared
-from ecscope.sqlitefile.failures import os_error
-from ecscope.sqlitefile.lock import DataDirLock
+from ecscope.sqlitefile.lock import DataDirLock, make_data_dir
 
 
 class SqliteStore:
@@ -35,14 +34,7 @@ class SqliteStore:
         """
         if self._thread is not None or self._closed:
             raise StoreError("the store was loaded before")
-        try:
-            self._dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except FileExistsError:
-            raise StoreError(
-                f"the data directory {self._dir} is not a directory; name another with --data-dir"
-            ) from None
-        except OSError as error:
-            raise os_error(error, "make the data directory", self._dir, CONTROL_PLANE) from error
+        make_data_dir(self._dir, CONTROL_PLANE)
         self._lock.acquire()
         try:
             loaded = self._file.open_and_read()
