@@ -61,6 +61,30 @@ def test_tasks_that_are_kept_are_taken_up_again(up: Up) -> None:
     assert up.containers() == []
 
 
+def test_a_second_ctrl_c_waits_for_no_task(up: Up) -> None:
+    """It was told to stop all the same, and the next start does not count it among those that go on."""
+    up.start()
+    stubborn = {
+        "name": "app",
+        "image": "ecscope-sample:latest",
+        "memory": 16,
+        "command": ["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"],
+        "stopTimeout": 20,
+    }
+    up.call("register_task_definition", family=up.family, containerDefinitions=[stubborn])
+    up.run_tasks(1)
+    up.await_tasks("RUNNING")
+    assert up.process is not None
+    up.process.send_signal(signal.SIGINT)
+    eventually(up.output, lambda output: "stopping 1 task; Ctrl-C again" in output, "the stop")
+    assert up.end(signal.SIGINT) == 0
+    assert "not waiting for 1 task to stop; the next `ecscope up` sees to it" in up.output()
+    up.start()
+    assert "of an earlier run" not in up.output()
+    up.await_tasks("STOPPED")
+    assert up.end() == 0
+
+
 def test_the_control_plane_is_killed_while_tasks_start(up: Up) -> None:
     """Its agent goes on; the next start takes its place, and what was promised is there, once."""
     up.start()

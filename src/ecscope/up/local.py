@@ -215,7 +215,7 @@ class LocalEcs:
             await asyncio.sleep(_LOOK_S)
         arn = min(self._control.connected)
         self._say(f"the agent is registered as container instance {arn.rsplit('/', 1)[-1]}")
-        kept = len(self._running_tasks())
+        kept = sum(task.desired_status != "STOPPED" for task in self._running_tasks())
         if kept:
             self._say(f"{_tasks(kept)} of an earlier run {'goes' if kept == 1 else 'go'} on")
         return True
@@ -263,9 +263,16 @@ class LocalEcs:
         await asyncio.gather(keeping, return_exceptions=True)
         assert self._agent is not None
         await self._agent.end(clean_up=not self._options.keeps_tasks)
-        if left := len(self._running_tasks()):
-            keep, them = ("keeps", "it") if left == 1 else ("keep", "them")
-            self._say(f"{_tasks(left)} {keep} running; the next `ecscope up` with this --data-dir takes {them} up")
+        self._say_what_is_left()
+
+    def _say_what_is_left(self) -> None:
+        left = self._running_tasks()
+        told_to_stop = sum(task.desired_status == "STOPPED" for task in left)
+        if told_to_stop:
+            self._say(f"not waiting for {_tasks(told_to_stop)} to stop; the next `ecscope up` sees to it")
+        if kept := len(left) - told_to_stop:
+            keep, them = ("keeps", "it") if kept == 1 else ("keep", "them")
+            self._say(f"{_tasks(kept)} {keep} running; the next `ecscope up` with this --data-dir takes {them} up")
 
     async def _stop_tasks(self) -> None:
         """Those of agents that are here; services start none meanwhile, and go on at the next start."""
