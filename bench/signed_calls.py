@@ -41,8 +41,18 @@ class SignedCalls:
         self._stream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def call(self, action: str, **body: Any) -> Any:
-        """The answer. Raises ``CallFailed``, or ``OSError`` when nobody answers."""
+        """The answer. Raises ``CallFailed``, or ``OSError`` or ``EOFError`` when nobody answers."""
+        content, _ = await self._exchange(action, body)
+        return json.loads(content)
+
+    async def timed(self, action: str, **body: Any) -> float:
+        """Seconds from the request to the last byte of the answer, with connecting where the server hangs up."""
+        _, taken_s = await self._exchange(action, body)
+        return taken_s
+
+    async def _exchange(self, action: str, body: Mapping[str, Any]) -> tuple[bytes, float]:
         request = self._request(action, json.dumps(body).encode())
+        begun = time.perf_counter()
         reader, writer = await self._connected()
         try:
             writer.write(request)
@@ -50,18 +60,12 @@ class SignedCalls:
         except BaseException:
             self.close()
             raise
+        taken_s = time.perf_counter() - begun
         if closes:
             self.close()
-        answer = json.loads(content) if content.startswith(b"{") else {}
         if status != 200:
             raise CallFailed(f"{action}: {status} {content[:300].decode(errors='replace')}")
-        return answer
-
-    async def timed(self, action: str, **body: Any) -> float:
-        """Seconds that one call takes, with its connection where the server does not keep it."""
-        begun = time.perf_counter()
-        await self.call(action, **body)
-        return time.perf_counter() - begun
+        return content, taken_s
 
     def close(self) -> None:
         """May be repeated; the next call connects anew."""

@@ -39,6 +39,8 @@ WARM_UP = 10
 READS = 500
 _READ_S = 10.0
 """Who is slow is read for so long only, though twenty times at least."""
+LOAD_PER_S, LOAD_S = 200, 5.0
+"""At the largest size, after the restart: so many RunTask of one task a second, while DescribeTasks is measured."""
 _RUNNING_S = 300.0
 _SETTLE_S = 2.0
 _FAMILY = "bench-control"
@@ -59,6 +61,8 @@ class _Taken(NamedTuple):
     """From the last answer of RunTask until the last task was RUNNING."""
     memory_mib: float = 0.0
     restart_s: float = 0.0
+    loaded_s: Sequence[float] = ()
+    """DescribeTasks under load; at the largest size only."""
 
 
 def run(options: Options) -> list[Figure]:
@@ -106,6 +110,10 @@ async def _measure_ours(plane: ControlPlane, agents: SimulatedAgents, size: int)
         await plane.answers("DescribeTasks", tasks=arns[-100:])
         restart_s = time.perf_counter() - begun
         await _is_all_there(plane, arns)
+        loaded_s: list[float] = []
+        if size == SIZES[-1]:
+            await _until(lambda: agents.ask().connected == AGENTS, "not all agents came back")
+            loaded_s = await clients.read_under_load(arns)
     return _Taken(
         run_per_s=taken.per_s,
         last_per_s=taken.last_per_s,
@@ -115,6 +123,7 @@ async def _measure_ours(plane: ControlPlane, agents: SimulatedAgents, size: int)
         told_s=max(0.0, told_at - taken.ended_at),
         memory_mib=memory_mib,
         restart_s=restart_s,
+        loaded_s=loaded_s,
     )
 
 
@@ -138,13 +147,15 @@ async def _measure_tens(plane: ControlPlane, agents: SimulatedAgents, size: int)
 
 async def _all_running(agents: SimulatedAgents, size: int) -> float:
     """When the last of them was."""
+    await _until(lambda: agents.ask().running >= size, f"not all of {size} tasks are RUNNING")
+    return agents.ask().last_running_at
+
+
+async def _until(is_so: Callable[[], bool], problem: str) -> None:
     end = time.monotonic() + _RUNNING_S
-    while True:
-        told = agents.ask()
-        if told.running >= size:
-            return told.last_running_at
+    while not is_so():
         if time.monotonic() > end:
-            raise Missing(f"after {_RUNNING_S:.0f} s {told.running} of {size} tasks are RUNNING")
+            raise Missing(f"{problem} within {_RUNNING_S:.0f} s")
         await asyncio.sleep(0.1)
 
 
@@ -257,6 +268,26 @@ class _Clients:
                 return describe_s, list_s
         raise AssertionError("there is always another hundred")
 
+    async def read_under_load(self, arns: Sequence[str]) -> list[float]:
+        """DescribeTasks over the first connection, one after the other, while the others start tasks."""
+        others = self._all[1:]
+        begun = time.perf_counter()
+
+        async def work(number: int, calls: SignedCalls) -> None:
+            for turn in range(number, int(LOAD_PER_S * LOAD_S), len(others)):
+                await asyncio.sleep(begun + turn / LOAD_PER_S - time.perf_counter())
+                await _run_tasks(calls, 1)
+
+        load = asyncio.gather(*(work(number, calls) for number, calls in enumerate(others)))
+        taken_s: list[float] = []
+        for some in _hundreds(arns):
+            taken_s.append(await self.one.timed("DescribeTasks", cluster=CLUSTER, tasks=some))
+            await asyncio.sleep(0.005)
+            if load.done():
+                break
+        await load
+        return taken_s
+
 
 async def _run_tasks(calls: SignedCalls, count: int) -> list[str]:
     answer = await calls.call("RunTask", cluster=CLUSTER, taskDefinition=_FAMILY, launchType="EC2", count=count)
@@ -305,6 +336,9 @@ def _figures(size: int, ours: Sequence[_Taken], motos: Sequence[_Taken]) -> list
         row("memory", "MiB", [taken.memory_mib for taken in ours], target(at_most(300))),
         row("killed and started: first DescribeTasks", "s", [taken.restart_s for taken in ours], target(at_most(3))),
     ]
+    if loaded := [_p99(taken.loaded_s) * 1e3 for taken in ours if taken.loaded_s]:
+        what = f"DescribeTasks of 100, p99, while {LOAD_PER_S} RunTask/s"
+        alone.append(row(what, "ms", loaded, target(at_most(20))))
     if not motos:
         return alone
     return [

@@ -133,7 +133,7 @@ class Up:
                 raise Missing(f"RunTask places nothing: {answer['failures'][0]}")
             arns += [task["taskArn"] for task in answer["tasks"]]
         self._running += arns
-        await self._all_are("RUNNING", arns, 0.005 if count == 1 else 0.05)
+        await self._all_are("RUNNING", arns, 0.005 if count == 1 else 0.1)
         return time.perf_counter() - begun
 
     async def _stop_tasks(self) -> None:
@@ -144,14 +144,16 @@ class Up:
         self._running = []
 
     async def _all_are(self, status: str, arns: list[str], poll_s: float) -> None:
+        """Asks for those only that are not there yet: both cores are Docker's meanwhile."""
         end = time.monotonic() + _LIMIT_S
-        while True:
-            tasks = (await self._ask("DescribeTasks", tasks=arns))["tasks"]
-            if all(task["lastStatus"] == status for task in tasks):
-                return
+        left = arns
+        while left:
+            tasks = (await self._ask("DescribeTasks", tasks=left))["tasks"]
+            left = [task["taskArn"] for task in tasks if task["lastStatus"] != status]
             if status == "RUNNING" and any(task["lastStatus"] == "STOPPED" for task in tasks):
                 raise Missing(f"a task stopped: {next(task['stoppedReason'] for task in tasks if 'stoppedAt' in task)}")
-            await self._wait(end, f"not all of {len(arns)} tasks are {status}", poll_s)
+            if left:
+                await self._wait(end, f"{len(left)} of {len(arns)} tasks are not {status}", poll_s)
 
     async def _wait(self, end: float, problem: str, poll_s: float = 0.05) -> None:
         if time.monotonic() > end:

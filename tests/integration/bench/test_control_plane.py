@@ -52,6 +52,7 @@ def test_the_control_plane_is_measured_at_each_size(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(control, "SIZES", (12, 20))
     monkeypatch.setattr(control, "AGENTS", 3)
     monkeypatch.setattr(control, "READS", 4)
+    monkeypatch.setattr(control, "LOAD_S", 0.2)
     monkeypatch.setattr(control, "RESULTS", tmp_path)
     monkeypatch.setattr(control, "_has_moto", lambda: False)
     figures = control.run(QUICK)
@@ -65,6 +66,7 @@ def test_the_control_plane_is_measured_at_each_size(tmp_path: Path, monkeypatch:
         "20 tasks: DescribeTasks of 100, p99",
         "20 tasks: memory",
         "20 tasks: killed and started: first DescribeTasks",
+        "20 tasks: DescribeTasks of 100, p99, while 200 RunTask/s",
     ]
     assert (tmp_path / "bench-control.svg").read_text().count("<polyline") == 5
 
