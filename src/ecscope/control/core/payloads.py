@@ -6,12 +6,12 @@ Source: control-plane.md §10.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from hashlib import sha256
 
 import msgspec
 
 from ecscope.control.core.overrides import merged
 from ecscope.control.core.records import Json, Task
+from ecscope.control.core.role_sessions import role_key
 from ecscope.control.core.state import ControlState
 from ecscope.control.core.task_definitions import ECR
 from ecscope.wire.acs_payload import (
@@ -25,7 +25,7 @@ from ecscope.wire.acs_payload import (
 from ecscope.wire.task_payload import payload_task as payload_of
 
 EXPIRATION = "2099-01-01T00:00:00Z"
-"""Of the credentials made up here: they open nothing, so nothing is gained by renewing them."""
+"""Of the credentials made up here: they end with their task, so nothing is gained by renewing them."""
 
 
 def payload_task(state: ControlState, task: Task) -> PayloadTask:
@@ -84,18 +84,14 @@ def _registry_authentication(image: str, *, has_execution_role: bool) -> Payload
 
 
 def _role_credentials(credentials_id: str, role_arn: str | None) -> RoleCredentials | None:
-    """Keys that look right, are the same at each sending, and are known to nobody: they open nothing."""
     if not credentials_id or not role_arn:
         return None
-
-    def made(purpose: str) -> str:
-        return sha256(f"{purpose}/{credentials_id}".encode()).hexdigest()
-
+    key = role_key(credentials_id)
     return RoleCredentials(
         credentials_id=credentials_id,
         role_arn=role_arn,
-        access_key_id=f"ASIA{made('key').upper()[:11]}LOCAL",
-        secret_access_key=made("secret")[:40],
-        session_token=f"{made('token')}{made('more')}",
+        access_key_id=key.access_key_id,
+        secret_access_key=key.secret_access_key,
+        session_token=key.session_token,
         expiration=EXPIRATION,
     )

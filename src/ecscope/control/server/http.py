@@ -24,11 +24,12 @@ from ecscope.control.api.authorization import questions
 from ecscope.control.core.errors import ApiError, unsupported
 from ecscope.control.core.events import ApiRequest
 from ecscope.control.core.records import Json
+from ecscope.control.core.role_sessions import session_of_key
 from ecscope.control.core.step import Step
 from ecscope.control.server.interface import Writer
 from ecscope.control.server.model import ServiceModel
 from ecscope.control.server.principals import Principal, Principals
-from ecscope.control.server.signatures import verify
+from ecscope.control.server.signatures import AccessKey, verify
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ class ApiServer:
         """The same for what is not an HTTP request by itself: a telemetry frame. Raises ``ApiError``."""
         self._principals.refresh()
         signed = verify(
-            self._principals.find_key,
+            self._find_key,
             method=method,
             path=path,
             query=query,
@@ -98,7 +99,8 @@ class ApiServer:
             body=body,
             now=self._clock.now(),
         )
-        principal = self._principals.of_key(signed.access_key_id)
+        principal = self._principal(signed.access_key_id)
+        assert principal is not None, "its key was found"
         account = self._writer.state.settings.account
         return Caller(principal, principal.context(account=account, region=signed.region, source_ip=source_ip))
 
@@ -118,6 +120,17 @@ class ApiServer:
         path, _, query = request.raw_path.partition("?")
         body = content.encode("utf-8", "replace")
         self.authenticate_parts(request.method, path=path, query=query, headers=[*headers], body=body)
+
+    def _find_key(self, access_key_id: str) -> AccessKey | None:
+        principal = self._principal(access_key_id)
+        return principal.key if principal is not None else None
+
+    def _principal(self, access_key_id: str) -> Principal | None:
+        principal = self._principals.of_key(access_key_id)
+        if principal is None:
+            session = session_of_key(self._writer.state, access_key_id)
+            principal = self._principals.of_session(session) if session is not None else None
+        return principal
 
     # --- the API ----------------------------------------------------------------------------------------
 

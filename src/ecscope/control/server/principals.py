@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from ecscope.control.core.iam import Mistake, Policy, Request, allows_everything, authorize, parse_policy
+from ecscope.control.core.role_sessions import RoleSession
 from ecscope.control.server.signatures import AccessKey
 
 logger = logging.getLogger(__name__)
@@ -151,6 +152,7 @@ class Principals:
         self._ours = _our_keys(data_dir)
         self._mark: object = None
         self._by_key: Mapping[str, Principal] = {}
+        self._of_roles: Mapping[str, tuple[Policy, ...]] = {}
         self._load()
 
     @property
@@ -163,12 +165,21 @@ class Principals:
         """What a container instance is given."""
         return self._ours[INSTANCE_ROLE]
 
-    def find_key(self, access_key_id: str) -> AccessKey | None:
-        principal = self._by_key.get(access_key_id)
-        return principal.key if principal is not None else None
+    def of_key(self, access_key_id: str) -> Principal | None:
+        return self._by_key.get(access_key_id)
 
-    def of_key(self, access_key_id: str) -> Principal:
-        return self._by_key[access_key_id]
+    def of_session(self, session: RoleSession) -> Principal:
+        """A task in its role: what the file allows the role of that name, else what the agent asks for the task."""
+        name = session.role_arn.rsplit("/", 1)[-1]
+        key = AccessKey(
+            access_key_id=session.key.access_key_id,
+            secret_access_key=session.key.secret_access_key,
+            session_token=session.key.session_token,
+        )
+        policies = self._of_roles.get(name)
+        if policies is None:
+            policies = _own_protection(session.session_name)
+        return _principal(self._account, name, session.session_name, key, policies, is_role=True)
 
     def refresh(self) -> None:
         """Read the file again if it has changed. A faulty one changes nothing, and is logged once."""
@@ -187,11 +198,29 @@ class Principals:
             # Marked first: a change while it is read is then seen, and a faulty file is not read at each request.
             self._mark = _mark_of(self._iam_file)
             written = _decoded(self._iam_file)
-        found, mistakes = _parse(written, account=self._account, ours=self._ours)
+        found, of_roles, mistakes = _parse(written, account=self._account, ours=self._ours)
         if mistakes:
             assert self._iam_file is not None, "what is ours has no mistakes"
             raise IamFileError(self._iam_file, mistakes)
         self._by_key = {principal.key.access_key_id: principal for principal in found}
+        self._of_roles = of_roles
+
+
+def _own_protection(task_id: str) -> tuple[Policy, ...]:
+    """What any task may do here: see to its own protection, which it asks of its agent."""
+    document = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": ["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"],
+                "Resource": f"arn:aws:ecs:*:*:task/*/{task_id}",
+            }
+        ],
+    }
+    policy, mistakes = parse_policy(document, name="OwnProtection", place="OwnProtection")
+    assert policy is not None, mistakes
+    return (policy,)
 
 
 def _mark_of(path: Path) -> object:
@@ -355,13 +384,15 @@ class _Reader:
 
 def _parse(
     written: object, *, account: str, ours: Mapping[str, AccessKey]
-) -> tuple[list[Principal], tuple[Mistake, ...]]:
+) -> tuple[list[Principal], dict[str, tuple[Policy, ...]], tuple[Mistake, ...]]:
+    """Those with keys, what each role may do, and what is wrong."""
     reader = _Reader(account)
     top = reader.members(written, "", {"UserDetailList", "RoleDetailList", "Policies", "GroupDetailList"})
     if top.get("GroupDetailList"):
         reader.wrong("GroupDetailList", "groups are not understood here: give their policies to the users")
     reader.managed_policies(top)
     principals: list[Principal] = []
+    of_roles: dict[str, tuple[Policy, ...]] = {}
     names: dict[str, set[str]] = {"UserDetailList": set(), "RoleDetailList": set()}
     for member, kind in (("UserDetailList", "User"), ("RoleDetailList", "Role")):
         is_role = kind == "Role"
@@ -375,6 +406,8 @@ def _parse(
             if each.get("GroupList"):
                 reader.wrong(f"{place}.GroupList", "groups are not understood here: give their policies to the user")
             policies = reader.policies(each, f"{kind}PolicyList", place)
+            if is_role:
+                of_roles[name] = policies
             keys = reader.keys(each, place, is_role=is_role)
             if name in ours and is_role is (name == INSTANCE_ROLE):
                 keys.append((SESSION, ours[name]))
@@ -382,8 +415,9 @@ def _parse(
     if ADMINISTRATOR not in names["UserDetailList"]:
         everything = reader.managed["arn:aws:iam::aws:policy/AdministratorAccess"]
         principals.append(_principal(account, ADMINISTRATOR, "", ours[ADMINISTRATOR], everything, is_role=False))
-    if INSTANCE_ROLE not in names["RoleDetailList"]:
+    if INSTANCE_ROLE not in of_roles:
         agents = reader.managed["arn:aws:iam::aws:policy/service-role/AmazonEC2ContainerServiceforEC2Role"]
+        of_roles[INSTANCE_ROLE] = agents
         principals.append(_principal(account, INSTANCE_ROLE, SESSION, ours[INSTANCE_ROLE], agents, is_role=True))
     seen: set[str] = set()
     for principal in principals:
@@ -391,7 +425,7 @@ def _parse(
         if key in seen:
             reader.wrong("AccessKeys", f"the access key {key!r} is there twice")
         seen.add(key)
-    return principals, tuple(reader.mistakes)
+    return principals, of_roles, tuple(reader.mistakes)
 
 
 def _principal(

@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 import pytest
 from aiohttp import web
 
 from ecscope.control.api.actions import Action
 from ecscope.control.core.errors import ApiError
 from ecscope.control.core.events import ApiRequest
-from ecscope.control.core.records import Json
+from ecscope.control.core.records import Json, Task
+from ecscope.control.core.role_sessions import role_key
 from ecscope.control.core.step import Step
 from ecscope.control.server.http import MAX_BODY_BYTES
+from ecscope.control.server.signatures import AccessKey
+from tests.control_builders import a_cluster, a_control_task, a_service, a_state, a_task_definition
 from tests.control_server import Answer, ControlServer
 from tests.control_signing import signed_headers
 from tests.control_world import MemoryWriter
@@ -201,3 +205,31 @@ def test_upgrades_are_permitted_by_signature_and_right() -> None:
     assert told[0] == "permitted"
     assert told[1] == told[3] == "MissingAuthenticationTokenException: Missing Authentication Token"
     assert told[2].startswith("AccessDeniedException: User: arn:aws:sts::000000000000:assumed-role/ecsInstanceRole/")
+
+
+def test_a_task_signs_with_the_credentials_of_its_role_until_it_stops() -> None:
+    definition = a_task_definition()
+    definition = msgspec.structs.replace(definition, body={**definition.body, "taskRoleArn": "arn:aws:iam::1:role/app"})
+    task = a_control_task(credentials_id="id-1", service_arn=a_service().arn)
+    other = a_control_task(2, service_arn=a_service().arn)
+    made = role_key("id-1")
+    key = AccessKey(
+        access_key_id=made.access_key_id, secret_access_key=made.secret_access_key, session_token=made.session_token
+    )
+    with ControlServer(state=a_state(a_cluster(), definition, a_service(), task, other)) as server:
+
+        def protection(arn: str) -> Answer:
+            return server.send(
+                "GetTaskProtection", msgspec.json.encode({"cluster": "default", "tasks": [arn]}), key=key
+            )
+
+        assert protection(task.arn).body["protectedTasks"][0]["protectionEnabled"] is False
+        refused = is_refusal(protection(other.arn), "AccessDeniedException")
+        assert f"assumed-role/app/{task.arn.rsplit('/', 1)[-1]} is not authorized" in refused
+        server.call(lambda: _publish(server, msgspec.structs.replace(task, last_status="STOPPED")))
+        is_refusal(protection(task.arn), "UnrecognizedClientException")
+
+
+def _publish(server: ControlServer, task: Task) -> None:
+    state = server.writer.state
+    server.writer.state = msgspec.structs.replace(state, tasks=state.tasks | {task.arn: task})

@@ -12,6 +12,7 @@ import pytest
 
 from ecscope.control.core.errors import ApiError
 from ecscope.control.core.iam import KEYS, Request
+from ecscope.control.core.role_sessions import RoleSession, role_key
 from ecscope.control.server.principals import (
     ADMINISTRATOR,
     INSTANCE_ROLE,
@@ -80,8 +81,9 @@ def may(principal: Principal, action: str, resource: str = "*") -> bool:
 
 
 def found(principals: Principals, access_key_id: str) -> Principal:
-    assert principals.find_key(access_key_id) is not None
-    return principals.of_key(access_key_id)
+    principal = principals.of_key(access_key_id)
+    assert principal is not None
+    return principal
 
 
 def test_without_a_file_there_are_an_administrator_and_the_instances_role(folder: Folder) -> None:
@@ -97,7 +99,35 @@ def test_without_a_file_there_are_an_administrator_and_the_instances_role(folder
     for action in ("RunTask", "StopTask", "DescribeTasks", "TagResource", "ListTagsForResource"):
         assert not may(role, action), action
     assert may(role, "ListTagsForResource", f"arn:aws:ecs:us-east-1:{ACCOUNT}:container-instance/default/1")
-    assert principals.find_key("AKIAOTHER") is None
+    assert principals.of_key("AKIAOTHER") is None
+
+
+def a_session(role: str = "role/path/app", task_id: str = "1" * 32) -> RoleSession:
+    return RoleSession(
+        role_arn=f"arn:aws:iam::{ACCOUNT}:{role}", session_name=task_id, key=role_key("credentials of " + task_id)
+    )
+
+
+def test_a_task_whose_role_is_in_no_file_may_see_to_its_own_protection(folder: Folder) -> None:
+    task = folder.read().of_session(a_session())
+    assert task.arn == f"arn:aws:sts::{ACCOUNT}:assumed-role/app/{'1' * 32}"
+    assert (task.key.access_key_id, task.key.session_token) == (
+        a_session().key.access_key_id,
+        a_session().key.session_token,
+    )
+    for action in ("GetTaskProtection", "UpdateTaskProtection"):
+        assert may(task, action, f"arn:aws:ecs:us-east-1:{ACCOUNT}:task/default/{'1' * 32}")
+        assert not may(task, action, f"arn:aws:ecs:us-east-1:{ACCOUNT}:task/default/{'2' * 32}")
+    assert not may(task, "RunTask")
+
+
+def test_a_task_may_do_what_the_file_allows_its_role_and_no_more(folder: Folder) -> None:
+    folder.write(RoleDetailList=[a_role("app", AccessKeys=[], RolePolicyList=a_user()["UserPolicyList"])])
+    principals = folder.read()
+    task = principals.of_session(a_session())
+    assert may(task, "RunTask")
+    assert not may(task, "UpdateTaskProtection", f"arn:aws:ecs:us-east-1:{ACCOUNT}:task/default/{'1' * 32}")
+    assert may(principals.of_session(a_session(f"role/{INSTANCE_ROLE}")), "Poll")
 
 
 def test_our_keys_are_made_once_and_for_their_owner_only(folder: Folder) -> None:
@@ -247,7 +277,7 @@ def test_a_change_of_the_file_counts_at_once(folder: Folder) -> None:
     assert not may(found(principals, "AKIAalice"), "RunTask")
     folder.write(UserDetailList=[])
     principals.refresh()
-    assert principals.find_key("AKIAalice") is None
+    assert principals.of_key("AKIAalice") is None
 
 
 def test_a_faulty_change_leaves_the_old_rules_and_is_logged_once(

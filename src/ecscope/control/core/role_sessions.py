@@ -1,0 +1,67 @@
+"""The credentials that a task has for a role of its: what they are, and whose they are when somebody signs with them.
+
+They are made from the id under which the agent serves them to the task's containers, so that they are the same at each
+sending and nothing of them is stored. Whoever knows that id can ask the agent for them anyway.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from hashlib import sha256
+
+import msgspec
+
+from ecscope.control.core.state import ControlState
+
+
+class RoleKey(msgspec.Struct, frozen=True, kw_only=True):
+    """What a task signs with."""
+
+    access_key_id: str
+    secret_access_key: str
+    session_token: str
+
+    def __repr__(self) -> str:
+        return f"RoleKey({self.access_key_id})"
+
+
+class RoleSession(msgspec.Struct, frozen=True, kw_only=True):
+    """A task in one of its roles."""
+
+    role_arn: str
+    session_name: str
+    """The task's id, as in AWS."""
+    key: RoleKey
+
+
+@lru_cache(maxsize=32768)
+def role_key(credentials_id: str) -> RoleKey:
+    """In the form of AWS's: clients and redactors know them by it."""
+
+    def made(purpose: str) -> str:
+        return sha256(f"{purpose}/{credentials_id}".encode()).hexdigest()
+
+    return RoleKey(
+        access_key_id=f"ASIA{made('key').upper()[:11]}LOCAL",
+        secret_access_key=made("secret")[:40],
+        session_token=f"{made('token')}{made('more')}",
+    )
+
+
+def session_of_key(state: ControlState, access_key_id: str) -> RoleSession | None:
+    """``None``: no task that is still to run, or stops, has such a key."""
+    for task in state.tasks.values():
+        if task.is_stopped:
+            continue
+        for credentials_id, member in (
+            (task.credentials_id, "taskRoleArn"),
+            (task.execution_credentials_id, "executionRoleArn"),
+        ):
+            if credentials_id and role_key(credentials_id).access_key_id == access_key_id:
+                body = state.task_definitions[task.definition_arn].body
+                return RoleSession(
+                    role_arn=task.overrides.get(member) or body.get(member) or "",
+                    session_name=task.arn.rsplit("/", 1)[-1],
+                    key=role_key(credentials_id),
+                )
+    return None
