@@ -21,20 +21,16 @@ from random import random
 from typing import Protocol
 
 import aiohttp
-import msgspec
-from yarl import URL
 
 from ecscope.agent.aws.interface import AwsCallFailed, WebsocketSigner
+from ecscope.agent.dial.websocket import FAILURES, End, Refused, Websocket, WebsocketTimes, close, dialled, reason_of
 from ecscope.wire.acs import CoreMessage, shortened
 from ecscope.wire.acs_reconnect import CLEAN_CODES, Reconnect, UnusableEndpoint, inactive_instance
 from ecscope.wire.acs_session import AcsSession, Close, Deliver, HeartbeatSeen, Note, Output, Reply, SessionTimes
 
 _log = logging.getLogger("ecscope.acs")
 
-Websocket = aiohttp.ClientWebSocketResponse[bool]
-
 _LARGEST_FRAME_BYTES = 32 * 1024 * 1024
-_LARGEST_REFUSAL_BYTES = 65536
 _MOST_UNSENT_CHARACTERS = 4 * 1024 * 1024
 """Some ten thousand answers. A server that asks and never reads loses the connection."""
 _NOT_READ = "ECS does not read what it is sent"
@@ -48,46 +44,19 @@ class Address(Protocol):
         """Raises ``UnusableEndpoint``."""
 
 
-class LinkTimes(msgspec.Struct, frozen=True, kw_only=True):
+class LinkTimes(WebsocketTimes, frozen=True, kw_only=True):
     """Seconds. Source: agent-protocol.md §4.1, §4.3."""
 
-    dial_s: float = 30.0
-    """For the TCP connection, and again for all of the handshake."""
-    write_s: float = 180.0
-    """For one frame to be taken by the network."""
-    close_s: float = 2.0
-    """For the other end to answer a close."""
-    proven_s: float = 60.0
-    """A connection that lasted this long was a good one, and what ends it is news."""
     session: SessionTimes = SessionTimes()
-
-
-class _Refused(Exception):
-    """The server answered the upgrade with something other than 101."""
-
-    def __init__(self, status: int, body: str) -> None:
-        super().__init__(status)
-        self.status = status
-        self.body = body
-
-
-class _End(msgspec.Struct, frozen=True):
-    """How a connection ended."""
-
-    reason: str
-    is_clean: bool
 
 
 class _Connection:
     """One open websocket, and what is still to be sent over it."""
 
-    def __init__(
-        self, websocket: Websocket, session: AcsSession, transport: asyncio.Transport | None, opened_at: float
-    ) -> None:
+    def __init__(self, websocket: Websocket, session: AcsSession, opened_at: float) -> None:
         self.websocket = websocket
         self.opened_at = opened_at
         self.session = session
-        self.transport = transport
         self.unsent: deque[str] = deque()
         self.unsent_characters = 0
         self.has_unsent = asyncio.Event()
@@ -170,7 +139,7 @@ class AcsLink:
         async with contextlib.AsyncExitStack() as closing:
             try:
                 connection = await closing.enter_async_context(self._dialled())
-            except _Refused as refusal:
+            except Refused as refusal:
                 words = inactive_instance(refusal.body)
                 if words is not None:
                     return self._is_deregistered(shortened(words))
@@ -178,12 +147,8 @@ class AcsLink:
                 reason = f"ECS refused it with {kind}: {shortened(refusal.body) or 'no reason given'}"
             except (AwsCallFailed, UnusableEndpoint) as failure:
                 reason = str(failure)
-            except TimeoutError:
-                reason = f"no answer within {self._times.dial_s:g} s"
-            except aiohttp.ClientResponseError as error:  # its own text holds the address of a proxy, with password
-                reason = shortened(f"status {error.status}: {error.message}")
-            except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: no URL that can be dialled
-                reason = shortened(str(error)) or type(error).__name__
+            except FAILURES as failure:
+                reason = shortened(reason_of(failure, times=self._times))
             else:
                 return await self._live(connection)
         self._disconnected(reason)
@@ -206,67 +171,24 @@ class AcsLink:
     async def _dialled(self) -> AsyncIterator[_Connection]:
         """An open connection; leaving the context closes it, whatever state it is in."""
         times = self._times
-        transport: asyncio.Transport | None = None
-
-        async def refuse_all_but_upgrades(
-            request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-        ) -> aiohttp.ClientResponse:
-            """aiohttp would follow redirects, and throw the body away."""
-            nonlocal transport
-            response = await handler(request)
-            if response.status == 101:
-                transport = response.connection.transport if response.connection else None
-                return response
-            try:
-                body = await response.content.readexactly(_LARGEST_REFUSAL_BYTES)
-            except asyncio.IncompleteReadError as all_of_it:
-                body = all_of_it.partial
-            except aiohttp.ClientError:
-                body = b""
-            finally:
-                response.close()
-            raise _Refused(response.status, body.decode(errors="replace"))
-
-        async with (
-            aiohttp.ClientSession(
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=times.dial_s),
-                skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
-                middlewares=(refuse_all_but_upgrades,),
-            ) as http,
-            contextlib.AsyncExitStack() as closing,
-        ):
-            url = self._address(await self._endpoint(), send_credentials=not self._was_connected)
-            headers = dict(await self._signer.upgrade_headers(url))
-            if self._user_agent:
-                headers["User-Agent"] = self._user_agent
-            async with asyncio.timeout(2 * times.dial_s):
-                websocket = await http.ws_connect(
-                    URL(url, encoded=True),  # as it was signed
-                    headers=headers,
-                    proxy=self._proxy(url),
-                    ssl=self._tls if self._tls is not None else True,
-                    timeout=aiohttp.ClientWSTimeout(ws_receive=None, ws_close=times.close_s),
-                    max_msg_size=_LARGEST_FRAME_BYTES,
-                )
+        url = self._address(await self._endpoint(), send_credentials=not self._was_connected)
+        headers = await self._signer.upgrade_headers(url)
+        async with dialled(
+            url,
+            headers=headers,
+            user_agent=self._user_agent,
+            proxy=self._proxy(url),
+            tls=self._tls,
+            times=times,
+            largest_frame_bytes=_LARGEST_FRAME_BYTES,
+        ) as websocket:
             now = asyncio.get_running_loop().time()
             session = AcsSession(now=now, heartbeat_share=self._chance(), age_share=self._chance(), times=times.session)
-            self._connection = _Connection(websocket, session, transport, now)
-            closing.push_async_callback(self._hang_up, self._connection)
-            yield self._connection
-
-    async def _hang_up(self, connection: _Connection) -> None:
-        """Close within ``close_s``, also towards a server that reads nothing any more."""
-        self._connection = None
-        transport = connection.transport
-        try:
-            async with asyncio.timeout(self._times.close_s):
-                await connection.websocket.close(code=aiohttp.WSCloseCode.GOING_AWAY)
-        except TimeoutError:
-            pass
-        finally:
-            if transport is not None and transport.get_write_buffer_size():
-                transport.abort()
+            self._connection = _Connection(websocket, session, now)
+            try:
+                yield self._connection
+            finally:
+                self._connection = None
 
     async def _live(self, connection: _Connection) -> float:
         """Until the connection ends. Gives the seconds to wait before the next dial."""
@@ -281,7 +203,7 @@ class AcsLink:
         self._say(f"the ACS connection ended: {end.reason}", level=logging.INFO if end.is_clean else logging.WARNING)
         return self._reconnect.after_end(lived_s=lived_s, is_clean=end.is_clean)
 
-    async def _converse(self, connection: _Connection) -> _End:
+    async def _converse(self, connection: _Connection) -> End:
         """Reading and writing do not wait for each other."""
         reading = asyncio.create_task(self._read(connection), name="ACS reader")
         writing = asyncio.create_task(self._write(connection), name="ACS writer")
@@ -293,7 +215,7 @@ class AcsLink:
             writing.cancel()
             await asyncio.gather(reading, writing, return_exceptions=True)
 
-    async def _read(self, connection: _Connection) -> _End:
+    async def _read(self, connection: _Connection) -> End:
         clock = asyncio.get_running_loop().time
         session = connection.session
         while True:
@@ -313,15 +235,15 @@ class AcsLink:
                         return _end_of(frame.type, frame.data, frame.extra)
             for output in [*outputs, *session.tick(clock())]:
                 if isinstance(output, Close):
-                    await self._close(connection, output)
-                    return _End(output.reason, output.is_clean)
+                    await close(connection.websocket, output.code, output.text, within_s=self._times.close_s)
+                    return End(output.reason, output.is_clean)
                 self._carry_out(output, connection)
             if connection.unsent_characters > _MOST_UNSENT_CHARACTERS and len(connection.unsent) > 1:
-                return _End(_NOT_READ, is_clean=False)
+                return End(_NOT_READ, is_clean=False)
             if self._said and clock() - connection.opened_at >= self._times.proven_s:
                 self._forget_what_was_said()
 
-    async def _write(self, connection: _Connection) -> _End:
+    async def _write(self, connection: _Connection) -> End:
         while True:
             while connection.unsent:
                 text = connection.unsent.popleft()
@@ -329,18 +251,13 @@ class AcsLink:
                     async with asyncio.timeout(self._times.write_s):
                         await connection.websocket.send_str(text)
                 except TimeoutError:
-                    return _End(_NOT_READ, is_clean=False)
+                    return End(_NOT_READ, is_clean=False)
                 except (aiohttp.ClientError, OSError) as error:
-                    return _End(shortened(str(error)) or "the connection was lost", is_clean=True)
+                    return End(shortened(str(error)) or "the connection was lost", is_clean=True)
                 finally:
                     connection.unsent_characters -= len(text)
             connection.has_unsent.clear()
             await connection.has_unsent.wait()
-
-    async def _close(self, connection: _Connection, close: Close) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._times.close_s):
-                await connection.websocket.close(code=close.code, message=close.text.encode())
 
     def _carry_out(self, output: Reply | Deliver | HeartbeatSeen | Note, connection: _Connection) -> None:
         match output:
@@ -378,12 +295,12 @@ class AcsLink:
             _log.info("the ACS connection holds")
 
 
-def _end_of(kind: aiohttp.WSMsgType, data: object, extra: str | None) -> _End:
+def _end_of(kind: aiohttp.WSMsgType, data: object, extra: str | None) -> End:
     """From the frame that is the last one."""
     if kind is aiohttp.WSMsgType.ERROR:
-        return _End(f"what came was no websocket frame: {shortened(str(data))}", is_clean=False)
+        return End(f"what came was no websocket frame: {shortened(str(data))}", is_clean=False)
     if kind is aiohttp.WSMsgType.CLOSE:
         said = f"with code {data}" if data else "without a code"
         words = shortened(extra or "")
-        return _End(f"ECS closed it {said}" + (f", {words}" if words else ""), is_clean=data in CLEAN_CODES)
-    return _End("the connection was cut", is_clean=True)
+        return End(f"ECS closed it {said}" + (f", {words}" if words else ""), is_clean=data in CLEAN_CODES)
+    return End("the connection was cut", is_clean=True)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -21,11 +20,10 @@ from random import random
 from typing import Protocol
 
 import aiohttp
-import msgspec
-from yarl import URL
 
 from ecscope.agent.aws.interface import AwsCallFailed, WebsocketSigner
 from ecscope.agent.core.state import AgentState
+from ecscope.agent.dial.websocket import FAILURES, End, Refused, Websocket, WebsocketTimes, close, dialled, reason_of
 from ecscope.model.instance_status import InstanceStatus
 from ecscope.wire.acs_reconnect import Reconnect, ReconnectTimes, UnusableEndpoint
 from ecscope.wire.tcs import (
@@ -42,10 +40,7 @@ from ecscope.wire.tcs_session import Close, Due, Reports, SessionTimes, TcsSessi
 
 _log = logging.getLogger("ecscope.tcs")
 
-_Websocket = aiohttp.ClientWebSocketResponse[bool]
-
 _LARGEST_FRAME_BYTES = 1024 * 1024
-_LARGEST_REFUSAL_BYTES = 65536
 _LARGEST_TEXT = 500
 """Characters of what others say that go into the log."""
 _MOST_SAID = 20
@@ -68,37 +63,13 @@ class Address(Protocol):
         """Raises ``UnusableEndpoint``."""
 
 
-class LinkTimes(msgspec.Struct, frozen=True, kw_only=True):
+class LinkTimes(WebsocketTimes, frozen=True, kw_only=True):
     """Seconds. Source: agent-protocol.md §4.1, §5.1."""
 
-    dial_s: float = 30.0
-    """For the TCP connection, and again for all of the handshake."""
-    write_s: float = 180.0
-    """For one frame to be taken by the network."""
-    close_s: float = 2.0
-    """For the other end to answer a close."""
-    proven_s: float = 60.0
-    """A connection that lasted this long was a good one, and what ends it is news."""
     session: SessionTimes = SessionTimes()
 
 
 RECONNECT_TIMES = ReconnectTimes(first_s=1.0, cap_s=60.0, factor=2.0, jitter=0.2)
-
-
-class _End(msgspec.Struct, frozen=True):
-    """How a connection ended."""
-
-    reason: str
-    is_clean: bool
-
-
-class _Refused(Exception):
-    """The service answered the upgrade with something other than 101."""
-
-    def __init__(self, status: int, body: str) -> None:
-        super().__init__(status)
-        self.status = status
-        self.body = body
 
 
 class TcsLink:
@@ -182,17 +153,13 @@ class TcsLink:
         async with contextlib.AsyncExitStack() as closing:
             try:
                 websocket, url = await closing.enter_async_context(self._dialled())
-            except _Refused as refusal:
+            except Refused as refusal:
                 kind = f"status {refusal.status}"  # the words may name each request
-                reason = f"it answered with {kind}: {refusal.body or 'no reason given'}"
+                reason = f"it answered with {kind}: {refusal.body.strip() or 'no reason given'}"
             except (AwsCallFailed, UnusableEndpoint) as failure:
                 reason = str(failure)
-            except TimeoutError:
-                reason = f"no answer within {self._times.dial_s:g} s"
-            except aiohttp.ClientResponseError as error:  # its own text holds the address of a proxy, with password
-                reason = f"status {error.status}: {error.message}"
-            except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: no URL that can be dialled
-                reason = str(error) or type(error).__name__
+            except FAILURES as failure:
+                reason = reason_of(failure, times=self._times)
             else:
                 self._say("connected to the telemetry service", level=logging.INFO)
                 opened_at_s = clock()
@@ -208,56 +175,41 @@ class TcsLink:
         return self._reconnect.after_failure()
 
     @asynccontextmanager
-    async def _dialled(self) -> AsyncIterator[tuple[_Websocket, str]]:
+    async def _dialled(self) -> AsyncIterator[tuple[Websocket, str]]:
         """An open connection and its address; leaving the context closes it, whatever state it is in."""
-        times = self._times
-        async with aiohttp.ClientSession(
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=times.dial_s),
-            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
-            middlewares=(_refuse_all_but_upgrades,),
-        ) as http:
-            instance = self._state().instance
-            url = self._address(await self._endpoint(), cluster=instance.cluster, container_instance=instance.arn)
-            headers = dict(await self._signer.upgrade_headers(url))
-            if self._user_agent:
-                headers["User-Agent"] = self._user_agent
-            async with asyncio.timeout(2 * times.dial_s):
-                websocket = await http.ws_connect(
-                    URL(url, encoded=True),  # as it was signed
-                    headers=headers,
-                    proxy=self._proxy(url),
-                    ssl=self._tls if self._tls is not None else True,
-                    timeout=aiohttp.ClientWSTimeout(ws_receive=None, ws_close=times.close_s),
-                    max_msg_size=_LARGEST_FRAME_BYTES,
-                )
-            connection = websocket.get_extra_info("socket")
-            try:
-                yield websocket, url
-            finally:
-                await self._close(websocket, aiohttp.WSCloseCode.GOING_AWAY, "")
-                with contextlib.suppress(OSError):  # what a server does not read would keep the socket for ever
-                    connection.shutdown(socket.SHUT_RDWR)
+        instance = self._state().instance
+        url = self._address(await self._endpoint(), cluster=instance.cluster, container_instance=instance.arn)
+        headers = await self._signer.upgrade_headers(url)
+        async with dialled(
+            url,
+            headers=headers,
+            user_agent=self._user_agent,
+            proxy=self._proxy(url),
+            tls=self._tls,
+            times=self._times,
+            largest_frame_bytes=_LARGEST_FRAME_BYTES,
+        ) as websocket:
+            yield websocket, url
 
-    async def _converse(self, websocket: _Websocket, url: str, reports: Reports, opened_at_s: float) -> _End:
+    async def _converse(self, websocket: Websocket, url: str, reports: Reports, opened_at_s: float) -> End:
         clock = asyncio.get_running_loop().time
         session = TcsSession(reports=reports, opened_at_s=opened_at_s, random=self._chance, times=self._times.session)
         while True:
             due = session.due(clock(), self._status())
             if isinstance(due, Close):
-                await self._close(websocket, due.code, due.text)
-                return _End(due.text, due.is_clean)
+                await close(websocket, due.code, due.text, within_s=self._times.close_s)
+                return End(due.text, due.is_clean)
             try:
                 for each in due:
                     await self._publish(each, websocket, url, session)
             except AwsCallFailed as failure:
-                return _End(str(failure), is_clean=False)
+                return End(str(failure), is_clean=False)
             except TimeoutError:
-                return _End("it does not read what it is sent", is_clean=False)
+                return End("it does not read what it is sent", is_clean=False)
             except (aiohttp.ClientError, OSError):
                 return await self._why_it_ended(websocket)
             except Exception as fault:  # a fault of ours in a report must not cost the agent
-                return _End(f"{type(fault).__name__} in a report (please report this)", is_clean=False)
+                return End(f"{type(fault).__name__} in a report (please report this)", is_clean=False)
             try:
                 async with asyncio.timeout_at(session.next_at_s):
                     frame = await websocket.receive()
@@ -269,14 +221,14 @@ class TcsLink:
             if self._said and clock() - opened_at_s >= self._times.proven_s:
                 self._said.clear()
 
-    async def _why_it_ended(self, websocket: _Websocket) -> _End:
+    async def _why_it_ended(self, websocket: Websocket) -> End:
         """Nothing can be sent any more; what was received before that may say why."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._times.close_s):
                 while (frame := await websocket.receive()).type is aiohttp.WSMsgType.TEXT:
                     pass
                 return _end_of(frame.type, frame.data, frame.extra)
-        return _End("it was cut", is_clean=True)
+        return End("it was cut", is_clean=True)
 
     def _take(self, session: TcsSession, text: str, now_s: float) -> None:
         try:
@@ -287,7 +239,7 @@ class TcsLink:
         if message.is_complaint:
             self._say(f"the telemetry service complains: {message.kind.value}: {_shortened(message.text)}")
 
-    async def _publish(self, due: Due, websocket: _Websocket, url: str, session: TcsSession) -> None:
+    async def _publish(self, due: Due, websocket: Websocket, url: str, session: TcsSession) -> None:
         at, state = self._now(), self._state()
         cluster, arn = state.instance.cluster, state.instance.arn
         if due is Due.METRICS:
@@ -312,17 +264,11 @@ class TcsLink:
             await self._send(websocket, url, (message,))
             session.reported(status)
 
-    async def _send(self, websocket: _Websocket, url: str, messages: Iterable[AgentMessage]) -> None:
+    async def _send(self, websocket: Websocket, url: str, messages: Iterable[AgentMessage]) -> None:
         for message in messages:
             frame = await self._signer.sign_frame(url, agent_frame(message))
             async with asyncio.timeout(self._times.write_s):
                 await websocket.send_str(frame)
-
-    async def _close(self, websocket: _Websocket, code: int, text: str) -> None:
-        """Within ``close_s``, also towards a server that reads nothing any more."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._times.close_s):
-                await websocket.close(code=code, message=text.encode())
 
     def _say(self, text: str, *, kind: str = "", level: int = logging.WARNING) -> None:
         """Once for a ``kind`` (``""``: for a text), until a connection has held."""
@@ -332,38 +278,20 @@ class TcsLink:
             _log.log(level, "%s", text)
 
 
-async def _refuse_all_but_upgrades(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """aiohttp would follow redirects, and throw the body away."""
-    response = await handler(request)
-    if response.status == 101:
-        return response
-    try:
-        body = await response.content.readexactly(_LARGEST_REFUSAL_BYTES)
-    except asyncio.IncompleteReadError as all_of_it:
-        body = all_of_it.partial
-    except aiohttp.ClientError:
-        body = b""
-    finally:
-        response.close()
-    raise _Refused(response.status, body.decode(errors="replace").strip())
-
-
-def _end_of(kind: aiohttp.WSMsgType, data: object, extra: str | None) -> _End:
+def _end_of(kind: aiohttp.WSMsgType, data: object, extra: str | None) -> End:
     """From the frame that is the last one."""
     match kind:
         case aiohttp.WSMsgType.CLOSE:
             code = data if isinstance(data, int) and data else None
             said = "without a code" if code is None else f"with code {code}"
             words = f", {extra}" if extra else ""
-            return _End(f"the service closed it {said}{words}", is_clean=is_clean_close(code))
+            return End(f"the service closed it {said}{words}", is_clean=is_clean_close(code))
         case aiohttp.WSMsgType.ERROR:
-            return _End(f"what came was no websocket frame: {data}", is_clean=False)
+            return End(f"what came was no websocket frame: {data}", is_clean=False)
         case aiohttp.WSMsgType.BINARY:
-            return _End("the service sent a binary frame", is_clean=False)
+            return End("the service sent a binary frame", is_clean=False)
         case _:
-            return _End("it was cut", is_clean=True)
+            return End("it was cut", is_clean=True)
 
 
 def _shortened(text: str) -> str:

@@ -1,0 +1,1 @@
+"""What the connections to AWS have in common: dialling a websocket and closing it in time."""
