@@ -11,8 +11,6 @@ Source: agent-protocol.md §2.2, §2.5, §3; the headers are those of ``traffic/
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import ssl
 import uuid
 from collections.abc import Callable, Mapping
@@ -26,6 +24,7 @@ from ecscope.agent.aws.credentials import Credentials, CredentialsProvider
 from ecscope.agent.aws.endpoints import Proxies, UnusableProxy, ecs_endpoint, is_address, origin
 from ecscope.agent.aws.interface import AwsCallFailed
 from ecscope.agent.aws.signing import signature_headers, signed_frame, upgrade_headers
+from ecscope.agent.dial.failure import first_line, no_connection, why
 from ecscope.clock import Clock
 from ecscope.model.api_failure import ApiFailure
 from ecscope.model.container_instance import ObstacleKind
@@ -235,19 +234,12 @@ class AwsClient:
         through = f" through the proxy {origin(proxy)}" if proxy else ""
         match error:
             case aiohttp.ClientConnectorCertificateError():
-                why = error.certificate_error
-                reason = why.verify_message if isinstance(why, ssl.SSLCertVerificationError) else str(why)
-                return ObstacleKind.CERTIFICATE_REFUSED, f"the certificate of {endpoint} is refused: {reason}"
+                return ObstacleKind.CERTIFICATE_REFUSED, no_connection(error, endpoint=endpoint, proxy="")
             case aiohttp.ClientHttpProxyError():
                 return _unreachable(f"the proxy {origin(proxy or '')} answered {error.status} {error.message}")
-            case aiohttp.ClientProxyConnectionError():
-                return _unreachable(f"the proxy {origin(proxy or '')} cannot be reached: {_why(error.os_error)}")
-            case aiohttp.ClientConnectorDNSError():
-                return _unreachable(f"the name {error.host} cannot be resolved: {_why(error.os_error)}")
-            case aiohttp.ClientConnectorSSLError():
-                return _unreachable(f"no TLS connection to {endpoint}{through}: {_why(error.os_error)}")
             case aiohttp.ClientConnectorError():
-                return _unreachable(f"no connection to {endpoint}{through}: {_why(error.os_error)}")
+                words = no_connection(error, endpoint=endpoint, proxy=origin(proxy or ""), through=through)
+                return _unreachable(words)
             case aiohttp.ConnectionTimeoutError():
                 return _unreachable(f"no connection to {endpoint}{through} within {self._timeouts.dial_s:g} s")
             case TimeoutError():
@@ -257,9 +249,9 @@ class AwsClient:
             case _TooLong():
                 return ObstacleKind.SERVER_ERROR, f"{endpoint} answered with more than {ANSWER_LIMIT_BYTES} bytes"
             case aiohttp.ClientResponseError():
-                return ObstacleKind.SERVER_ERROR, f"{endpoint} does not answer in HTTP: {_first_line(error.message)}"
+                return ObstacleKind.SERVER_ERROR, f"{endpoint} does not answer in HTTP: {first_line(error.message)}"
             case _:
-                return _unreachable(f"no answer of {endpoint}{through}: {_why(error)}")
+                return _unreachable(f"no answer of {endpoint}{through}: {why(error)}")
 
 
 class _Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -295,16 +287,3 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 def _unreachable(message: str) -> tuple[ObstacleKind, str]:
     return ObstacleKind.ENDPOINT_UNREACHABLE, message
-
-
-def _why(error: BaseException) -> str:
-    """In the system's words; asyncio's own repeat host and port. TLS and names have numbers of their own."""
-    if not isinstance(error, OSError):
-        return _first_line(str(error) or type(error).__name__)
-    if error.errno and not isinstance(error, ssl.SSLError | socket.gaierror):
-        return os.strerror(error.errno)
-    return _first_line(error.strerror or str(error) or type(error).__name__)
-
-
-def _first_line(text: str) -> str:
-    return " ".join(text.split())[:200]

@@ -1,1 +1,1 @@
-"""What the connections to AWS have in common: dialling a websocket and closing it in time."""
+"""What the connections to AWS have in common: a websocket's dial and close, the words for no connection."""

@@ -16,6 +16,8 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from ecscope.agent.dial.failure import no_connection, why
+
 Websocket = aiohttp.ClientWebSocketResponse[bool]
 
 FAILURES = (aiohttp.ClientError, OSError, ValueError)
@@ -114,6 +116,16 @@ def reason_of(error: Exception, *, times: WebsocketTimes) -> str:
             return f"no answer within {times.dial_s:g} s"
         case aiohttp.ClientResponseError():  # its own text holds the address of a proxy, with password
             return f"status {error.status}: {error.message}"
+        case (
+            aiohttp.ClientConnectorCertificateError()
+            | aiohttp.ClientProxyConnectionError()
+            | aiohttp.ClientConnectorDNSError()
+            | aiohttp.ClientConnectorSSLError()
+        ):
+            peer = f"{error.host}:{error.port}"  # the proxy's where it is the proxy that cannot be reached
+            return no_connection(error, endpoint=peer, proxy=peer)
+        case aiohttp.ClientConnectorError():
+            return f"Cannot connect to host {error.host}:{error.port}: {why(error.os_error)}"
         case _:
             return str(error) or type(error).__name__
 
