@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -72,7 +73,8 @@ def call(client: Any, service: str, chance: random.Random, mine: list[str]) -> N
 
 def clear(live: LivePlane, ecs: Any) -> None:
     for arn in ecs.list_services(maxResults=100)["serviceArns"]:
-        ecs.delete_service(service=arn, force=True)
+        with suppress(ecs.exceptions.ServiceNotFoundException):  # one that was draining, and is gone meanwhile
+            ecs.delete_service(service=arn, force=True)
     for page in ecs.get_paginator("list_tasks").paginate():
         for arn in page["taskArns"]:
             ecs.stop_task(task=arn)
