@@ -49,10 +49,6 @@ class Place(msgspec.Struct, frozen=True):
         place = self.member(name)
         return place.node.value if place is not None and type(place.node.value) is int else None
 
-    def is_true(self, name: str) -> bool:
-        place = self.member(name)
-        return place is not None and place.node.value is True
-
 
 def cpu_units(text: str) -> int | None:
     """Task ``cpu`` in CPU units; ``None``: it is neither units nor vCPUs."""
