@@ -14,7 +14,7 @@ from datetime import datetime
 from aiohttp import web
 
 from ecscope.control.acs.frames import ForAgent, frames
-from ecscope.control.agent_socket import AgentSocket
+from ecscope.control.agent_socket import DEREGISTERED_CODE, REPLACED_CODE, AgentSocket
 from ecscope.control.core.effects import Disconnect
 from ecscope.control.core.events import (
     AgentConnected,
@@ -38,10 +38,6 @@ from ecscope.wire.acs_server_session import (
 )
 
 _log = logging.getLogger("ecscope.control.acs")
-
-ENDED_CODE = 1008
-"""Another connection took this one's place, or the instance is gone: the agent waits a little before it dials again,
-so that two agents of one ARN do not chase each other without a pause. Source: agent-protocol.md §4.3."""
 
 
 class _Connection:
@@ -119,7 +115,8 @@ class AcsServer:
             for connection in connections:
                 if effect.connection_id in ("", connection.id):
                     _log.info("closing the connection of %s: %s", effect.instance_arn, effect.reason)
-                    connection.socket.close(ENDED_CODE, effect.reason)
+                    code = REPLACED_CODE if effect.connection_id else DEREGISTERED_CODE
+                    connection.socket.close(code, effect.reason)
         elif connections and not connections[-1].socket.send(lambda: self._frames(effect)):
             _log.warning("%s takes nothing any more: its connection was cut", effect.instance_arn)
 

@@ -55,7 +55,7 @@ class Disconnect(Effect, frozen=True, kw_only=True, tag=True):
 
     instance_arn: str
     connection_id: str
-    """ACS connection; ``""``: every one of the instance."""
+    """ACS connection; ``""``: every one of the instance, which is not registered any more."""
     reason: str
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from aiohttp import web
 
-from ecscope.control.agent_socket import AgentSocket
+from ecscope.control.agent_socket import DEREGISTERED_CODE, REPLACED_CODE, AgentSocket
 from ecscope.control.core.errors import ApiError
 from ecscope.control.core.events import AnyEvent, ContainerHealth, HealthReported, InstanceStatusReported
 from ecscope.control.core.records import InstanceStatusDetail
@@ -75,7 +75,7 @@ class TcsServer:
             return refused
         socket = AgentSocket(request, ping_s=_PING_S)
         await socket.accept()
-        self.disconnect(arn, "another connection was opened for the container instance")
+        self._disconnect(arn, REPLACED_CODE, "another connection was opened for the container instance")
         self._sockets.setdefault(arn, []).append(socket)
         try:
             await self._live(arn, socket, request)
@@ -86,15 +86,18 @@ class TcsServer:
         return socket.response
 
     def disconnect(self, instance_arn: str, reason: str) -> None:
-        """Begin to close the connections of an instance."""
-        for socket in self._sockets.get(instance_arn, []):
-            socket.close(1008, reason)
+        """Begin to close the connections of an instance that is not registered any more."""
+        self._disconnect(instance_arn, DEREGISTERED_CODE, reason)
 
     def close(self) -> None:
         """Begin to close all connections."""
         for sockets in self._sockets.values():
             for socket in sockets:
                 socket.close(1001, "the control plane ends")
+
+    def _disconnect(self, instance_arn: str, code: int, reason: str) -> None:
+        for socket in self._sockets.get(instance_arn, []):
+            socket.close(code, reason)
 
     async def _live(self, arn: str, socket: AgentSocket, request: web.Request) -> None:
         def fault_of(headers: Headers, content: str) -> str:

@@ -119,8 +119,9 @@ async def test_the_newest_connection_is_spoken_to(scene: Scene) -> None:
     assert (end.type, end.data, end.extra) == (WSMsgType.CLOSE, 1008, "a newer one")
     await until(lambda: scene.ends.of(AgentDisconnected))
     assert second.connection_id != first.connection_id
-    scene.server.act(Disconnect(instance_arn=INSTANCE.arn, connection_id="", reason="all"))
-    assert (await newer.receive()).type is WSMsgType.CLOSE
+    scene.server.act(Disconnect(instance_arn=INSTANCE.arn, connection_id="", reason="deregistered"))
+    end = await newer.receive()
+    assert (end.type, end.data, end.extra) == (WSMsgType.CLOSE, 1000, "deregistered")
 
 
 async def test_the_silent_are_dropped(scene: Scene) -> None:
