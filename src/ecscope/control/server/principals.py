@@ -169,7 +169,10 @@ class Principals:
         return self._by_key.get(access_key_id)
 
     def of_session(self, session: RoleSession) -> Principal:
-        """A task in its role: what the file allows the role of that name, else what the agent asks for the task."""
+        """A task in its role: what the file allows the role of that name, else what the agent asks for the task.
+
+        Without a file it may do everything.
+        """
         name = session.role_arn.rsplit("/", 1)[-1]
         key = AccessKey(
             access_key_id=session.key.access_key_id,
@@ -178,7 +181,7 @@ class Principals:
         )
         policies = self._of_roles.get(name)
         if policies is None:
-            policies = _own_protection(session.session_name)
+            policies = _everything() if self._iam_file is None else _own_protection(session.session_name)
         return _principal(self._account, name, session.session_name, key, policies, is_role=True)
 
     def refresh(self) -> None:
@@ -206,8 +209,12 @@ class Principals:
         self._of_roles = of_roles
 
 
+def _everything() -> tuple[Policy, ...]:
+    return _of_ours("AdministratorAccess", _ALL)
+
+
 def _own_protection(task_id: str) -> tuple[Policy, ...]:
-    """What any task may do here: see to its own protection, which it asks of its agent."""
+    """What any task may do: see to its own protection, which it asks of its agent."""
     document = {
         "Version": "2012-10-17",
         "Statement": [
@@ -218,7 +225,11 @@ def _own_protection(task_id: str) -> tuple[Policy, ...]:
             }
         ],
     }
-    policy, mistakes = parse_policy(document, name="OwnProtection", place="OwnProtection")
+    return _of_ours("OwnProtection", document)
+
+
+def _of_ours(name: str, document: Mapping[str, Any]) -> tuple[Policy, ...]:
+    policy, mistakes = parse_policy(document, name=name, place=name)
     assert policy is not None, mistakes
     return (policy,)
 

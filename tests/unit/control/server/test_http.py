@@ -207,7 +207,7 @@ def test_upgrades_are_permitted_by_signature_and_right() -> None:
     assert told[2].startswith("AccessDeniedException: User: arn:aws:sts::000000000000:assumed-role/ecsInstanceRole/")
 
 
-def test_a_task_signs_with_the_credentials_of_its_role_until_it_stops() -> None:
+def test_a_task_signs_with_the_credentials_of_its_role_until_it_stops(tmp_path: Path) -> None:
     definition = a_task_definition()
     definition = msgspec.structs.replace(definition, body={**definition.body, "taskRoleArn": "arn:aws:iam::1:role/app"})
     task = a_control_task(credentials_id="id-1", service_arn=a_service().arn)
@@ -216,7 +216,10 @@ def test_a_task_signs_with_the_credentials_of_its_role_until_it_stops() -> None:
     key = AccessKey(
         access_key_id=made.access_key_id, secret_access_key=made.secret_access_key, session_token=made.session_token
     )
-    with ControlServer(state=a_state(a_cluster(), definition, a_service(), task, other)) as server:
+    file = tmp_path / "iam.json"
+    file.write_text("{}")
+    state = a_state(a_cluster(), definition, a_service(), task, other)
+    with ControlServer(state=state, iam_file=file) as server:
 
         def protection(arn: str) -> Answer:
             return server.send(

@@ -108,7 +108,14 @@ def a_session(role: str = "role/path/app", task_id: str = "1" * 32) -> RoleSessi
     )
 
 
-def test_a_task_whose_role_is_in_no_file_may_see_to_its_own_protection(folder: Folder) -> None:
+def test_a_task_may_do_everything_without_a_file(folder: Folder) -> None:
+    task = folder.read().of_session(a_session())
+    assert task.is_unrestricted
+    assert may(task, "UpdateTaskProtection", f"arn:aws:ecs:us-east-1:{ACCOUNT}:task/default/{'2' * 32}")
+
+
+def test_a_task_whose_role_is_not_in_the_file_may_see_to_its_own_protection(folder: Folder) -> None:
+    folder.write(RoleDetailList=[])
     task = folder.read().of_session(a_session())
     assert task.arn == f"arn:aws:sts::{ACCOUNT}:assumed-role/app/{'1' * 32}"
     assert (task.key.access_key_id, task.key.session_token) == (
