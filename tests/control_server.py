@@ -20,7 +20,6 @@ from aiohttp import web
 from botocore.config import Config
 
 from ecscope.clock import Clock
-from ecscope.control.api.actions import ACTIONS, Action
 from ecscope.control.core.events import AnyEvent
 from ecscope.control.core.state import ControlState
 from ecscope.control.server.http import ApiServer
@@ -62,14 +61,12 @@ class ControlServer:
         state: ControlState | None = None,
         iam_file: Path | None = None,
         clock: Clock | None = None,
-        actions: Mapping[str, Action] = ACTIONS,
         writer: MemoryWriter | None = None,
         routes: Mapping[str, Handler] | None = None,
     ) -> None:
         """``routes`` are served for GET, beside the API."""
         self.writer = writer or MemoryWriter(state)
         self._clock = clock
-        self._actions = actions
         self._iam_file = iam_file
         self._routes = routes or {}
         self._loop = asyncio.new_event_loop()
@@ -85,7 +82,6 @@ class ControlServer:
             principals=self.principals,
             clock=self._clock,
             model=MODEL,
-            actions=self._actions,
             checks_output=True,
         )
         self._thread.start()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from ecscope.control.api.actions import ACTIONS
 from ecscope.control.core.effects import AnyEffect
 from ecscope.control.core.events import AnyEvent, ApiRequest
 from ecscope.control.core.records import Json
 from ecscope.control.core.state import ControlState
-from ecscope.control.decide import decide
+from ecscope.control.decide import decide, read
 from tests.control_builders import AT
 
 
@@ -23,6 +24,8 @@ class MemoryWriter:
         """All that was taken, refused ones too."""
 
     async def ask(self, event: ApiRequest) -> Json:
+        if ACTIONS[event.action].is_reader:
+            return read(self.state, event)
         return self.take(event) or {}
 
     def post(self, event: AnyEvent) -> None:

@@ -1,5 +1,7 @@
 """The one door: a state and an event give a new state, an answer, effects and the records to save.
 
+An action that only reads needs no decision: ``read`` answers it from a state.
+
 Synchronous and pure. ``ApiError`` out of here is an answer to whoever asked, and nothing has changed; any other
 exception is a bug.
 """
@@ -36,6 +38,11 @@ def decide(state: ControlState, event: AnyEvent) -> Decision:
     else:
         settle(step)
     return step.decision(answer)
+
+
+def read(state: ControlState, request: ApiRequest) -> Json:
+    """The answer to an action that only reads. Raises ``ApiError``."""
+    return ACTIONS[request.action].function(Step(state, request), request.body)
 
 
 def _take(step: Step, event: AnyEvent) -> Json | None:

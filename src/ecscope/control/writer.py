@@ -3,8 +3,7 @@
 Order, always: decide → save what changed → publish the new state → carry out the effects → answer the clients.
 Nothing is told or done that was not saved, so a kill at any line costs nothing that anybody was promised.
 
-Requests that only read are answered from the published state, at once. It holds no rule (those are in ``core`` and
-``api``) and sends nothing (that is for ``acs``).
+It holds no rule (those are in ``core`` and ``api``) and sends nothing (that is for ``acs``).
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from ecscope.control.core.errors import ApiError
 from ecscope.control.core.events import AnyEvent, ApiRequest, HealthReported, InstanceStatusReported, TimePassed
 from ecscope.control.core.records import Json
 from ecscope.control.core.state import ControlState, Settings
-from ecscope.control.decide import decide
+from ecscope.control.decide import decide, read
 from ecscope.control.store.interface import Prepared, Store, StoreError
 
 _log = logging.getLogger("ecscope.control")
@@ -97,11 +96,12 @@ class Writer:
     async def ask(self, request: ApiRequest) -> Json:
         """The answer, when what was asked for is saved. Raises ``ApiError`` when it is refused: nothing changed.
 
-        Whoever asks may be cancelled; the request is then carried out or not.
+        What only reads is answered at once, from the published state. Whoever asks may be cancelled; the request is
+        then carried out or not.
         """
         if ACTIONS[request.action].is_reader:
             try:
-                return decide(self._state, request).answer or {}
+                return read(self._state, request)
             except ApiError:
                 raise
             except Exception as error:

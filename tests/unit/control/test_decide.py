@@ -21,7 +21,7 @@ from ecscope.control.core.events import (
 )
 from ecscope.control.core.records import InstanceStatusDetail
 from ecscope.control.core.state import ControlState
-from ecscope.control.decide import decide
+from ecscope.control.decide import decide, read
 from ecscope.model.arn import TaskArn
 from ecscope.model.status import HealthStatus
 from tests.control_builders import AT, a_cluster, a_control_task, a_request, a_state, an_instance
@@ -40,6 +40,13 @@ def test_a_request_is_answered_or_refused() -> None:
     assert decide(state, a_request("ListTasks")).answer == {"taskArns": []}
     with pytest.raises(ApiError):
         decide(state, a_request("ListTasks", cluster="other"))
+
+
+def test_what_only_reads_is_read_from_a_state() -> None:
+    state = a_state(a_cluster())
+    assert read(state, a_request("ListTasks")) == {"taskArns": []}
+    with pytest.raises(ApiError):
+        read(state, a_request("ListTasks", cluster="other"))
 
 
 @pytest.mark.parametrize(

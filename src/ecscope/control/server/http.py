@@ -1,7 +1,7 @@
 """The ECS API over HTTP: AWS JSON 1.1 at ``POST /``, and who may call, for the agents' sockets too.
 
-What only reads is answered from the published state; whatever changes something is asked of the writer. A refusal is
-an answer, and so is a bug of ours: a request never ends without one.
+What is asked for is asked of the writer. A refusal is an answer, and so is a bug of ours: a request never ends without
+one.
 
 Source: control-plane.md §1.
 """
@@ -9,7 +9,6 @@ Source: control-plane.md §1.
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
@@ -19,7 +18,7 @@ import msgspec
 from aiohttp import web
 
 from ecscope.clock import Clock, SystemClock
-from ecscope.control.api.actions import ACTIONS, Action
+from ecscope.control.api.actions import ACTIONS
 from ecscope.control.api.authorization import questions
 from ecscope.control.core.errors import ApiError, unsupported
 from ecscope.control.core.events import ApiRequest
@@ -59,14 +58,12 @@ class ApiServer:
         principals: Principals,
         clock: Clock | None = None,
         model: ServiceModel | None = None,
-        actions: Mapping[str, Action] = ACTIONS,
         checks_output: bool = False,
     ) -> None:
         """``checks_output``: hold each answer to the model, and call one that differs a bug. For tests."""
         self._writer = writer
         self._principals = principals
         self._clock = clock or SystemClock()
-        self._actions = actions
         self._checks_output = checks_output
         self.model = model or ServiceModel()
 
@@ -107,7 +104,7 @@ class ApiServer:
     def authorize(self, caller: Caller, action: str, body: Json) -> None:
         """Whether the caller may do ``action`` (``RunTask``, ``Poll``) with this input. Raises ``ApiError``."""
         if not caller.principal.is_unrestricted:
-            step = Step(self._writer.state, self._event(caller, action, body))
+            step = Step(self._writer.state, self._event(uuid4().hex, caller, action, body))
             for request in questions(step, action, body, caller.context):
                 caller.principal.authorize(request)
 
@@ -135,12 +132,12 @@ class ApiServer:
     # --- the API ----------------------------------------------------------------------------------------
 
     async def _serve(self, request: web.Request) -> web.Response:
-        request_id = str(uuid4())
+        request_id = uuid4()
         started = time.perf_counter()
         target = request.headers.get("X-Amz-Target", "")
         headers: dict[str, str] = {}
         try:
-            status, body = HTTPStatus.OK, msgspec.json.encode(await self._answer(request, target))
+            status, body = HTTPStatus.OK, msgspec.json.encode(await self._answer(request, target, request_id.hex))
         except ApiError as error:
             status, headers, body = self._refusal(error)
         except web.HTTPRequestEntityTooLarge:
@@ -161,9 +158,11 @@ class ApiServer:
             headers.get("X-Amzn-ErrorType", ""),
             (time.perf_counter() - started) * 1000,
         )
-        return web.Response(status=status, body=body, headers=headers | _common(request_id), content_type=CONTENT_TYPE)
+        return web.Response(
+            status=status, body=body, headers=headers | _common(str(request_id)), content_type=CONTENT_TYPE
+        )
 
-    async def _answer(self, request: web.Request, target: str) -> Json:
+    async def _answer(self, request: web.Request, target: str, event_id: str) -> Json:
         sent = await request.read()
         action = self.model.action(target)
         caller = self.authenticate(request, sent)
@@ -171,21 +170,16 @@ class ApiServer:
         self.authorize(caller, action, checked.body)
         if checked.refusal is not None:
             raise checked.refusal
-        known = self._actions.get(action)
-        if known is None:
+        if action not in ACTIONS:
             raise unsupported(f"{action} is not to be had on one machine: ecscope does not implement it.")
-        event = self._event(caller, action, checked.body)
-        if known.is_reader:
-            answer = known.function(Step(self._writer.state, event), event.body)
-        else:
-            answer = await self._writer.ask(event)
+        answer = await self._writer.ask(self._event(event_id, caller, action, checked.body))
         if self._checks_output:
             self.model.check_output(action, answer)
         return answer
 
-    def _event(self, caller: Caller, action: str, body: Json) -> ApiRequest:
+    def _event(self, event_id: str, caller: Caller, action: str, body: Json) -> ApiRequest:
         return ApiRequest(
-            id=secrets.token_hex(16),
+            id=event_id,
             at=self._clock.now(),
             action=action,
             principal_arn=caller.principal.arn,

@@ -14,7 +14,10 @@ class Writer(Protocol):
 
     @property
     def state(self) -> ControlState:
-        """The newest published one: readers answer from it."""
+        """The newest published one."""
 
     async def ask(self, event: ApiRequest) -> Json:
-        """Decide, save, publish, act; gives the answer. Raises ``ApiError`` when it is refused, and nothing changed."""
+        """Decide, save, publish, act; gives the answer. What only reads is answered from ``state``.
+
+        Raises ``ApiError`` when it is refused, and nothing changed.
+        """
