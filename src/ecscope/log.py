@@ -24,16 +24,9 @@ import msgspec
 EVENT_ID = "eventId"
 """The one id under which an event, its actions, its history and its log lines are found."""
 HAPPENING = "happening"
-CLUSTER = "cluster"
 TASK_ARN = "taskARN"
 CONTAINER_NAME = "containerName"
 DOCKER_ID = "dockerId"
-IMAGE = "image"
-KNOWN_STATUS = "knownStatus"
-DESIRED_STATUS = "desiredStatus"
-EXIT_CODE = "exitCode"
-REASON = "reason"
-ERROR = "error"
 
 current_event_id: ContextVar[str] = ContextVar("current_event_id", default="")
 """Id of the event that is being handled in this context; ``""``: none."""

@@ -14,7 +14,7 @@ import pytest
 
 from ecscope.log import (
     EVENT_ID,
-    KNOWN_STATUS,
+    HAPPENING,
     TASK_ARN,
     LogFile,
     LogFormat,
@@ -58,11 +58,11 @@ def logfmt(stream: io.StringIO) -> str:
 class TestLogfmt:
     def test_a_line_with_fields(self) -> None:
         configure_logging(stream=(stream := io.StringIO()))
-        fields = {EVENT_ID: "e-1", TASK_ARN: "arn:aws:ecs:r:1:task/default/ab", KNOWN_STATUS: Status.RUNNING, "n": 5}
+        fields = {EVENT_ID: "e-1", TASK_ARN: "arn:aws:ecs:r:1:task/default/ab", HAPPENING: Status.RUNNING, "n": 5}
         LOG.info("container %s is up", "web", extra=fields)
         assert logfmt(stream) == (
             'msg="container web is up" module=engine eventId=e-1 taskARN=arn:aws:ecs:r:1:task/default/ab '
-            "knownStatus=RUNNING n=5"
+            "happening=RUNNING n=5"
         )
 
     @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ class TestLogfmt:
 class TestJson:
     def test_a_line_with_fields(self) -> None:
         configure_logging(stream=(stream := io.StringIO()), log_format=LogFormat.JSON)
-        LOG.warning('say "%s"\n', "hi", extra={EVENT_ID: "e-1", KNOWN_STATUS: Status.RUNNING, "n": 5, "bad": "\udcff"})
+        LOG.warning('say "%s"\n', "hi", extra={EVENT_ID: "e-1", HAPPENING: Status.RUNNING, "n": 5, "bad": "\udcff"})
         (line,) = stream.getvalue().splitlines()
         document = json.loads(line)
         assert document.pop("time").endswith("Z")
@@ -109,7 +109,7 @@ class TestJson:
             "msg": 'say "hi"\n',
             "module": "engine",
             "eventId": "e-1",
-            "knownStatus": "RUNNING",
+            "happening": "RUNNING",
             "n": 5,
             "bad": "\\udcff",
         }

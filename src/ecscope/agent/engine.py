@@ -20,6 +20,7 @@ from ecscope.agent.core.invariants import check_step
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.store.interface import Batch, Store, StoreError
 from ecscope.backoff import Backoff
+from ecscope.log import CONTAINER_NAME, EVENT_ID, HAPPENING, TASK_ARN
 from ecscope.model.history import Happening, HistoryEntry
 
 _log = logging.getLogger("ecscope.engine")
@@ -103,9 +104,7 @@ class Engine:
             except Exception:
                 # A bug in the core. The state is as it was; one event is lost, the agent is not.
                 # Only its kind is told: a task's environment is nobody's to read in a log.
-                _log.exception(
-                    "the core failed on an event", extra={"eventId": event.id, "event": type(event).__name__}
-                )
+                _log.exception("the core failed on an event", extra={EVENT_ID: event.id, "event": type(event).__name__})
                 continue
             state = decision.state
             if self._checked:
@@ -147,9 +146,9 @@ class Engine:
 def _log_note(note: HistoryEntry) -> None:
     level = _LOUD.get(note.happening, logging.INFO)
     if _log.isEnabledFor(level):
-        fields: dict[str, object] = {"eventId": note.event_id, "happening": note.happening.value}
+        fields: dict[str, object] = {EVENT_ID: note.event_id, HAPPENING: note.happening.value}
         if note.task_arn:
-            fields["taskARN"] = note.task_arn
+            fields[TASK_ARN] = note.task_arn
         if note.container_name:
-            fields["containerName"] = note.container_name
+            fields[CONTAINER_NAME] = note.container_name
         _log.log(level, note.text, extra=fields)

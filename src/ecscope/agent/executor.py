@@ -26,6 +26,7 @@ from ecscope.agent.registry_login import RegistryLogins
 from ecscope.agent.runtime.interface import ContainerSpec, RegistryAuth, Runtime, RuntimeFailure
 from ecscope.agent.taskresources import volume as volumes
 from ecscope.agent.taskresources.cgroup import CgroupError, TaskCgroups
+from ecscope.log import TASK_ARN
 from ecscope.model.arn import DockerId, TaskArn
 from ecscope.model.container import Container, ContainerInspection, ImageInspection, NamedError
 from ecscope.model.runtime import PullProgress
@@ -185,7 +186,7 @@ class Executor:
         except NoPortError as failure:
             event = self._failed(action, failure.error, is_unreachable=False)
         except Exception as error:
-            _log.exception("bug in carrying out %s", type(action).__name__, extra={"taskARN": action.task_arn})
+            _log.exception("bug in carrying out %s", type(action).__name__, extra={TASK_ARN: action.task_arn})
             event = self._failed(
                 action,
                 NamedError(name="UnknownError", message=f"{type(error).__name__}: {error}"),

@@ -25,6 +25,7 @@ from ecscope.control.core.records import Json
 from ecscope.control.core.state import ControlState, Settings
 from ecscope.control.decide import decide, read
 from ecscope.control.store.interface import Prepared, Store, StoreError
+from ecscope.log import EVENT_ID
 
 _log = logging.getLogger("ecscope.control")
 
@@ -251,7 +252,7 @@ class Writer:
         """Tell the log. The state is as it was; one event is lost, the control plane is not."""
         # Only its kind is told: a task's environment is nobody's to read in a log.
         what = event.action if isinstance(event, ApiRequest) else type(event).__name__
-        _log.exception("the control plane failed on %s", what, extra={"eventId": event.id})
+        _log.exception("the control plane failed on %s", what, extra={EVENT_ID: event.id})
         return ApiError("ServerException", "The control plane failed on this request; its log says more.")
 
     def _carry_out(self, effect: AnyEffect) -> None:
