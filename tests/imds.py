@@ -36,8 +36,6 @@ class Imds:
         self.values = {
             "meta-data/instance-id": "i-0123456789abcdef0",
             "meta-data/placement/region": "us-west-2",
-            "meta-data/placement/availability-zone-id": "usw2-az1",
-            "meta-data/autoscaling/target-lifecycle-state": "InService",
             "dynamic/instance-identity/document": DOCUMENT,
             "dynamic/instance-identity/signature": "c2lnbmVk",
         }

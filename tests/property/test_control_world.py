@@ -87,9 +87,7 @@ class ControlMachine(RuleBasedStateMachine):
     @rule(
         family=st.sampled_from(["small", "large", "port-8080", "port-8081"]),
         count=st.integers(1, 4),
-        strategy=st.sampled_from(
-            [[], [{"type": "spread", "field": "instanceId"}], [{"type": "binpack", "field": "cpu"}]]
-        ),
+        strategy=st.sampled_from(STRATEGIES),
         distinct=st.booleans(),
         twice=st.booleans(),
     )

@@ -69,10 +69,6 @@ class ImageReference(msgspec.Struct, frozen=True, kw_only=True):
         return self.digest or self.tag or DEFAULT_TAG
 
     @property
-    def is_by_digest(self) -> bool:
-        return bool(self.digest)
-
-    @property
     def tagged(self) -> str:
         """The reference with ``:latest`` where neither tag nor digest was written. Source: engine.md §4.3."""
         return str(self) if self.tag or self.digest else f"{self.name}:{DEFAULT_TAG}"

@@ -82,16 +82,16 @@ def test_who_is_the_hub(text: str, is_hub: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "tagged", "selector", "is_by_digest"),
+    ("text", "tagged", "selector"),
     [
-        ("app", "app:latest", "latest", False),
-        ("h.example/app", "h.example/app:latest", "latest", False),
-        ("app:1", "app:1", "1", False),
-        (f"app@{DIGEST}", f"app@{DIGEST}", DIGEST, True),
-        (f"app:1@{DIGEST}", f"app:1@{DIGEST}", DIGEST, True),
+        ("app", "app:latest", "latest"),
+        ("h.example/app", "h.example/app:latest", "latest"),
+        ("app:1", "app:1", "1"),
+        (f"app@{DIGEST}", f"app@{DIGEST}", DIGEST),
+        (f"app:1@{DIGEST}", f"app:1@{DIGEST}", DIGEST),
     ],
 )
-def test_what_selects_the_image(text: str, tagged: str, selector: str, is_by_digest: bool) -> None:
+def test_what_selects_the_image(text: str, tagged: str, selector: str) -> None:
     reference = parse_image_reference(text)
-    assert (reference.tagged, reference.tag_or_digest, reference.is_by_digest) == (tagged, selector, is_by_digest)
+    assert (reference.tagged, reference.tag_or_digest) == (tagged, selector)
     assert reference.with_digest(DIGEST) == f"{reference.name}@{DIGEST}"

@@ -91,13 +91,6 @@ class InstanceMetadata:
     async def region(self) -> str:
         return await self._look_up("meta-data/placement/region")
 
-    async def availability_zone_id(self) -> str:
-        return await self._look_up("meta-data/placement/availability-zone-id")
-
-    async def target_lifecycle_state(self) -> str:
-        """Of an auto scaling group: ``InService``, ``Warmed:…``."""
-        return await self._look_up("meta-data/autoscaling/target-lifecycle-state")
-
     async def user_data(self) -> str:
         """``""``: the instance was started without any."""
         try:

@@ -56,8 +56,6 @@ class StartContainer(ContainerAction, frozen=True, kw_only=True, tag=True):
     """Start, then inspect. Gives ``ContainerStarted`` or ``ContainerStartFailed``."""
 
     docker_id: DockerId
-    is_restart: bool = False
-    """By restart policy."""
 
 
 class StopContainer(ContainerAction, frozen=True, kw_only=True, tag=True):

@@ -225,9 +225,7 @@ def _restart(step: Step, task: Task, container: Container, inspection: Container
             "oomKilled": inspection.oom_killed,
         },
     )
-    step.act(
-        StartContainer(task_arn=task.arn, container_name=container.name, docker_id=container.docker_id, is_restart=True)
-    )
+    step.act(StartContainer(task_arn=task.arn, container_name=container.name, docker_id=container.docker_id))
     return task
 
 

@@ -8,7 +8,6 @@ test, and teach ``salvage`` the new shape of rows.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
 
 from ecscope.agent.store.interface import AGENT
 from ecscope.sqlitefile import versions
@@ -44,8 +43,3 @@ STEPS: tuple[Step, ...] = (_create,)
 def check_not_newer(version: int, written_by: str, path: str) -> None:
     """Raise ``StoreError`` for a file that only a later ecscope understands."""
     versions.check_not_newer(version, written_by, path, newest=len(STEPS), owner=AGENT)
-
-
-def migrate(connection: sqlite3.Connection, path: str, steps: Sequence[Step] = STEPS) -> None:
-    """As ``versions.migrate``, of the agent's file."""
-    versions.migrate(connection, path, steps, AGENT)

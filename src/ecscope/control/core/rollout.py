@@ -50,7 +50,6 @@ class _Stopping:
 
     def __init__(self, step: Step, service: Service, found: _Sorted, lower: int) -> None:
         self._step = step
-        self._service = service
         self.lower = lower
         kept = (*found.current, *found.outgoing, *found.ailing)
         self.healthy = {task.arn for task in kept if is_healthy(step, service, task)}

@@ -55,8 +55,6 @@ async def test_what_the_agent_wants_to_know_is_there(imds: Imds, metadata: Insta
     imds.values["user-data"] = "#!/bin/sh"
     assert await metadata.instance_id() == "i-0123456789abcdef0"
     assert await metadata.region() == "us-west-2"
-    assert await metadata.availability_zone_id() == "usw2-az1"
-    assert await metadata.target_lifecycle_state() == "InService"
     assert await metadata.user_data() == "#!/bin/sh"
     assert await metadata.identity_document() == DOCUMENT
     assert await metadata.identity_signature() == "c2lnbmVk"

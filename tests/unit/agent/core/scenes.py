@@ -11,7 +11,6 @@ from ecscope.agent.core import events as ev
 from ecscope.model.container import Container, NamedError
 from ecscope.model.history import Happening
 from ecscope.model.runtime import RuntimeAction, RuntimeNotice
-from ecscope.model.status import ContainerStatus
 from ecscope.model.task import Task
 from tests import builders
 from tests.builders import an_arn
@@ -119,7 +118,3 @@ def exits(world: World, name: str = "app", code: int = 0, arn: str = ONE) -> Non
     """The program of a container ends, and all that follows of it is answered."""
     world.exits(world.box(arn, name), code)  # type: ignore[arg-type]
     world.run_calls()
-
-
-def is_stopped(world: World, arn: str = ONE) -> bool:
-    return all(status == ContainerStatus.STOPPED.value for status in statuses(world, arn).values())

@@ -22,7 +22,7 @@ EACH: tuple[act.AnyAction, ...] = (
     act.ResolveManifest(**PLACE, image=SAMPLE_IMAGE),
     act.PullImage(**PLACE, image=SAMPLE_IMAGE, digest="sha256:" + "d" * 64),
     act.CreateContainer(**PLACE),
-    act.StartContainer(**PLACE, docker_id=ID, is_restart=True),
+    act.StartContainer(**PLACE, docker_id=ID),
     act.StopContainer(**PLACE, docker_id=ID, grace_s=30),
     act.RemoveContainer(**PLACE, docker_id=ID),
     act.CancelCall(**PLACE),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import pytest
 
 from ecscope.agent.core import events as ev
@@ -15,8 +14,6 @@ from ecscope.model.task import HostResourcesHeld, VolumeKind
 from tests.builders import a_container, a_source, a_volume
 from tests.unit.agent.core.scenes import ONE, TWO, a_task, a_world, exits, running, statuses, told
 from tests.world import World
-
-replace = msgspec.structs.replace
 
 
 def head(world: World) -> dict[str, Any]:

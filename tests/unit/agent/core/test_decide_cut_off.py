@@ -38,10 +38,6 @@ SHAPES: dict[str, tuple[Container, ...]] = {
 }
 
 
-class Killed(Exception):
-    """The agent was killed in the middle of the plan."""
-
-
 class CuttingWorld(World):
     """Kills the agent once, after so many answers; calls under way then have had their effect, or not."""
 

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from ecscope.agent.store.interface import StoreError
-from ecscope.agent.store.migrations import STEPS, migrate
+from ecscope.agent.store.interface import AGENT, StoreError
+from ecscope.agent.store.migrations import STEPS
 from ecscope.agent.store.reader import read_history
 from ecscope.agent.store.sqlite import SqliteStore
 from ecscope.model.container import NamedError
 from ecscope.model.history import Happening
 from ecscope.model.status import ContainerStatus, TaskStatus
-from ecscope.sqlitefile.versions import version_row
+from ecscope.sqlitefile import versions
+from ecscope.sqlitefile.versions import Step, version_row
 from tests.builders import an_arn
 
 VERSION_1 = Path(__file__).parents[3] / "fixtures" / "store" / "version-1.db"
+
+
+def migrate(connection: sqlite3.Connection, steps: Sequence[Step] = STEPS) -> None:
+    versions.migrate(connection, "x", steps, AGENT)
 
 
 @pytest.fixture
@@ -56,24 +61,24 @@ async def test_a_file_of_version_1_is_loaded(tmp_path: Path) -> None:
 
 
 def test_a_new_file_gets_the_newest_version(connection: sqlite3.Connection) -> None:
-    migrate(connection, "x")
+    migrate(connection)
     assert version_row(connection)[0] == len(STEPS)
     assert version_row(connection)[1].startswith("ecscope ")
-    migrate(connection, "x")
+    migrate(connection)
 
 
 def test_each_missing_step_is_taken_once_in_order(connection: sqlite3.Connection) -> None:
-    migrate(connection, "x", STEPS[:1])
+    migrate(connection, STEPS[:1])
     taken: list[int] = []
     steps = (*STEPS[:1], lambda _: taken.append(2), lambda _: taken.append(3))
-    migrate(connection, "x", steps)
-    migrate(connection, "x", steps)
+    migrate(connection, steps)
+    migrate(connection, steps)
     assert taken == [2, 3]
     assert version_row(connection)[0] == 3
 
 
 def test_a_step_that_fails_leaves_the_file_as_it_was(connection: sqlite3.Connection) -> None:
-    migrate(connection, "x", STEPS[:1])
+    migrate(connection, STEPS[:1])
 
     def adds(target: sqlite3.Connection) -> None:
         target.execute("ALTER TABLE tasks ADD COLUMN more TEXT")
@@ -82,10 +87,10 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(connection: sqlite3.Connect
         target.execute("INSERT INTO nowhere VALUES (1)")
 
     with pytest.raises(sqlite3.OperationalError, match="nowhere"):
-        migrate(connection, "x", (*STEPS[:1], adds, fails))
+        migrate(connection, (*STEPS[:1], adds, fails))
     assert version_row(connection)[0] == 1
     assert b"more" not in [row[1] for row in connection.execute("PRAGMA table_info(tasks)")]
-    migrate(connection, "x", (*STEPS[:1], adds))
+    migrate(connection, (*STEPS[:1], adds))
     assert version_row(connection)[0] == 2
 
 
