@@ -75,7 +75,8 @@ def stop_service_deployment(step: Step, body: Json) -> Json:
     if found is None:
         raise ApiError("ServiceDeploymentNotFoundException", "The service deployment was not found.")
     service, deployment = found
-    if deployment != primary(service) or deployment.rollout_state != "IN_PROGRESS":
+    is_current = service.status == "ACTIVE" and deployment == primary(service)
+    if not is_current or deployment.rollout_state != "IN_PROGRESS":
         raise invalid("The service deployment cannot be stopped: it is not in progress.")
     given_up = breaker.failed(step, service, STOPPED_BY_USER)
     back = breaker.rolled_back(step, say(step, given_up, f"(deployment {deployment.id}) deployment stopped by user."))

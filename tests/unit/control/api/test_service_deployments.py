@@ -86,3 +86,17 @@ def test_what_cannot_be_stopped() -> None:
     assert refused(world, "StopServiceDeployment", serviceDeploymentArn=arn)[1].endswith("it is not in progress.")
     assert refused(world, "DescribeServiceDeployments", serviceDeploymentArns=[])[0] == "InvalidParameterException"
     assert refused(world, "ListServiceDeployments", service="no")[0] == "ServiceNotFoundException"
+
+
+def test_the_deployment_of_a_service_that_is_deleted_cannot_be_stopped() -> None:
+    world = World()
+    created(world)
+    world.obey_until_quiet()
+    world.ask("UpdateService", service="web", taskDefinition="sample:2")
+    newest, *_ = arns(world)
+    world.ask("DeleteService", service="web", force=True)
+    for _ in ("DRAINING", "INACTIVE"):
+        code, message = refused(world, "StopServiceDeployment", serviceDeploymentArn=newest)
+        assert (code, "not in progress" in message) == ("InvalidParameterException", True)
+        world.obey_until_quiet()
+    assert world.service().status == "INACTIVE"
