@@ -93,7 +93,11 @@ def replica_plan(step: Step, service: Service, tasks: Iterable[Task], *, may_sta
             stopping.protected += [task for task in found.current if task not in free]
     for task in _replaceable(step, service, found):
         stopping.stop_if_allowed(task)
-    ailing = _ailing_to_stop(step, service, found, desired, is_cramped=missing > 0 and (room == 0 or not has_room))
+    is_cramped = missing > 0 and (room == 0 or not has_room)
+    if is_cramped and may_start and not stopping.stops and not found.stopping:
+        for task in _idle_to_stop(step, service, found, at_least=allowed.lower)[:missing]:
+            stopping.stop(task)
+    ailing = _ailing_to_stop(step, service, found, desired, is_cramped=is_cramped)
     stops = tuple(stopping.stops)
     waiting = found.stopping or any(not is_healthy(step, service, task) for task in (*found.current, *found.outgoing))
     return Plan(
@@ -111,11 +115,11 @@ def replica_plan(step: Step, service: Service, tasks: Iterable[Task], *, may_sta
 def daemon_plan(
     step: Step, service: Service, tasks: Iterable[Task], places: tuple[str, ...], *, may_start: bool
 ) -> Plan:
-    """For one task on each instance of ``places``: the ARNs of those that are ACTIVE and match.
+    """For one task on each instance of ``places``, ARNs: of those that match and do not drain, or not yet.
 
     The next task of an instance starts when its last one is STOPPED.
     """
-    found = _sorted(step, service, tasks)
+    found = _sorted(step, service, tasks, places)
     at_home: dict[str, Task] = {}
     surplus: list[Task] = []
     for task in found.current:
@@ -142,7 +146,7 @@ def daemon_plan(
     )
 
 
-def _sorted(step: Step, service: Service, tasks: Iterable[Task]) -> _Sorted:
+def _sorted(step: Step, service: Service, tasks: Iterable[Task], homes: tuple[str, ...] = ()) -> _Sorted:
     current, outgoing, ailing, stopping = [], [], [], []
     deployment_id = primary(service).id
     for task in tasks:
@@ -151,7 +155,9 @@ def _sorted(step: Step, service: Service, tasks: Iterable[Task]) -> _Sorted:
             stopping.append(task)
         elif is_unhealthy(step, service, task):
             ailing.append(task)
-        elif task.deployment_id != deployment_id or instance is None or instance.status != "ACTIVE":
+        elif task.deployment_id != deployment_id or instance is None:
+            outgoing.append(task)
+        elif instance.status != "ACTIVE" and instance.arn not in homes:
             outgoing.append(task)
         else:
             current.append(task)
@@ -170,6 +176,18 @@ def _replaceable(step: Step, service: Service, found: _Sorted) -> list[Task]:
     deployment_id = primary(service).id
     going = [task for task in found.outgoing if not is_given_up or task.deployment_id == deployment_id]
     return sorted(going, key=lambda task: (task.last_status == "RUNNING", is_healthy(step, service, task)))
+
+
+def _idle_to_stop(step: Step, service: Service, found: _Sorted, *, at_least: int) -> list[Task]:
+    """Outgoing tasks that run and do not serve, as long as enough others run: they may never turn healthy, and nothing
+    could start beside them."""
+    idle = [
+        task
+        for task in _replaceable(step, service, found)
+        if not is_protected(step, task) and not is_healthy(step, service, task)
+    ]
+    running = sum(task.last_status == "RUNNING" for task in (*found.current, *found.outgoing))
+    return idle[: max(0, running - at_least)]
 
 
 def _ailing_to_stop(

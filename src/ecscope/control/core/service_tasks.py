@@ -5,10 +5,10 @@ Source: control-plane.md §6.4, §8.2, §8.5.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ecscope.control.core.breaker import UNHEALTHY_REASON
-from ecscope.control.core.deployments import primary
+from ecscope.control.core.deployments import DAEMON, primary
 from ecscope.control.core.placement import SERVICE_STRATEGY, is_fit
 from ecscope.control.core.records import Json, Service, Task, TaskDefinition
 from ecscope.control.core.step import Step
@@ -52,13 +52,37 @@ def task_tags(service: Service, definition: TaskDefinition) -> Mapping[str, str]
     return tags
 
 
-def places(step: Step, service: Service) -> tuple[str, ...]:
-    """ARNs of the instances that are to have a task of a daemon, whether or not it fits there now."""
+def places(step: Step, service: Service, tasks: Iterable[Task]) -> tuple[str, ...]:
+    """ARNs of the instances that are to have a task of a daemon, whether or not it fits there now.
+
+    One that drains keeps the daemon's task as long as there are tasks of replica services: a daemon is the last to go.
+    """
     task = wanted(step, service)
     if task is None:
         return ()
-    instances = (one for one in step.instances if one.cluster == service.cluster and one.status == "ACTIVE")
-    return tuple(one.arn for one in instances if is_fit(step, task, one))
+    lingering = _lingering(step, service, tasks)
+    instances = (one for one in step.instances if one.cluster == service.cluster)
+    return tuple(
+        one.arn
+        for one in instances
+        if one.arn in lingering or (one.status == "ACTIVE" and is_fit(step, task, one))
+    )
+
+
+def _lingering(step: Step, service: Service, tasks: Iterable[Task]) -> frozenset[str]:
+    deployment_id = primary(service).id
+    own = (task for task in tasks if task.deployment_id == deployment_id and task.desired_status == "RUNNING")
+    here = (step.instances.get(task.instance_arn) for task in own)
+    return frozenset(
+        instance.arn
+        for instance in here
+        if instance is not None and instance.status == "DRAINING" and _has_replicas(step, instance.arn)
+    )
+
+
+def _has_replicas(step: Step, instance_arn: str) -> bool:
+    of = {step.tasks[arn].service_arn for arn in step.tasks_on.get(instance_arn, ())} - {""}
+    return any((other := step.services.get(arn)) is None or other.scheduling_strategy != DAEMON for arn in of)
 
 
 def stop_for_others(step: Step, service: Service, task: Task) -> Task:

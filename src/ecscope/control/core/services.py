@@ -55,8 +55,9 @@ _ROUNDS = 100
 
 def settle(step: Step) -> None:
     """Do for every service that the event may concern what can be done now."""
-    for arn in _concerned(step):
-        step.touched_services[arn] = None
+    due = dict.fromkeys((*step.touched_services, *_concerned(step)))
+    step.touched_services.clear()
+    step.touched_services.update(dict.fromkeys(sorted(due, key=lambda arn: not _is_daemon(step, arn))))
     rounds: Counter[str] = Counter()
     while step.touched_services:
         arn = next(iter(step.touched_services))
@@ -73,6 +74,12 @@ def settle(step: Step) -> None:
             service = msgspec.structs.replace(service, look_at=step.at + timedelta(seconds=1))
         _keep(step, service)
     _wake(step)
+
+
+def _is_daemon(step: Step, service_arn: str) -> bool:
+    """A daemon's task is the first on an instance, and the last."""
+    service = step.services.get(service_arn)
+    return service is not None and service.scheduling_strategy == DAEMON
 
 
 def postpone(step: Step) -> None:
@@ -96,7 +103,9 @@ def _concerned(step: Step) -> list[str]:
             shaken.add(now.cluster)
         elif was is None or (was.is_connected, was.resources) != (now.is_connected, now.resources):
             reached.add(now.cluster)
-    freed = {now.cluster for was, now in step.changed_tasks() if was and now and now.is_stopped and not was.is_stopped}
+    ended_now = [now for was, now in step.changed_tasks() if was and now and now.is_stopped and not was.is_stopped]
+    freed = {task.cluster for task in ended_now}
+    emptied = {task.cluster for task in ended_now if _is_draining(step, task.instance_arn)}
     if not (is_time or shaken or reached or freed):
         return []
     return [
@@ -106,7 +115,13 @@ def _concerned(step: Step) -> list[str]:
         or service.cluster in shaken
         or (service.cluster in reached and (service.steady_said_at is None or service.scheduling_strategy == DAEMON))
         or (service.cluster in freed and service.last_problem)
+        or (service.cluster in emptied and service.scheduling_strategy == DAEMON)
     ]
+
+
+def _is_draining(step: Step, instance_arn: str) -> bool:
+    instance = step.instances.get(instance_arn)
+    return instance is not None and instance.status == "DRAINING"
 
 
 def _keep(step: Step, service: Service) -> None:
@@ -158,7 +173,7 @@ def _pursued(step: Step, service: Service) -> Service:
     service = without_drained(step, service, tasks)
     service = breaker.calmed(step, service, tasks)
     service = breaker.tripped(step, service)
-    homes = places(step, service) if service.scheduling_strategy == DAEMON else ()
+    homes = places(step, service, tasks) if service.scheduling_strategy == DAEMON else ()
     if service.scheduling_strategy == DAEMON and service.desired_count != len(homes):
         service = msgspec.structs.replace(service, desired_count=len(homes))
     if primary(service).desired_count != service.desired_count:

@@ -54,7 +54,7 @@ def test_without_its_task_definition_there_is_none() -> None:
     service = deployed(step)
     step.task_definitions.drop(a_task_definition().arn)
     assert wanted(step, service) is None
-    assert places(step, service) == ()
+    assert places(step, service, ()) == ()
 
 
 def test_tags_come_from_where_the_service_says() -> None:
@@ -81,7 +81,7 @@ def test_a_daemon_belongs_where_it_could_run_were_there_room() -> None:
     elsewhere = an_instance(5, cluster="other", reported_attributes=special)
     for instance in (fitting, full, away, draining, elsewhere, an_instance(6)):
         step.instances.put(instance.arn, instance)
-    assert places(step, deployed(step)) == (fitting.arn, full.arn, away.arn)
+    assert places(step, deployed(step), ()) == (fitting.arn, full.arn, away.arn)
 
 
 def test_reasons_to_stop() -> None:

@@ -14,6 +14,7 @@ from ecscope.control.core.deployments import Limits, limits
 from ecscope.control.core.state import Settings
 from ecscope.control.core.step import Step
 from ecscope.control.core.tasks import lose
+from ecscope.model.resources import HostResources
 from ecscope.model.status import HealthStatus
 from tests.control_builders import a_task_definition, an_instance
 from tests.service_world import World, definition_of
@@ -211,8 +212,8 @@ def test_a_task_is_healthy_only_after_a_while_when_so_set() -> None:
 # --- health checks ----------------------------------------------------------------------------------
 
 
-def a_checked_world(desired: int, **body: Any) -> World:
-    """Its tasks have a health check, and are HEALTHY."""
+def an_unchecked_world(desired: int, **body: Any) -> World:
+    """Its tasks have a health check that has not told anything yet."""
     world = World(instances=3)
     checked = a_task_definition("checked")
     container = {**checked.containers[0], "healthCheck": {"command": ["CMD", "true"]}}
@@ -220,6 +221,12 @@ def a_checked_world(desired: int, **body: Any) -> World:
     world.do(lambda step: step.put_task_definition(checked))
     world.ask("CreateService", serviceName="web", taskDefinition="checked", desiredCount=desired, **body)
     world.run(*world.pending())
+    return world
+
+
+def a_checked_world(desired: int, **body: Any) -> World:
+    """Its tasks have a health check, and are HEALTHY."""
+    world = an_unchecked_world(desired, **body)
     assert world.deployment().rollout_state == "IN_PROGRESS"
     for task in world.running():
         world.heal(task, HealthStatus.HEALTHY)
@@ -258,6 +265,16 @@ def test_without_room_unhealthy_tasks_are_stopped_one_by_one() -> None:
     world.run(replacement)
     world.heal(replacement, HealthStatus.HEALTHY)
     assert len(world.stopping()) == 1
+
+
+def test_old_tasks_that_never_turned_healthy_do_not_take_the_room_of_new_ones_for_ever() -> None:
+    """Their health check has told nothing yet, and they are as many as there may be at most."""
+    world = an_unchecked_world(4)
+    world.ask("UpdateService", service="web", taskDefinition="sample:1", desiredCount=2)
+    assert (len(world.running()), len(world.stopping()), len(world.pending())) == (2, 2, 0), "two still run"
+    world.obey_until_quiet()
+    assert world.is_stable()
+    assert [definition_of(task) for task in world.running()] == ["sample:1", "sample:1"]
 
 
 def test_a_task_that_turns_healthy_resets_the_failed_ones() -> None:
@@ -612,6 +629,46 @@ def test_a_daemon_leaves_an_instance_that_drains_and_comes_back() -> None:
     world.change_instance(leaving, status="ACTIVE")
     world.obey_until_quiet()
     assert (world.is_stable(), world.service().desired_count) == (True, 3)
+
+
+def test_a_daemon_is_the_last_to_leave_an_instance_that_drains() -> None:
+    """As in ECS: logs and metrics of a replica that stops still go somewhere."""
+    world = a_daemon_world(2)
+    world.ask("CreateService", serviceName="db", taskDefinition="sample:1", desiredCount=2)
+    world.obey_until_quiet()
+    leaving = world.running()[0].instance_arn
+    world.ask("UpdateContainerInstancesState", containerInstances=[leaving], status="DRAINING")
+    assert [task.group for task in world.stopping()] == []
+    world.run(*world.pending())
+    assert [(task.group, task.instance_arn) for task in world.stopping()] == [("service:db", leaving)]
+    assert world.is_stable(), "nothing is amiss with the daemon meanwhile"
+    world.exit(*world.stopping(), code=0)
+    assert [(task.group, task.instance_arn) for task in world.stopping()] == [("service:web", leaving)]
+    world.obey_until_quiet()
+    assert (world.is_stable(), world.service().desired_count) == (True, 1)
+    assert world.is_stable("db")
+
+
+def test_a_daemon_that_is_updated_or_ends_does_not_stay_on_an_instance_that_drains() -> None:
+    world = a_daemon_world(2)
+    world.ask("CreateService", serviceName="db", taskDefinition="sample:1", desiredCount=2)
+    world.obey_until_quiet()
+    leaving = world.running()[0].instance_arn
+    world.ask("UpdateContainerInstancesState", containerInstances=[leaving], status="DRAINING")
+    world.ask("UpdateService", service="web", taskDefinition="sample:2")
+    assert leaving in {task.instance_arn for task in world.stopping() if task.group == "service:web"}
+    world.obey_until_quiet()
+    assert (world.is_stable(), world.service().desired_count) == (True, 1)
+
+
+def test_a_daemon_is_the_first_on_an_instance() -> None:
+    """There is room for one task only."""
+    world = World(instances=0)
+    world.ask("CreateService", serviceName="db", taskDefinition="sample:1", desiredCount=5)
+    world.ask("CreateService", serviceName="web", taskDefinition="sample:1", schedulingStrategy="DAEMON")
+    small = an_instance(1, resources=HostResources(cpu_units=15, memory_mib=4096))
+    world.do(lambda step: step.instances.put(small.arn, small))
+    assert [task.group for task in world.tasks()] == ["service:web"]
 
 
 def test_a_daemon_is_updated_instance_by_instance() -> None:
