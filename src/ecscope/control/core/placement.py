@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import msgspec
+
 from ecscope.control.core.constraints import Predicate, QueryError, parsed
 from ecscope.control.core.errors import Failure
 from ecscope.control.core.records import Instance, Json
@@ -24,6 +26,16 @@ SERVICE_STRATEGY: tuple[Json, ...] = (
     {"type": "spread", "field": "instanceId"},
 )
 """Of a service that names none."""
+
+_PLATFORM: tuple[tuple[str, str, Mapping[str, str]], ...] = (
+    ("cpuArchitecture", "ecs.cpu-architecture", {"X86_64": "x86_64", "ARM64": "arm64"}),
+    ("operatingSystemFamily", "ecs.os-family", {}),
+)
+"""Member of ``runtimePlatform``, the attribute by which an instance tells its own, and values that are spelt otherwise.
+
+Difference: an instance that does not tell is taken for one that fits. On EC2 the identity document tells; elsewhere
+agents tell their architecture only when they are external. Source: agent-protocol.md §3.2.
+"""
 
 _NOTHING = HostResources()
 _STAGES = (
@@ -53,7 +65,8 @@ def choose(step: Step, wanted: Wanted) -> Instance | tuple[Failure, ...]:
     failures: list[Failure] = []
     for instance in _tried(step, wanted):
         if reason := obstacle(instance):
-            failures.append(Failure(arn=instance.arn, reason=reason))
+            detail = _missing_attributes(wanted, instance) if reason == "ATTRIBUTE" else ""
+            failures.append(Failure(arn=instance.arn, reason=reason, detail=detail))
         else:
             candidates.append(instance)
     if wanted.instance_arn and not candidates and not failures:
@@ -83,8 +96,7 @@ def _is_in_pool(instance: Instance, cluster: str, launch_type: str) -> bool:
 def is_fit(step: Step, wanted: Wanted, instance: Instance) -> bool:
     """An instance that this task may run on, were it empty and its agent there: what a daemon service goes by."""
     return _is_in_pool(instance, wanted.cluster, wanted.launch_type) and not (
-        _lacks_attribute(_required(wanted), instance)
-        or any(not predicate(step, instance) for predicate in _predicates(wanted))
+        _lacking(_required(wanted), instance) or any(not predicate(step, instance) for predicate in _predicates(wanted))
     )
 
 
@@ -122,7 +134,7 @@ def _filter(step: Step, wanted: Wanted) -> Callable[[Instance], str]:
             return "AGENT"
         if lack := shortage(needs, instance.resources, step.taken.get(instance.arn, _NOTHING)):
             return f"RESOURCE:{lack}"
-        if _lacks_attribute(required, instance):
+        if _lacking(required, instance):
             return "ATTRIBUTE"
         if not all(predicate(step, instance) for predicate in predicates):
             return MEMBER_OF
@@ -146,13 +158,43 @@ def shortage(needs: HostResources, host: HostResources, taken: HostResources) ->
     return ""
 
 
-def _required(wanted: Wanted) -> tuple[tuple[str, str | None], ...]:
-    return tuple((attribute.name, attribute.value) for attribute in wanted.definition.requires_attributes)
+class _Requirement(msgspec.Struct, frozen=True):
+    """An attribute that an instance must have."""
+
+    name: str
+    value: str = ""
+    """``""``: any."""
+    is_assumed: bool = False
+    """An instance without the attribute has this value."""
+
+    def __str__(self) -> str:
+        return f"{self.name} = {self.value}" if self.value else self.name
 
 
-def _lacks_attribute(required: tuple[tuple[str, str | None], ...], instance: Instance) -> bool:
-    has: Mapping[str, str | None] = instance.attributes
-    return any(name not in has or (value and has[name] != value) for name, value in required)
+def _required(wanted: Wanted) -> tuple[_Requirement, ...]:
+    platform = wanted.definition.body.get("runtimePlatform") or {}
+    return (
+        *(_Requirement(attribute.name, attribute.value or "") for attribute in wanted.definition.requires_attributes),
+        *(
+            _Requirement(name, spelling.get(platform[member], platform[member]), is_assumed=True)
+            for member, name, spelling in _PLATFORM
+            if platform.get(member)
+        ),
+    )
+
+
+def _lacking(required: Iterable[_Requirement], instance: Instance) -> list[_Requirement]:
+    has = instance.attributes
+    return [
+        one
+        for one in required
+        if (has[one.name] != one.value if one.name in has and one.value else one.name not in has and not one.is_assumed)
+    ]
+
+
+def _missing_attributes(wanted: Wanted, instance: Instance) -> str:
+    """ECS leaves its users to find out; here each failure tells."""
+    return f"The container instance lacks {', '.join(map(str, _lacking(_required(wanted), instance)))}."
 
 
 def _constraints(wanted: Wanted) -> tuple[Json, ...]:

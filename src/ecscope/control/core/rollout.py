@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import msgspec
 
 from ecscope.control.core.deployments import is_healthy, is_protected, is_unhealthy, limits, primary
-from ecscope.control.core.records import Service, Task
+from ecscope.control.core.records import Instance, Service, Task
 from ecscope.control.core.scale_in import first_to_go
 from ecscope.control.core.step import Step
 
@@ -155,13 +155,15 @@ def _sorted(step: Step, service: Service, tasks: Iterable[Task], homes: tuple[st
             stopping.append(task)
         elif is_unhealthy(step, service, task):
             ailing.append(task)
-        elif task.deployment_id != deployment_id or instance is None:
-            outgoing.append(task)
-        elif instance.status != "ACTIVE" and instance.arn not in homes:
+        elif task.deployment_id != deployment_id or not _may_stay(instance, homes):
             outgoing.append(task)
         else:
             current.append(task)
     return _Sorted(current=tuple(current), outgoing=tuple(outgoing), ailing=tuple(ailing), stopping=tuple(stopping))
+
+
+def _may_stay(instance: Instance | None, homes: tuple[str, ...]) -> bool:
+    return instance is not None and (instance.status == "ACTIVE" or instance.arn in homes)
 
 
 def _is_there(step: Step, task: Task) -> bool:

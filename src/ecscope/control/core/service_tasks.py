@@ -63,9 +63,7 @@ def places(step: Step, service: Service, tasks: Iterable[Task]) -> tuple[str, ..
     lingering = _lingering(step, service, tasks)
     instances = (one for one in step.instances if one.cluster == service.cluster)
     return tuple(
-        one.arn
-        for one in instances
-        if one.arn in lingering or (one.status == "ACTIVE" and is_fit(step, task, one))
+        one.arn for one in instances if one.arn in lingering or (one.status == "ACTIVE" and is_fit(step, task, one))
     )
 
 

@@ -75,6 +75,45 @@ def test_those_who_start_tasks_find_wanted_beside_start() -> None:
 
 
 @pytest.mark.parametrize(
+    ("platform", "fits"),
+    [
+        ({}, "123"),
+        ({"cpuArchitecture": "X86_64"}, "13"),
+        ({"cpuArchitecture": "ARM64"}, "23"),
+        ({"cpuArchitecture": "ARM64", "operatingSystemFamily": "LINUX"}, "23"),
+        ({"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE"}, ""),
+    ],
+)
+def test_a_task_goes_where_its_platform_is_or_may_be(platform: dict[str, str], fits: str) -> None:
+    linux = Attribute(name="ecs.os-family", value="LINUX")
+    instances = (
+        an_instance(1, reported_attributes=(linux, Attribute(name="ecs.cpu-architecture", value="x86_64"))),
+        an_instance(2, reported_attributes=(linux, Attribute(name="ecs.cpu-architecture", value="arm64"))),
+        an_instance(3, reported_attributes=(linux,)),
+    )
+    body = {**a_task_definition().body, "runtimePlatform": platform}
+    wanted = a_wanted(definition=a_task_definition(body=body))
+    if fits:
+        assert where(wanted, *instances) == set(fits)
+    else:
+        assert why_not(wanted, *instances) == ["ATTRIBUTE"] * 3
+    for number, instance in enumerate(instances, 1):
+        assert is_fit(a_control_step(*instances), wanted, instance) is (str(number) in fits)
+
+
+def test_a_failure_names_the_attributes_that_are_missing() -> None:
+    body = {**a_task_definition().body, "runtimePlatform": {"cpuArchitecture": "ARM64"}}
+    needs = (Attribute(name="ecs.capability.execution-role-awslogs"), Attribute(name="stack", value="prod"))
+    instance = an_instance(1, reported_attributes=(Attribute(name="ecs.cpu-architecture", value="x86_64"),))
+    chosen = choose(
+        a_control_step(instance), a_wanted(definition=a_task_definition(body=body, requires_attributes=needs))
+    )
+    assert isinstance(chosen, tuple)
+    lacking = "ecs.capability.execution-role-awslogs, stack = prod, ecs.cpu-architecture = arm64"
+    assert [failure.detail for failure in chosen] == [f"The container instance lacks {lacking}."]
+
+
+@pytest.mark.parametrize(
     ("wanted", "instance", "reason"),
     [
         (a_wanted(), an_instance(connection_id=""), "AGENT"),
