@@ -1,7 +1,8 @@
 """Measures every container that runs: opens and closes streams as the published state says, and keeps the samples.
 
 The measurements are never part of the state. A stream that breaks is opened anew, ever more
-slowly; nothing that the runtime answers ends the collector.
+slowly, and that is said once until one works again; nothing that the runtime answers ends the
+collector.
 
 Source: agent-protocol.md §5.3.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Iterator
 
 from ecscope.agent.core.state import AgentState
@@ -30,6 +32,10 @@ STREAM_WAITS = Backoff(tries=None, first_s=1.0, cap_s=10.0, factor=2.0, jitter=0
 _KEPT_S = 80.0
 """Four reports' worth of measurements: what can be made up for after the telemetry service was away."""
 _LOOK_EVERY_S = 1.0
+_PROVEN_S = 60.0
+"""A stream that gave measurements for so long works, and what ends it is news."""
+_MOST_SAID = 5
+"""Of one container, until its stream works again: Docker's words may differ each time."""
 _NO_NETWORK = frozenset({"host", "none"})
 
 
@@ -131,21 +137,27 @@ class Collector:
 
     async def _measure(self, docker_id: DockerId, measured: _Measured) -> None:
         """Until cancelled, which happens once the container does not run."""
-        said, waits = "", self._stream_waits.waits()
+        clock = asyncio.get_running_loop().time
+        said: set[str] = set()
+        waits = self._stream_waits.waits()
         while True:
             level = logging.INFO
+            proven_at_s = clock() + _PROVEN_S
             try:
                 async with self._runtime.stats(docker_id, poll_every_s=self._poll_every_s) as stats:
                     async for sample in stats:
                         measured.ring.add(sample, restart_count=measured.restart_count)
-                        said, waits = "", self._stream_waits.waits()
+                        if clock() >= proven_at_s:
+                            proven_at_s = math.inf
+                            said.clear()
+                            waits = self._stream_waits.waits()
                 reason, level = "the stream ended", logging.DEBUG  # mostly because the container did
             except RuntimeFailure as failure:
                 reason = failure.error.message
             except Exception as fault:  # a fault of ours in one stream must not cost the others
                 reason = f"{type(fault).__name__} (please report this)"
-            if reason != said:
-                said = reason
+            if reason not in said and len(said) < _MOST_SAID:
+                said.add(reason)
                 _log.log(level, "container %s cannot be measured: %s. Trying again while it runs.", docker_id, reason)
             await asyncio.sleep(next(waits))
 

@@ -12,11 +12,12 @@ import pytest
 
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.runtime.fake import FakeRuntime, Program, Use
-from ecscope.agent.runtime.interface import ContainerSpec
+from ecscope.agent.runtime.interface import ContainerSpec, RuntimeFailure
 from ecscope.agent.stats.collector import Collector
 from ecscope.model.arn import DockerId
-from ecscope.model.container import Container, RestartPolicy
+from ecscope.model.container import Container, NamedError, RestartPolicy
 from ecscope.model.container_instance import ContainerInstance
+from ecscope.model.stats import StatsSample
 from ecscope.model.status import ContainerStatus
 from ecscope.model.task import Task
 from ecscope.wire.tcs import MetricsReading
@@ -216,6 +217,42 @@ async def test_a_stream_that_breaks_is_opened_again_ever_more_slowly_and_said_on
             await clock.pass_s(5)
             assert sum(counts(world.collector.reading()).values()) == before + 5
     assert len(caplog.records) == 2, "that it broke, and that there is nobody"
+
+
+async def test_a_stream_that_gives_one_sample_each_time_is_said_once_until_it_works(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(clock)
+    opened_at_s: list[float] = []
+    is_broken = True
+
+    class Short(FakeRuntime):
+        @asynccontextmanager
+        async def stats(
+            self, docker_id: DockerId, *, poll_every_s: float | None = None
+        ) -> AsyncIterator[AsyncIterator[StatsSample]]:
+            opened_at_s.append(clock.now_s)
+            async with world.fake.stats(docker_id, poll_every_s=poll_every_s) as stats:
+                yield self._some(stats)
+
+        async def _some(self, stats: AsyncIterator[StatsSample]) -> AsyncIterator[StatsSample]:
+            async for sample in stats:
+                yield sample
+                if is_broken:
+                    raise RuntimeFailure(NamedError(name="DockerError", message=f"broken {len(opened_at_s) % 2}"))
+
+    world.collector = Collector(runtime=Short(), state=lambda: world.state)
+    world.publish(a_task(await world.running()))
+    with caplog.at_level(logging.INFO, "ecscope.stats"):
+        async with world.collecting():
+            await clock.pass_s(300)
+            assert len(caplog.records) == 2, "each reason once"
+            assert opened_at_s[-1] - opened_at_s[-2] >= 10.0, "ever more slowly"
+            is_broken = False
+            await clock.pass_s(100)
+            is_broken = True
+            await clock.pass_s(300)
+            assert len(caplog.records) == 4, "it worked for a while, so that is news"
 
 
 async def test_an_engine_that_answers_nonsense_and_a_fault_of_ours_cost_one_stream_a_while(clock: Clock) -> None:
