@@ -49,7 +49,7 @@ coverage: .venv/.dev src/ecscope/_build.py ## branch coverage of the quick tests
 	@$(BIN)/coverage run -m pytest -q tests/unit tests/property
 	@$(BIN)/coverage report
 
-lock: ## resolve requirements/*.lock anew, and with them THIRD-PARTY
+lock: ## resolve all locks anew (requirements/, npm's clients), and with them THIRD-PARTY
 	@"$$(scripts/python)" scripts/lock
 	@$(MAKE) .venv
 	@$(BIN)/python scripts/third-party

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import runpy
 from pathlib import Path
 
 import pytest
@@ -154,9 +155,9 @@ def test_third_party_lists_what_is_locked() -> None:
     assert listed == locked
 
 
-@pytest.mark.parametrize("lock", ["runtime.lock", "build.lock", "dev.lock", "clients.lock"])
-def test_locks_pin_by_hash_and_name_no_place(lock: str) -> None:
-    text = (ROOT / "requirements" / lock).read_text()
+@pytest.mark.parametrize("lock", sorted((ROOT / "requirements").glob("*.lock")), ids=lambda lock: lock.name)
+def test_locks_pin_by_hash_and_name_no_place(lock: Path) -> None:
+    text = lock.read_text()
     pinned = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
     assert pinned
     assert all("==" in line and line.endswith("\\") for line in pinned)
@@ -165,10 +166,22 @@ def test_locks_pin_by_hash_and_name_no_place(lock: str) -> None:
 
 
 def test_the_lock_for_npm_pins_by_hash_and_names_no_place() -> None:
-    text = (ROOT / "tests" / "clients" / "node" / "package-lock.json").read_text()
+    folder = ROOT / "tests" / "clients" / "node"
+    text = (folder / "package-lock.json").read_text()
     packages = json.loads(text)["packages"]
     assert all("integrity" in package for name, package in packages.items() if name)
     assert "://" not in text
+    assert '"resolved"' not in text
+    assert packages[""]["dependencies"] == json.loads((folder / "package.json").read_text())["dependencies"]
+
+
+def test_make_lock_writes_each_lock_and_keeps_none_that_names_a_place() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "lock"))
+    assert sorted(lock for lock, _ in script["LOCKS"]) == sorted(p.name for p in (ROOT / "requirements").glob("*.lock"))
+    script["refuse_places"]("a lock", 'a==1 \\\n    --hash=sha256:0\n"integrity": "sha512-a/b"\n')
+    for line in ("--index-url https://h/simple", "-f /opt/wheels", '"resolved": "file:a.tgz"'):
+        with pytest.raises(script["Leak"], match="names a place"):
+            script["refuse_places"]("a lock", f"a==1\n{line}\n")
 
 
 def test_each_decision_record_has_its_parts_and_fits_a_page() -> None:
