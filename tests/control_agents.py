@@ -131,7 +131,7 @@ class ControlWorld:
     def _save(self, decision: Decision) -> None:
         for name, rows in decision.records.items():
             if name == "meta":
-                sequence = rows["sequence"]
+                sequence = rows.get("sequence", self.sequence)
                 assert isinstance(sequence, int)
                 self.sequence = sequence
                 continue

@@ -26,6 +26,7 @@ from ecscope.control.core.events import ApiRequest, TimePassed
 from ecscope.control.core.records import Json
 from ecscope.control.core.restore import restored_state
 from ecscope.control.core.state import ControlState, Settings
+from ecscope.control.core.step import REVISION_KEY
 from ecscope.control.server.http import ApiServer
 from ecscope.control.server.principals import IamFileError, Principals
 from ecscope.control.store.interface import Loaded, Store, StoreError
@@ -289,6 +290,11 @@ def _new_id() -> str:
 
 def _state_of(loaded: Loaded, settings: Settings) -> ControlState:
     sequence = loaded.meta.get("sequence", 0)
+    retired = {
+        key.removeprefix(REVISION_KEY): revision
+        for key, revision in loaded.meta.items()
+        if key.startswith(REVISION_KEY) and isinstance(revision, int)
+    }
     return restored_state(
         settings=settings,
         clusters=loaded.clusters,
@@ -299,4 +305,5 @@ def _state_of(loaded: Loaded, settings: Settings) -> ControlState:
         tokens=loaded.tokens,
         account_settings=loaded.account_settings,
         sequence=sequence if isinstance(sequence, int) else 0,
+        retired=retired,
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from ecscope.control.api.actions import ACTIONS
-from ecscope.control.core import agents, tasks
+from ecscope.control.core import agents, clusters, task_definitions, tasks
 from ecscope.control.core.events import (
     AgentConnected,
     AgentDisconnected,
@@ -64,6 +64,8 @@ def _take(step: Step, event: AnyEvent) -> Json | None:
         case TimePassed():
             tasks.expire(step)
             agents.expire(step)
+            clusters.expire(step)
+            task_definitions.expire(step)
         case _:
             assert_never(event)
     return None

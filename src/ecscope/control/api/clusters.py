@@ -68,7 +68,7 @@ def list_clusters(step: Step, body: Json) -> Json:
 
 
 def delete_cluster(step: Step, body: Json) -> Json:
-    """It stays visible as INACTIVE, until one of the same name is created."""
+    """It stays visible as INACTIVE for a day, unless one of the same name is created."""
     cluster = lookup.cluster(step, body["cluster"])
     if any(instance.cluster == cluster.name and instance.status != "INACTIVE" for instance in step.instances):
         raise _still_contains("ContainerInstances", "Container Instances are active or draining")
@@ -76,7 +76,7 @@ def delete_cluster(step: Step, body: Json) -> Json:
         raise _still_contains("Services", "Services are active")
     if any(task.cluster == cluster.name and not task.is_stopped for task in step.tasks.values()):
         raise _still_contains("Tasks", "Tasks are active")
-    cluster = _put(step, cluster, status="INACTIVE")
+    cluster = _put(step, cluster, status="INACTIVE", deleted_at=step.at)
     return {"cluster": shapes.cluster(step, cluster, _EVERYTHING)}
 
 

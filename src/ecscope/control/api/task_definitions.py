@@ -51,7 +51,7 @@ def deregister_task_definition(step: Step, body: Json) -> Json:
 
 
 def delete_task_definitions(step: Step, body: Json) -> Json:
-    """They stay as DELETE_IN_PROGRESS: a revision's number is never given twice."""
+    """They are DELETE_IN_PROGRESS until nothing uses them: see ``core/task_definitions.py``."""
     references = body["taskDefinitions"]
     if not 1 <= len(references) <= _MOST_DELETED:
         raise invalid(f"TaskDefinitions must have from 1 to {_MOST_DELETED} elements.")

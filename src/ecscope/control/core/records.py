@@ -34,6 +34,7 @@ class Cluster(Record, frozen=True, kw_only=True):
     arn: str
     status: str = "ACTIVE"
     """``ACTIVE`` or ``INACTIVE``."""
+    deleted_at: datetime | None = None
     tags: Mapping[str, str] = {}
     settings: Mapping[str, str] = {}
     configuration: Json = {}

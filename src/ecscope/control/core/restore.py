@@ -24,9 +24,14 @@ def restored_state(
     tokens: Mapping[str, Token] | None = None,
     account_settings: Mapping[str, str] | None = None,
     sequence: int = 0,
+    retired: Mapping[str, int] | None = None,
 ) -> ControlState:
-    """No agent is connected, whatever was saved."""
-    revisions: dict[str, int] = {}
+    """No agent is connected, whatever was saved.
+
+    Args:
+        retired: family → number of its newest revision when that was deleted.
+    """
+    revisions: dict[str, int] = dict(retired or {})
     definitions = {definition.arn: definition for definition in task_definitions}
     for definition in definitions.values():
         revisions[definition.family] = max(revisions.get(definition.family, 0), definition.revision)

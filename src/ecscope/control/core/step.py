@@ -19,6 +19,9 @@ from ecscope.control.core.state import ControlState, Settings
 from ecscope.model.arn import TaskArn
 from ecscope.model.resources import HostResources
 
+REVISION_KEY = "revision/"
+"""Before the name of a family, in the table ``meta``: its newest revision was deleted, and had this number."""
+
 K = TypeVar("K", bound=str)
 V = TypeVar("V")
 
@@ -99,6 +102,8 @@ class Step:
         self._tasks_of: Table[str, frozenset[TaskArn]] = Table(state.tasks_of)
         self._groups_on: Table[str, Mapping[str, int]] = Table(state.groups_on)
         self._revisions: Table[str, int] = Table(state.revisions)
+        self._retired: dict[str, int] = {}
+        """What tells the newest revision of a family when the definition itself is gone."""
         self._sequence = state.sequence
         self._effects: list[AnyEffect] = []
         self._ids = 0
@@ -235,6 +240,12 @@ class Step:
             self._revisions.put(definition.family, definition.revision)
         return definition
 
+    def drop_task_definition(self, definition: TaskDefinition) -> None:
+        """Forget one for good; its revision's number is not given again."""
+        self.task_definitions.drop(definition.arn)
+        if definition.revision == self.newest_revision(definition.family):
+            self._retired[REVISION_KEY + definition.family] = definition.revision
+
     # --- the end ---------------------------------------------------------------------------------------
 
     def decision(self, answer: Json | None = None) -> Decision:
@@ -251,8 +262,11 @@ class Step:
         records: dict[str, dict[str, Record | str | int | None]] = {
             name: {key: table.rows.get(key) for key in table.changed} for name, table in tables.items() if table.changed
         }
+        meta: dict[str, Record | str | int | None] = {**self._retired}
         if self._sequence != self._before.sequence:
-            records["meta"] = {"sequence": self._sequence}
+            meta["sequence"] = self._sequence
+        if meta:
+            records["meta"] = meta
         state = self._before
         if records:
             state = msgspec.structs.replace(

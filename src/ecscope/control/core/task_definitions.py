@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -22,6 +23,8 @@ from ecscope.wire.task_definition import mistakes_in
 from ecscope.wire.task_definition_rules import cpu_units, memory_mib
 from ecscope.wire.task_payload import docker_api_versions
 
+DELETED_KEPT = timedelta(hours=1)
+"""How long one that is being deleted is shown at least, though nothing uses it. ECS does not say how long it does."""
 LARGEST_BYTES = 65536
 """Of a whole definition. Source: the service quotas of ECS."""
 _MOST_TOLD = 10
@@ -51,6 +54,31 @@ def register(step: Step, body: Json, tags: dict[str, str]) -> TaskDefinition:
         registered_by=step.principal_arn,
     )
     return step.put_task_definition(definition)
+
+
+def expire(step: Step) -> None:
+    """Forget those that were to be deleted an hour ago, once no task and no service uses them."""
+    due = [
+        definition
+        for definition in step.task_definitions
+        if definition.delete_requested_at is not None and definition.delete_requested_at + DELETED_KEPT <= step.at
+    ]
+    in_use = _in_use(step) if due else frozenset()
+    for definition in due:
+        if definition.arn not in in_use:
+            step.drop_task_definition(definition)
+
+
+def _in_use(step: Step) -> frozenset[str]:
+    """What runs, and what services run, replace or would go back to."""
+    services = [service for service in step.services if service.status != "INACTIVE"]
+    return frozenset(
+        (
+            *(task.definition_arn for task in step.tasks.values() if not task.is_stopped),
+            *(deployment.definition_arn for service in services for deployment in service.deployments),
+            *(service.last_completed["definition_arn"] for service in services if service.last_completed),
+        )
+    )
 
 
 def check(definition: Json) -> None:

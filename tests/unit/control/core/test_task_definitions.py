@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from ecscope.control.core.errors import ApiError
-from ecscope.control.core.records import TaskDefinition
-from ecscope.control.core.task_definitions import ECR, LARGEST_BYTES, register
-from tests.control_builders import AT, PREFIX, PRINCIPAL, a_control_step, a_task_definition
+from ecscope.control.core.events import TimePassed
+from ecscope.control.core.records import Deployment, Record, TaskDefinition
+from ecscope.control.core.restore import restored_state
+from ecscope.control.core.step import Decision, Step
+from ecscope.control.core.task_definitions import ECR, LARGEST_BYTES, expire, register
+from tests.control_builders import (
+    AT,
+    PREFIX,
+    PRINCIPAL,
+    a_control_step,
+    a_control_task,
+    a_request,
+    a_service,
+    a_state,
+    a_task_definition,
+)
 from tests.unit.wire.definitions import FULL
 
 
@@ -242,3 +256,55 @@ def test_images_in_ecr(image: str) -> None:
 
 def test_other_images() -> None:
     assert ECR.fullmatch("public.ecr.aws/x/y") is None
+
+
+# --- the end ----------------------------------------------------------------------------------------
+
+
+def deleted(revision: int, *, hours: float = 1, family: str = "sample") -> TaskDefinition:
+    at = AT - timedelta(hours=hours)
+    return a_task_definition(family, revision, status="DELETE_IN_PROGRESS", delete_requested_at=at)
+
+
+def a_deployment(definition_arn: str) -> Deployment:
+    return Deployment(
+        id="ecs-svc/1", status="PRIMARY", definition_arn=definition_arn, desired_count=1, created_at=AT, updated_at=AT
+    )
+
+
+def left(*records: Record) -> Decision:
+    step = Step(a_state(*records), TimePassed(id="1" * 32, at=AT))
+    expire(step)
+    return step.decision()
+
+
+def test_what_is_being_deleted_is_gone_after_an_hour() -> None:
+    decision = left(deleted(1), deleted(2, hours=0.9), a_task_definition(revision=3, status="INACTIVE"))
+    assert [definition.revision for definition in decision.state.task_definitions.values()] == [2, 3]
+    assert decision.records == {"task_definitions": {deleted(1).arn: None}}
+
+
+@pytest.mark.parametrize(
+    ("user", "is_kept"),
+    [
+        (a_control_task(), True),
+        (a_control_task(last_status="STOPPED", desired_status="STOPPED", stopped_at=AT), False),
+        (a_service(deployments=(a_deployment(deleted(1).arn),)), True),
+        (a_service(last_completed={"definition_arn": deleted(1).arn}), True),
+        (a_service(status="INACTIVE", past_deployments=(a_deployment(deleted(1).arn),)), False),
+        (a_service(deployments=(a_deployment(deleted(2).arn),)), False),
+    ],
+)
+def test_what_a_task_or_a_service_uses_is_not_deleted(user: Record, is_kept: bool) -> None:
+    assert bool(left(deleted(1), user).state.task_definitions) is is_kept
+
+
+def test_the_number_of_a_revision_is_never_given_twice() -> None:
+    decision = left(deleted(1), deleted(2))
+    assert decision.state.task_definitions == {}
+    assert decision.records["meta"] == {"revision/sample": 2}
+    step = Step(decision.state, a_request("RegisterTaskDefinition"))
+    container = {"name": "app", "image": "i", "memory": 64}
+    assert register(step, {"family": "sample", "containerDefinitions": [container]}, {}).revision == 3
+    again = restored_state(settings=decision.state.settings, retired={"sample": 2})
+    assert Step(again, a_request("RegisterTaskDefinition")).newest_revision("sample") == 2
