@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
 
 from ecscope.agent.runtime.fake import FakeRuntime
+from ecscope.clock import SystemClock
 from ecscope.control.app import ControlPlane, ControlPlaneError
 from ecscope.control.core.state import Settings
 from ecscope.model.status import ContainerStatus
@@ -91,6 +93,30 @@ async def test_the_control_plane_is_started_again(tmp_path: Path) -> None:
                 await until_tasks(again, lambda tasks: statuses(tasks) == ["RUNNING"] * 4)
                 created = [call for call in runtime.calls if call.name == "create_container"]
                 assert len(created) == 4
+
+
+class Tomorrow(SystemClock):
+    """A day and a bit later."""
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(hours=25)
+
+
+async def test_what_was_deleted_is_gone_tomorrow_and_its_number_not_given_again(tmp_path: Path) -> None:
+    async with a_plane(tmp_path) as plane:
+        client = Client(plane)
+        arn = await client.register()
+        await client("create_cluster", clusterName="old")
+        await client("delete_cluster", cluster="old")
+        await client("deregister_task_definition", taskDefinition=arn)
+        await client("delete_task_definitions", taskDefinitions=[arn])
+    async with a_plane(tmp_path, clock=Tomorrow()) as plane:
+        await until(lambda: not plane.state.task_definitions, "the definition to be gone")
+        assert list(plane.state.clusters) == ["default"]
+    async with a_plane(tmp_path) as plane:
+        client = Client(plane)
+        assert (await client("list_task_definition_families", status="ALL"))["families"] == []
+        assert (await client.register()).endswith("sample:2")
 
 
 async def test_a_stop_that_the_agent_missed_reaches_it(plane: ControlPlane, tmp_path: Path) -> None:
