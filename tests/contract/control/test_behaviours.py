@@ -470,15 +470,14 @@ def test_an_instance_without_an_agent_gets_no_task(ecs: Any, cluster: str) -> No
     assert (service["pendingCount"], service["runningCount"]) == (0, 0)
 
 
-def test_arns_are_long_whatever_the_settings(ecs: Any) -> None:
+def test_arns_are_long_and_cannot_be_made_short(ecs: Any) -> None:
     for name in ("serviceLongArnFormat", "taskLongArnFormat", "containerInstanceLongArnFormat"):
-        ecs.put_account_setting(name=name, value="disabled")
+        with pytest.raises(ClientError, match="You can no longer disable Long Arn settings"):
+            ecs.put_account_setting(name=name, value="disabled")
     service = ecs.create_service(cluster="empty", serviceName="long", taskDefinition="sample", desiredCount=0)[
         "service"
     ]
     assert service["serviceArn"] == f"{ARN}:service/empty/long"
-    for name in ("serviceLongArnFormat", "taskLongArnFormat", "containerInstanceLongArnFormat"):
-        ecs.delete_account_setting(name=name)
 
 
 NETWORK = {"awsvpcConfiguration": {"subnets": ["subnet-1"], "securityGroups": ["sg-1"]}}

@@ -153,16 +153,16 @@ def test_account_settings(ecs: Any) -> None:
     assert ecs.list_account_settings()["settings"] == []
     for name, value in (
         ("containerInstanceLongArnFormat", "enabled"),
-        ("serviceLongArnFormat", "disabled"),
+        ("awsvpcTrunking", "disabled"),
         ("taskLongArnFormat", "enabled"),
     ):
         setting = ecs.put_account_setting(name=name, value=value)["setting"]
         assert (setting["name"], setting["value"]) == (name, value)
     assert len(ecs.list_account_settings()["settings"]) == 3
-    (only,) = ecs.list_account_settings(name="serviceLongArnFormat")["settings"]
+    (only,) = ecs.list_account_settings(name="awsvpcTrunking")["settings"]
     assert only["value"] == "disabled"
     assert len(ecs.list_account_settings(value="enabled")["settings"]) == 2
-    ecs.delete_account_setting(name="serviceLongArnFormat")
+    ecs.delete_account_setting(name="awsvpcTrunking")
     assert len(ecs.list_account_settings()["settings"]) == 2
     ecs.put_account_setting_default(name="containerInsights", value="enhanced")
     pages = ecs.get_paginator("list_account_settings").paginate(effectiveSettings=True)

@@ -33,16 +33,20 @@ _SETTINGS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 }
 """Name → what ECS has by default, and what it may be."""
 _OF_AWS = ("guardDutyActivate",)
+_LONG_ARNS = ("containerInstanceLongArnFormat", "serviceLongArnFormat", "taskLongArnFormat")
 
 
 def effective(step: Step, name: str, principal_arn: str | None = None) -> str:
     """What holds for a principal; ``None``: whoever asks."""
-    own = _key(step, principal_arn)
-    for owner in (own, _ACCOUNT):
-        value = step.account_settings.get(f"{owner}/{name}")
-        if value is not None:
-            return value
-    return _SETTINGS[name][0]
+    return _effective(step, name, _key(step, principal_arn))[1]
+
+
+def _effective(step: Step, name: str, owner: str) -> tuple[str, str]:
+    """Whose setting holds for ``owner``, and what it is. The account has what ECS has, unless it was told otherwise."""
+    own = step.account_settings.get(f"{owner}/{name}")
+    if own is not None:
+        return owner, own
+    return _ACCOUNT, step.account_settings.get(f"{_ACCOUNT}/{name}") or _SETTINGS[name][0]
 
 
 def put_account_setting(step: Step, body: Json) -> Json:
@@ -56,27 +60,23 @@ def put_account_setting_default(step: Step, body: Json) -> Json:
 
 def delete_account_setting(step: Step, body: Json) -> Json:
     """The answer has what holds from now on."""
-    name, principal_arn = body["name"], body.get("principalArn")
-    step.account_settings.drop(f"{_key(step, principal_arn)}/{name}")
-    value = effective(step, name, principal_arn)
-    return {"setting": _setting(step, name, value, principal_arn)}
+    name, owner = body["name"], _key(step, body.get("principalArn"))
+    step.account_settings.drop(f"{owner}/{name}")
+    return {"setting": _setting(step, name, _effective(step, name, owner)[1], owner)}
 
 
 def list_account_settings(step: Step, body: Json) -> Json:
     """Those that were set, by one principal; or all that hold for it."""
-    principal_arn = body.get("principalArn")
     if body.get("value") is not None and body.get("name") is None and body.get("effectiveSettings"):
         raise invalid("To filter by value you must also give the name of the setting.")
-    owner = _key(step, principal_arn)
+    asking = _key(step, body.get("principalArn"))
     settings = []
     for name in _SETTINGS:
-        value = (
-            effective(step, name, principal_arn)
-            if body.get("effectiveSettings")
-            else step.account_settings.get(f"{owner}/{name}")
-        )
+        owner, value = asking, step.account_settings.get(f"{asking}/{name}")
+        if body.get("effectiveSettings"):
+            owner, value = _effective(step, name, asking)
         if value is not None and body.get("name", name) == name and body.get("value", value) == value:
-            settings.append(_setting(step, name, value, principal_arn))
+            settings.append(_setting(step, name, value, owner))
     return page(
         "ListAccountSettings", body, "settings", settings, key=lambda setting: setting["name"], show=dict[str, str]
     )
@@ -103,14 +103,18 @@ def _put(step: Step, owner: str, body: Json) -> Json:
         raise invalid(f"The setting {name} is AWS's own and cannot be changed.")
     if value not in allowed:
         raise invalid(f"Invalid value for {name}: it must be one of {', '.join(allowed)}.")
+    if name in _LONG_ARNS and value == "disabled":
+        raise invalid("You can no longer disable Long Arn settings: every ARN is in the long format.")
     step.account_settings.put(f"{owner}/{name}", value)
-    return {"setting": _setting(step, name, value, None if owner == _ACCOUNT else owner)}
+    return {"setting": _setting(step, name, value, owner)}
 
 
-def _setting(step: Step, name: str, value: str, principal_arn: str | None) -> dict[str, Any]:
+def _setting(step: Step, name: str, value: str, owner: str) -> dict[str, Any]:
+    """The account's belong to its root user."""
+    root = f"arn:aws:iam::{step.settings.account}:root"
     return {
         "name": name,
         "value": value,
-        "principalArn": principal_arn or step.principal_arn,
+        "principalArn": root if owner == _ACCOUNT else owner,
         "type": "aws_managed" if name in _OF_AWS else "user",
     }

@@ -139,6 +139,7 @@ def describe_services(step: Step, body: Json) -> Json:
 
 
 def list_services(step: Step, body: Json) -> Json:
+    """Those that are deleted are not in it, though DescribeServices still shows them."""
     cluster = lookup.cluster(step, body.get("cluster"))
     launch_type, strategy = body.get("launchType"), body.get("schedulingStrategy")
     is_ours = body.get("resourceManagementType", "CUSTOMER") == "CUSTOMER"
@@ -147,7 +148,7 @@ def list_services(step: Step, body: Json) -> Json:
         for service in step.services
         if is_ours
         and service.cluster == cluster.name
-        and service.status != "INACTIVE"
+        and service.status == "ACTIVE"
         and launch_type in (None, service.body.get("launchType"))
         and strategy in (None, service.scheduling_strategy)
     ]

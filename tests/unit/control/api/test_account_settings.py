@@ -29,19 +29,48 @@ def test_at_first_nothing_is_set_and_all_holds() -> None:
     assert {each["type"] for each in first["settings"]} == {"user", "aws_managed"}
 
 
-@pytest.mark.parametrize("name", ["containerInstanceLongArnFormat", "serviceLongArnFormat", "taskLongArnFormat"])
-@pytest.mark.parametrize("value", ["enabled", "disabled"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("containerInstanceLongArnFormat", "enabled"),
+        ("serviceLongArnFormat", "enabled"),
+        ("awsvpcTrunking", "disabled"),
+    ],
+)
 def test_a_setting_is_put(name: str, value: str) -> None:
-    answer = asked(a_control_step(), "PutAccountSetting", name=name, value=value)
+    step = a_control_step()
+    answer = asked(step, "PutAccountSetting", name=name, value=value)
     assert answer["setting"] == {"name": name, "value": value, "principalArn": PRINCIPAL, "type": "user"}
+    answer = asked(step, "PutAccountSettingDefault", name=name, value=value)
+    assert answer["setting"] == {"name": name, "value": value, "principalArn": ROOT, "type": "user"}
+
+
+@pytest.mark.parametrize("name", ["containerInstanceLongArnFormat", "serviceLongArnFormat", "taskLongArnFormat"])
+@pytest.mark.parametrize("action", ["PutAccountSetting", "PutAccountSettingDefault"])
+def test_long_arns_cannot_be_disabled(action: str, name: str) -> None:
+    """Terraform looks for these words when it destroys aws_ecs_account_setting_default."""
+    with pytest.raises(ApiError, match="You can no longer disable Long Arn settings") as caught:
+        asked(a_control_step(), action, name=name, value="disabled")
+    assert caught.value.code == "InvalidParameterException"
+
+
+def test_a_setting_that_holds_says_whose_it_is() -> None:
+    """Terraform keeps the account's by the ARN of its root user."""
+    step = a_control_step()
+    asked(step, "PutAccountSettingDefault", name="containerInsights", value="enabled")
+    asked(step, "PutAccountSetting", name="awsvpcTrunking", value="enabled")
+    found = asked(step, "ListAccountSettings", effectiveSettings=True)["settings"]
+    by_name = {each["name"]: each["principalArn"] for each in found}
+    assert by_name["awsvpcTrunking"] == PRINCIPAL
+    assert {by_name[name] for name in ("containerInsights", "fargateFIPSMode")} == {ROOT}
 
 
 def test_settings_are_listed_and_filtered() -> None:
     step = a_control_step()
-    asked(step, "PutAccountSetting", name="serviceLongArnFormat", value="disabled")
+    asked(step, "PutAccountSetting", name="awsvpcTrunking", value="disabled")
     asked(step, "PutAccountSetting", name="taskLongArnFormat", value="enabled")
-    assert listed(step) == {"serviceLongArnFormat": "disabled", "taskLongArnFormat": "enabled"}
-    assert listed(step, name="serviceLongArnFormat") == {"serviceLongArnFormat": "disabled"}
+    assert listed(step) == {"awsvpcTrunking": "disabled", "taskLongArnFormat": "enabled"}
+    assert listed(step, name="awsvpcTrunking") == {"awsvpcTrunking": "disabled"}
     assert listed(step, value="enabled") == {"taskLongArnFormat": "enabled"}
     assert listed(step, principalArn=OTHER) == {}
 
@@ -59,9 +88,9 @@ def test_the_account_s_setting_holds_for_who_has_none() -> None:
 
 def test_a_deleted_setting_falls_back() -> None:
     step = a_control_step()
-    asked(step, "PutAccountSetting", name="taskLongArnFormat", value="disabled")
-    answer = asked(step, "DeleteAccountSetting", name="taskLongArnFormat")
-    assert answer["setting"]["value"] == "enabled"
+    asked(step, "PutAccountSetting", name="awsvpcTrunking", value="enabled")
+    answer = asked(step, "DeleteAccountSetting", name="awsvpcTrunking")
+    assert answer["setting"]["value"] == "disabled"
     assert listed(step) == {}
 
 

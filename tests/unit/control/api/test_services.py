@@ -308,5 +308,8 @@ def test_services_are_listed_by_tens_and_by_kind() -> None:
     assert checked(world, "ListServices", resourceManagementType="ECS")["serviceArns"] == []
     world.ask("DeleteService", service="web0")
     assert f"{PREFIX}:service/default/web0" not in checked(world, "ListServices")["serviceArns"]
+    world.ask("DeleteService", service="all")
+    assert checked(world, "DescribeServices", services=["all"])["services"][0]["status"] == "DRAINING"
+    assert checked(world, "ListServices", schedulingStrategy="DAEMON")["serviceArns"] == []
     assert refused(world, "ListServices", cluster="no")[0] == "ClusterNotFoundException"
     assert refused(world, "ListServicesByNamespace", namespace="ns")[0] == "NamespaceNotFoundException"
