@@ -105,6 +105,20 @@ def test_all_there_can_be(ecs: Any) -> None:
     ecs.register_task_definition(**members)
 
 
+def test_what_is_described_can_be_registered_again(ecs: Any) -> None:
+    """As the GitHub action amazon-ecs-deploy-task-definition does it, and a line of jq in many a pipeline."""
+    members = {name: value for name, value in FULL.items() if name != "revision"}
+    first = ecs.register_task_definition(**{**members, "family": "again"})["taskDefinition"]
+    ecs.deregister_task_definition(taskDefinition=first["taskDefinitionArn"])
+    shown = ecs.describe_task_definition(taskDefinition=first["taskDefinitionArn"])["taskDefinition"]
+    answers_only = {"compatibilities", "taskDefinitionArn", "requiresAttributes", "revision", "status"}
+    answers_only |= {"registeredAt", "deregisteredAt", "registeredBy"}
+    given = {name: value for name, value in shown.items() if name not in answers_only}
+    second = ecs.register_task_definition(**given)["taskDefinition"]
+    assert {name: second[name] for name in given} == given
+    assert set(second) - set(given) == answers_only - {"deregisteredAt"}
+
+
 @pytest.mark.parametrize(
     ("containers", "members", "message"),
     [

@@ -18,6 +18,8 @@ MOST_TASKS = 5000
 """Of one service. Source: Amazon ECS service quotas."""
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
+_ZONE = "attribute:ecs.availability-zone"
+
 _AS_GIVEN = (
     "propagateTags",
     "enableECSManagedTags",
@@ -128,7 +130,28 @@ def placement_strategy(body: Json, scheduling_strategy: str) -> list[Json]:
             "The daemon scheduling strategy does not support placement strategies."
             " Remove the placement strategy and try again."
         )
-    return list(strategy_of(given))
+    return [_as_shown(rule) for rule in strategy_of(given)]
+
+
+def _as_shown(rule: Json) -> Json:
+    """``host`` is but another word for ``instanceId``, which is what ECS gives back, and Terraform expects."""
+    return {**rule, "field": "instanceId"} if rule.get("field", "").lower() == "host" else rule
+
+
+def rebalancing(service_body: Json, strategy: str) -> str:
+    """Of a new service that does not say: enabled where ECS could do it.
+
+    Source: CreateService of the ECS API; "Balancing an Amazon ECS service across Availability Zones" of the guide.
+    """
+    rules = service_body["placementStrategy"]
+    could = (
+        strategy != DAEMON
+        and service_body["launchType"] != "EXTERNAL"
+        and service_body["deploymentConfiguration"]["maximumPercent"] > 100
+        and (not rules or (rules[0].get("type"), rules[0].get("field")) == ("spread", _ZONE))
+        and not any(_ZONE in one.get("expression", "") for one in service_body["placementConstraints"])
+    )
+    return "ENABLED" if could else "DISABLED"
 
 
 def _not_here(member: str, reason: str) -> ApiError:

@@ -41,6 +41,15 @@ def create_service(step: Step, body: Json) -> Json:
     definition = lookup.task_definition_to_run(step, body["taskDefinition"])
     launch_type = launch_type_of(body, cluster, definition)
     refuse_network(body, definition)
+    kept: dict[str, Any] = {
+        "launchType": launch_type,
+        "deploymentConfiguration": service_input.deployment_configuration(body, strategy),
+        "placementConstraints": list(constraints_of(body.get("placementConstraints", ()))),
+        "placementStrategy": service_input.placement_strategy(body, strategy),
+        "propagateTags": "NONE",
+        "enableECSManagedTags": False,
+        "enableExecuteCommand": False,
+    }
     service = Service(
         arn=lookup.arn_of(step, "service", cluster.name, name),
         name=name,
@@ -51,14 +60,8 @@ def create_service(step: Step, body: Json) -> Json:
         created_by=step.principal_arn,
         client_token=body.get("clientToken", ""),
         body={
-            "launchType": launch_type,
-            "deploymentConfiguration": service_input.deployment_configuration(body, strategy),
-            "placementConstraints": list(constraints_of(body.get("placementConstraints", ()))),
-            "placementStrategy": service_input.placement_strategy(body, strategy),
-            "propagateTags": "NONE",
-            "enableECSManagedTags": False,
-            "enableExecuteCommand": False,
-            "availabilityZoneRebalancing": "DISABLED",
+            **kept,
+            "availabilityZoneRebalancing": service_input.rebalancing(kept, strategy),
             **service_input.as_given(body),
             **({"roleArn": body["role"]} if body.get("role") else {}),
         },

@@ -17,7 +17,7 @@ from ecscope.control.api.pages import page
 from ecscope.control.api.placement import constraints_of, launch_type_of, refuse_network, strategy_of
 from ecscope.control.core import tasks
 from ecscope.control.core.errors import Failure, invalid, missing, unsupported
-from ecscope.control.core.placement import pool
+from ecscope.control.core.placement import EXTERNAL, pool
 from ecscope.control.core.records import Cluster, Json, Task, TaskDefinition
 from ecscope.control.core.step import Step
 from ecscope.control.core.tags import tags_of
@@ -72,7 +72,8 @@ def start_task(step: Step, body: Json) -> Json:
         if instance is None:
             failures.append(missing(lookup.arn_in(cluster, "container-instance", reference)))
         else:
-            wants.append(msgspec.structs.replace(wanted, instance_arn=instance.arn))
+            launch_type = "EXTERNAL" if EXTERNAL in instance.attributes else "EC2"
+            wants.append(msgspec.structs.replace(wanted, instance_arn=instance.arn, launch_type=launch_type))
     started, more = _start(step, wants)
     return _answer(step, started, [*failures, *more])
 

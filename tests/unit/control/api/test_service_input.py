@@ -70,7 +70,7 @@ def test_percents_have_bounds(strategy: str, configuration: dict[str, Any], mess
 
 
 def test_a_daemon_has_no_placement_strategy_and_an_empty_rule_is_none() -> None:
-    rules = [{"type": "spread", "field": "host"}]
+    rules = [{"type": "spread", "field": "instanceId"}]
     with pytest.raises(ApiError, match="does not support placement strategies"):
         service_input.placement_strategy({"placementStrategy": rules}, "DAEMON")
     assert service_input.placement_strategy({"placementStrategy": [{}]}, "DAEMON") == []

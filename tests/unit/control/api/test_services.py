@@ -54,7 +54,7 @@ def test_a_new_service_is_shown_with_its_defaults() -> None:
     service = created(world)
     deployment = service["deployments"][0]
     assert {name: service[name] for name in sorted(service.keys() - {"deployments", "currentServiceRevisions"})} == {
-        "availabilityZoneRebalancing": "DISABLED",
+        "availabilityZoneRebalancing": "ENABLED",
         "clusterArn": f"{PREFIX}:cluster/default",
         "createdAt": world.at.timestamp(),
         "createdBy": PRINCIPAL,
@@ -122,6 +122,32 @@ def test_what_is_given_is_kept() -> None:
     )
     assert world.tasks()[0].tags == {"a": "b", "aws:ecs:clusterName": "default", "aws:ecs:serviceName": "web"}
     assert world.tasks()[0].execute_command_enabled
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"availabilityZoneRebalancing": "DISABLED"},
+        {"deploymentConfiguration": {"maximumPercent": 100}},
+        {"placementStrategy": [{"type": "binpack", "field": "cpu"}]},
+        {"placementConstraints": [{"type": "memberOf", "expression": "attribute:ecs.availability-zone == us-east-1a"}]},
+        {"schedulingStrategy": "DAEMON"},
+    ],
+)
+def test_zones_are_not_rebalanced_where_ecs_could_not_do_it(members: dict[str, Any]) -> None:
+    world = World()
+    count = {} if "schedulingStrategy" in members else {"desiredCount": 1}
+    made = world.ask("CreateService", serviceName="web", taskDefinition="sample", **count, **members)["service"]
+    assert made["availabilityZoneRebalancing"] == "DISABLED"
+    later = world.ask("UpdateService", service="web", placementStrategy=[])["service"]
+    assert later["availabilityZoneRebalancing"] == "DISABLED"
+
+
+def test_a_strategy_that_goes_by_host_goes_by_instance_id() -> None:
+    """As ECS shows it: Terraform would see a change for ever."""
+    world = World()
+    service = created(world, placementStrategy=[{"type": "spread", "field": "host"}])
+    assert service["placementStrategy"] == [{"type": "spread", "field": "instanceId"}]
 
 
 def test_the_same_service_again_is_the_same_and_another_one_is_refused() -> None:

@@ -124,6 +124,8 @@ def test_external_instances_run_external_tasks() -> None:
     assert run(step, launchType="EXTERNAL")["tasks"][0]["launchType"] == "EXTERNAL"
     with pytest.raises(ApiError, match="No Container Instances were found in your cluster"):
         run(step, launchType="EC2")
+    started = asked(step, "StartTask", taskDefinition="sample", containerInstances=[external.arn])
+    assert started["tasks"][0]["launchType"] == "EXTERNAL"
 
 
 def test_a_client_token_runs_its_tasks_once() -> None:
