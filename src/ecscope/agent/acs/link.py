@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import ssl
 import traceback
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -82,8 +81,6 @@ class AcsLink:
         deregistered: Callable[[str], None],
         heartbeat: Callable[[], None],
         proxy: Callable[[str], str | None] = lambda url: None,
-        tls: ssl.SSLContext | None = None,
-        user_agent: str = "",
         times: LinkTimes | None = None,
         reconnect: Reconnect | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -99,7 +96,6 @@ class AcsLink:
             deregistered: with ECS's words, whenever it says that the instance is not registered.
             heartbeat: after each heartbeat was answered.
             proxy: for an address, ``None``: none.
-            tls: ``None``: the system's certificates.
         """
         self._endpoint = endpoint
         self._address = address
@@ -110,8 +106,6 @@ class AcsLink:
         self._deregistered = deregistered
         self._heartbeat = heartbeat
         self._proxy = proxy
-        self._tls = tls
-        self._user_agent = user_agent
         self._times = times or LinkTimes()
         self._reconnect = reconnect or Reconnect(chance=chance)
         self._sleep = sleep
@@ -176,9 +170,7 @@ class AcsLink:
         async with dialled(
             url,
             headers=headers,
-            user_agent=self._user_agent,
             proxy=self._proxy(url),
-            tls=self._tls,
             times=times,
             largest_frame_bytes=_LARGEST_FRAME_BYTES,
         ) as websocket:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -59,9 +58,7 @@ async def dialled(
     url: str,
     *,
     headers: Mapping[str, str],
-    user_agent: str,
     proxy: str | None,
-    tls: ssl.SSLContext | None,
     times: WebsocketTimes,
     largest_frame_bytes: int,
 ) -> AsyncIterator[Websocket]:
@@ -69,8 +66,6 @@ async def dialled(
 
     Args:
         url: dialled as it is, because that is what was signed.
-        user_agent: ``""``: none is sent.
-        tls: ``None``: the system's certificates.
 
     Raises:
         Refused: no redirect is followed.
@@ -85,9 +80,8 @@ async def dialled(
         async with asyncio.timeout(2 * times.dial_s):
             websocket = await http.ws_connect(
                 URL(url, encoded=True),
-                headers={**headers, "User-Agent": user_agent} if user_agent else headers,
+                headers=headers,
                 proxy=proxy,
-                ssl=tls if tls is not None else True,
                 timeout=aiohttp.ClientWSTimeout(ws_receive=None, ws_close=times.close_s),
                 max_msg_size=largest_frame_bytes,
             )

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -87,8 +86,6 @@ class TcsLink:
         new_id: Callable[[], str],
         now: Callable[[], datetime],
         proxy: Callable[[str], str | None] = lambda url: None,
-        tls: ssl.SSLContext | None = None,
-        user_agent: str = "",
         times: LinkTimes | None = None,
         reconnect: Reconnect | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -102,8 +99,6 @@ class TcsLink:
             status: what the last check of the instance found.
             new_id: for messages.
             proxy: for an address, ``None``: none.
-            tls: ``None``: the system's certificates.
-            user_agent: ``""``: none is sent.
         """
         self._endpoint = endpoint
         self._address = address
@@ -114,8 +109,6 @@ class TcsLink:
         self._new_id = new_id
         self._now = now
         self._proxy = proxy
-        self._tls = tls
-        self._user_agent = user_agent
         self._times = times or LinkTimes()
         self._reconnect = reconnect or Reconnect(chance=chance, times=RECONNECT_TIMES)
         self._sleep = sleep
@@ -183,9 +176,7 @@ class TcsLink:
         async with dialled(
             url,
             headers=headers,
-            user_agent=self._user_agent,
             proxy=self._proxy(url),
-            tls=self._tls,
             times=self._times,
             largest_frame_bytes=_LARGEST_FRAME_BYTES,
         ) as websocket:

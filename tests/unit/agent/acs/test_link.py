@@ -244,12 +244,6 @@ async def test_credentials_are_asked_for_until_the_first_connection() -> None:
         assert [visit.request.query["sendCredentials"] for visit in rig.visits] == ["true", "true", "true", "false"]
 
 
-async def test_a_user_agent_is_sent_where_one_is_given() -> None:
-    async with a_rig(closing(1000), user_agent="agent/1") as rig:
-        await rig.finished()
-        assert rig.visits[0].request.headers["User-Agent"] == "agent/1"
-
-
 @pytest.mark.parametrize(
     "body",
     [INACTIVE, {"type": "InactiveInstanceException", "message": {"message": "not there"}}],

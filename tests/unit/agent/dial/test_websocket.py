@@ -37,9 +37,7 @@ async def served(serve: Serve) -> AsyncIterator[str]:
 async def a_dial(url: str, **changes: Any) -> AsyncIterator[Websocket]:
     arguments: dict[str, Any] = {
         "headers": {"X-Amz-Date": "20261123T145920Z"},
-        "user_agent": "",
         "proxy": None,
-        "tls": None,
         "times": TIMES,
         "largest_frame_bytes": 100,
     }
@@ -95,13 +93,6 @@ async def test_the_address_is_dialled_as_it_was_signed_with_no_header_of_its_own
     assert request.raw_path == "/ws?arn=a%3Ab%2Fc&x=%7E"
     assert request.headers["X-Amz-Date"] == "20261123T145920Z"
     assert not {"User-Agent", "Accept", "Accept-Encoding"} & set(request.headers)
-
-
-async def test_a_user_agent_is_sent_where_one_is_given() -> None:
-    server = Server()
-    async with served(server.serve) as url, a_dial(url, user_agent="agent/1"):
-        pass
-    assert server.requests[0].headers["User-Agent"] == "agent/1"
 
 
 async def test_a_proxy_is_dialled_where_one_is_given() -> None:
