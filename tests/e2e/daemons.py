@@ -58,7 +58,7 @@ class Daemon:
         pid_file = self.folder / "exec" / "containerd" / "containerd.pid"
         with suppress(FileNotFoundError):
             pid = pid_file.read_text()
-            eventually(lambda: _is_alive(pid), lambda alive: not alive, "the end of containerd")
+            eventually(lambda: _note_sign_of_life(pid), lambda alive: not alive, "the end of containerd")
             # The next dockerd waits for a dead containerd where nobody has reaped it: its pid is taken still.
             pid_file.unlink()
 
@@ -130,7 +130,7 @@ def a_daemon(*options: str) -> Iterator[Daemon]:
             daemon.remove()
 
 
-def _is_alive(pid: str) -> bool:
+def _note_sign_of_life(pid: str) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

@@ -147,7 +147,6 @@ class Membership:
             signer=self._client,
             deliver=self._deliver,
             connected=self._acs_connected,
-            disconnected=lambda reason: None,
             deregistered=self._deregistered,
             heartbeat=self._doctor.ask,
             proxy=proxies.for_url,

@@ -39,12 +39,6 @@ _SIGNS_OF_LIFE = frozenset(
         ServiceMessageKind.ACK_INSTANCE_STATUS,
     }
 )
-_CLEAN_CODES = frozenset({1000, 1001, 1006, 1011})
-
-
-def is_clean_close(code: int | None) -> bool:
-    """Whether a connection that ended like this is opened anew at once; ``None``: it ended without a code."""
-    return code is None or code in _CLEAN_CODES
 
 
 class Due(Enum):

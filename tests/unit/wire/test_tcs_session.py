@@ -8,7 +8,7 @@ import pytest
 
 from ecscope.model.instance_status import InstanceHealth, InstanceStatus
 from ecscope.wire.tcs import BadFrame, ServiceMessage, ServiceMessageKind, service_frame
-from ecscope.wire.tcs_session import Close, Due, Reports, TcsSession, is_clean_close
+from ecscope.wire.tcs_session import Close, Due, Reports, TcsSession
 from tests.builders import AT
 
 NEVER_CHECKED = InstanceStatus(
@@ -130,11 +130,3 @@ def test_a_connection_is_given_up_in_its_31st_to_35th_minute(random: float, age_
     seen = run(session(random=random), 4000)
     assert seen[-1] == (age_s, Close(code=1000, text="ConnectionExpired: Reconnect to continue", is_clean=True))
     assert len([due for _, due in seen if due is Due.METRICS]) == age_s // 20 + (age_s % 20 > 0)
-
-
-@pytest.mark.parametrize(
-    ("code", "clean"),
-    [(None, True), (1000, True), (1001, True), (1006, True), (1011, True), (1002, False), (4000, False)],
-)
-def test_after_which_ends_it_is_connected_again_at_once(code: int | None, clean: bool) -> None:
-    assert is_clean_close(code) is clean

@@ -1,8 +1,7 @@
-"""Keeps the connection to the telemetry service: dial, send what is due, notice the end, dial again.
+"""Keeps the connection to the telemetry service, as ``dial.link`` does: sends what is due.
 
-Says each problem once in the log, not in a loop. Decides nothing: what is due is
-``wire.tcs_session``'s to say, when to dial again ``wire.acs_reconnect``'s. Nothing is kept
-for later while there is no connection: the measurements themselves are, in their rings.
+Decides nothing: what is due is ``wire.tcs_session``'s to say. Nothing is kept for later while there is no connection:
+the measurements themselves are, in their rings.
 
 Source: agent-protocol.md §5.
 """
@@ -12,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from random import random
 from typing import Protocol
@@ -22,9 +20,11 @@ import aiohttp
 
 from ecscope.agent.aws.interface import AwsCallFailed, WebsocketSigner
 from ecscope.agent.core.state import AgentState
-from ecscope.agent.dial.websocket import FAILURES, End, Refused, Websocket, WebsocketTimes, close, dialled, reason_of
+from ecscope.agent.dial.link import CUT, NOT_READ, Link, end_of
+from ecscope.agent.dial.websocket import End, Websocket, WebsocketTimes, close
 from ecscope.model.instance_status import InstanceStatus
-from ecscope.wire.acs_reconnect import Reconnect, ReconnectTimes, UnusableEndpoint
+from ecscope.wire.acs import shortened
+from ecscope.wire.acs_reconnect import Reconnect, ReconnectTimes
 from ecscope.wire.tcs import (
     AgentMessage,
     BadFrame,
@@ -35,14 +35,11 @@ from ecscope.wire.tcs import (
     metrics_messages,
     task_healths,
 )
-from ecscope.wire.tcs_session import Close, Due, Reports, SessionTimes, TcsSession, is_clean_close
+from ecscope.wire.tcs_session import Close, Due, Reports, SessionTimes, TcsSession
 
 _log = logging.getLogger("ecscope.tcs")
 
 _LARGEST_FRAME_BYTES = 1024 * 1024
-_LARGEST_TEXT = 500
-"""Characters of what others say that go into the log."""
-_MOST_SAID = 20
 
 
 class Metrics(Protocol):
@@ -71,7 +68,7 @@ class LinkTimes(WebsocketTimes, frozen=True, kw_only=True):
 RECONNECT_TIMES = ReconnectTimes(first_s=1.0, cap_s=60.0, factor=2.0, jitter=0.2)
 
 
-class TcsLink:
+class TcsLink(Link):
     """See the module docstring. All callables are called in the loop and must not block."""
 
     def __init__(
@@ -98,28 +95,35 @@ class TcsLink:
             state: the published state, of a registered instance.
             status: what the last check of the instance found.
             new_id: for messages.
-            proxy: for an address, ``None``: none.
         """
+        times = times or LinkTimes()
+        super().__init__(
+            log=_log,
+            name="the telemetry service",
+            meanwhile="metrics and container health do not reach ECS meanwhile",
+            largest_frame_bytes=_LARGEST_FRAME_BYTES,
+            signer=signer,
+            proxy=proxy,
+            times=times,
+            reconnect=reconnect or Reconnect(chance=chance, times=RECONNECT_TIMES),
+            sleep=sleep,
+        )
         self._endpoint = endpoint
         self._address = address
-        self._signer = signer
         self._state = state
         self._metrics = metrics
         self._status = status
         self._new_id = new_id
         self._now = now
-        self._proxy = proxy
-        self._times = times or LinkTimes()
-        self._reconnect = reconnect or Reconnect(chance=chance, times=RECONNECT_TIMES)
-        self._sleep = sleep
+        self._session_times = times.session
         self._chance = chance
         self._reports: Reports | None = None
         self._running: asyncio.Task[None] | None = None
-        self._said: set[str] = set()
 
     async def run(self) -> None:
         """Until ``stop``. Cancelling is safe. May be called again afterwards."""
-        self._running = asyncio.create_task(self._run(), name="TCS connections")
+        self._reports = self._reports or Reports(at_s=asyncio.get_running_loop().time())
+        self._running = asyncio.create_task(super().run(), name="TCS connections")
         try:
             await asyncio.wait((self._running,))
         finally:
@@ -134,57 +138,16 @@ class TcsLink:
         if self._running is not None:
             self._running.cancel()
 
-    async def _run(self) -> None:
-        self._reports = self._reports or Reports(at_s=asyncio.get_running_loop().time())
-        while True:
-            await self._sleep(await self._connect_once(self._reports))
-
-    async def _connect_once(self, reports: Reports) -> float:
-        """One dial and, if it succeeds, the whole life of the connection. Gives the seconds to wait before the next."""
-        clock = asyncio.get_running_loop().time
-        kind = ""
-        async with contextlib.AsyncExitStack() as closing:
-            try:
-                websocket, url = await closing.enter_async_context(self._dialled())
-            except Refused as refusal:
-                kind = f"status {refusal.status}"  # the words may name each request
-                reason = f"it answered with {kind}: {refusal.body.strip() or 'no reason given'}"
-            except (AwsCallFailed, UnusableEndpoint) as failure:
-                reason = str(failure)
-            except FAILURES as failure:
-                reason = reason_of(failure, times=self._times)
-            else:
-                self._say("connected to the telemetry service", level=logging.INFO)
-                opened_at_s = clock()
-                end = await self._converse(websocket, url, reports, opened_at_s)
-                level = logging.INFO if end.is_clean else logging.WARNING
-                self._say(f"the connection to the telemetry service ended: {_shortened(end.reason)}.", level=level)
-                return self._reconnect.after_end(lived_s=clock() - opened_at_s, is_clean=end.is_clean)
-        self._say(
-            f"The telemetry service cannot be reached: {_shortened(reason)}. Trying again until it can; "
-            "metrics and container health do not reach ECS meanwhile.",
-            kind=kind,
-        )
-        return self._reconnect.after_failure()
-
-    @asynccontextmanager
-    async def _dialled(self) -> AsyncIterator[tuple[Websocket, str]]:
-        """An open connection and its address; leaving the context closes it, whatever state it is in."""
+    async def _url(self) -> str:
         instance = self._state().instance
-        url = self._address(await self._endpoint(), cluster=instance.cluster, container_instance=instance.arn)
-        headers = await self._signer.upgrade_headers(url)
-        async with dialled(
-            url,
-            headers=headers,
-            proxy=self._proxy(url),
-            times=self._times,
-            largest_frame_bytes=_LARGEST_FRAME_BYTES,
-        ) as websocket:
-            yield websocket, url
+        return self._address(await self._endpoint(), cluster=instance.cluster, container_instance=instance.arn)
 
-    async def _converse(self, websocket: Websocket, url: str, reports: Reports, opened_at_s: float) -> End:
+    async def _converse(self, websocket: Websocket, url: str) -> End:
+        assert self._reports is not None, "it runs"
         clock = asyncio.get_running_loop().time
-        session = TcsSession(reports=reports, opened_at_s=opened_at_s, random=self._chance, times=self._times.session)
+        session = TcsSession(
+            reports=self._reports, opened_at_s=self._opened_at_s, random=self._chance, times=self._session_times
+        )
         while True:
             due = session.due(clock(), self._status())
             if isinstance(due, Close):
@@ -196,7 +159,7 @@ class TcsLink:
             except AwsCallFailed as failure:
                 return End(str(failure), is_clean=False)
             except TimeoutError:
-                return End("it does not read what it is sent", is_clean=False)
+                return End(NOT_READ, is_clean=False)
             except (aiohttp.ClientError, OSError):
                 return await self._why_it_ended(websocket)
             except Exception as fault:  # a fault of ours in a report must not cost the agent
@@ -207,10 +170,9 @@ class TcsLink:
             except TimeoutError:
                 continue
             if frame.type is not aiohttp.WSMsgType.TEXT:
-                return _end_of(frame.type, frame.data, frame.extra)
+                return end_of(frame.type, frame.data, frame.extra)
             self._take(session, frame.data, clock())
-            if self._said and clock() - opened_at_s >= self._times.proven_s:
-                self._said.clear()
+            self._note_sign_of_life()
 
     async def _why_it_ended(self, websocket: Websocket) -> End:
         """Nothing can be sent any more; what was received before that may say why."""
@@ -218,17 +180,17 @@ class TcsLink:
             async with asyncio.timeout(self._times.close_s):
                 while (frame := await websocket.receive()).type is aiohttp.WSMsgType.TEXT:
                     pass
-                return _end_of(frame.type, frame.data, frame.extra)
-        return End("it was cut", is_clean=True)
+                return end_of(frame.type, frame.data, frame.extra)
+        return End(CUT, is_clean=True)
 
     def _take(self, session: TcsSession, text: str, now_s: float) -> None:
         try:
             message = session.received(text, now_s)
         except BadFrame as error:
-            self._say(f"a message of the telemetry service was dropped: {_shortened(str(error))}")
+            self._say(f"a message of the telemetry service was dropped: {shortened(str(error))}")
             return
         if message.is_complaint:
-            self._say(f"the telemetry service complains: {message.kind.value}: {_shortened(message.text)}")
+            self._say(f"the telemetry service complains: {message.kind.value}: {shortened(message.text)}")
 
     async def _publish(self, due: Due, websocket: Websocket, url: str, session: TcsSession) -> None:
         at, state = self._now(), self._state()
@@ -260,30 +222,3 @@ class TcsLink:
             frame = await self._signer.sign_frame(url, agent_frame(message))
             async with asyncio.timeout(self._times.write_s):
                 await websocket.send_str(frame)
-
-    def _say(self, text: str, *, kind: str = "", level: int = logging.WARNING) -> None:
-        """Once for a ``kind`` (``""``: for a text), until a connection has held."""
-        kind = kind or text
-        if kind not in self._said and len(self._said) < _MOST_SAID:
-            self._said.add(kind)
-            _log.log(level, "%s", text)
-
-
-def _end_of(kind: aiohttp.WSMsgType, data: object, extra: str | None) -> End:
-    """From the frame that is the last one."""
-    match kind:
-        case aiohttp.WSMsgType.CLOSE:
-            code = data if isinstance(data, int) and data else None
-            said = "without a code" if code is None else f"with code {code}"
-            words = f", {extra}" if extra else ""
-            return End(f"the service closed it {said}{words}", is_clean=is_clean_close(code))
-        case aiohttp.WSMsgType.ERROR:
-            return End(f"what came was no websocket frame: {data}", is_clean=False)
-        case aiohttp.WSMsgType.BINARY:
-            return End("the service sent a binary frame", is_clean=False)
-        case _:
-            return End("it was cut", is_clean=True)
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _LARGEST_TEXT else f"{text[:_LARGEST_TEXT]}…"

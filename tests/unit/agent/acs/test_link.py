@@ -1,48 +1,34 @@
-"""The link to ACS over real sockets: it answers, survives what a server may do to it, dials again, and says it once."""
+"""The link to ACS over real sockets: it answers, survives what a server may do to it, and dials again."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
 import pytest
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from ecscope.agent.acs.link import AcsLink, CoreMessage, LinkTimes
-from ecscope.agent.aws.interface import AwsCallFailed
 from ecscope.wire import acs
-from ecscope.wire.acs_reconnect import Reconnect, ReconnectTimes, connect_url
+from ecscope.wire.acs_reconnect import connect_url
 from ecscope.wire.acs_session import SessionTimes
-from tests import traffic
-from tests.builders import a_failure
-
-Serve = Callable[["Visit"], Awaitable[web.StreamResponse | None]]
+from tests import links, traffic
+from tests.links import LinkRig, refusing
 
 HEARTBEAT = '{"type":"HeartbeatMessage","message":{"messageId":"m-1","healthy":true}}'
-INACTIVE = {"InactiveInstanceException": "not there"}
+INACTIVE = '{"InactiveInstanceException":"not there"}'
 
 
-class Visit:
-    """One dial of the link, as the server sees it."""
-
-    def __init__(self, request: web.Request) -> None:
-        self.request = request
-        self.websocket = web.WebSocketResponse(timeout=0.2)
-        self.closed_with: tuple[int, str] | None = None
-
-    async def accept(self) -> web.WebSocketResponse:
-        await self.websocket.prepare(self.request)
-        return self.websocket
+class Visit(links.Visit):
+    """One dial of the link, as ACS sees it."""
 
     async def answer(self) -> dict[str, Any]:
-        message = await self.websocket.receive(timeout=5)
-        assert message.type is WSMsgType.TEXT, message
-        decoded: dict[str, Any] = json.loads(message.data)
+        decoded: dict[str, Any] = json.loads(await self.text())
         return decoded
 
     async def heartbeat(self) -> None:
@@ -50,55 +36,19 @@ class Visit:
         await self.websocket.send_str(HEARTBEAT)
         assert await self.answer() == {"type": "HeartbeatAckRequest", "message": {"messageId": "m-1"}}
 
-    async def until_closed(self) -> None:
-        message = await self.websocket.receive(timeout=5)
-        if message.type is WSMsgType.CLOSE:
-            self.closed_with = (message.data, message.extra or "")
 
-    def cut(self, last: bytes = b"") -> None:
-        """Write these bytes, past the websocket, and close the socket."""
-        transport = self.request.transport
-        assert transport is not None
-        transport.write(last)
-        transport.close()
+Serve = links.Serve[Visit]
 
 
-class FakeSigner:
-    """A signer with one header; ``failure`` makes it fail."""
-
-    def __init__(self) -> None:
-        self.signed: list[str] = []
-        self.failure: AwsCallFailed | None = None
-
-    async def upgrade_headers(self, url: str) -> Mapping[str, str]:
-        if self.failure:
-            raise self.failure
-        self.signed.append(url)
-        return {"Authorization": "AWS4-HMAC-SHA256 x", "X-Amz-Date": "20261123T145920Z"}
-
-    async def sign_frame(self, url: str, frame: str) -> str:
-        raise NotImplementedError
-
-
-class Rig:
-    """A link, a server that treats each dial as the next of ``serve`` says, and what came of it.
-
-    Once ``serve`` has nothing left, the link is left waiting, as it is at the end of a test.
-    """
+class Rig(LinkRig[Visit]):
+    """A link to ACS, its server, and what came of it."""
 
     def __init__(self, *serve: Serve, **changes: Any) -> None:
-        self.serve = list(serve)
-        self.visits: list[Visit] = []
-        self.faults: list[BaseException] = []
+        super().__init__(Visit, *serve, path="/acs")
         self.happened: list[str] = []
         self.delivered: list[CoreMessage] = []
-        self.waits: list[float] = []
         self.on_connected: Callable[[], None] = lambda: None
         self.on_delivery: Callable[[CoreMessage], None] = lambda message: None
-        self.endpoint = ""
-        self.signer = FakeSigner()
-        self.dials_left = len(serve)
-        self.done = asyncio.Event()
         arguments: dict[str, Any] = {
             "endpoint": self.discover,
             "address": partial(
@@ -119,10 +69,7 @@ class Rig:
             "sleep": self.sleep,
             "chance": lambda: 0.0,
         }
-        self.link = AcsLink(**(arguments | changes))
-
-    async def discover(self) -> str:
-        return self.endpoint
+        self.link: AcsLink = AcsLink(**(arguments | changes))
 
     def connected(self) -> None:
         self.happened.append("connected")
@@ -132,50 +79,12 @@ class Rig:
         self.delivered.append(message)
         self.on_delivery(message)
 
-    async def sleep(self, wait_s: float) -> None:
-        self.waits.append(wait_s)
-        self.dials_left -= 1
-        if self.dials_left <= 0:
-            self.done.set()
-            await asyncio.Event().wait()
-        await asyncio.sleep(0)
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        visit = Visit(request)
-        self.visits.append(visit)
-        try:
-            answer = await self.serve[len(self.visits) - 1](visit)
-        except BaseException as fault:
-            self.faults.append(fault)
-            raise
-        return answer or visit.websocket
-
-    async def finished(self) -> None:
-        """Until each of ``serve`` was dialled and has ended; a fault of the server's side is the test's."""
-        async with asyncio.timeout(20):
-            await self.done.wait()
-        for fault in self.faults:
-            raise fault
-
 
 @asynccontextmanager
-async def a_rig(*serve: Serve, started: bool = True, **changes: Any) -> AsyncIterator[Rig]:
+async def a_rig(*serve: Serve, **changes: Any) -> AsyncIterator[Rig]:
     rig = Rig(*serve, **changes)
-    app = web.Application()
-    app.router.add_get("/acs/ws", rig.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    rig.endpoint = f"http://127.0.0.1:{port}/acs"
-    running = asyncio.create_task(rig.link.run())
-    try:
+    async with rig.running():
         yield rig
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        await runner.cleanup()
 
 
 # --- how a server may behave ----------------------------------------------------------------------
@@ -199,14 +108,6 @@ def sending(*frames: str | bytes, then: int = 1000) -> Serve:
             await (websocket.send_str(frame) if isinstance(frame, str) else websocket.send_bytes(frame))
         await visit.heartbeat()
         await websocket.close(code=then)
-
-    return serve
-
-
-def refusing(status: int, body: object, **headers: str) -> Serve:
-    async def serve(visit: Visit) -> web.StreamResponse:
-        text = body if isinstance(body, str) else json.dumps(body)
-        return web.Response(status=status, text=text, headers=headers)
 
     return serve
 
@@ -246,10 +147,10 @@ async def test_credentials_are_asked_for_until_the_first_connection() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [INACTIVE, {"type": "InactiveInstanceException", "message": {"message": "not there"}}],
+    [INACTIVE, '{"type":"InactiveInstanceException","message":{"message":"not there"}}'],
     ids=["unframed", "framed"],
 )
-async def test_an_inactive_instance_asks_again_after_an_hour(body: object, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_inactive_instance_asks_again_after_an_hour(body: str, caplog: pytest.LogCaptureFixture) -> None:
     async with a_rig(refusing(400, body), refusing(400, body)) as rig:
         await rig.finished()
         assert rig.happened == ["deregistered: not there"] * 2
@@ -257,11 +158,19 @@ async def test_an_inactive_instance_asks_again_after_an_hour(body: object, caplo
     assert caplog.text.count("not registered any more (not there)") == 1
 
 
+async def test_any_other_refusal_is_a_failure_to_connect(caplog: pytest.LogCaptureFixture) -> None:
+    async with a_rig(*[refusing(403, "no right")] * 2) as rig:
+        await rig.finished()
+        assert rig.happened == ["disconnected: ECS refused it with status 403: no right"] * 2
+        assert rig.waits == pytest.approx([0.25, 0.375])
+    assert caplog.text.count("ACS cannot be reached") == 1
+
+
 async def test_a_refusal_that_comes_in_pieces_is_read_to_its_end() -> None:
     async def serve(visit: Visit) -> web.StreamResponse:
         response = web.StreamResponse(status=400)
         await response.prepare(visit.request)
-        for character in json.dumps(INACTIVE):
+        for character in INACTIVE:
             await response.write(character.encode())
             await asyncio.sleep(0)
         return response
@@ -269,104 +178,6 @@ async def test_a_refusal_that_comes_in_pieces_is_read_to_its_end() -> None:
     async with a_rig(serve) as rig:
         await rig.finished()
         assert rig.happened == ["deregistered: not there"]
-
-
-async def test_refusals_that_differ_only_in_their_words_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    async with a_rig(*[refusing(503, f"request {n}") for n in range(30)], refusing(403, "no")) as rig:
-        await rig.finished()
-    assert caplog.text.count("status 503") == 1
-    assert caplog.text.count("status 403: no") == 1
-
-
-async def test_a_proxy_is_dialled_where_one_is_given() -> None:
-    asked: list[str] = []
-
-    def proxy(url: str) -> str | None:
-        asked.append(url)
-        return rig.endpoint.removesuffix("/acs")
-
-    async def far_away() -> str:
-        return "http://acs.invalid/acs"
-
-    async with a_rig(closing(1000), endpoint=far_away, proxy=proxy) as rig:
-        await rig.finished()
-        assert asked == rig.signer.signed
-        assert rig.visits[0].request.host == "acs.invalid"
-        assert rig.happened[0] == "connected"
-
-
-async def test_any_other_refusal_waits_longer_and_longer(caplog: pytest.LogCaptureFixture) -> None:
-    async with a_rig(*[refusing(403, "no\nright")] * 3) as rig:
-        await rig.finished()
-        assert rig.happened == ["disconnected: ECS refused it with status 403: no right"] * 3
-        assert rig.waits == pytest.approx([0.25, 0.375, 0.5625])
-    assert caplog.text.count("ACS cannot be reached") == 1
-
-
-async def test_a_long_refusal_is_cut() -> None:
-    async with a_rig(refusing(503, "words " * 100_000)) as rig:
-        await rig.finished()
-        assert len(rig.happened[0]) < 400
-
-
-async def test_a_redirect_is_a_refusal() -> None:
-    """It would take signed headers elsewhere."""
-    async with a_rig(refusing(302, "", Location="/acs/ws?other")) as rig:
-        await rig.finished()
-        assert len(rig.visits) == 1
-        assert rig.happened == ["disconnected: ECS refused it with status 302: no reason given"]
-
-
-async def test_a_wrong_handshake_is_a_failure() -> None:
-    async def serve(visit: Visit) -> None:
-        visit.cut(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
-
-    async with a_rig(serve) as rig:
-        await rig.finished()
-        assert rig.happened == ["disconnected: status 101: Invalid challenge response"]
-        assert rig.waits == [0.25]
-
-
-async def test_a_server_that_never_answers_the_upgrade() -> None:
-    released = asyncio.Event()
-
-    async def serve(visit: Visit) -> web.StreamResponse:
-        await released.wait()
-        return web.Response()
-
-    async with a_rig(serve, times=LinkTimes(dial_s=0.05)) as rig:
-        await rig.finished()
-        released.set()
-        assert rig.happened == ["disconnected: no answer within 0.05 s"]
-
-
-async def test_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
-    async def nowhere() -> str:
-        return "http://127.0.0.1:1"
-
-    async with a_rig(*[listening] * 3, endpoint=nowhere) as rig:
-        await rig.finished()
-        assert all("Cannot connect to host 127.0.0.1:1" in happened for happened in rig.happened)
-        assert rig.waits == pytest.approx([0.25, 0.375, 0.5625])
-    assert caplog.text.count("ACS cannot be reached") == 1
-
-
-async def test_no_endpoint_no_credentials_no_address(caplog: pytest.LogCaptureFixture) -> None:
-    endpoints = iter(["ftp://h", "http://h:99999", AwsCallFailed(a_failure(message="no role")), "http://h"])
-
-    async def discover() -> str:
-        given = next(endpoints)
-        if isinstance(given, AwsCallFailed):
-            raise given
-        return given
-
-    async with a_rig(*[listening] * 4, endpoint=discover) as rig:
-        rig.signer.failure = AwsCallFailed(a_failure(message="no credentials"))
-        await rig.finished()
-        assert [("begin with" in rig.happened[0]), ("no address" in rig.happened[1])] == [True, True]
-        assert "no role" in rig.happened[2]
-        assert "no credentials" in rig.happened[3]
-        assert rig.waits[-1] == pytest.approx(0.84375)
 
 
 # --- the conversation -----------------------------------------------------------------------------
@@ -464,17 +275,6 @@ async def test_text_that_is_no_utf_8_ends_the_connection() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "wait_s"),
-    [(1000, 0.0), (1001, 0.0), (1011, 0.0), (1008, 0.25), (1012, 0.25), (4000, 0.25)],
-)
-async def test_a_close_code_says_whether_to_dial_at_once(code: int, wait_s: float) -> None:
-    async with a_rig(closing(code, "so be it")) as rig:
-        await rig.finished()
-        assert rig.happened[-1] == f"disconnected: ECS closed it with code {code}, so be it"
-        assert rig.waits == [wait_s]
-
-
-@pytest.mark.parametrize(
     "last",
     [b"", b"\x81", b"\x81\x7e\x10\x00", b"\x81\x7e\x10\x00" + HEARTBEAT.encode()],
     ids=["between", "in the head", "after the head", "mid-frame"],
@@ -494,18 +294,6 @@ async def test_a_cut_is_followed_at_once_and_no_half_frame_is_taken(last: bytes)
             "disconnected: ECS closed it with code 1000",
         ]
         assert rig.waits[0] == 0.0
-
-
-async def test_a_server_that_ends_each_connection_is_not_dialled_in_a_tight_loop(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    caplog.set_level(logging.INFO, logger="ecscope.acs")
-    reconnect = Reconnect(chance=lambda: 0.0, times=ReconnectTimes(hasty_s=60.0))  # however slow the machine is
-    async with a_rig(*[closing(1011)] * 6, reconnect=reconnect) as rig:
-        await rig.finished()
-        assert rig.waits == pytest.approx([0.0, 0.0, 0.0, 0.25, 0.375, 0.5625])
-    assert caplog.text.count("the ACS connection ended") == 1
-    assert caplog.text.count("connected to ECS") == 1
 
 
 async def test_silence_is_ended_by_the_link() -> None:
@@ -579,16 +367,6 @@ async def test_answers_do_not_pile_up_for_a_server_that_only_asks() -> None:
         await rig.finished()
         assert rig.happened[-1] == "disconnected: ECS does not read what it is sent"
         assert rig.happened.count("heartbeat") < 30
-
-
-async def test_a_connection_that_held_makes_the_next_problem_news(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, logger="ecscope.acs")
-    async with a_rig(
-        refusing(503, "full"), closing(1000), refusing(503, "full"), times=LinkTimes(close_s=0.5, proven_s=0.0)
-    ) as rig:
-        await rig.finished()
-    assert caplog.text.count("status 503") == 2
-    assert caplog.text.count("the ACS connection holds") == 1
 
 
 async def test_cancelling_closes_the_connection() -> None:

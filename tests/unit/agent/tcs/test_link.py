@@ -6,16 +6,13 @@ import asyncio
 import itertools
 import json
 import logging
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import WSMsgType, web
 
 from ecscope.agent.aws.interface import AwsCallFailed
 from ecscope.agent.core.state import AgentState
@@ -40,7 +37,9 @@ from ecscope.wire.tcs import (
     stats_set,
 )
 from ecscope.wire.tcs_session import SessionTimes
+from tests import links
 from tests.builders import AT, a_container, a_failure, a_task, an_arn
+from tests.links import LinkRig, refusing
 
 TRAFFIC = Path(__file__).resolve().parents[3] / "fixtures" / "official-agent" / "traffic"
 CONNECT: dict[str, Any] = next(
@@ -59,63 +58,22 @@ METRIC = TaskMetric(
 )
 QUICK = SessionTimes(publish_s=0.05)
 
-Serve = Callable[["Visit"], Awaitable[web.StreamResponse | None]]
 
+class Visit(links.Visit):
+    """One dial of the link, as the telemetry service sees it."""
 
-class Visit:
-    """One dial of the link, as the server sees it."""
-
-    def __init__(self, request: web.Request) -> None:
-        self.request = request
-        self.websocket = web.WebSocketResponse(timeout=0.2)
-        self.frames: list[AgentFrame] = []
-        self.closed_with: tuple[int, str] | None = None
-
-    async def accept(self) -> None:
-        await self.websocket.prepare(self.request)
+    @property
+    def frames(self) -> list[AgentFrame]:
+        return [parse_agent_frame(text) for text in self.texts]
 
     async def frame(self) -> AgentFrame:
-        message = await self.websocket.receive(timeout=5)
-        assert message.type is WSMsgType.TEXT, message
-        self.frames.append(parse_agent_frame(message.data))
-        return self.frames[-1]
+        return parse_agent_frame(await self.text())
 
     async def say(self, kind: ServiceMessageKind, text: str = "") -> None:
         await self.websocket.send_str(service_frame(ServiceMessage(kind=kind, text=text)))
 
-    async def until_closed(self) -> None:
-        while (message := await self.websocket.receive(timeout=5)).type is WSMsgType.TEXT:
-            self.frames.append(parse_agent_frame(message.data))
-        if message.type is WSMsgType.CLOSE:
-            self.closed_with = (message.data, message.extra or "")
 
-    def cut(self, last: bytes = b"") -> None:
-        """Write these bytes, past the websocket, and close the socket."""
-        transport = self.request.transport
-        assert transport is not None
-        transport.write(last)
-        transport.close()
-
-
-class FakeSigner:
-    """A signer with one header; ``failure`` and ``frame_failure`` make it fail."""
-
-    def __init__(self) -> None:
-        self.signed: list[str] = []
-        self.failure: AwsCallFailed | None = None
-        self.frame_failure: AwsCallFailed | None = None
-
-    async def upgrade_headers(self, url: str) -> Mapping[str, str]:
-        if self.failure:
-            raise self.failure
-        self.signed.append(url)
-        return {"Authorization": "AWS4-HMAC-SHA256 x", "X-Amz-Date": "20261123T145920Z"}
-
-    async def sign_frame(self, url: str, frame: str) -> str:
-        if self.frame_failure:
-            raise self.frame_failure
-        self.signed.append(url)
-        return f"Authorization: AWS4-HMAC-SHA256 y\r\nHost: h\r\nX-Amz-Date: 20261123T145920Z\r\n\r\n{frame}"
+Serve = links.Serve[Visit]
 
 
 class FakeMetrics:
@@ -132,23 +90,16 @@ class FakeMetrics:
         self.times_reported += 1
 
 
-class Rig:
-    """A link, a server that treats each dial as the next of ``serve`` says, and what came of it."""
+class Rig(LinkRig[Visit]):
+    """A link to the telemetry service, its server, and what came of it."""
 
     def __init__(self, *serve: Serve, **changes: Any) -> None:
-        self.serve = list(serve)
-        self.visits: list[Visit] = []
-        self.faults: list[BaseException] = []
-        self.waits: list[float] = []
-        self.endpoint = ""
-        self.signer = FakeSigner()
+        super().__init__(Visit, *serve, path="/tcs/")
         self.metrics = FakeMetrics()
         self.state = AgentState(instance=ContainerInstance(cluster="default", arn=INSTANCE, agent_version="v"))
         self.status = InstanceStatus(
             health=InstanceHealth.INITIALIZING, checked_at=AT, previously_checked_at=AT, changed_at=AT
         )
-        self.dials_left = len(serve)
-        self.done = asyncio.Event()
         ids = itertools.count(1)
         arguments: dict[str, Any] = {
             "endpoint": self.discover,
@@ -165,58 +116,10 @@ class Rig:
             "sleep": self.sleep,
             "chance": lambda: 0.0,
         }
-        self.link = TcsLink(**(arguments | changes))
+        self.link: TcsLink = TcsLink(**(arguments | changes))
 
     def publish(self, *tasks: Task) -> None:
         self.state = AgentState(instance=self.state.instance, tasks={task.arn: task for task in tasks})
-
-    async def discover(self) -> str:
-        return self.endpoint
-
-    async def sleep(self, wait_s: float) -> None:
-        self.waits.append(wait_s)
-        self.dials_left -= 1
-        if self.dials_left <= 0:
-            self.done.set()
-            await asyncio.Event().wait()
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        visit = Visit(request)
-        self.visits.append(visit)
-        try:
-            response = await self.serve.pop(0)(visit)
-        except BaseException as fault:
-            self.faults.append(fault)
-            raise
-        if response is not None:
-            return response
-        if not visit.websocket.prepared:
-            await visit.accept()
-        return visit.websocket
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[asyncio.Task[None]]:
-        app = web.Application()
-        app.router.add_get("/{path:.*}", self.handle)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        port = runner.addresses[0][1]
-        self.endpoint = self.endpoint or f"http://127.0.0.1:{port}/tcs/"
-        task = asyncio.create_task(self.link.run(), name="link under test")
-        try:
-            yield task
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            await runner.cleanup()
-
-    async def run(self) -> None:
-        """Until each of ``serve`` had its turn."""
-        async with self.running(), asyncio.timeout(20):
-            await self.done.wait()
-        assert self.faults == []
 
 
 # --- what is sent --------------------------------------------------------------------------------
@@ -323,14 +226,6 @@ async def is_cut(visit: Visit) -> None:
     visit.cut()
 
 
-async def refuses(visit: Visit) -> web.Response:
-    return web.Response(status=403, text="AccessDeniedException: not allowed")
-
-
-async def redirects(visit: Visit) -> web.Response:
-    return web.Response(status=302, headers={"Location": "/elsewhere"})
-
-
 @pytest.mark.parametrize("serve", [closes, is_cut, partial(closes, code=1001), partial(closes, code=1011)])
 async def test_after_a_clean_end_it_connects_at_once(serve: Serve) -> None:
     rig = Rig(serve, serve)
@@ -339,40 +234,9 @@ async def test_after_a_clean_end_it_connects_at_once(serve: Serve) -> None:
 
 
 async def test_after_an_error_it_waits_longer_and_longer_up_to_a_minute() -> None:
-    rig = Rig(*[partial(closes, code=4000), refuses] * 4)
+    rig = Rig(*[partial(closes, code=4000), refusing(403, "AccessDeniedException: not allowed")] * 4)
     await rig.run()
     assert rig.waits == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
-
-
-async def test_a_refusal_is_said_once_with_its_words_and_no_redirect_is_followed(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    rig = Rig(refuses, refuses, redirects, refuses)
-    await rig.run()
-    assert [record.getMessage().partition(". ")[0] for record in caplog.records] == [
-        "The telemetry service cannot be reached: it answered with status 403: AccessDeniedException: not allowed",
-        "The telemetry service cannot be reached: it answered with status 302: no reason given",
-    ]
-    assert len(rig.visits) == 4
-
-
-async def test_nobody_there_no_credentials_no_endpoint(caplog: pytest.LogCaptureFixture) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        endpoints = [f"http://127.0.0.1:{unused.getsockname()[1]}/", "ftp://nowhere", "http://[::1"]
-        for endpoint in endpoints:
-            rig = Rig(closes)
-            rig.endpoint = endpoint
-            await rig.run()
-            assert rig.waits == [1.0]
-    rig = Rig(closes)
-    rig.signer.failure = AwsCallFailed(a_failure(message="no credentials"))
-    await rig.run()
-    assert (rig.waits, rig.visits) == ([1.0], [])
-    said = [record.getMessage() for record in caplog.records]
-    assert len(said) == 4
-    assert all(text.startswith("The telemetry service cannot be reached: ") for text in said)
-    assert all("Trying again until it can" in text for text in said)
 
 
 async def test_no_heartbeat_and_no_acknowledgement() -> None:
@@ -406,7 +270,7 @@ async def test_what_cannot_be_read_is_dropped_and_complaints_are_said_once(caplo
         await visit.accept()
         for _ in range(3):
             await visit.websocket.send_str("nonsense")
-            await visit.say(ServiceMessageKind.BAD_REQUEST, "x" * 9000)
+            await visit.say(ServiceMessageKind.BAD_REQUEST, "x " * 4500)
         await visit.say(ServiceMessageKind.STOP_SESSION, "bye")
         for _ in range(4):
             await visit.frame()
@@ -417,7 +281,7 @@ async def test_what_cannot_be_read_is_dropped_and_complaints_are_said_once(caplo
     said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(said) == 2
     assert said[0].startswith("a message of the telemetry service was dropped: ")
-    assert said[1].startswith("the telemetry service complains: BadRequestException: xxx")
+    assert said[1].startswith("the telemetry service complains: BadRequestException: x x")
     assert len(said[1]) < 600
 
 
@@ -510,14 +374,3 @@ async def test_stop_closes_the_connection_and_ends_the_run_and_it_may_run_again(
         rig.endpoint = ""
     assert [visit.closed_with for visit in rig.visits] == [(1001, ""), (1001, "")]
     assert rig.waits == []
-
-
-async def test_a_proxy_is_asked_for_the_address() -> None:
-    asked: list[str] = []
-
-    def proxy(url: str) -> None:
-        asked.append(url)
-
-    rig = Rig(closes, proxy=proxy)
-    await rig.run()
-    assert asked == rig.signer.signed[:1]
