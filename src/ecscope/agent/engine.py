@@ -13,6 +13,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+import msgspec
+
 from ecscope.agent.core.actions import AnyAction
 from ecscope.agent.core.decide import decide
 from ecscope.agent.core.events import AnyEvent
@@ -26,7 +28,9 @@ from ecscope.model.history import Happening, HistoryEntry
 _log = logging.getLogger("ecscope.engine")
 
 _BATCH = 256
-"""At most this many waiting events are decided before they are saved together."""
+"""At most this many waiting events are decided before they are saved together, or others have their turn."""
+_MOST_UNSAVED_NOTES = 10_000
+"""Of history, while nothing can be saved: the newest."""
 
 _LOUD = {
     Happening.CONTAINER_ERROR: logging.WARNING,
@@ -42,6 +46,14 @@ _LOUD = {
     Happening.IMAGE_PULL_PROGRESS: logging.DEBUG,
     Happening.NO_CHANGE: logging.DEBUG,
 }
+
+
+class _Decided(msgspec.Struct):
+    """What is decided, and is not saved yet."""
+
+    state: AgentState
+    batch: Batch = msgspec.field(default_factory=Batch)
+    actions: list[AnyAction] = []
 
 
 class Engine:
@@ -87,49 +99,57 @@ class Engine:
         while True:
             if self._queue.empty():
                 self._idle.set()
-            events = [await self._queue.get()]
-            while len(events) < _BATCH and not self._queue.empty():
-                events.append(self._queue.get_nowait())
-            await self._handle(events)
+            decided = _Decided(state=self._state)
+            self._decide(await self._queue.get(), decided)
+            self._decide_waiting(decided)
+            if not decided.batch.is_empty:
+                await self._save(decided)
+            self._state = decided.state
+            for note in decided.batch.history:
+                _log_note(note)
+            for action in decided.actions:
+                self._act(action)
 
-    async def _handle(self, events: list[AnyEvent]) -> None:
-        state = self._state
-        batch = Batch()
-        actions: list[AnyAction] = []
-        notes: list[HistoryEntry] = []
-        for event in events:
-            before = state
-            try:
-                decision = decide(state, event)
-            except Exception:
-                # A bug in the core. The state is as it was; one event is lost, the agent is not.
-                # Only its kind is told: a task's environment is nobody's to read in a log.
-                _log.exception("the core failed on an event", extra={EVENT_ID: event.id, "event": type(event).__name__})
-                continue
-            state = decision.state
-            if self._checked:
-                check_step(before, state)
-            actions.extend(decision.actions)
-            notes.extend(decision.notes)
-            batch.tasks.update((arn, state.tasks.get(arn)) for arn in decision.tasks)
-            batch.images.update((name, state.images.get(name)) for name in decision.images)
-            batch.sources.update((key, state.sources.get(key)) for key in decision.sources)
-            batch.metadata.update(decision.metadata)
-        batch.history.extend(note for note in notes if note.happening is not Happening.NO_CHANGE)
-        if not batch.is_empty:
-            await self._save(batch)
-        self._state = state
-        for note in notes:
-            _log_note(note)
-        for action in actions:
-            self._act(action)
+    def _decide_waiting(self, decided: _Decided) -> None:
+        for _ in range(_BATCH):
+            if self._queue.empty():
+                return
+            self._decide(self._queue.get_nowait(), decided)
 
-    async def _save(self, batch: Batch) -> None:
-        """Try until it is on disk: until then nothing is published and nothing is done."""
+    def _decide(self, event: AnyEvent, decided: _Decided) -> None:
+        try:
+            decision = decide(decided.state, event)
+        except Exception:
+            # A bug in the core. The state is as it was; one event is lost, the agent is not.
+            # Only its kind is told: a task's environment is nobody's to read in a log.
+            _log.exception("the core failed on an event", extra={EVENT_ID: event.id, "event": type(event).__name__})
+            return
+        if self._checked:
+            check_step(decided.state, decision.state)
+        decided.state = state = decision.state
+        decided.actions.extend(decision.actions)
+        batch = decided.batch
+        batch.tasks.update((arn, state.tasks.get(arn)) for arn in decision.tasks)
+        batch.images.update((name, state.images.get(name)) for name in decision.images)
+        batch.sources.update((key, state.sources.get(key)) for key in decision.sources)
+        batch.metadata.update(decision.metadata)
+        for note in decision.notes:
+            if note.happening is Happening.NO_CHANGE:
+                _log_note(note)
+            else:
+                batch.history.append(note)
+
+    async def _save(self, decided: _Decided) -> None:
+        """Try until it is on disk: until then nothing is published and nothing is done.
+
+        What happens meanwhile is decided at once and saved with the rest, because it may be long until the disk has
+        room, and ECS and Docker go on: a payload that comes again or a listing that shows nothing new then takes no
+        memory, as it would in the queue.
+        """
         waits = None
         while True:
             try:
-                await self._store.save(batch)
+                await self._store.save(decided.batch)
             except StoreError as error:
                 if waits is None:
                     waits = self._save_retry.waits()
@@ -137,6 +157,10 @@ class Engine:
                         "cannot save state, so no action is taken until it can be saved: %s", error
                     )
                 await asyncio.sleep(next(waits))
+                while not self._queue.empty():
+                    self._decide_waiting(decided)
+                    await asyncio.sleep(0)
+                del decided.batch.history[:-_MOST_UNSAVED_NOTES]
             else:
                 if waits is not None:
                     _log.info("state can be saved again; going on")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -101,6 +102,41 @@ async def test_a_full_disk_holds_every_action_back_and_is_said_once(caplog: pyte
     said = [record.getMessage() for record in caplog.records]
     assert sum("cannot save state, so no action is taken" in line for line in said) == 1
     assert "state can be saved again; going on" in said
+
+
+async def test_what_happens_while_the_disk_is_full_is_decided_meanwhile_and_done_afterwards() -> None:
+    trail: list[str] = []
+    async with an_engine(trail) as (engine, store, _):
+        numbers = iter(range(1, 600))
+
+        def go_on() -> None:
+            if store.failures:
+                for number in itertools.islice(numbers, 299):
+                    engine.post(ev.TaskReceived(id="e", at=AT, task=a_task(number=number), requested_by="test"))
+                    engine.post(ev.TaskReceived(id="e", at=AT, task=a_task(number=number), requested_by="again"))
+                assert not engine.state.tasks, "nothing is published before it is saved"
+
+        store.failures = 3
+        store.while_saving = go_on
+        engine.post(connected())
+        await engine.settled()
+        assert trail[:5] == ["failed", "failed", "failed", "saved", "ListContainers"]
+        [batch] = store.batches
+        assert len(batch.tasks) == len(engine.state.tasks) == 599
+
+
+async def test_of_the_history_of_a_long_time_with_a_full_disk_the_newest_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine_module, "_MOST_UNSAVED_NOTES", 3)
+    async with an_engine([]) as (engine, store, _):
+        store.failures = 1
+        for number in range(5):
+            engine.post(ev.TaskReceived(id=f"e{number}", at=AT, task=a_task(number=number), requested_by="test"))
+        await engine.settled()
+        [batch] = store.batches
+        assert len(batch.tasks) == 5
+        assert [note.event_id for note in batch.history] == ["e3", "e4", "e4"]
 
 
 async def test_what_was_changed_and_what_was_noted_is_in_the_batch() -> None:
