@@ -12,6 +12,7 @@ export PIP_NO_INPUT := 1
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --no-warn-script-location
 TYPED_SCRIPTS = $(wildcard scripts/*.py)
+TYPED_TESTS = $(shell find tests -name '*.py' -not -name 'test_*' -not -path 'tests/clients/*')
 PYTHON_SCRIPTS = scripts/demo scripts/engine scripts/lock scripts/sample-image scripts/third-party scripts/with-engine
 
 .PHONY: help demo test unit bench lint fmt coverage lock clean .venv FORCE
@@ -37,6 +38,7 @@ lint: .venv/.dev src/ecscope/_build.py ## format, style, types and import rules
 	@$(BIN)/mypy --no-error-summary -p ecscope
 	@$(BIN)/mypy --no-error-summary -p bench
 	@$(BIN)/mypy --no-error-summary $(TYPED_SCRIPTS)
+	@$(BIN)/mypy --no-error-summary --explicit-package-bases $(TYPED_TESTS)
 	@for script in $(PYTHON_SCRIPTS); do $(BIN)/mypy --no-error-summary "$$script"; done
 	@$(BIN)/lint-imports --no-logo >build/imports.txt 2>&1 || { cat build/imports.txt; exit 1; }
 	@echo "lint: format, style, types and import rules hold"

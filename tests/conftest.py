@@ -19,11 +19,11 @@ def docker_endpoint() -> str:
     """``unix://…`` of a Docker Engine that answers; without one the test is skipped, and fails where ``CI=true``."""
     try:
         engine = dockerengine.configured()
-        reason = "" if engine.answers() else f"no Docker Engine answers on {engine.endpoint}; see scripts/engine"
+        if engine.answers():
+            return engine.endpoint
+        reason = f"no Docker Engine answers on {engine.endpoint}; see scripts/engine"
     except dockerengine.Unavailable as error:
         reason = str(error)
-    if not reason:
-        return engine.endpoint
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

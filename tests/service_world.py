@@ -76,8 +76,8 @@ class World:
 
     def restart(self) -> None:
         """The process is killed, and a new one begins with what was saved; then the agents come back."""
-        records = {table: tuple(rows.values()) for table, rows in self.saved.items()}
-        records = {table: rows for table, rows in records.items() if table not in ("tokens", "meta")}
+        saved = {table: tuple(rows.values()) for table, rows in self.saved.items()}
+        records: dict[str, Any] = {table: rows for table, rows in saved.items() if table not in ("tokens", "meta")}
         connections = {instance.arn: instance.connection_id for instance in self.state.instances.values()}
         self.state = restored_state(settings=self.state.settings, **records)
         self.alarm = None

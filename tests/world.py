@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -34,7 +35,10 @@ INSTANCE = ContainerInstance(
     arn="arn:aws:ecs:us-west-2:012345678910:container-instance/default/" + "a" * 32,
     agent_version="Amazon ECS Agent - v0.1.0 (00000000)",
 )
-MESSAGE = {"cluster_arn": "arn:aws:ecs:us-west-2:012345678910:cluster/default", "container_instance_arn": INSTANCE.arn}
+MESSAGE: dict[str, Any] = {
+    "cluster_arn": "arn:aws:ecs:us-west-2:012345678910:cluster/default",
+    "container_instance_arn": INSTANCE.arn,
+}
 HOST = HostResources(cpu_units=4096, memory_mib=8192, ports_tcp=frozenset({22, 51678}))
 IMAGE = ImageInspection(image_id="sha256:" + "c" * 64, repo_digests=("sample@sha256:" + "d" * 64,), size_bytes=1000)
 ERROR = NamedError(name="CannotStartContainerError", message="Error response from daemon: no")
@@ -109,7 +113,7 @@ class World:
 
     # --- driving the core ------------------------------------------------------------------------
 
-    def head(self) -> dict[str, object]:
+    def head(self) -> dict[str, Any]:
         self._ids += 1
         return {"id": f"e{self._ids}", "at": self.now}
 
@@ -182,7 +186,7 @@ class World:
     def register(self) -> None:
         self.send(ev.InstanceRegistered(**self.head(), container_instance_arn=INSTANCE.arn))
 
-    def payload(self, *tasks: Task, message_id: str = "m1", **fields: object) -> None:
+    def payload(self, *tasks: Task, message_id: str = "m1", **fields: Any) -> None:
         self.send(ev.PayloadReceived(**self.head(), **MESSAGE, message_id=message_id, tasks=tasks, **fields))
 
     def accept(self, submit: act.SubmitTaskStateChange) -> None:
@@ -296,7 +300,7 @@ class World:
         return next((b for b in self.boxes.values() if b.docker_id == docker_id), None)
 
     def _answer(self, call: act.AnyAction, box: Box | None) -> ev.AnyEvent | None:
-        place = {}
+        place: dict[str, Any] = {}
         if isinstance(call, act.ContainerAction):
             place = {"task_arn": call.task_arn, "container_name": call.container_name}
         match call:
@@ -351,8 +355,8 @@ class World:
             case _:
                 raise AssertionError(f"no answer for {call}")
 
-    def _failure(self, call: act.AnyAction, failed: dict[str, object]) -> ev.AnyEvent | None:
-        place = {}
+    def _failure(self, call: act.AnyAction, failed: dict[str, Any]) -> ev.AnyEvent | None:
+        place: dict[str, Any] = {}
         if isinstance(call, act.ContainerAction):
             place = {"task_arn": call.task_arn, "container_name": call.container_name}
         match call:

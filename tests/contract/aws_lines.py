@@ -81,6 +81,7 @@ def a_client(exported: Mapping[str, str]) -> Any:
 def _options(words: list[str]) -> dict[str, list[str]]:
     """Name with underscores → its values; ``…`` stands for something that was left out."""
     found: dict[str, list[str]] = {}
+    values: list[str] = []
     for word in words:
         if word.startswith("--"):
             found[word[2:].replace("-", "_")] = values = []
@@ -101,7 +102,8 @@ def _value(kind: str, values: list[str]) -> Any:
             return values
         case "string":
             return values[0]
-    raise AssertionError(f"an option of the kind {kind}: teach this reader")
+        case _:
+            raise AssertionError(f"an option of the kind {kind}: teach this reader")
 
 
 def _camel(name: str) -> str:

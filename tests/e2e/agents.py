@@ -119,7 +119,8 @@ class AgentProcess:
 
     def tasks(self) -> list[dict[str, Any]]:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/v1/tasks", timeout=10) as answer:
-            return json.load(answer)["Tasks"]
+            tasks: list[dict[str, Any]] = json.load(answer)["Tasks"]
+            return tasks
 
     def log(self) -> str:
         return self.log_path.read_text(errors="replace")
@@ -156,7 +157,8 @@ def engine() -> dockerengine.Engine:
 def containers_of(cluster: str) -> list[dict[str, Any]]:
     """All containers of a cluster, as Docker lists them."""
     filters = json.dumps({"label": [f"com.amazonaws.ecs.cluster={cluster}"]})
-    return json.loads(engine().request("GET", "/containers/json", all="1", filters=filters))
+    listed: list[dict[str, Any]] = json.loads(engine().request("GET", "/containers/json", all="1", filters=filters))
+    return listed
 
 
 def remove_containers(cluster: str) -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from ecscope.agent.core import actions as act
 from ecscope.agent.core import events as ev
+from ecscope.agent.core.state import Settings
 from ecscope.model.container import Container, NamedError
 from ecscope.model.history import Happening
 from ecscope.model.runtime import RuntimeAction, RuntimeNotice
 from ecscope.model.task import Task
 from tests import builders
 from tests.builders import an_arn
-from tests.world import Settings, World
+from tests.world import World
 
 ONE, TWO, THREE = an_arn(1), an_arn(2), an_arn(3)
 """ARNs of the tasks that ``a_task(number=…)`` builds."""
@@ -33,9 +34,9 @@ def a_task(*containers: Container, number: int = 1, **fields: object) -> Task:
     return msgspec.structs.replace(task, containers=tuple(own))
 
 
-def a_world(**settings: object) -> World:
+def a_world(**settings: Any) -> World:
     """Docker is there, and listed empty."""
-    world = World(settings=Settings(**settings))  # type: ignore[arg-type]  # a test's own settings
+    world = World(settings=Settings(**settings))
     world.connect()
     world.run_calls()
     return world
@@ -111,7 +112,7 @@ def notices(world: World, action: RuntimeAction, *, name: str = "app", exit_code
     """Docker tells of a container without the world's having changed."""
     docker_id = the_container(world, name).docker_id
     notice = RuntimeNotice(docker_id=docker_id, action=action, time_ns=0, exit_code=exit_code)
-    world.send(ev.RuntimeNoticed(**world.head(), notice=notice))  # type: ignore[arg-type]
+    world.send(ev.RuntimeNoticed(**world.head(), notice=notice))
 
 
 def exits(world: World, name: str = "app", code: int = 0, arn: str = ONE) -> None:
