@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import runpy
 from pathlib import Path
 
@@ -192,3 +193,34 @@ def test_each_decision_record_has_its_parts_and_fits_a_page() -> None:
         assert len(lines) <= 60, f"{record.name} has {len(lines)} lines"
         for part in ("Date:", "Status:", "## Context", "## Decision", "## Consequences"):
             assert any(line.startswith(part) for line in lines), f"{record.name} lacks {part}"
+
+
+FOLDERS = (ROOT, SOURCE, SOURCE / "agent", ROOT / "tests")
+"""Where documents begin their paths."""
+MADE_LATER = {".venv/", "build/", "bench-results/"}
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "checklists").glob("*.md")),
+]
+
+
+def named_paths(line: str) -> list[str]:
+    """Of modules, documents and folders; a bare name stands for one in the folder of the path before it."""
+    found: list[str] = []
+    for name in re.findall(r"`([\w./-]+(?:\.py|\.md|\.toml|/))`", line):
+        is_bare = "/" not in name and not (ROOT / name).exists()
+        found.append(str(Path(found[-1]).parent / name) if is_bare and found else name)
+    return found
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_what_a_document_names_is_there(document: Path) -> None:
+    text = document.read_text()
+    named = {path for line in text.splitlines() for path in named_paths(line)} - MADE_LATER
+    missing = {path for path in named if not any((folder / path).exists() for folder in FOLDERS)}
+    links = set(re.findall(r"\]\(([^):#\s]+)[^):]*\)", text))
+    missing |= {link for link in links if not (document.parent / link).exists()}
+    commands = set(re.findall(r"(?:`|^    )make ([a-z]+)\b(?!/)", text, re.MULTILINE))
+    missing |= commands - set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert missing == set()
