@@ -37,6 +37,11 @@ class Client:
             config=Config(retries={"total_max_attempts": 1}, read_timeout=20),
         )
 
+    @property
+    def blocking(self) -> Any:
+        """The client itself, for calls that may hold the loop up."""
+        return self._client
+
     async def __call__(self, operation: str, **members: Any) -> Any:
         """``run_task``, ``describe_tasks``, …"""
         return await asyncio.to_thread(partial(getattr(self._client, operation), **members))
