@@ -155,6 +155,17 @@ def test_an_instance_says_why_not(wanted: Wanted, instance: Instance, reason: st
     assert why_not(wanted, instance) == [reason]
 
 
+def test_of_several_reasons_the_first_check_s_is_told() -> None:
+    """Resources, then attributes, then constraints, as in ECS's own order."""
+    wanted = a_wanted(
+        definition=a_task_definition(requires_attributes=(Attribute(name="gpu"),)),
+        constraints=(member_of("attribute:stack == prod"),),
+    )
+    assert why_not(wanted, an_instance(connection_id="", resources=HostResources())) == ["AGENT"]
+    assert why_not(wanted, an_instance(resources=HostResources())) == ["RESOURCE:CPU"]
+    assert why_not(wanted, an_instance()) == ["ATTRIBUTE"]
+
+
 def test_each_instance_that_was_tried_has_its_failure() -> None:
     wanted = a_wanted(constraints=({"type": "distinctInstance"},))
     gone, full = an_instance(1, connection_id=""), an_instance(2)
@@ -249,6 +260,24 @@ def test_spread_over_an_attribute_counts_by_its_values() -> None:
     wanted = a_wanted(strategy=({"type": "spread", "field": f"attribute:{ZONE}"},))
     assert where(wanted, *instances) == {"1", "2", "3", "4"}
     assert where(wanted, *instances, a_control_task(instance_arn=instances[0].arn)) == {"3", "4"}
+
+
+def test_spread_over_an_attribute_counts_what_runs_where_nothing_fits_and_not_what_runs_elsewhere() -> None:
+    wanted = a_wanted(strategy=({"type": "spread", "field": f"attribute:{ZONE}"},))
+    gone = in_zone(1, "a", connection_id="")
+    elsewhere = in_zone(4, "b", cluster="other")
+    instances = [gone, in_zone(2, "a"), in_zone(3, "b"), elsewhere]
+    foreign = [a_control_task(number, instance_arn=elsewhere.arn, cluster="other") for number in (1, 2)]
+    assert where(wanted, *instances, a_control_task(3, instance_arn=gone.arn), *foreign) == {"3"}
+
+
+def test_the_order_of_strategies_decides() -> None:
+    small = in_zone(1, "a", resources=HostResources(cpu_units=4096, memory_mib=512))
+    large = in_zone(2, "b")
+    task = a_control_task(instance_arn=small.arn)
+    spread, binpack = {"type": "spread", "field": f"attribute:{ZONE}"}, {"type": "binpack", "field": "memory"}
+    assert where(a_wanted(strategy=(spread, binpack)), small, large, task) == {"2"}
+    assert where(a_wanted(strategy=(binpack, spread)), small, large, task) == {"1"}
 
 
 def test_a_service_spreads_over_zones_and_then_over_instances() -> None:

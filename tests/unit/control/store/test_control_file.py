@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from ecscope.control.core.records import Token
 from ecscope.control.store.control_file import ControlFile
 from ecscope.control.store.interface import Loaded, StoreError
-from ecscope.control.store.rows import prepared
-from tests.control_builders import a_cluster, a_control_task, a_task_definition
+from ecscope.control.store.rows import checksum, prepared
+from tests.control_builders import AT, a_cluster, a_control_task, a_service, a_task_definition, an_instance
 
 TASKS = {a_control_task(n).arn: a_control_task(n, overrides={"x": "y" * n * 10}) for n in range(60)}
 
@@ -93,6 +94,61 @@ def test_damage_anywhere_never_stops_it(folder: Path, seed: int) -> None:
     assert all(TASKS[task.arn] == task for task in loaded.tasks), "what is read is right"
     assert len(loaded.tasks) > 20
     assert load(folder).tasks == loaded.tasks
+
+
+def test_of_two_copies_the_newer_one_is_salvaged(folder: Path) -> None:
+    """Also of records that were written before this process began, and by whichever of them was written last."""
+    versions = []
+    for version in range(2, 5):
+        file = ControlFile(folder)
+        file.open_and_read()
+        task = a_control_task(7, version=version, overrides={"padding": "z" * 900 * version})
+        file.write([prepared({"tasks": {task.arn: task}})])
+        file.close()
+        connection = sqlite3.connect(folder / "control.db")
+        versions.append(connection.execute("SELECT revision FROM tasks WHERE key = ?", (task.arn,)).fetchone()[0])
+        connection.close()
+    assert versions == sorted(set(versions)), "each save counts on, over restarts"
+    older = a_control_task(7, version=1)
+    body = prepared({"tasks": {older.arn: older}})["tasks", older.arn]
+    assert body is not None
+    for position, revision in ((0, 1), (9999, 2)):  # copies as freed pages hold them, before and after the newest one
+        change(folder, f"INSERT INTO tasks VALUES ({position}, 'copy {position}', {revision}, "
+                       f"'{body}', '{checksum('tasks', body)}')")  # fmt: skip
+    path = folder / "control.db"
+    path.write_bytes(b"\xee" * 100 + path.read_bytes()[100:])
+    (found,) = [task for task in load(folder).tasks if task.arn == older.arn]
+    assert found.version == 4
+
+
+def test_every_kind_of_record_is_salvaged(tmp_path: Path) -> None:
+    service, instance = a_service(), an_instance()
+    token = Token(digest="d", resource_arns=("arn",), at=AT)
+    file = ControlFile(tmp_path)
+    file.open_and_read()
+    file.write([prepared({"services": {service.arn: service}, "instances": {instance.arn: instance}})])
+    file.write([prepared({"tokens": {"RunTask/t": token}, "account_settings": {"default/a": "enabled"}})])
+    file.close()
+    path = tmp_path / "control.db"
+    path.write_bytes(b"\xee" * 100 + path.read_bytes()[100:])
+    loaded = load(tmp_path)
+    assert (list(loaded.services), list(loaded.instances)) == ([service], [instance])
+    assert (loaded.tokens, loaded.account_settings) == ({"RunTask/t": token}, {"default/a": "enabled"})
+
+
+def test_what_only_the_log_holds_is_salvaged(folder: Path, tmp_path: Path) -> None:
+    """As after a kill: nothing of the last saves is in the file itself."""
+    file = ControlFile(folder)
+    file.open_and_read()
+    file.write([prepared({"meta": {"sequence": 2}, "clusters": {"late": a_cluster("late")}})])
+    shutil.copytree(folder, tmp_path / "killed")
+    file.close()
+    path = tmp_path / "killed" / "control.db"
+    assert b'"late"' not in path.read_bytes()
+    path.write_bytes(b"\xee" * 100 + path.read_bytes()[100:])
+    loaded = load(tmp_path / "killed")
+    assert [cluster.name for cluster in loaded.clusters] == ["default", "late"]
+    assert loaded.meta == {"sequence": 2}
 
 
 def test_damage_found_while_writing(folder: Path) -> None:
