@@ -15,9 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ecscope.agent.core.state import AgentState
-from ecscope.agent.introspection import answers, gate, go_json, targets, v1
+from ecscope.agent.introspection import answers, gate, v1
 from ecscope.agent.introspection import license as licence
 from ecscope.agent.introspection.answers import Answer
+from ecscope.agent.serve import go_json, targets
 
 KEPT_BYTES = 8 << 20
 """Bound on the finished answers kept, with their keys."""

@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from ecscope.agent.core.state import AgentState
-from ecscope.agent.introspection import go_json
+from ecscope.agent.serve import go_json
 from ecscope.log import DOCKER_ID, TASK_ARN
 from ecscope.model.arn import DockerId, TaskArn
 from ecscope.model.container import Container

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ecscope.agent.introspection import go_json
 from ecscope.agent.introspection.gate import not_registered
+from ecscope.agent.serve import go_json
 from ecscope.model.container_instance import Obstacle, ObstacleKind
 
 AT = datetime(2026, 11, 26, 21, 5, 9, 999999, tzinfo=UTC)

@@ -1,13 +1,10 @@
-"""Listening: families that are missing, ports that are taken, and an end that lets answers finish."""
+"""Both families, a port that is taken, and an end that lets answers finish."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import socket
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,32 +12,11 @@ from ecscope.agent.core.state import AgentState
 from ecscope.agent.introspection import server as server_module
 from ecscope.agent.introspection.server import IntrospectionServer
 from ecscope.model.container_instance import ContainerInstance
+from tests.unit.agent.serve.ports import FakeSleep, a_taken_port
 
 STATE = AgentState(
     instance=ContainerInstance(cluster="default", arn="arn:instance", agent_version="Amazon ECS Agent - v1 (a)")
 )
-
-
-class FakeSleep:
-    """Sleeps as long as the test lets it, and remembers for how long it was asked to."""
-
-    def __init__(self) -> None:
-        self.waits: list[float] = []
-        self._asked = asyncio.Event()
-        self._awake = asyncio.Event()
-
-    async def __call__(self, seconds: float) -> None:
-        self.waits.append(seconds)
-        self._asked.set()
-        await self._awake.wait()
-        self._awake.clear()
-
-    async def until_asked(self) -> None:
-        await self._asked.wait()
-        self._asked.clear()
-
-    def wake(self) -> None:
-        self._awake.set()
 
 
 def a_server(
@@ -73,13 +49,6 @@ def lines(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
     ]
 
 
-def a_taken_port() -> tuple[socket.socket, int]:
-    taken = socket.socket()
-    taken.bind(("127.0.0.1", 0))
-    taken.listen()
-    return taken, taken.getsockname()[1]
-
-
 def test_it_binds_to_loopback_unless_told_otherwise() -> None:
     assert server_module.LOOPBACK == ("127.0.0.1", "::1")
     assert server_module.PORT == 51678
@@ -95,46 +64,6 @@ async def test_both_families() -> None:
         assert (await get(host, port)).startswith(b"HTTP/1.1 200 OK\r\n")
     await server.stop()
     assert server.bound == ()
-
-
-@pytest.mark.parametrize(
-    ("address", "number", "is_absent"),
-    [
-        ("::1", errno.EADDRNOTAVAIL, True),
-        ("::", errno.EADDRNOTAVAIL, True),
-        ("::1", errno.EAFNOSUPPORT, True),
-        ("192.0.2.1", errno.EADDRNOTAVAIL, False),
-        ("::1", errno.EADDRINUSE, False),
-        ("127.0.0.1", errno.EACCES, False),
-    ],
-)
-def test_which_errors_mean_that_the_family_is_missing(address: str, number: int, is_absent: bool) -> None:
-    assert server_module._is_absent(address, OSError(number, "x")) is is_absent
-
-
-class LoopWithoutIPv6(asyncio.SelectorEventLoop):
-    """The event loop of a host that has no IPv6."""
-
-    async def create_server(  # type: ignore[override] # four overloads, of which one is used
-        self, factory: Any, host: Any = None, port: Any = None, **options: Any
-    ) -> asyncio.Server:
-        if ":" in host:
-            raise OSError(errno.EADDRNOTAVAIL, "cannot assign requested address")
-        return await super().create_server(factory, host, port, **options)
-
-
-def test_a_missing_family_is_skipped_with_one_note(caplog: pytest.LogCaptureFixture) -> None:
-    async def start_and_stop() -> list[str]:
-        server = a_server(addresses=("127.0.0.1", "::1"))
-        await server.start()
-        hosts = [host for host, _ in server.bound]
-        await server.stop()
-        return hosts
-
-    with caplog.at_level(logging.INFO), asyncio.Runner(loop_factory=LoopWithoutIPv6) as runner:
-        assert runner.run(start_and_stop()) == ["127.0.0.1"]
-    assert len(lines(caplog, logging.INFO)) == 1
-    assert lines(caplog, logging.ERROR) == []
 
 
 async def test_a_taken_port_is_tried_again_for_ever_and_said_once(caplog: pytest.LogCaptureFixture) -> None:

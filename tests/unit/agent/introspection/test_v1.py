@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecscope.agent.core.state import AgentState
-from ecscope.agent.introspection import go_json, v1
+from ecscope.agent.introspection import v1
+from ecscope.agent.serve import go_json
 from ecscope.model.arn import DockerId
 from ecscope.model.container import Container, Mount, PortBinding, PortMapping, RestartPolicy
 from ecscope.model.container_instance import ContainerInstance

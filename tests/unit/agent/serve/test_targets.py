@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecscope.agent.introspection import targets
+from ecscope.agent.serve import targets
 
 PRINTABLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=60).map(str.encode)
 SEGMENTS = st.lists(st.sampled_from((b"", b".", b"..", b"a", b"b%2Fc", b"...")), max_size=8).map(b"/".join)
