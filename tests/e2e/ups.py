@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import secrets
@@ -17,6 +18,7 @@ from typing import Any
 from botocore.config import Config
 from botocore.session import Session
 
+from ecscope.agent.taskmetadata.redirect import Redirect
 from tests.e2e.agents import PATIENCE_S, ROOT, containers_of, eventually, remove_containers
 from tests.session import TEST_PREFIX
 
@@ -159,6 +161,8 @@ def an_up(folder: Path, docker_host: str) -> Iterator[Up]:
             up.process.wait()
         _end_orphan(up)
         remove_containers(up.cluster)
+        if os.geteuid() == 0:  # an agent that was killed could not
+            asyncio.run(Redirect(port=51679).remove())
 
 
 def _end_orphan(up: Up) -> None:

@@ -117,6 +117,7 @@ class Agent:
         self._clock = clock if clock is not None else SystemClock()
         self._store = store if store is not None else _store_of(config)
         self._runtime = runtime if runtime is not None else _runtime_of(config)
+        self._has_containers = runtime is None
         self._auth_for = _auth_of(config)
         self._introspection_port = introspection_port
         self._checked = checked
@@ -266,15 +267,16 @@ class Agent:
         )
         await self._save_start(instance, loaded)
         source = self._in_cluster(membership) if membership is not None else self._task_files(engine).run()
+        lives = {
+            "engine": engine.run(),
+            "runtime link": link.run(),
+            "source of tasks": source,
+            "history expiry": self._expire_history(),
+        }
+        if self._serves_containers:
+            lives["task metadata"] = self._serve_containers(engine)
         try:
-            await self._together(
-                {
-                    "engine": engine.run(),
-                    "runtime link": link.run(),
-                    "source of tasks": source,
-                    "history expiry": self._expire_history(),
-                }
-            )
+            await self._together(lives)
         finally:
             if membership is not None:
                 if self._config.drain_on_sigterm and self._stopping.is_set():
@@ -336,6 +338,25 @@ class Agent:
             await membership.run()
         except RegistrationRefused as refused:
             raise TerminalError(str(refused)) from refused
+
+    @property
+    def _serves_containers(self) -> bool:
+        """Nothing asks in a simulation, and there is no role without a cluster."""
+        config = self._config
+        wanted = config.task_iam_role_enabled or config.task_iam_role_enabled_for_network_host
+        return self._joins_cluster and self._has_containers and wanted
+
+    async def _serve_containers(self, engine: Engine) -> None:
+        from ecscope.agent.taskmetadata.audit import AuditLog  # noqa: PLC0415  # not without a cluster
+        from ecscope.agent.taskmetadata.redirect import Redirect  # noqa: PLC0415
+        from ecscope.agent.taskmetadata.server import PORT, TaskMetadataServer  # noqa: PLC0415
+        from ecscope.agent.taskmetadata.service import serve  # noqa: PLC0415
+
+        await self._docker_is_known.wait()  # it makes the network interface
+        config = self._config
+        audit = AuditLog(None if config.audit_log_disabled else Path(config.audit_log_file))
+        server = TaskMetadataServer(lambda: engine.state, rates=config.task_metadata_rates, audit=audit)
+        await serve(server, Redirect(port=PORT))
 
     async def _together(self, lives: Mapping[str, Coroutine[None, None, None]]) -> None:
         """Run all of them until told to stop; if one fails, all end and the failure is raised."""

@@ -254,6 +254,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             volume_plugins=volume_plugins,
             logging_drivers=self.available_logging_drivers,
             has_task_limits=has_task_limits,
+            has_task_roles=self.task_iam_role_enabled,
+            has_task_roles_in_host_network=self.task_iam_role_enabled_for_network_host,
             is_external=self.external,
             is_privileged_disabled=self.privileged_disabled,
             is_health_check_disabled=self.docker_health_check_disabled,

@@ -91,7 +91,6 @@ def _at_least(minimum: float, beyond: OutOfBounds, *, is_fatal_in_file: bool = F
     return Bounds(minimum=minimum, beyond=beyond, is_fatal_in_file=is_fatal_in_file)
 
 
-_TMDS = "the task metadata endpoint"
 _METADATA_FILE = "the container metadata file"
 _PULL_NUMBERS = {
     0: PullBehavior.DEFAULT,
@@ -452,7 +451,6 @@ SETTINGS: tuple[Setting, ...] = (
         variable="ECS_ENABLE_TASK_IAM_ROLE",
         json_keys=("TaskIAMRoleEnabled",),
         form=form.BOOL,
-        waits_for=_TMDS,
     ),
     Setting(
         field="task_iam_role_enabled_for_network_host",
@@ -460,7 +458,6 @@ SETTINGS: tuple[Setting, ...] = (
         variable="ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST",
         json_keys=("TaskIAMRoleEnabledForNetworkHost",),
         form=form.BOOL,
-        waits_for=_TMDS,
     ),
     Setting(
         field="awslogs_execution_role_override",
@@ -468,7 +465,7 @@ SETTINGS: tuple[Setting, ...] = (
         variable="ECS_ENABLE_AWSLOGS_EXECUTIONROLE_OVERRIDE",
         json_keys=("OverrideAWSLogsExecutionRole",),
         form=form.BOOL,
-        waits_for=_TMDS,
+        waits_for="writing logs with the execution role",
     ),
     Setting(
         field="audit_log_file",
@@ -476,7 +473,6 @@ SETTINGS: tuple[Setting, ...] = (
         variable="ECS_AUDIT_LOGFILE",
         json_keys=("CredentialsAuditLogFile",),
         form=form.TEXT,
-        waits_for=_TMDS,
     ),
     Setting(
         field="audit_log_disabled",
@@ -484,7 +480,6 @@ SETTINGS: tuple[Setting, ...] = (
         variable="ECS_AUDIT_LOGFILE_DISABLED",
         json_keys=("CredentialsAuditLogDisabled",),
         form=form.BOOL,
-        waits_for=_TMDS,
     ),
     Setting(
         field="task_metadata_rates",
@@ -492,7 +487,6 @@ SETTINGS: tuple[Setting, ...] = (
         variable="ECS_TASK_METADATA_RPS_LIMIT",
         json_keys=("TaskMetadataSteadyStateRate", "TaskMetadataBurstRate"),
         form=form.RATES,
-        waits_for=_TMDS,
     ),
     Setting(
         field="metrics_disabled",

@@ -78,6 +78,9 @@ def overrides_of(args: argparse.Namespace) -> dict[str, tuple[str, str]]:
         overrides["log_level"] = ("--log-level", args.log_level)
     if args.simulated:  # the machine that is pretended is no EC2 instance, and has no control groups
         overrides |= {"imds_disabled": ("--simulated", "true"), "task_cpu_mem_limit": ("--simulated", "false")}
+        overrides |= dict.fromkeys(
+            ("task_iam_role_enabled", "task_iam_role_enabled_for_network_host"), ("--simulated", "true")
+        )
     return overrides
 
 

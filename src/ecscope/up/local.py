@@ -184,10 +184,16 @@ class LocalEcs:
         )
 
     def _agent_environment(self, data_dir: Path) -> dict[str, str]:
-        """That of this process, so that ``ECS_…`` variables reach the agent, but with this ECS."""
+        """That of this process, so that ``ECS_…`` variables reach the agent, but with this ECS.
+
+        What a user may set otherwise has the values of Amazon's own images. Source: configuration.md §4.
+        """
         key = self._control.instance_role
         environment = {name: value for name, value in self._environment.items() if name not in _NOT_FOR_THE_AGENT}
         environment.setdefault("ECS_IMAGE_PULL_BEHAVIOR", "prefer-cached")  # images that were built here need no pull
+        environment.setdefault("ECS_ENABLE_TASK_IAM_ROLE", "true")
+        environment.setdefault("ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST", "true")
+        environment.setdefault("ECS_AUDIT_LOGFILE", os.fspath(data_dir / "audit.log"))
         return environment | {
             "ECS_BACKEND_HOST": self._control.url,
             "ECS_CLUSTER": self._options.cluster,

@@ -562,7 +562,7 @@ TASK_DEFINITION = Members(
         **_TASK_DEFINITION,
         "revision": Whole(1),
         "taskRoleArn": Refused(
-            "asks for task IAM roles, which this agent does not have: containers would get no credentials"
+            "asks for the credentials of a role, which a control plane gives: of a file no container would get any"
         ),
         # What describe-task-definition adds, so that its output can be used as it is.
         "taskDefinitionArn": Ignored(),

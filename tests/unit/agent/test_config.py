@@ -655,8 +655,10 @@ class TestKnownNames:
         assert not loaded.errors
 
     def test_settings_that_wait_for_a_later_part_are_among_them(self) -> None:
-        loaded = load({"ECS_ENABLE_TASK_IAM_ROLE": "true", "AWS_ACCESS_KEY_ID": "AKIA", "HTTP_PROXY": "http://p:1"})
-        assert [mistake.name for mistake in loaded.warnings] == ["ECS_ENABLE_TASK_IAM_ROLE"]
+        loaded = load(
+            {"ECS_ENABLE_CONTAINER_METADATA": "true", "AWS_ACCESS_KEY_ID": "AKIA", "HTTP_PROXY": "http://p:1"}
+        )
+        assert [mistake.name for mistake in loaded.warnings] == ["ECS_ENABLE_CONTAINER_METADATA"]
 
     def test_unknown_official_names_are_ignored_silently(self) -> None:
         loaded = load({"ECS_WHATEVER": "1", "ZZZ_X_NOT_SUPPORTED_IN_PRODUCTION": "1"}, json_file={"Whatever": 1})
@@ -733,6 +735,8 @@ def test_the_offer_of_the_instance_follows_every_setting_that_touches_it() -> No
         docker_health_check_disabled=True,
         selinux_capable=True,
         apparmor_capable=True,
+        task_iam_role_enabled=True,
+        task_iam_role_enabled_for_network_host=True,
         detailed_os_family="DEBIAN_12",
         instance_attributes={"a": "b"},
     )
@@ -742,6 +746,8 @@ def test_the_offer_of_the_instance_follows_every_setting_that_touches_it() -> No
         volume_plugins=(),
         logging_drivers=("awslogs",),
         has_task_limits=False,
+        has_task_roles=True,
+        has_task_roles_in_host_network=True,
         is_external=True,
         is_privileged_disabled=True,
         is_health_check_disabled=True,

@@ -54,6 +54,8 @@ def test_a_simulated_agent_is_on_no_machine() -> None:
     assert agent.overrides_of(parsed("--simulated")) == {
         "imds_disabled": ("--simulated", "true"),
         "task_cpu_mem_limit": ("--simulated", "false"),
+        "task_iam_role_enabled": ("--simulated", "true"),
+        "task_iam_role_enabled_for_network_host": ("--simulated", "true"),
     }
 
 

@@ -269,7 +269,7 @@ def test_each_wrong_value_is_named_with_its_reason(path: str, value: object, rea
 
 REFUSED: list[tuple[str, object, str]] = [
     ("networkMode", "awsvpc", "awsvpc"),
-    ("taskRoleArn", "arn:aws:iam::000000000000:role/app", "task IAM roles"),
+    ("taskRoleArn", "arn:aws:iam::000000000000:role/app", "the credentials of a role"),
     ("pidMode", "task", "PID namespace"),
     ("ipcMode", "task", "IPC namespace"),
     ("proxyConfiguration", {"containerName": "envoy"}, "App Mesh"),

@@ -57,6 +57,7 @@ _DRIVER_NEEDS_API = {
 }
 
 _HEALTH_CHECK_NEEDS_API = "1.24"
+_TASK_ROLES_NEED_API = "1.19"
 
 _CPU_ARCHITECTURES = {
     "x86_64": "x86_64",
@@ -80,6 +81,10 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     logging_drivers: tuple[str, ...]
     has_task_limits: bool
     """``ECS_ENABLE_TASK_CPU_MEM_LIMIT``, and cgroups can be made."""
+    has_task_roles: bool = False
+    """``ECS_ENABLE_TASK_IAM_ROLE``: containers get the credentials of their task's role."""
+    has_task_roles_in_host_network: bool = False
+    """``ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST``."""
     is_external: bool = False
     is_privileged_disabled: bool = False
     is_health_check_disabled: bool = False
@@ -124,6 +129,9 @@ def _that_depend(offer: Offer) -> list[str]:
         names.append(f"{_OLD_PREFIX}selinux")
     if offer.is_apparmor_capable:
         names.append(f"{_OLD_PREFIX}apparmor")
+    if _numbers(_TASK_ROLES_NEED_API) <= newest:
+        names += [f"{_OLD_PREFIX}task-iam-role"] if offer.has_task_roles else []
+        names += [f"{_OLD_PREFIX}task-iam-role-network-host"] if offer.has_task_roles_in_host_network else []
     if offer.has_task_limits:
         names += [f"{_PREFIX}task-cpu-mem-limit", f"{_PREFIX}increased-task-cpu-limit"]
     names += [f"{_OLD_PREFIX}ecr-auth", f"{_PREFIX}execution-role-ecr-pull"]

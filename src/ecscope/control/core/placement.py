@@ -14,6 +14,7 @@ from ecscope.control.core.constraints import Predicate, QueryError, parsed
 from ecscope.control.core.errors import Failure
 from ecscope.control.core.records import Instance, Json
 from ecscope.control.core.step import Step
+from ecscope.control.core.task_definitions import attributes_for_a_role
 from ecscope.control.core.wanted import Wanted
 from ecscope.model.resources import HostResources
 
@@ -173,8 +174,10 @@ class _Requirement(msgspec.Struct, frozen=True):
 
 def _required(wanted: Wanted) -> tuple[_Requirement, ...]:
     platform = wanted.definition.body.get("runtimePlatform") or {}
+    role = attributes_for_a_role(wanted.definition.body) if wanted.overrides.get("taskRoleArn") else ()
     return (
         *(_Requirement(attribute.name, attribute.value or "") for attribute in wanted.definition.requires_attributes),
+        *map(_Requirement, role),
         *(
             _Requirement(name, spelling.get(platform[member], platform[member]), is_assumed=True)
             for member, name, spelling in _PLATFORM

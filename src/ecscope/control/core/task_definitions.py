@@ -31,6 +31,7 @@ _MOST_TOLD = 10
 _OLD = "com.amazonaws.ecs.capability"
 _NEW = "ecs.capability"
 _LARGEST_CPU_OF_OLD_AGENTS = 10240
+_TASK_ROLES = f"{_OLD}.task-iam-role"
 ECR = re.compile(r"([0-9]{12})\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|on\.aws)/.+")
 """An image in Amazon ECR: its registry's account and region."""
 
@@ -161,7 +162,7 @@ def _required(body: Json) -> Iterator[str]:
     """Names of attributes, the same always. Source: control-plane.md §5.2.
 
     Difference: what this agent does without telling so is not required: ``pid-ipc-namespace-sharing`` is of the modes
-    that are refused, and for a role's credentials a task need not wait until containers can get them.
+    that are refused.
     """
     containers: list[Json] = body["containerDefinitions"]
     versions = {version for container in containers for version in docker_api_versions(container)}
@@ -169,6 +170,8 @@ def _required(body: Json) -> Iterator[str]:
         yield f"{_OLD}.docker-remote-api.{version}"
     for container in containers:
         yield from _required_by(container, has_execution_role=bool(body.get("executionRoleArn")))
+    if body.get("taskRoleArn"):
+        yield from attributes_for_a_role(body)
     if "cpu" in body or "memory" in body:
         yield f"{_NEW}.task-cpu-mem-limit"
     if int(body.get("cpu", 0)) > _LARGEST_CPU_OF_OLD_AGENTS:
@@ -177,6 +180,13 @@ def _required(body: Json) -> Iterator[str]:
         if "dockerVolumeConfiguration" in volume:
             driver: str = volume["dockerVolumeConfiguration"].get("driver", "local")
             yield f"{_NEW}.docker-plugin.{driver.replace(':', '.')}"
+
+
+def attributes_for_a_role(body: Json) -> Iterator[str]:
+    """What an instance must have to hand a task of this definition the credentials of a role."""
+    yield _TASK_ROLES
+    if body.get("networkMode") == "host":
+        yield f"{_TASK_ROLES}-network-host"
 
 
 def _required_by(container: Json, *, has_execution_role: bool) -> Iterator[str]:

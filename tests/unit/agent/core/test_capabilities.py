@@ -36,7 +36,7 @@ LEFT_OUT = {
 """Recorded attribute → why we do not register it."""
 
 NEVER = (
-    "task-iam-role", "task-eni", "execute-command", "service-connect", "fault-injection", "pid-ipc-namespace-sharing",
+    "task-eni", "execute-command", "service-connect", "fault-injection", "pid-ipc-namespace-sharing",
     "aws-appmesh", "task-eia", "execution-role-awslogs", "ebs", "gmsa", "nvidia", "gpu", "efsAuth", "firelens",
     "secrets.",
 )  # fmt: skip
@@ -91,6 +91,12 @@ def test_what_takes_an_attribute_away(fields: dict[str, object], gone: str) -> N
     [
         ({"is_selinux_capable": True}, ["com.amazonaws.ecs.capability.selinux"]),
         ({"is_apparmor_capable": True}, ["com.amazonaws.ecs.capability.apparmor"]),
+        ({"has_task_roles": True}, ["com.amazonaws.ecs.capability.task-iam-role"]),
+        (
+            {"has_task_roles_in_host_network": True},
+            ["com.amazonaws.ecs.capability.task-iam-role-network-host"],
+        ),
+        ({"has_task_roles": True, "has_task_roles_in_host_network": True, "api_version": "1.18"}, []),
         (
             {"has_task_limits": True},
             ["ecs.capability.task-cpu-mem-limit", "ecs.capability.increased-task-cpu-limit"],
@@ -121,11 +127,12 @@ def test_what_adds_attributes(fields: dict[str, object], new: list[str]) -> None
 
 
 def test_selinux_to_health_check_stand_in_the_official_order() -> None:
-    told = names(an_offer(is_selinux_capable=True, is_apparmor_capable=True, has_task_limits=True))
+    told = names(an_offer(is_selinux_capable=True, is_apparmor_capable=True, has_task_roles=True, has_task_limits=True))
     first = told.index("com.amazonaws.ecs.capability.selinux")
-    assert told[first : first + 7] == [
+    assert told[first : first + 8] == [
         "com.amazonaws.ecs.capability.selinux",
         "com.amazonaws.ecs.capability.apparmor",
+        "com.amazonaws.ecs.capability.task-iam-role",
         "ecs.capability.task-cpu-mem-limit",
         "ecs.capability.increased-task-cpu-limit",
         "com.amazonaws.ecs.capability.ecr-auth",
@@ -167,6 +174,8 @@ def test_the_architecture(machine: str, told: str) -> None:
 def test_what_we_do_not_do_is_never_told() -> None:
     everything = an_offer(
         has_task_limits=True,
+        has_task_roles=True,
+        has_task_roles_in_host_network=True,
         logging_drivers=("json-file", "syslog", "awslogs", "fluentd", "awsfirelens", "none"),
         is_selinux_capable=True,
         is_apparmor_capable=True,

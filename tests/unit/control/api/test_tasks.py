@@ -74,8 +74,9 @@ def test_everything_that_can_be_given_is_kept() -> None:
         "memory": "1 GB",
         "taskRoleArn": "arn:aws:iam::000000000000:role/task",
     }
+    attributes = {"stack": "prod", "com.amazonaws.ecs.capability.task-iam-role": None}
     step = a_control_step(
-        a_cluster(), an_instance(custom_attributes={"stack": "prod"}), a_task_definition(tags={"from": "definition"})
+        a_cluster(), an_instance(custom_attributes=attributes), a_task_definition(tags={"from": "definition"})
     )
     (task,) = run(
         step,

@@ -135,6 +135,7 @@ def test_a_failure_names_the_attributes_that_are_missing() -> None:
             an_instance(custom_attributes={"gpu": "b"}),
             "ATTRIBUTE",
         ),
+        (a_wanted(overrides={"taskRoleArn": "arn:other"}), an_instance(), "ATTRIBUTE"),
         (a_wanted(constraints=(member_of("attribute:stack == prod"),)), an_instance(), MEMBER_OF),
         (a_wanted(constraints=(member_of("attribute:stack =="),)), an_instance(), MEMBER_OF),
         (

@@ -199,9 +199,11 @@ def test_of_very_many_mistakes_some_are_told() -> None:
             ],
         ),
         (
-            a_body(cpu="11264", memory="128"),
+            a_body(cpu="11264", memory="128", taskRoleArn="role", networkMode="host"),
             [
                 "com.amazonaws.ecs.capability.docker-remote-api.1.17",
+                "com.amazonaws.ecs.capability.task-iam-role",
+                "com.amazonaws.ecs.capability.task-iam-role-network-host",
                 "ecs.capability.task-cpu-mem-limit",
                 "ecs.capability.increased-task-cpu-limit",
             ],
@@ -229,6 +231,7 @@ def test_of_very_many_mistakes_some_are_told() -> None:
                 "ecs.capability.container-restart-policy",
                 "ecs.capability.network.container-port-range",
                 "ecs.capability.container-ordering",
+                "com.amazonaws.ecs.capability.task-iam-role",
                 "ecs.capability.docker-plugin.local",
                 "ecs.capability.docker-plugin.rexray/ebs.latest",
             ],

@@ -118,6 +118,8 @@ def _environment(spec: ContainerSpec) -> list[str]:
     region_names = ("AWS_REGION", "AWS_DEFAULT_REGION")
     if spec.region and not any(name in environment or name in spec.image_environment_names for name in region_names):
         environment |= dict.fromkeys(region_names, spec.region)
+    if spec.task.credentials_id:
+        environment["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] = f"/v2/credentials/{spec.task.credentials_id}"
     return [f"{name}={value}" for name, value in environment.items()]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from ecscope.agent.runtime.docker.create_body import create_body
@@ -89,6 +90,13 @@ def test_environment_and_region(
 ) -> None:
     body = body_of(a_container(environment=environment), region=region, image_names=frozenset(image_names))
     assert body["Env"] == expected
+
+
+def test_a_task_with_a_role_is_told_where_its_credentials_are() -> None:
+    own = a_container(environment={"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/forged"})
+    task = msgspec.structs.replace(a_task(own), credentials_id="id-1")
+    assert body_of(own, task)["Env"] == ["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=/v2/credentials/id-1"]
+    assert body_of(own)["Env"] == ["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=/forged"]
 
 
 def test_labels_of_the_agent_win() -> None:
