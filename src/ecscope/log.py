@@ -12,11 +12,13 @@ Source: configuration.md §3.5; the field names are the official agent's (``ecs-
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import time
 from contextvars import ContextVar
 from enum import Enum
+from io import TextIOWrapper
 from typing import TextIO
 
 import msgspec
@@ -97,6 +99,8 @@ class LogFile(msgspec.Struct, frozen=True, kw_only=True):
     """For ``SIZE``; one MB is 1,000,000 bytes."""
     max_roll_count: int = 24
     """Old files kept beside the current one."""
+    is_private: bool = False
+    """Only its owner may read it, and the old ones."""
 
 
 def configure_logging(
@@ -105,8 +109,11 @@ def configure_logging(
     log_format: LogFormat = LogFormat.LOGFMT,
     file: LogFile | None = None,
     stream: TextIO | None = None,
+    program: str = "",
 ) -> None:
     """Send all lines to the console (``stream``, standard error by default) and to ``file``.
+
+    ``program``: the console is read by a person, who gets only the messages, behind this name.
 
     Replaces what an earlier call installed. A file that cannot be written costs one line on the
     console and nothing else.
@@ -118,7 +125,8 @@ def configure_logging(
         old.close()
     # A line that cannot be written (full disk, closed terminal) is lost; it must not become a traceback.
     logging.raiseExceptions = False
-    _add(root, logging.StreamHandler(stream or sys.stderr), formatter, level)
+    console = SentenceFormatter(program) if program else formatter
+    _add(root, logging.StreamHandler(stream or sys.stderr), console, level)
     lowest = level.number
     problem: OSError | None = None
     if file is not None and file.level is not LogLevel.NONE:
@@ -132,9 +140,9 @@ def configure_logging(
     root.setLevel(max(lowest, logging.WARNING))
     if problem is not None:
         logging.getLogger("ecscope.log").error(
-            "cannot write the log file, going on with the console alone: %s. Set ECS_LOGFILE to a path that can be "
-            "written, or leave it out",
+            "cannot write the log file, going on with the console alone: %s.%s",
             problem,
+            "" if program else " Set ECS_LOGFILE to a path that can be written, or leave it out",
         )
 
 
@@ -176,6 +184,21 @@ class JsonFormatter(_FieldFormatter):
         return msgspec.json.encode(fields).decode()
 
 
+class SentenceFormatter(_FieldFormatter):
+    """``<program>: message``, one line whatever it holds; of an exception its last line only."""
+
+    def __init__(self, program: str) -> None:
+        super().__init__()
+        self._program = program
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = record.getMessage()
+        if record.exc_info and record.exc_info[0] is not None:
+            text += ": " + self.formatException(record.exc_info).splitlines()[-1]
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        return f"{self._program}: {_json_value(text)}"
+
+
 def _logfmt_value(value: object) -> str:
     text = _json_value(value)
     if isinstance(text, str):
@@ -202,16 +225,38 @@ def _file_handler(file: LogFile) -> logging.Handler:
 
     Path(file.path).parent.mkdir(parents=True, exist_ok=True)
     if file.rollover is LogRollover.NONE:
-        return logging.FileHandler(file.path, encoding="utf-8")
+        return _opened(logging.FileHandler(file.path, encoding="utf-8", delay=True), file)
     from logging import handlers  # noqa: PLC0415 - heavy (sockets, queues), and only for rotated files
 
     if file.rollover is LogRollover.SIZE:
-        return handlers.RotatingFileHandler(
+        handler: logging.FileHandler = handlers.RotatingFileHandler(
             file.path,
             maxBytes=max(1, int(file.max_size_mb * _BYTES_PER_MB)),
             backupCount=max(1, file.max_roll_count),
             encoding="utf-8",
+            delay=True,
         )
-    return handlers.TimedRotatingFileHandler(
-        file.path, when="H", backupCount=max(1, file.max_roll_count), encoding="utf-8", utc=True
-    )
+    else:
+        handler = handlers.TimedRotatingFileHandler(
+            file.path, when="H", backupCount=max(1, file.max_roll_count), encoding="utf-8", utc=True, delay=True
+        )
+    return _opened(handler, file)
+
+
+def _opened(handler: logging.FileHandler, file: LogFile) -> logging.FileHandler:
+    """Raises ``OSError`` now, and not at the first line."""
+    if file.is_private:
+        handler._open = lambda: open_private(file.path)  # type: ignore[method-assign]  # for the files of rotation too
+    handler.stream = handler._open()
+    return handler
+
+
+def open_private(path: str) -> TextIOWrapper:
+    """To append text to; nobody but the owner may read it, also where it was there before."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.fchmod(descriptor, 0o600)
+        return open(descriptor, "a", encoding="utf-8")  # noqa: PTH123 - it is a descriptor
+    except BaseException:
+        os.close(descriptor)
+        raise

@@ -235,3 +235,49 @@ def test_rotation_is_not_loaded_where_no_file_is_asked_for() -> None:
         "sys.exit('logging.handlers' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class TestForAPerson:
+    def test_the_console_has_the_messages_and_the_file_the_fields(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.log"
+        configure_logging(stream=(stream := io.StringIO()), file=LogFile(path=str(path)), program="ecscope up")
+        LOG.warning("the disk\nis full", extra={"taskARN": "arn"})
+        assert stream.getvalue() == "ecscope up: the disk\\nis full\n"
+        assert "level=warn" in path.read_text()
+        assert "taskARN=arn" in path.read_text()
+
+    def test_of_an_exception_the_last_line_and_the_rest_in_the_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.log"
+        configure_logging(stream=(stream := io.StringIO()), file=LogFile(path=str(path)), program="ecscope up")
+        try:
+            int("seven")
+        except ValueError:
+            LOG.exception("a bug")
+        assert stream.getvalue() == ("ecscope up: a bug: ValueError: invalid literal for int() with base 10: 'seven'\n")
+        assert "Traceback" in path.read_text()
+
+    def test_configuring_again_replaces_it(self) -> None:
+        configure_logging(stream=(old := io.StringIO()), program="ecscope up")
+        configure_logging(stream=io.StringIO())
+        LOG.info("x")
+        assert old.getvalue() == ""
+
+    def test_it_is_not_told_of_a_variable_that_it_did_not_set(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        file = LogFile(path=str(tmp_path / "file" / "a.log"))
+        configure_logging(stream=(stream := io.StringIO()), file=file, program="ecscope up")
+        assert stream.getvalue().startswith("ecscope up: cannot write the log file, going on with the console alone: ")
+        assert "ECS_LOGFILE" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("rollover", list(LogRollover))
+def test_a_private_file_is_its_owners_alone(tmp_path: Path, rollover: LogRollover) -> None:
+    path = tmp_path / "a.log"
+    path.write_text("from before\n")
+    path.chmod(0o644)
+    file = LogFile(path=str(path), rollover=rollover, is_private=True, max_size_mb=0.001, max_roll_count=2)
+    configure_logging(stream=io.StringIO(), file=file)
+    for number in range(60):
+        LOG.info("line %d %s", number, "x" * 40)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+    assert (len(list(tmp_path.iterdir())) > 1) == (rollover is LogRollover.SIZE)

@@ -56,6 +56,7 @@ from ecscope.model.history import Happening, HistoryEntry
 from ecscope.model.resources import HostResources
 from ecscope.model.runtime import EngineInfo
 from ecscope.model.status import TaskStatus
+from ecscope.sqlitefile.errors import WHOLE_FILE
 from ecscope.version import commit, version_line
 
 if TYPE_CHECKING:
@@ -467,7 +468,7 @@ class Agent:
     # --- the history's first and last words --------------------------------------------------------
 
     async def _save_start(self, instance: ContainerInstance, loaded: Loaded) -> None:
-        for bad in loaded.bad:
+        for bad in (bad for bad in loaded.bad if bad.kind != WHOLE_FILE):
             _log.error(
                 "a saved %s record (%s) cannot be read and was set aside as %s: %s",
                 bad.kind,

@@ -46,7 +46,9 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         _say(f"cannot make the data directory {options.data_dir}: {error.strerror or error}; give another --data-dir")
         return EXIT_USAGE
-    configure_logging(level=LogLevel.WARN, file=LogFile(path=str(options.data_dir / "control.log")))
+    # The log names who did what, and a data directory that somebody else made may be open to others.
+    log_file = LogFile(path=str(options.data_dir / "control.log"), is_private=True)
+    configure_logging(level=LogLevel.WARN, file=log_file, program="ecscope up")
 
     gc.set_threshold(*_GARBAGE)
 

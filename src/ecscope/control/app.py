@@ -33,6 +33,7 @@ from ecscope.control.store.interface import Loaded, Store, StoreError
 from ecscope.control.store.sqlite import SqliteStore
 from ecscope.control.tcs.server import TcsServer
 from ecscope.control.writer import Writer
+from ecscope.sqlitefile.errors import WHOLE_FILE
 
 if TYPE_CHECKING:
     from ecscope.control.server.signatures import AccessKey
@@ -188,7 +189,7 @@ class ControlPlane:
         listener = self._listen()
         self._settings = msgspec.structs.replace(self._settings, endpoint=self.url)
         state = _state_of(loaded, self._settings)
-        for bad in loaded.bad:
+        for bad in (bad for bad in loaded.bad if bad.kind != WHOLE_FILE):
             _log.error(
                 "a saved %s record (%s) cannot be read and was set aside as %s: %s",
                 bad.kind, bad.key, bad.set_aside_as, bad.reason,

@@ -23,7 +23,7 @@ from typing import NamedTuple, TypeVar
 
 from ecscope.sqlitefile import pages
 from ecscope.sqlitefile.aside import put_record_aside, stamp, sync_directory, unused
-from ecscope.sqlitefile.errors import BadRecord, Owner, StoreError, UnreadableRecord
+from ecscope.sqlitefile.errors import WHOLE_FILE, BadRecord, Owner, StoreError, UnreadableRecord
 from ecscope.sqlitefile.failures import garbled_names_are_damage, is_damage, is_io_error, os_error, store_error
 from ecscope.sqlitefile.versions import Step, check_not_newer, migrate, version_row
 
@@ -343,12 +343,15 @@ class DatabaseFile(ABC):
             self._adopt(rebuilt, moved)
         except OSError as error:
             raise os_error(error, "salvage the damaged state file", self.path, self._owner) from error
-        _log.warning("the state file was damaged (%s); it is kept as %s and a new one goes on", reason, moved)
+        _log.warning(
+            "the state file %s was damaged (%s): what could be read goes on in a new one, the damaged is kept as %s",
+            self.path.name, reason, moved,
+        )  # fmt: skip
         bad: list[BadRecord] = []
         for kind, key, body, why in found.unreadable:
             self._set_aside(kind, key, body, why, bad)
         set_aside_as = os.fspath(moved)
-        return [BadRecord(kind="database", key=self.path.name, reason=reason, set_aside_as=set_aside_as), *bad]
+        return [BadRecord(kind=WHOLE_FILE, key=self.path.name, reason=reason, set_aside_as=set_aside_as), *bad]
 
     def _make_database(self, path: Path, refill: Callable[[sqlite3.Connection], None] | None) -> None:
         """A complete file, under a name that is not in use yet; ``refill`` ``None``: an empty one."""

@@ -14,11 +14,15 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
     """What names the data directory: a variable or an option."""
 
 
+WHOLE_FILE = "database"
+"""The kind of what is no record, but the file of all of them; that it was damaged is logged where it was found."""
+
+
 class BadRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A record that could not be read. It costs itself only."""
 
     kind: str
-    """``database``, or one of the owner's: ``task``, …"""
+    """``WHOLE_FILE``, or one of the owner's: ``task``, …"""
     key: str
     reason: str
     set_aside_as: str

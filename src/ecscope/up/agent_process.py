@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ecscope.backoff import Backoff
+from ecscope.log import open_private
 from ecscope.sqlitefile.lock import holder_of
 
 _AGAIN = Backoff(tries=None, first_s=1.0, cap_s=60.0, factor=2.0)
@@ -101,7 +102,7 @@ class AgentProcess:
         begun_s = time.monotonic()
         self.starts += 1
         self._put_old_log_away()
-        with self.log_path.open("ab") as log:
+        with open_private(os.fspath(self.log_path)) as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
                 env=self._environment,
@@ -151,7 +152,10 @@ class AgentProcess:
         """The agent goes on at the new end, as the file is open for appending; what it says meanwhile may be lost."""
         try:
             if self.log_path.stat().st_size > _LARGEST_LOG_BYTES:
-                shutil.copyfile(self.log_path, self.log_path.with_suffix(".log.1"))
+                old = self.log_path.with_suffix(".log.1")
+                old.unlink(missing_ok=True)
+                open_private(os.fspath(old)).close()
+                shutil.copyfile(self.log_path, old)
                 os.truncate(self.log_path, 0)
         except OSError:
             pass  # gone, or no room for a copy: there is no better moment than the next

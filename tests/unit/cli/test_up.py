@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,24 @@ def test_a_cluster_that_cannot_be(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert "cannot make the cluster 'a b': The cluster name must have" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_damaged_state_file_is_told_once_and_in_plain_words(tmp_path: Path) -> None:
+    (tmp_path / "control.db").write_bytes(b"garbage" * 1000)
+    # The control plane starts, and ends for want of a Docker Engine.
+    ended = ended_up("--data-dir", str(tmp_path), "--port", "0", DOCKER_HOST="unix:///nonexistent")
+    assert all(line.startswith("ecscope up: ") for line in ended.stderr.splitlines())
+    assert ended.stderr.count("damaged (") == 1
+    assert "the state file control.db was damaged (file is not a database)" in ended.stderr
+    assert {path.name: path.stat().st_mode & 0o077 for path in tmp_path.glob("*.log")} == {"control.log": 0}
+
+
+def ended_up(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A process of its own, since it makes the process's log and garbage collection its own."""
+    command = [sys.executable, "-m", "ecscope.cli.main", "up", *arguments]
+    return subprocess.run(
+        command, check=False, capture_output=True, text=True, timeout=60, env={**os.environ, **environment}
+    )
 
 
 def test_a_data_directory_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -113,7 +113,7 @@ def test_a_changed_record_costs_itself(tmp_path: Path) -> None:
     notes.close()
 
 
-def test_a_damaged_file_is_kept_and_its_rows_go_on(tmp_path: Path) -> None:
+def test_a_damaged_file_is_kept_and_its_rows_go_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     notes = Notes(tmp_path)
     notes.load()
     notes.put("a", "1")
@@ -125,6 +125,8 @@ def test_a_damaged_file_is_kept_and_its_rows_go_on(tmp_path: Path) -> None:
     assert good == {"a": "1"}
     assert [(record.kind, record.key) for record in bad] == [("database", "notes.db")]
     assert Path(bad[0].set_aside_as).name.startswith("notes.db.damaged-")
+    assert "the state file notes.db was damaged (file is not a database): what could be read goes on" in caplog.text
+    assert bad[0].set_aside_as in caplog.text
 
 
 def test_a_file_that_somebody_removed_is_there_again(tmp_path: Path) -> None:

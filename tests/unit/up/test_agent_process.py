@@ -130,6 +130,7 @@ async def test_a_log_that_grows_large_is_shortened_while_the_agent_runs(
     )
     await until(lambda: process.log_path.exists() and process.log_path.read_text() == "on\n")
     assert (tmp_path / "agent.log.1").read_text() == "x" * 200 + "\n"
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("agent.log*")} == {0o600}
     assert process.starts == 1
 
 
