@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 
 from ecscope.cli.exit_codes import EXIT_FINE, EXIT_INTERRUPTED, EXIT_USAGE
 
+_CLUSTER_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _EXIT_CODES = """\
 exit codes:
   0  fine
@@ -133,7 +135,9 @@ def _add_up(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--port", metavar="N", type=_port, default=51677, help="of the API (default 51677)")
     parser.add_argument("--data-dir", metavar="DIR", help="where state, keys and logs are kept (default ~/.ecscope)")
     parser.add_argument("--region", metavar="R", help="in all ARNs (AWS_REGION; default us-east-1)")
-    parser.add_argument("--cluster", metavar="NAME", default="default", help="that the agent joins (default default)")
+    parser.add_argument(
+        "--cluster", metavar="NAME", type=_cluster, default="default", help="that the agent joins (default default)"
+    )
     parser.add_argument(
         "--iam", metavar="FILE", help="users, roles and policies, in IAM's JSON; default: all is allowed"
     )
@@ -166,7 +170,12 @@ def _add_agent_options(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="run the tasks of this task definition file, or of every *.json file in this folder; joins no cluster",
     )
-    parser.add_argument("--cluster", metavar="NAME", help="the cluster, by name or ARN (ECS_CLUSTER; default default)")
+    parser.add_argument(
+        "--cluster",
+        metavar="NAME",
+        type=_cluster_or_arn,
+        help="the cluster, by name or ARN (ECS_CLUSTER; default default)",
+    )
     parser.add_argument(
         "--data-dir", metavar="DIR", help="where state is kept (ECS_DATADIR; with --tasks by default /var/lib/ecscope)"
     )
@@ -249,6 +258,18 @@ def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 (a free one) to 65535")
     return int(text)
+
+
+def _cluster(text: str) -> str:
+    if not _CLUSTER_NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no name of a cluster: 1 to 255 letters, digits, hyphens and underscores"
+        )
+    return text
+
+
+def _cluster_or_arn(text: str) -> str:
+    return text if text.strip().startswith("arn:") else _cluster(text.strip())
 
 
 def _count(text: str) -> int:

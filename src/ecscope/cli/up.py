@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import gc
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from ecscope.cli.exit_codes import EXIT_FAILED, EXIT_FINE, EXIT_TERMINAL, EXIT_U
 from ecscope.log import LogFile, LogLevel, configure_logging
 
 DEFAULT_REGION = "us-east-1"
+_REGION = re.compile(r"[a-z0-9-]{1,64}")
 _GARBAGE = (20_000, 10, 100)
 """Look for cycles in all that is held a hundred times more rarely than Python would: with 10,000 tasks each look stops
 everything for 30 to 50 ms, and finds next to nothing, since the state is frozen values without cycles."""
@@ -38,6 +40,9 @@ def run(args: argparse.Namespace) -> int:
         has_agent=not args.no_agent,
         has_live_delays=args.live_delays,
     )
+    if not _REGION.fullmatch(options.region):
+        _say(f"{options.region!r} is no name of a region: give one such as {DEFAULT_REGION} with --region")
+        return EXIT_USAGE
     if options.iam_file is not None and not options.iam_file.exists():
         _say(f"--iam {args.iam}: there is no such file")
         return EXIT_USAGE
@@ -56,7 +61,12 @@ def run(args: argparse.Namespace) -> int:
         local = LocalEcs(options, say=_say, tell=_tell)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, local.stop)
-        codes = {Ending.ASKED_FOR: EXIT_FINE, Ending.FAILED: EXIT_FAILED, Ending.HOPELESS: EXIT_TERMINAL}
+        codes = {
+            Ending.ASKED_FOR: EXIT_FINE,
+            Ending.FAILED: EXIT_FAILED,
+            Ending.MISUSED: EXIT_USAGE,
+            Ending.HOPELESS: EXIT_TERMINAL,
+        }
         return codes[await local.run()]
 
     return asyncio.run(live())

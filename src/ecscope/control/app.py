@@ -55,6 +55,10 @@ class ControlPlaneError(Exception):
     """The control plane cannot start; the message says why and what helps."""
 
 
+class WrongOption(ControlPlaneError):
+    """It cannot start as it was told to, now or later."""
+
+
 class ControlPlane:
     """A whole control plane. Between ``start`` and ``stop`` it answers on its port."""
 
@@ -174,7 +178,7 @@ class ControlPlane:
         began_s = time.perf_counter()
         region = loaded.meta.get(_REGION_KEY, self._settings.region)
         if region != self._settings.region:
-            raise ControlPlaneError(
+            raise WrongOption(
                 f"the state in {self._data_dir} is of region {region}, and --region is {self._settings.region}: set it"
                 " back, or give another --data-dir"
             )
@@ -183,7 +187,7 @@ class ControlPlane:
                 account=self._settings.account, data_dir=self._data_dir, iam_file=self._iam_file
             )
         except IamFileError as error:
-            raise ControlPlaneError(str(error)) from error
+            raise WrongOption(str(error)) from error
         if _REGION_KEY not in loaded.meta:
             await self._save_region()
         listener = self._listen()

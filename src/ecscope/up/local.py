@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from ecscope.control.app import ControlPlane, ControlPlaneError
+from ecscope.control.app import ControlPlane, ControlPlaneError, WrongOption
 from ecscope.control.core.errors import ApiError
 from ecscope.control.core.records import Task
 from ecscope.control.core.state import Settings, live_delays
@@ -36,6 +36,8 @@ class Ending(Enum):
     ASKED_FOR = "asked for"
     FAILED = "failed"
     """It could not start; trying again later can help."""
+    MISUSED = "misused"
+    """An option, or a file that an option names, is wrong."""
     HOPELESS = "hopeless"
     """The agent cannot run, and starting it again as it is cannot help."""
 
@@ -95,7 +97,7 @@ class LocalEcs:
             await self._control.start()
         except ControlPlaneError as error:
             self._say(str(error))
-            return Ending.FAILED
+            return Ending.MISUSED if isinstance(error, WrongOption) else Ending.FAILED
         self._say(f"the ECS API answers at {self._control.url}; state and keys are in {self._options.data_dir}")
         ending = Ending.FAILED
         keeping: asyncio.Task[None] | None = None

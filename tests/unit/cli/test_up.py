@@ -39,14 +39,40 @@ def test_rights_in_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.Captu
     assert "there is no such file" in capsys.readouterr().err
 
 
-def test_a_cluster_that_cannot_be(tmp_path: Path) -> None:
-    arguments = ("--data-dir", str(tmp_path), "--port", "0", "--no-agent", "--cluster", "a b")
-    command = [sys.executable, "-m", "ecscope.cli.main", "up", *arguments]
-    # A process of its own, since it makes the process's log and garbage collection its own.
-    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
-    assert ended.returncode == 1
-    assert "cannot make the cluster 'a b': The cluster name must have" in ended.stderr
+@pytest.mark.parametrize("command", ["up", "agent", "config"])
+@pytest.mark.parametrize("cluster", ["a b", "", "x" * 256, "a/b"])
+def test_a_cluster_that_cannot_be(command: str, cluster: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        build_parser().parse_args([command, f"--cluster={cluster}"])
+    assert ended.value.code == 2
+    assert "is no name of a cluster" in capsys.readouterr().err
+
+
+def test_an_agent_takes_a_cluster_by_arn_too() -> None:
+    arn = "arn:aws:ecs:us-east-1:111122223333:cluster/web"
+    assert build_parser().parse_args(["agent", "--cluster", arn]).cluster == arn
+
+
+def test_a_region_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert up.run(parsed("--data-dir", str(tmp_path / "d"), "--region", "x y")) == 2
+    assert "'x y' is no name of a region" in capsys.readouterr().err
+    assert not (tmp_path / "d").exists()
+
+
+def test_rights_with_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "iam.json").write_text("{")
+    ended = ended_up("--data-dir", str(tmp_path), "--port", "0", "--iam", str(tmp_path / "iam.json"))
+    assert ended.returncode == 2
+    assert "is not JSON" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_region_that_the_state_is_not_of(tmp_path: Path) -> None:
+    arguments = ("--data-dir", str(tmp_path), "--port", "0", "--region")
+    assert ended_up(*arguments, "eu-west-1", DOCKER_HOST="nonsense").returncode == 1
+    ended = ended_up(*arguments, "eu-west-2")
+    assert ended.returncode == 2
+    assert "is of region eu-west-1, and --region is eu-west-2" in ended.stderr
 
 
 def test_a_damaged_state_file_is_told_once_and_in_plain_words(tmp_path: Path) -> None:
