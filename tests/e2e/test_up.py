@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,6 +117,7 @@ def test_the_agent_is_killed(up: Up) -> None:
     assert up.containers() == sorted(arns)
     assert "the agent was killed by SIGKILL; it is started again" in up.output()
     assert up.end() == 0
+    assert "Ctrl-C" not in up.output(), "whoever sent SIGTERM has no use for it"
 
 
 def test_both_are_killed(up: Up) -> None:
@@ -194,6 +196,18 @@ def test_a_port_that_is_taken(up: Up, tmp_path: Path) -> None:
     assert (
         f"port {up.port} of 127.0.0.1 is taken: end what listens there, or give another with --port" in other.output()
     )
+    assert up.end() == 0
+
+
+def test_nobody_is_sent_to_the_port_of_another_agent(up: Up) -> None:
+    with socket.create_server(("127.0.0.1", 51678)):
+        up.start()
+        assert "port 51678 belongs to something else, which curl and `ecscope tasks` would ask" in up.output()
+        assert "curl http" not in up.output()
+        assert up.end() == 0
+    up.start()
+    assert "port 51678" not in up.output()
+    assert "curl http://localhost:51678/v1/tasks" in up.output()
     assert up.end() == 0
 
 

@@ -59,8 +59,9 @@ def run(args: argparse.Namespace) -> int:
 
     async def live() -> int:
         local = LocalEcs(options, say=_say, tell=_tell)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, local.stop)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, local.stop)
+        loop.add_signal_handler(signal.SIGINT, lambda: local.stop(by_hand=True))
         codes = {
             Ending.ASKED_FOR: EXIT_FINE,
             Ending.FAILED: EXIT_FAILED,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sys
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -18,6 +17,7 @@ from ecscope.control.core.records import Task
 from ecscope.control.core.state import Settings, live_delays
 from ecscope.up.agent_process import AgentEnded, AgentProcess
 from ecscope.up.docker import docker_problem
+from ecscope.up.introspection import instance_at
 
 INTROSPECTION_PORT = 51678
 DOCKER_WAIT_S = 5.0
@@ -84,11 +84,16 @@ class LocalEcs:
         self._agent: AgentProcess | None = None
         self._stopping = asyncio.Event()
         self._hurrying = asyncio.Event()
+        self._is_by_hand = False
 
-    def stop(self) -> None:
-        """Ask ``run`` to end; a second time: without waiting for tasks."""
+    def stop(self, *, by_hand: bool = False) -> None:
+        """Ask ``run`` to end; a second time: without waiting for tasks.
+
+        ``by_hand``: by Ctrl-C, so that who did it is told what a second one does.
+        """
         if self._stopping.is_set():
             self._hurrying.set()
+        self._is_by_hand |= by_hand
         self._stopping.set()
 
     async def run(self) -> Ending:
@@ -118,7 +123,8 @@ class LocalEcs:
         """Until told to stop, or until the agent cannot go on."""
         if keeping is not None and not await self._registered(keeping):
             return self._told_the_end_of(keeping) if keeping.done() else Ending.ASKED_FOR
-        self._tell(self._what_to_export())
+        is_introspected = keeping is not None and await self._is_introspected()
+        self._tell(self._what_to_export(is_introspected=is_introspected))
         failing = asyncio.create_task(self._control.failed(), name="control plane's failure")
         stopping = asyncio.create_task(self._stopping.wait(), name="stop asked for")
         watched = {failing, stopping} | ({keeping} if keeping is not None else set())
@@ -173,10 +179,6 @@ class LocalEcs:
         data_dir.mkdir(mode=0o700, exist_ok=True)
         log_path = self._options.data_dir / "agent.log"
         self._say(f"starting the agent; its log: {log_path}")
-        if not _is_free(INTROSPECTION_PORT):
-            self._say(
-                f"port {INTROSPECTION_PORT} is taken, by another agent perhaps: this one answers there when it is free"
-            )
         return AgentProcess(
             command=[sys.executable, "-m", "ecscope.cli.main", "agent"],
             environment=self._agent_environment(data_dir),
@@ -228,6 +230,16 @@ class LocalEcs:
             self._say(f"{_tasks(kept)} of an earlier run {'goes' if kept == 1 else 'go'} on")
         return True
 
+    async def _is_introspected(self) -> bool:
+        """Whether what is asked on the agent's port reaches an agent of this ECS; says what is to be known else."""
+        arn = await instance_at(INTROSPECTION_PORT)
+        if arn is not None and arn not in self._control.state.instances:
+            self._say(
+                f"port {INTROSPECTION_PORT} belongs to {'another agent' if arn else 'something else'}, which curl and"
+                " `ecscope tasks` would ask; this agent answers there once it is free"
+            )
+        return arn in self._control.state.instances
+
     def _told_the_end_of(self, keeping: asyncio.Task[None]) -> Ending:
         try:
             keeping.result()
@@ -235,7 +247,7 @@ class LocalEcs:
             self._say(str(ended))
         return Ending.HOPELESS
 
-    def _what_to_export(self) -> str:
+    def _what_to_export(self, *, is_introspected: bool) -> str:
         key, region = self._control.administrator, self._options.region
         return (
             f"export AWS_ENDPOINT_URL_ECS={self._control.url}\n"
@@ -247,7 +259,9 @@ class LocalEcs:
             "# then, for instance:\n"
             f"aws ecs list-container-instances{self._cluster_option()}\n"
         ) + (
-            f"curl http://localhost:{INTROSPECTION_PORT}/v1/tasks\n" if self._options.has_agent else self._how_to_join()
+            f"curl http://localhost:{INTROSPECTION_PORT}/v1/tasks\n"
+            if is_introspected
+            else ("" if self._options.has_agent else self._how_to_join())
         )
 
     def _how_to_join(self) -> str:
@@ -288,7 +302,7 @@ class LocalEcs:
         tasks = [task for task in self._running_tasks() if task.instance_arn in self._control.connected]
         if not tasks:
             return
-        self._say(f"stopping {_tasks(len(tasks))}; Ctrl-C again not to wait for it")
+        self._say(f"stopping {_tasks(len(tasks))}{'; Ctrl-C again not to wait for it' if self._is_by_hand else ''}")
         await asyncio.gather(*(self._stop_task(task) for task in tasks if task.desired_status != "STOPPED"))
         loop = asyncio.get_running_loop()
         give_up_at_s = loop.time() + _STOP_TASKS_S
@@ -312,13 +326,3 @@ class LocalEcs:
 
 def _tasks(count: int) -> str:
     return f"{count} task" if count == 1 else f"{count} tasks"
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
