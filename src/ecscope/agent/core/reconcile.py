@@ -59,6 +59,7 @@ def listed(step: Step, event: RuntimeListed) -> None:
     for row in event.containers:
         if row.docker_id not in ours:
             _orphan(step, row)
+    step.foreign = frozenset(row.docker_id for row in event.containers if row.docker_id not in ours)
 
 
 def _compare(step: Step, task: Task, container: Container, row: ListedContainer | None) -> None:
@@ -108,6 +109,8 @@ def _orphan(step: Step, row: ListedContainer) -> None:
             detail={"dockerId": row.docker_id, "taskARN": row.task_arn},
         )
         step.act(RemoveOrphan(docker_id=row.docker_id))
+        return
+    if row.docker_id in step.foreign:
         return
     step.note(
         Happening.ORPHAN_FOUND,

@@ -86,6 +86,8 @@ class AgentState(msgspec.Struct, frozen=True, kw_only=True):
     sources: Mapping[str, TaskSource] = {}
     lost_task_arns: frozenset[str] = frozenset()
     """Tasks whose records could not be read: containers that carry them are orphans."""
+    foreign: frozenset[DockerId] = frozenset()
+    """Containers of tasks that are not ours, of the last listing: said once, and not at each reconnect."""
     credentials: Mapping[str, TaskCredentials] = {}
     """By credentials ID. Never saved: ECS sends them again to an agent that has just started."""
     manifest_sequence: int = -1

@@ -57,6 +57,7 @@ class Step:
         self.taken: HostResources = state.taken
         self.runtime_connected = state.runtime_connected
         self.reconciled = state.reconciled
+        self.foreign = state.foreign
         self.instance: ContainerInstance = state.instance
         self.obstacle: Obstacle | None = state.obstacle
         self.credentials: Mapping[str, TaskCredentials] = state.credentials
@@ -221,6 +222,7 @@ class Step:
             or self.taken is not before.taken
             or self.runtime_connected is not before.runtime_connected
             or self.reconciled is not before.reconciled
+            or self.foreign != before.foreign
             or self.instance is not before.instance
             or self.obstacle is not before.obstacle
             or self.credentials is not before.credentials
@@ -241,6 +243,7 @@ class Step:
                 taken=self.taken,
                 runtime_connected=self.runtime_connected,
                 reconciled=self.reconciled,
+                foreign=self.foreign,
                 instance=self.instance,
                 obstacle=self.obstacle,
                 credentials=self.credentials,

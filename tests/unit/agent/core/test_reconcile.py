@@ -315,6 +315,24 @@ def test_a_container_of_an_unknown_task_is_reported_and_left_alone() -> None:
     ]
 
 
+def test_a_container_of_an_unknown_task_is_reported_once() -> None:
+    """However often the engine comes back; and again if it was gone meanwhile."""
+    world = World()
+    box = an_orphan(world)
+    world.run_calls()
+    for _ in range(2):
+        world.disconnect()
+        world.run_calls()
+    assert len(told(world, Happening.ORPHAN_FOUND)) == 1
+    del world.boxes[box.name]
+    world.disconnect()
+    world.run_calls()
+    an_orphan(world)
+    world.disconnect()
+    world.run_calls()
+    assert len(told(world, Happening.ORPHAN_FOUND)) == 2
+
+
 @pytest.mark.parametrize("outcome", ["done", "failed"])
 def test_a_container_whose_task_record_was_lost_is_removed(outcome: str) -> None:
     world = World()
