@@ -130,8 +130,9 @@ class AcsLink(Link):
         words = shortened(words)
         self._deregistered(words)
         self._say(
-            f"ECS says that this container instance is not registered any more ({words or 'no reason given'}). "
-            "Asking again in an hour; to register it anew, stop the agent, remove its saved state, and start it."
+            f"ACS is asked again in an hour: this container instance is not registered any more"
+            f" ({words or 'no reason given'})",
+            level=logging.INFO,  # what to do about it is said where it is decided
         )
         return self._reconnect.after_refusal_for_good()
 

@@ -151,11 +151,13 @@ async def test_credentials_are_asked_for_until_the_first_connection() -> None:
     ids=["unframed", "framed"],
 )
 async def test_an_inactive_instance_asks_again_after_an_hour(body: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="ecscope")
     async with a_rig(refusing(400, body), refusing(400, body)) as rig:
         await rig.finished()
         assert rig.happened == ["deregistered: not there"] * 2
         assert rig.waits == [3600.0, 3600.0]
     assert caplog.text.count("not registered any more (not there)") == 1
+    assert {record.levelname for record in caplog.records} == {"INFO"}, "the warning is the one of the core"
 
 
 async def test_any_other_refusal_is_a_failure_to_connect(caplog: pytest.LogCaptureFixture) -> None:
