@@ -228,7 +228,8 @@ class Membership:
             document = await self._metadata.identity_document()
             return document, await self._metadata.identity_signature()
         except MetadataUnavailable as failure:
-            _log.warning("registering without an instance identity document: %s", failure)
+            level = logging.INFO if self._config.imds_disabled else logging.WARNING  # as was asked for
+            _log.log(level, "registering without an instance identity document: %s", failure)
             return "", ""
         finally:
             saying.cancel()

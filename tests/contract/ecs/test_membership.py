@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -73,11 +74,16 @@ async def test_on_ec2_the_identity_document_goes_along(tmp_path: Path, backend: 
     assert body["instanceIdentityDocumentSignature"] == "c2lnbmVk"
 
 
-async def test_without_a_metadata_service_it_registers_without_one(tmp_path: Path, backend: Backend) -> None:
+async def test_without_a_metadata_service_it_registers_without_one(
+    tmp_path: Path, backend: Backend, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="ecscope")
     async with living(an_agent(tmp_path, backend, AWS_EC2_METADATA_DISABLED="true")):
         await backend.connected()
     (body,) = registrations(backend)
     assert body["instanceIdentityDocument"] == ""
+    (said,) = [record for record in caplog.records if "without an instance identity document" in record.message]
+    assert said.levelname == "INFO", "it is as was asked for"
 
 
 async def test_the_metadata_service_tells_region_user_data_and_instance() -> None:
