@@ -200,8 +200,8 @@ class Client:
             raise self._no_agent() from error
         except OSError as error:
             raise AgentProblem(
-                f"no agent answers on {self.endpoint} ({error.strerror or error}): start one with `ecscope agent "
-                f"--tasks PATH`, or name another with --endpoint URL or {ENDPOINT_VARIABLE}"
+                f"no agent answers on {self.endpoint} ({error.strerror or error}): start one with `ecscope up` "
+                f"or `ecscope agent --tasks PATH`, or name another with --endpoint URL or {ENDPOINT_VARIABLE}"
             ) from error
         finally:
             connection.close()

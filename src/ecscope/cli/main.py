@@ -227,7 +227,9 @@ def _add_task(commands: _Commands[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--events", metavar="N", type=_count, default=50, help="the newest N events (default 50)")
     parser.add_argument(
-        "--data-dir", metavar="DIR", help="where the agent keeps its state (ECS_DATADIR; default /var/lib/ecscope)"
+        "--data-dir",
+        metavar="DIR",
+        help="where the agent or `ecscope up` keeps its state (ECS_DATADIR; default /var/lib/ecscope, then ~/.ecscope)",
     )
     _add_client_options(parser)
 

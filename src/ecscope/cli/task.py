@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from ecscope.model.docker_time import parse_docker_time
 from ecscope.model.history import HistoryEntry
 
 _LABEL_WIDTH = 12
+_AGENT_OF_UP = "agent"
+"""In the data directory of ``ecscope up``, what its agent keeps."""
 _SHORTEST_LOOKUP = 6
 """Characters from which on a Docker ID is looked up that no listed task has."""
 
@@ -93,18 +96,27 @@ def events_of(client: Client, task: Task, *, data_dir: str | None, limit: int) -
     from ecscope.agent.store.interface import StoreError  # noqa: PLC0415 - sqlite3, and only for events
     from ecscope.agent.store.reader import read_history  # noqa: PLC0415
 
-    try:
-        entries = read_history(Path(data_dir or _data_dir()), task.arn, limit)
-    except StoreError as error:
-        return (), str(error)
-    return entries, "" if entries else "none are kept about this task"
+    problems = []
+    folders = _data_dirs(data_dir)
+    for folder in folders:
+        try:
+            if entries := read_history(folder, task.arn, limit):
+                return entries, ""
+        except StoreError as error:
+            problems.append(f"{error}; --data-dir names another, that of `ecscope up` too")
+    return (), problems[0] if len(problems) == len(folders) else "none are kept about this task"
 
 
-def _data_dir() -> str:
-    """Where an agent with these settings, started with ``--tasks``, keeps its state."""
+def _data_dirs(data_dir: str | None) -> Sequence[Path]:
+    """Where an agent may keep its state: one with these settings and ``--tasks``, and the one of ``ecscope up``."""
+    if data_dir:
+        return (Path(data_dir), Path(data_dir) / _AGENT_OF_UP)
     from ecscope.agent.config import load_config  # noqa: PLC0415 - only where it is needed
 
-    return load_config(os.environ, standalone=True).config.data_dir
+    configured = Path(load_config(os.environ, standalone=True).config.data_dir)
+    with suppress(RuntimeError):  # there is no home
+        return (configured, Path.home() / ".ecscope" / _AGENT_OF_UP)
+    return (configured,)
 
 
 def json_of(task: Task, entries: Iterable[HistoryEntry], why_none: str) -> str:

@@ -60,7 +60,7 @@ def test_an_absent_agent_is_one_sentence(words: list[str]) -> None:
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
-    assert "start one with `ecscope agent --tasks PATH`" in done.stderr
+    assert "start one with `ecscope up` or `ecscope agent --tasks PATH`" in done.stderr
 
 
 @pytest.mark.parametrize("words", [["tasks"], ["task", "x"], ["metadata"]])

@@ -212,6 +212,26 @@ class TestEvents:
         assert "busybox is RUNNING" in out
         assert "accepted" not in out
 
+    def test_from_the_directory_of_ecscope_up(
+        self, agent: Answers, data_dir: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (data_dir.parent / "up").mkdir()
+        data_dir.rename(data_dir.parent / "up" / "agent")
+        named = str(data_dir.parent / "up")
+        assert task_run(RUNNING, "--endpoint", agent.endpoint, "--data-dir", named) == 0
+        assert "EVENT" in capsys.readouterr().out
+
+    def test_from_the_home_of_ecscope_up(
+        self, agent: Answers, data_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        home = data_dir.parent / "home"
+        (home / ".ecscope").mkdir(parents=True)
+        data_dir.rename(home / ".ecscope" / "agent")
+        monkeypatch.setenv("HOME", str(home))
+        monkeypatch.setenv("ECS_DATADIR", str(data_dir.parent / "none"))
+        assert task_run(RUNNING, "--endpoint", agent.endpoint) == 0
+        assert "EVENT" in capsys.readouterr().out
+
     def test_for_programs(self, agent: Answers, data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert task_run(RUNNING, "--json", "--endpoint", agent.endpoint, "--data-dir", str(data_dir)) == 0
         document = json.loads(capsys.readouterr().out)
