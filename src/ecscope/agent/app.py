@@ -425,8 +425,9 @@ class Agent:
         cluster, was = self._config.cluster, saved.get(CLUSTER_KEY) or self._config.cluster
         if cluster != was:
             raise TerminalError(
-                f"the state in {self._config.data_dir} is that of a container instance of cluster {was}, and"
-                f" ECS_CLUSTER is {cluster}. Set it back, or remove that state to register anew"
+                f"the state in {self._config.data_dir} is that of a container instance of cluster {was}, and this agent"
+                f" is to join {cluster} (ECS_CLUSTER, --cluster). Set it back, give another data directory, or remove"
+                " that state to register anew"
             )
         return ContainerInstance(
             cluster=cluster,

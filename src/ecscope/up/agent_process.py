@@ -165,4 +165,5 @@ class AgentProcess:
         with self.log_path.open("rb") as log:
             log.seek(max(0, self.log_path.stat().st_size - _LAST_WORDS_BYTES))
             lines = log.read().decode("utf-8", "replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), f"it said nothing in {self.log_path}")
+        said = (line.strip().removeprefix("ecscope agent: ") for line in reversed(lines) if line.strip())
+        return next(said, f"it said nothing in {self.log_path}")

@@ -135,7 +135,7 @@ async def test_the_state_of_another_cluster_is_not_taken_up(tmp_path: Path, back
     async with living(an_agent(tmp_path, backend, ECS_EXTERNAL="true")):
         await backend.connected()
     with pytest.raises(
-        TerminalError, match="is that of a container instance of cluster default, and ECS_CLUSTER is web"
+        TerminalError, match="is that of a container instance of cluster default, and this agent is to join web"
     ):
         await an_agent(tmp_path, backend, ECS_EXTERNAL="true", ECS_CLUSTER="web").run()
 

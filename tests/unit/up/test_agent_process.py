@@ -77,7 +77,7 @@ async def test_it_is_started_again_when_it_dies(watched: Watched) -> None:
 
 
 async def test_it_is_not_started_again_where_that_cannot_help(watched: Watched) -> None:
-    process = watched.start("import sys; print('the cluster is unknown', file=sys.stderr); sys.exit(5)")
+    process = watched.start("import sys; print('ecscope agent: the cluster is unknown', file=sys.stderr); sys.exit(5)")
     assert watched.life is not None
     with pytest.raises(AgentEnded, match="code 5, and starting it again cannot help: the cluster is unknown"):
         await watched.life
