@@ -109,7 +109,7 @@ def _watch(client: Client, tasks: list[Task], fetch: Callable[[], list[Task]], s
     try:
         while True:
             now = datetime.now(UTC)
-            lines = [f"{client.endpoint}  {now:%H:%M:%S} UTC  {len(tasks)} tasks  (Ctrl-C ends)"]
+            lines = [f"{client.endpoint}  {now:%H:%M:%S} UTC  {_count_of(tasks)}  (Ctrl-C ends)"]
             lines += [problem] if problem else lines_of(tasks, now=now)
             _draw(lines)
             sleep(_INTERVAL_S)
@@ -120,6 +120,10 @@ def _watch(client: Client, tasks: list[Task], fetch: Callable[[], list[Task]], s
                 tasks, problem = [], harmless(str(error))
     except KeyboardInterrupt:
         return EXIT_FINE
+
+
+def _count_of(tasks: list[Task]) -> str:
+    return f"{len(tasks)} task{'' if len(tasks) == 1 else 's'}"
 
 
 def _draw(lines: list[str]) -> None:

@@ -182,7 +182,7 @@ def test_watching_shows_what_changes_and_ends_with_ctrl_c(capsys: pytest.Capture
     with serving(answers):
         assert tasks_run("--watch", "--endpoint", answers.endpoint, sleep=naps) == 0
     first, second = capsys.readouterr().out.strip().split("\n\n")
-    assert " 1 tasks " in first
+    assert " 1 task " in first
     assert " 2 tasks " in second
     assert "STOPPED" in second
     assert naps.seconds == [2.0, 2.0]
