@@ -22,6 +22,7 @@ from ecscope.agent.taskmetadata.redirect import Redirect
 from tests.e2e.agents import PATIENCE_S, ROOT, containers_of, eventually, remove_containers
 from tests.session import TEST_PREFIX
 
+NO_DOCKER = "unix:///nonexistent/docker.sock"
 TASK_LABEL = "com.amazonaws.ecs.task-arn"
 
 
@@ -147,7 +148,7 @@ class Up:
 
 
 @contextmanager
-def an_up(folder: Path, docker_host: str) -> Iterator[Up]:
+def an_up(folder: Path, docker_host: str = NO_DOCKER) -> Iterator[Up]:
     """Not started yet; afterwards both processes are ended and everything of its cluster is removed."""
     up = Up(folder, docker_host=docker_host)
     try:
@@ -160,9 +161,10 @@ def an_up(folder: Path, docker_host: str) -> Iterator[Up]:
             up.process.kill()
             up.process.wait()
         _end_orphan(up)
-        remove_containers(up.cluster)
-        if os.geteuid() == 0:  # an agent that was killed could not
-            asyncio.run(Redirect(port=51679).remove())
+        if docker_host != NO_DOCKER:
+            remove_containers(up.cluster)
+            if os.geteuid() == 0:  # an agent that was killed could not
+                asyncio.run(Redirect(port=51679).remove())
 
 
 def _end_orphan(up: Up) -> None:
