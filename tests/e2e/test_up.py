@@ -220,7 +220,7 @@ def test_without_docker(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_refuses_and_heals(tmp_path: Path) -> None:
-    with a_small_disk(tmp_path / "up") as disk, an_up(tmp_path, "unix:///nonexistent") as up:
+    with a_small_disk(tmp_path / "up") as disk, an_up(tmp_path) as up:
         up.start("--no-agent")
         up.call("create_cluster", clusterName="before")
         ballast = disk / "ballast"
@@ -237,6 +237,31 @@ def test_a_full_disk_refuses_and_heals(tmp_path: Path) -> None:
         assert up.end() == 0
         up.start("--no-agent")
         assert set(told) < set(up.call("list_clusters")["clusterArns"])
+        assert up.end() == 0
+
+
+@pytest.mark.parametrize("is_hopeless", [False, True])
+def test_a_damaged_state_file_is_told_of_and_what_is_good_stays(tmp_path: Path, *, is_hopeless: bool) -> None:
+    with an_up(tmp_path) as up:
+        up.start("--no-agent")
+        up.register()
+        made = {up.call("create_cluster", clusterName=f"c{number}")["cluster"]["clusterArn"] for number in range(20)}
+        assert up.end() == 0
+        path = up.data_dir / "control.db"
+        content = path.read_bytes()
+        if is_hopeless:
+            path.write_bytes(b"garbage" * (len(content) // 7))
+        else:
+            path.write_bytes(b"\xee" * 100 + content[100:])
+        up.start("--no-agent")
+        assert "the state file was damaged" in up.output()
+        (kept,) = up.data_dir.glob("control.db.damaged-*Z")
+        assert f"was set aside as {kept}" in up.output()
+        assert "Traceback" not in up.output()
+        left = set(up.call("list_clusters")["clusterArns"])
+        assert (left & made) == (set() if is_hopeless else made)
+        families = up.call("list_task_definition_families")["families"]
+        assert families == ([] if is_hopeless else [up.family])
         assert up.end() == 0
 
 
