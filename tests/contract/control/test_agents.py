@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -152,20 +153,22 @@ async def test_a_task_that_the_control_plane_lost_is_stopped(tmp_path: Path) -> 
                 await until(lambda: agent.state.tasks[task].known.name == "STOPPED", "the lost task to be stopped")
 
 
-async def test_two_agents_of_one_arn_do_not_chase_each_other(plane: ControlPlane, tmp_path: Path) -> None:
-    """The newer one is spoken to; the older one comes back after a wait, not at once."""
+async def test_two_agents_of_one_arn_do_not_chase_each_other(
+    plane: ControlPlane, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The newer one is spoken to, the older one's connection closed; it comes back after a wait, not at once."""
+    caplog.set_level(logging.INFO, "ecscope.control.acs")
     async with an_agent(plane, tmp_path):
         (arn,) = plane.connected
-        await until(lambda: plane.state.instances[arn].is_connected, "the connection to be known")
         (tmp_path / "twin").mkdir()
         for file in (tmp_path / "agent").iterdir():
             if file.is_file() and file.name != "ecscope.lock":
                 (tmp_path / "twin" / file.name).write_bytes(file.read_bytes())
-        before = plane.state.instances[arn].version
         async with an_agent(plane, tmp_path, name="twin"):
             await asyncio.sleep(2.0)
             assert plane.connected == {arn}
-            assert plane.state.instances[arn].version - before < 60, "the connection changes hands all the time"
+            taken_over = caplog.text.count("another connection was opened for the container instance")
+            assert 1 <= taken_over <= 20, "the connection changes hands all the time"
 
 
 async def test_two_agents_of_one_arn_lose_nothing_and_leave_nothing(plane: ControlPlane, tmp_path: Path) -> None:
