@@ -54,6 +54,18 @@ KNOWN_NAMES = (
 )  # fmt: skip
 """Free strings: what exists in ``STATE``, and what is odd."""
 
+TRUE_NAMES = {
+    "cluster": ("default",),
+    "taskDefinition": ("sample", "sample:1"),
+    "family": ("sample",),
+    "service": ("web", *STATE.services),
+    "serviceName": ("web",),
+    "task": tuple(STATE.tasks),
+    "containerInstance": tuple(STATE.instances),
+    "containerName": ("app",),
+}
+"""Member → what exists: every other draw takes one, or hardly any request would come further than its first name."""
+
 WRONG: dict[str, list[Any]] = {
     "string": [1, 1.5, True, [], {}],
     "integer": ["1", True, 1.5, [], {}, 2**40, -(2**70)],
@@ -129,7 +141,11 @@ def _structures(draw: st.DrawFn, name: str) -> dict[str, Any]:
         others = sorted(shape.members.keys() - set(shape.required))
         more = draw(st.lists(st.sampled_from(others), max_size=4, unique=True)) if others else []
         chosen = [*shape.required, *more]
-    return {member: draw(good(shape.members[member].shape)) for member in chosen}
+    body = {member: draw(good(shape.members[member].shape)) for member in chosen}
+    for member in sorted(TRUE_NAMES.keys() & body.keys()):
+        if isinstance(body[member], str) and draw(st.booleans()):
+            body[member] = draw(st.sampled_from(TRUE_NAMES[member]))
+    return body
 
 
 def good_bodies(action: str) -> st.SearchStrategy[bytes]:
