@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,13 @@ def programs(live: LivePlane, tmp_path: Path) -> Programs:
 
 @pytest.fixture(scope="session")
 def node_modules() -> Path:
-    """The folder in which ``node`` finds @aws-sdk/client-ecs; a visible skip where that, or node, cannot be had."""
+    """The folder in which ``node`` finds @aws-sdk/client-ecs; a visible skip where that, or node, cannot be had.
+
+    Where ``CI=true`` that fails instead.
+    """
     try:
         return clients.node()
     except clients.Unavailable as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"@aws-sdk/client-ecs cannot be tried: {error}", pytrace=False)
         pytest.skip(f"@aws-sdk/client-ecs is not tried: {error}")
