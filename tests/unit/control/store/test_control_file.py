@@ -145,8 +145,9 @@ def test_what_only_the_log_holds_is_salvaged(folder: Path, tmp_path: Path) -> No
     file.close()
     path = tmp_path / "killed" / "control.db"
     assert b'"late"' not in path.read_bytes()
-    path.write_bytes(b"\xee" * 100 + path.read_bytes()[100:])
+    path.write_bytes(path.read_bytes()[:4096] + b"\xee" * (path.stat().st_size - 4096))
     loaded = load(tmp_path / "killed")
+    assert loaded.bad[0].kind == "database"
     assert [cluster.name for cluster in loaded.clusters] == ["default", "late"]
     assert loaded.meta == {"sequence": 2}
 
