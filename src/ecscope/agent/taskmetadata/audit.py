@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from datetime import datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -84,9 +85,14 @@ class AuditLog:
 
 
 class _OwnersFile(RotatingFileHandler):
-    """Readable by its owner only, also after it was rotated. A full disk costs the line and nothing else."""
+    """Readable by its owner only, also after it was rotated. A full disk costs lines, and is said once."""
+
+    _has_failed = False
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # the library's name
+        if not self._has_failed:
+            self._has_failed = True
+            _log.warning("lines of the audit log are lost: %s: %s", self.baseFilename, sys.exc_info()[1])
         self.close()
 
     def _open(self):  # type: ignore[no-untyped-def]  # the library's

@@ -56,8 +56,10 @@ def _given(credentials: TaskCredentials) -> Outcome:
 def _is_awaited(state: AgentState, credentials_id: str) -> bool:
     """After a start of the agent, until ECS has sent them again."""
     return any(
-        credentials_id in (task.credentials_id, task.execution_credentials_id) and task.known is not TaskStatus.STOPPED
+        credentials_id == task.execution_credentials_id
+        or (credentials_id == task.credentials_id and task.known is not TaskStatus.STOPPED)
         for task in state.tasks.values()
+        if not task.is_refused
     )
 
 

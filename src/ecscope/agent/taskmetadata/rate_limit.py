@@ -19,15 +19,16 @@ class RateLimit:
         """``steady`` requests a second; ``burst`` at once after a rest."""
         self._steady = steady
         self._burst = burst
-        self._buckets: OrderedDict[tuple[str, str], tuple[float, float]] = OrderedDict()
-        """Tokens left, and when."""
+        self._buckets: OrderedDict[int, tuple[float, float]] = OrderedDict()
+        """Hash of client and path, since paths may be long → tokens left, and when."""
 
     def allows(self, client: str, path: str, *, now_s: float) -> bool:
         """Take a token, if there is one."""
-        tokens, at_s = self._buckets.pop((client, path), (float(self._burst), now_s))
+        bucket = hash((client, path))
+        tokens, at_s = self._buckets.pop(bucket, (float(self._burst), now_s))
         tokens = min(self._burst, tokens + (now_s - at_s) * self._steady)
         is_allowed = tokens >= 1
-        self._buckets[client, path] = (tokens - is_allowed, now_s)
+        self._buckets[bucket] = (tokens - is_allowed, now_s)
         if len(self._buckets) > MOST_BUCKETS:
             self._buckets.popitem(last=False)
         return is_allowed

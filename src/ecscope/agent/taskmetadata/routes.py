@@ -56,11 +56,12 @@ class Routes:
     def answer(self, request: Request, state: AgentState, *, at: datetime, now_s: float) -> Answer:
         """``now_s``: of a clock that never jumps. Raises ``targets.BadTarget``."""
         raw_path, query = targets.split(request.target.encode("utf-8", "surrogateescape"))
-        cleaned = targets.clean(raw_path)
-        if cleaned != raw_path:
-            location = targets.escape(cleaned) + (b"?" + query if query else b"")
+        decoded = targets.unescape(raw_path)
+        cleaned = targets.clean(decoded)
+        if cleaned != decoded:
+            location = targets.escape(cleaned.replace(b"%", b"%25")) + (b"?" + query if query else b"")
             return Answer(status=301, headers={"Location": location.decode()})
-        path = targets.unescape(raw_path).decode("utf-8", "replace")
+        path = decoded.decode("utf-8", "replace")
         headers = {
             "X-Rate-Limit-Duration": "1",
             "X-Rate-Limit-Limit": f"{self._steady}.00",
@@ -85,7 +86,7 @@ class Routes:
             at=at,
             status=found.status,
             remote=f"{request.address}:{request.port}",
-            path=path,
+            path=_without_ids(state, path),
             user_agent=request.user_agent,
             task_arn=found.task_arn,
             role_type=found.role_type,
@@ -93,6 +94,15 @@ class Routes:
             instance_arn=state.instance.arn,
         )
         return Answer(status=found.status, headers=headers, body=found.body, audit_line=told)
+
+
+def _without_ids(state: AgentState, path: str) -> str:
+    """What is audited of a path that was mistyped, and has the secret in another place."""
+    for task in state.tasks.values():
+        for known in (task.credentials_id, task.execution_credentials_id):
+            if known:
+                path = path.replace(known, "…")
+    return path
 
 
 def _credentials(state: AgentState, path: str, query: bytes) -> Outcome | None:

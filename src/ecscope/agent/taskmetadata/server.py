@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from http import HTTPStatus
 
 from aiohttp import web
 
@@ -49,7 +50,7 @@ class TaskMetadataServer:
         self._now = now
         self._listening = Listening("containers", addresses=(_ADDRESS,), port=port, log=_log, sleep=sleep)
         self._web: web.Server | None = None
-        self._silent: set[web.RequestHandler] = set()
+        self._silent: set[_Connection] = set()
         """Connections that have asked nothing yet."""
 
     @property
@@ -59,7 +60,7 @@ class TaskMetadataServer:
 
     async def start(self) -> None:
         """Listen now or, where the port is taken, as soon as it is free. Never raises ``OSError``."""
-        self._web = web.Server(self._handle, keepalive_timeout=self._timeout_s, access_log=None)
+        self._web = web.Server(self._handle)
         await self._listening.start(self._accept)
 
     async def listening(self) -> None:
@@ -77,17 +78,26 @@ class TaskMetadataServer:
     def _accept(self) -> asyncio.Protocol:
         """aiohttp waits for ever for the first request; a container may open connections and say nothing."""
         assert self._web is not None
-        protocol = self._web()
-        self._silent.add(protocol)
-        asyncio.get_running_loop().call_later(self._timeout_s, self._close_silent, protocol)
-        return protocol
+        loop = asyncio.get_running_loop()
+        connection = _Connection(
+            self._web,
+            loop=loop,
+            keepalive_timeout=self._timeout_s,
+            lingering_time=self._timeout_s,
+            auto_decompress=False,  # nobody reads the body
+            access_log=None,  # type: ignore[arg-type]  # the library's own way to have none
+        )
+        self._silent.add(connection)
+        loop.call_later(self._timeout_s, self._close_silent, connection)
+        return connection
 
-    def _close_silent(self, protocol: web.RequestHandler) -> None:
-        if protocol in self._silent:
-            self._silent.remove(protocol)
-            protocol.force_close()
+    def _close_silent(self, connection: _Connection) -> None:
+        if connection in self._silent:
+            self._silent.remove(connection)
+            connection.force_close()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        assert isinstance(request.protocol, _Connection)
         self._silent.discard(request.protocol)
         peer = request.transport.get_extra_info("peername") if request.transport is not None else None
         address, port = peer[:2] if peer else ("", 0)
@@ -101,10 +111,27 @@ class TaskMetadataServer:
         try:
             answer = self._routes.answer(asked, self._state(), at=self._now(), now_s=asyncio.get_running_loop().time())
         except BadTarget:
-            return web.Response(status=400)
+            return _Unnamed(status=400)
         if answer.audit_line:
             self._audit.write(answer.audit_line)
         return _Unnamed(status=answer.status, headers=answer.headers, body=answer.body)
+
+
+class _Connection(web.RequestHandler):
+    """Where a request cannot be read the library would log, and send back, what was sent: that may be a secret."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        level = logging.ERROR if status == HTTPStatus.INTERNAL_SERVER_ERROR else logging.DEBUG
+        _log.log(level, "a container's request was answered with %d: %s", status, type(exc).__name__)
+        answer = _Unnamed(status=status)
+        answer.force_close()
+        return answer
 
 
 class _Unnamed(web.Response):

@@ -92,3 +92,5 @@ def test_a_full_disk_costs_the_line_only(caplog: pytest.LogCaptureFixture, capsy
     log.write("two")
     log.close()
     assert capsys.readouterr().err == ""
+    lost = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert lost == ["lines of the audit log are lost: /dev/full: [Errno 28] No space left on device"]

@@ -49,3 +49,10 @@ def test_the_id_of_a_stopped_task_is_not_known_any_more() -> None:
     stopped = msgspec.structs.replace(TASK, known=TaskStatus.STOPPED)
     state = msgspec.structs.replace(a_state(), tasks={TASK.arn: stopped})
     assert b"InvalidIdInRequest" in outcome(state, RECORDED_ID, version=2).body
+    assert b"CredentialsUninitialized" in outcome(state, "execution", version=2).body
+
+
+def test_a_refused_task_waits_for_nothing() -> None:
+    refused = msgspec.structs.replace(TASK, is_refused=True)
+    state = msgspec.structs.replace(a_state(), tasks={TASK.arn: refused})
+    assert b"InvalidIdInRequest" in outcome(state, RECORDED_ID, version=2).body

@@ -66,6 +66,10 @@ def test_a_path_is_led_to_its_plain_form_with_its_query() -> None:
     assert answer.audit_line == ""
 
 
+def test_a_path_is_decoded_before_it_is_cleaned() -> None:
+    assert ask("/v2/credentials/a%2F..%2Fb%25").headers == {"Location": "/v2/credentials/b%25"}
+
+
 def test_an_unreadable_target_is_no_request() -> None:
     with pytest.raises(BadTarget):
         ask("*")
@@ -96,6 +100,12 @@ def test_too_many_requests_are_refused_and_audited() -> None:
     }
     assert last.audit_line == '2026-11-27T00:00:00Z 429 127.0.0.1:59256 "/other" "" -'
     assert ask("//other", routes).status == 301
+
+
+def test_an_id_in_a_mistyped_path_is_not_audited() -> None:
+    routes = Routes(steady=1, burst=1)
+    lines = [ask(f"/v2/credential/{RECORDED_ID}", routes).audit_line for _ in range(2)]
+    assert lines == ["", '2026-11-27T00:00:00Z 429 127.0.0.1:59256 "/v2/credential/…" "" -']
 
 
 def test_secrets_are_in_no_repr() -> None:

@@ -73,7 +73,7 @@ async def test_a_target_is_seen_as_it_was_sent() -> None:
     async with a_server() as server:
         raw = await sent(server, b"PUT //v2/./credentials/%41 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     assert raw.startswith(b"HTTP/1.1 301 ")
-    assert b"Location: /v2/credentials/%41\r\n" in raw
+    assert b"Location: /v2/credentials/A\r\n" in raw
 
 
 @pytest.mark.parametrize("raw", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HT"])
@@ -95,8 +95,27 @@ async def test_a_fault_costs_one_answer(caplog: pytest.LogCaptureFixture) -> Non
         request = f"GET /v2/credentials/{RECORDED_ID} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode()
         first, second = await sent(server, request), await sent(server, request)
     assert first.startswith(b"HTTP/1.1 500 ")
+    assert [record.getMessage() for record in caplog.records] == [
+        "a container's request was answered with 500: RuntimeError"
+    ]
     assert second.startswith(b"HTTP/1.1 200 ")
     assert "task-role-secret" not in caplog.text
+
+
+async def test_what_was_sent_amiss_is_neither_logged_nor_sent_back(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with a_server() as server:
+        raw = await sent(server, f"GET / HTTP/1.1\r\nbad header line {RECORDED_ID}\r\n\r\n".encode())
+    assert raw.startswith(b"HTTP/1.0 400 ")  # its version was not read either
+    assert RECORDED_ID.encode() not in raw
+    assert b"Server" not in raw
+    assert caplog.text == ""
+
+
+async def test_a_slow_body_is_not_waited_for() -> None:
+    async with a_server(timeout_s=0.05) as server:
+        raw = await sent(server, b"POST /nope HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc")
+    assert raw.startswith(b"HTTP/1.1 404 ")
 
 
 async def test_a_request_that_cannot_be_read_is_refused() -> None:
