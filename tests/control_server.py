@@ -22,7 +22,7 @@ from botocore.config import Config
 from ecscope.clock import Clock
 from ecscope.control.core.events import AnyEvent
 from ecscope.control.core.state import ControlState
-from ecscope.control.server.http import ApiServer
+from ecscope.control.server.http import ApiServer, runner
 from ecscope.control.server.model import ServiceModel
 from ecscope.control.server.principals import Principals
 from ecscope.control.server.signatures import AccessKey
@@ -103,7 +103,7 @@ class ControlServer:
         app = self.front.application()
         for path, handler in self._routes.items():
             app.router.add_get(path, handler)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        self._runner = runner(app, shutdown_timeout_s=0.5)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         self.port: int = self._runner.addresses[0][1]

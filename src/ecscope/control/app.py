@@ -27,7 +27,7 @@ from ecscope.control.core.records import Json
 from ecscope.control.core.restore import restored_state
 from ecscope.control.core.state import ControlState, Settings
 from ecscope.control.core.step import REVISION_KEY
-from ecscope.control.server.http import ApiServer
+from ecscope.control.server.http import ApiServer, runner
 from ecscope.control.server.principals import IamFileError, Principals
 from ecscope.control.store.interface import Loaded, Store, StoreError
 from ecscope.control.store.sqlite import SqliteStore
@@ -266,7 +266,7 @@ class ControlPlane:
         application = api.application()
         application.router.add_get("/acs/ws", self._acs.handle)
         application.router.add_get("/tcs/ws", self._tcs.handle)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_LAST_ANSWERS_S)
+        self._runner = runner(application, shutdown_timeout_s=_LAST_ANSWERS_S)
         await self._runner.setup()
         await web.SockSite(self._runner, listener).start()
 

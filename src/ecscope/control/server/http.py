@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from ecscope.clock import Clock, SystemClock
 from ecscope.control.api.actions import ACTIONS
@@ -38,6 +39,19 @@ MAX_BODY_BYTES = 4 * 2**20
 _SERVER_FAULT = ApiError("ServerException", "Service Unavailable. Please try again later.")
 """As ECS says it; the log has the reason, under the request's ID."""
 _NO_STORE = "no-store"
+_UNREADABLE = (HttpProcessingError, web.RequestPayloadError)
+"""What a client sent is no HTTP, or a body that ends too soon."""
+_sockets = logging.getLogger(f"{__name__}.sockets")
+
+
+class _IsOurFault(logging.Filter):
+    """A client's mistake is answered; a traceback helps nobody, and what was sent may be a key."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.exc_info is None or not isinstance(record.exc_info[1], _UNREADABLE)
+
+
+_sockets.addFilter(_IsOurFault())
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -140,6 +154,8 @@ class ApiServer:
             status, body = HTTPStatus.OK, msgspec.json.encode(await self._answer(request, target, request_id.hex))
         except ApiError as error:
             status, headers, body = self._refusal(error)
+        except _UNREADABLE:
+            status, headers, body = self._refusal(ApiError("SerializationException", "The body could not be read."))
         except web.HTTPRequestEntityTooLarge:
             _, headers, body = self._refusal(
                 ApiError("RequestEntityTooLargeException", f"A request has {MAX_BODY_BYTES} bytes at most.")
@@ -207,6 +223,17 @@ class ApiServer:
             return web.Response(
                 status=missing.status, body=body, headers=headers | _common(str(uuid4())), content_type=CONTENT_TYPE
             )
+
+
+def runner(application: web.Application, *, shutdown_timeout_s: float) -> web.AppRunner:
+    """Of the application, with what else was added to it."""
+    return web.AppRunner(
+        application,
+        access_log=None,
+        logger=_sockets,
+        shutdown_timeout=shutdown_timeout_s,
+        auto_decompress=False,  # signatures are of what was sent
+    )
 
 
 def _text(raw: bytes) -> str:

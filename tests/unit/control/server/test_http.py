@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
@@ -222,3 +223,30 @@ def test_a_task_signs_with_the_credentials_of_its_role_until_it_stops(tmp_path: 
 def _publish(server: ControlServer, task: Task) -> None:
     state = server.writer.state
     server.writer.state = msgspec.structs.replace(state, tasks=state.tasks | {task.arn: task})
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET / HTTP/1.1\r\nbad header SECRET\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: SECRET\r\n\r\n",
+        b"\x16\x03\x01SECRET\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\nContent-Length: 6\r\n\r\nSECRET",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nSECRET\r\n\r\n",
+    ],
+)
+def test_what_cannot_be_read_is_the_clients_mistake(sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    with ControlServer() as server, socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        client.sendall(sent)
+        assert b" 400 Bad Request" in client.recv(4096).split(b"\r\n")[0]
+        assert server.send("ListClusters", b"{}").status == 200
+    assert [record for record in caplog.records if record.levelno > logging.INFO] == []
+
+
+def test_a_bug_in_what_is_not_the_api_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def fails(request: web.Request) -> web.StreamResponse:
+        raise RuntimeError("a bug")
+
+    with ControlServer(routes={"/broken": fails}) as server:
+        assert server.request("GET", "/broken", []).status == 500
+    assert "RuntimeError: a bug" in caplog.text
