@@ -67,7 +67,7 @@ def create_service(step: Step, body: Json) -> Json:
         },
         tags=tags_of(body.get("tags", ())),
     )
-    service = with_deployment(step, service, definition_arn=definition.arn, settings=_settings(service))
+    service = with_deployment(step, service, definition_arn=definition.arn, settings=_settings(service, body))
     standing = step.services.get(service.arn)
     if standing is not None and standing.status == "DRAINING":
         raise invalid("Unable to Start a service that is still Draining.")
@@ -107,8 +107,10 @@ def update_service(step: Step, body: Json) -> Json:
         body={**service.body, **changes},
         desired_count=service.desired_count if desired is None else desired,
     )
-    if body.get("forceNewDeployment") or definition_arn != deployment.definition_arn:
-        service = with_deployment(step, service, definition_arn=definition_arn, settings=_settings(service))
+    settings = _settings(service, body, deployment.settings)
+    is_another = (definition_arn, settings) != (deployment.definition_arn, deployment.settings)
+    if body.get("forceNewDeployment") or is_another:
+        service = with_deployment(step, service, definition_arn=definition_arn, settings=settings)
     return {"service": service_shapes.service(step, _put(step, service), with_tags=True)}
 
 
@@ -185,13 +187,17 @@ def _is_same(standing: Service, wanted: Service) -> bool:
         standing.scheduling_strategy == wanted.scheduling_strategy
         and (standing.desired_count == wanted.desired_count or wanted.scheduling_strategy == DAEMON)
         and primary(standing).definition_arn == primary(wanted).definition_arn
+        and primary(standing).settings == primary(wanted).settings
         and standing.body == wanted.body
         and standing.tags == wanted.tags
     )
 
 
-def _settings(service: Service) -> Json:
-    return {"launchType": service.body["launchType"]}
+def _settings(service: Service, body: Json, before: Json | None = None) -> Json:
+    """Of a deployment; what is not given is as ``before``."""
+    connect = body.get("serviceConnectConfiguration", (before or {}).get("serviceConnectConfiguration"))
+    shown = {} if connect is None else {"serviceConnectConfiguration": connect}
+    return {"launchType": service.body["launchType"], **shown}
 
 
 def _put(step: Step, service: Service) -> Service:

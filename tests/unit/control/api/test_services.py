@@ -339,3 +339,18 @@ def test_services_are_listed_by_tens_and_by_kind() -> None:
     assert checked(world, "ListServices", schedulingStrategy="DAEMON")["serviceArns"] == []
     assert refused(world, "ListServices", cluster="no")[0] == "ClusterNotFoundException"
     assert refused(world, "ListServicesByNamespace", namespace="ns")[0] == "NamespaceNotFoundException"
+
+
+def test_service_connect_that_is_off_is_shown_as_it_was_given() -> None:
+    """Terraform would else find a difference at each plan."""
+    world = World()
+    off = {"enabled": False}
+    first = created(world, serviceConnectConfiguration=off)["deployments"]
+    assert [one["serviceConnectConfiguration"] for one in first] == [off]
+    assert len(checked(world, "UpdateService", service="web", desiredCount=1)["service"]["deployments"]) == 1
+    again = checked(world, "UpdateService", service="web", serviceConnectConfiguration={**off, "namespace": "n"})
+    assert [one["serviceConnectConfiguration"] for one in again["service"]["deployments"]] == [
+        {**off, "namespace": "n"},
+        off,
+    ]
+    assert refused(world, "CreateService", **WEB)[0] == "InvalidParameterException"

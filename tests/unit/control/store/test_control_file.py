@@ -136,7 +136,8 @@ def test_every_kind_of_record_is_salvaged(tmp_path: Path) -> None:
     assert (loaded.tokens, loaded.account_settings) == ({"RunTask/t": token}, {"default/a": "enabled"})
 
 
-def test_what_only_the_log_holds_is_salvaged(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("begin", [0, 4096])
+def test_what_only_the_log_holds_is_salvaged(folder: Path, tmp_path: Path, begin: int) -> None:
     """As after a kill: nothing of the last saves is in the file itself."""
     file = ControlFile(folder)
     file.open_and_read()
@@ -145,7 +146,7 @@ def test_what_only_the_log_holds_is_salvaged(folder: Path, tmp_path: Path) -> No
     file.close()
     path = tmp_path / "killed" / "control.db"
     assert b'"late"' not in path.read_bytes()
-    path.write_bytes(path.read_bytes()[:4096] + b"\xee" * (path.stat().st_size - 4096))
+    path.write_bytes(path.read_bytes()[:begin] + b"\xee" * (path.stat().st_size - begin))
     loaded = load(tmp_path / "killed")
     assert loaded.bad[0].kind == "database"
     assert [cluster.name for cluster in loaded.clusters] == ["default", "late"]
