@@ -61,7 +61,7 @@ class Redirect:
         try:
             for rule in self._ways:
                 await self._take_away(rule)
-            if await self._is_set(_filter(COMMENT_WITH_SETTING)):
+            if self._setting.exists() and await self._is_set(_filter(COMMENT_WITH_SETTING)):
                 self._switch("0")
             for comment in (COMMENT, COMMENT_WITH_SETTING):
                 await self._take_away(_filter(comment))

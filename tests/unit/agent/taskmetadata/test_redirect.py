@@ -97,6 +97,12 @@ print(SETTING.read_text().strip(), all_rules() == first)
 
 
 @needs_namespaces
+def test_a_bridge_that_has_gone_meanwhile_leaves_no_rule_behind() -> None:
+    done = in_namespace(BRIDGE + 'do("put")\nsh("ip link del docker0")\ndo("remove")\nprint(rules())')
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+@needs_namespaces
 def test_without_the_bridge_tasks_in_the_hosts_network_are_still_served() -> None:
     script = """
 try:
