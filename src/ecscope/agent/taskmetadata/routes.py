@@ -70,7 +70,8 @@ class Routes:
         }
         if not self._limit.allows(request.address, path, now_s=now_s):
             found = Outcome(status=429, body=_TOO_MANY)
-            return self._answered(request, found, {"Content-Type": _TEXT, **headers}, state=state, at=at, path=path)
+            shown = _without_ids(state, path)
+            return self._answered(request, found, {"Content-Type": _TEXT, **headers}, state=state, at=at, path=shown)
         found_credentials = _credentials(state, path, query)
         if found_credentials is None:
             headers = {"Content-Type": _TEXT, "X-Content-Type-Options": "nosniff", **headers}
@@ -86,7 +87,7 @@ class Routes:
             at=at,
             status=found.status,
             remote=f"{request.address}:{request.port}",
-            path=_without_ids(state, path),
+            path=path,
             user_agent=request.user_agent,
             task_arn=found.task_arn,
             role_type=found.role_type,
