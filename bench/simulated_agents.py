@@ -101,7 +101,7 @@ def main(arguments: list[str]) -> int:
     from yarl import URL  # noqa: PLC0415
 
     from ecscope.control.server.signatures import AccessKey  # noqa: PLC0415
-    from ecscope.wire.acs import (  # noqa: PLC0415
+    from ecscope.wire.acs.messages import (  # noqa: PLC0415
         HeartbeatAckRequest,
         HeartbeatMessage,
         PayloadMessage,

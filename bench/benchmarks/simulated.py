@@ -34,10 +34,10 @@ from ecscope.agent.core.host_ports import HostPortChooser
 from ecscope.agent.core.restore import restored_state
 from ecscope.agent.core.state import AgentState, PullBehavior, Settings
 from ecscope.agent.engine import Engine
-from ecscope.agent.executor import Executor, ExecutorSettings
-from ecscope.agent.registry_login import RegistryLogins
+from ecscope.agent.executors.registry_login import RegistryLogins
+from ecscope.agent.executors.runtime import Executor, ExecutorSettings
+from ecscope.agent.runtime.connection import RuntimeLink
 from ecscope.agent.runtime.fake import FakeRuntime
-from ecscope.agent.runtime_link import RuntimeLink
 from ecscope.agent.store.sqlite import SqliteStore
 from ecscope.backoff import Backoff
 from ecscope.model.arn import STANDALONE_ACCOUNT, task_arn

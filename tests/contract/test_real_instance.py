@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ecscope.agent.config_settings import SETTINGS, UNSUPPORTED
+from ecscope.agent.config.settings import SETTINGS, UNSUPPORTED
 from ecscope.cli.exit_codes import EXIT_TERMINAL
 from ecscope.model.container_instance import ObstacleKind
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ecscope.agent.taskresources.cgroup import CgroupError, TaskCgroups
+from ecscope.agent.executors.resources.cgroup import CgroupError, TaskCgroups
 from tests.e2e.agents import AgentProcess, an_agent, containers_of, engine, eventually
 from tests.session import TEST_PREFIX
 

@@ -18,7 +18,7 @@ from typing import Any
 from botocore.config import Config
 from botocore.session import Session
 
-from ecscope.agent.taskmetadata.redirect import Redirect
+from ecscope.agent.servers.taskmetadata.redirect import Redirect
 from tests.e2e.agents import PATIENCE_S, ROOT, containers_of, eventually, remove_containers
 from tests.session import TEST_PREFIX
 

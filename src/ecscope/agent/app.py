@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ecscope import __version__
-from ecscope.agent.config import Config
+from ecscope.agent.config.config import Config
 from ecscope.agent.core import attachments, host_resources
 from ecscope.agent.core.actions import AnyAction, AttachmentAction, EcsAction
 from ecscope.agent.core.capabilities import Offer
@@ -39,14 +39,14 @@ from ecscope.agent.core.state import (
     AgentState,
 )
 from ecscope.agent.engine import Engine
-from ecscope.agent.executor import Executor, ExecutorSettings
-from ecscope.agent.introspection.server import IntrospectionServer
-from ecscope.agent.registry_login import RegistryLogins
+from ecscope.agent.executors.registry_login import RegistryLogins
+from ecscope.agent.executors.resources.cgroup import CgroupError, TaskCgroups
+from ecscope.agent.executors.runtime import Executor, ExecutorSettings
+from ecscope.agent.runtime.connection import RuntimeLink
 from ecscope.agent.runtime.interface import RegistryAuth, Runtime, RuntimeFailure
-from ecscope.agent.runtime_link import RuntimeLink
+from ecscope.agent.servers.introspection.server import IntrospectionServer
 from ecscope.agent.store.interface import BadRecord, Batch, Loaded, Store, StoreError
-from ecscope.agent.taskresources.cgroup import CgroupError, TaskCgroups
-from ecscope.agent.tasksource.taskfiles import TaskFiles
+from ecscope.agent.taskfiles.source import TaskFiles
 from ecscope.backoff import Backoff
 from ecscope.clock import Clock, SystemClock
 from ecscope.model.arn import STANDALONE_ACCOUNT, cluster_name, container_instance_arn
@@ -60,7 +60,7 @@ from ecscope.sqlitefile.errors import WHOLE_FILE
 from ecscope.version import commit, version_line
 
 if TYPE_CHECKING:
-    from ecscope.agent.membership import Membership
+    from ecscope.agent.cluster.build import Membership
 
 _log = logging.getLogger("ecscope.agent")
 
@@ -307,7 +307,7 @@ class Agent:
         return self._tasks_path is None
 
     def _membership(self, engine: Engine, link: RuntimeLink, *, has_task_limits: bool) -> Membership:
-        from ecscope.agent.membership import Membership  # noqa: PLC0415  # only for a cluster, and after 51678 answers
+        from ecscope.agent.cluster.build import Membership  # noqa: PLC0415  # only for a cluster, and after 51678 answers
 
         async def what_docker_offers() -> tuple[Offer, HostResources]:
             await self._docker_is_known.wait()
@@ -333,7 +333,7 @@ class Agent:
         )
 
     async def _in_cluster(self, membership: Membership) -> None:
-        from ecscope.agent.registration import RegistrationRefused  # noqa: PLC0415
+        from ecscope.agent.cluster.registration import RegistrationRefused  # noqa: PLC0415
 
         try:
             await membership.run()
@@ -348,10 +348,10 @@ class Agent:
         return self._joins_cluster and self._has_containers and wanted
 
     async def _serve_containers(self, engine: Engine) -> None:
-        from ecscope.agent.taskmetadata.audit import AuditLog  # noqa: PLC0415  # not without a cluster
-        from ecscope.agent.taskmetadata.redirect import Redirect  # noqa: PLC0415
-        from ecscope.agent.taskmetadata.server import PORT, TaskMetadataServer  # noqa: PLC0415
-        from ecscope.agent.taskmetadata.service import serve  # noqa: PLC0415
+        from ecscope.agent.servers.taskmetadata.audit import AuditLog  # noqa: PLC0415  # not without a cluster
+        from ecscope.agent.servers.taskmetadata.redirect import Redirect  # noqa: PLC0415
+        from ecscope.agent.servers.taskmetadata.server import PORT, TaskMetadataServer  # noqa: PLC0415
+        from ecscope.agent.servers.taskmetadata.service import serve  # noqa: PLC0415
 
         await self._docker_is_known.wait()  # it makes the network interface
         config = self._config

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ecscope.agent.config import Config, LoadedConfig, load_config
-from ecscope.agent.config_sources import InstanceData
+from ecscope.agent.config.config import Config, LoadedConfig, load_config
+from ecscope.agent.config.sources import InstanceData
 from ecscope.cli.exit_codes import EXIT_FAILED, EXIT_FINE, EXIT_TERMINAL, EXIT_USAGE
 from ecscope.log import configure_logging
 
@@ -62,7 +62,7 @@ def _ask_instance(config: Config) -> InstanceData:
     """What EC2 knows of this instance, for the settings that nobody gave."""
     import asyncio  # noqa: PLC0415  # HTTP is loaded only where it is needed
 
-    from ecscope.agent.instance_data import ask_instance  # noqa: PLC0415
+    from ecscope.agent.aws.instance_data import ask_instance  # noqa: PLC0415
 
     return asyncio.run(ask_instance(config))
 

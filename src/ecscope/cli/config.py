@@ -12,9 +12,9 @@ import sys
 
 import msgspec
 
-from ecscope.agent.config import LoadedConfig, load_config, shown_value
-from ecscope.agent.config_settings import SETTINGS
-from ecscope.agent.config_sources import OriginKind
+from ecscope.agent.config.config import LoadedConfig, load_config, shown_value
+from ecscope.agent.config.settings import SETTINGS
+from ecscope.agent.config.sources import OriginKind
 from ecscope.cli.agent import overrides_of
 from ecscope.cli.exit_codes import EXIT_FINE, EXIT_USAGE
 from ecscope.cli.table import NO_VALUE, harmless, table, wants_colour

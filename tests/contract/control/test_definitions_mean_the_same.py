@@ -26,11 +26,12 @@ from ecscope.control.core.records import TaskDefinition
 from ecscope.control.core.task_definitions import register
 from ecscope.control.core.wanted import Wanted
 from ecscope.model.task import Task
-from ecscope.wire import acs, acs_task
-from ecscope.wire.acs_payload import PayloadTask
-from ecscope.wire.task_definition import read_task_definition, to_task
+from ecscope.taskdefinition.read import read_task_definition, to_task
+from ecscope.wire.acs import messages as acs
+from ecscope.wire.acs import to_task as acs_task
+from ecscope.wire.acs.payload import PayloadTask
 from tests.control_builders import a_cluster, a_control_step, a_control_task, an_instance
-from tests.unit.wire.definitions import FULL
+from tests.unit.taskdefinition.definitions import FULL
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.json"))
 RECEIVED_AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

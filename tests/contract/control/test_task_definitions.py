@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.control_server import ControlServer
-from tests.unit.wire.definitions import FULL
+from tests.unit.taskdefinition.definitions import FULL
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.json"))
 ARN = "arn:aws:ecs:us-east-1:000000000000:task-definition"

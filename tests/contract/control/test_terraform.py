@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.contract.control.live import APP, ARN, LivePlane
-from tests.unit.wire.definitions import FULL
+from tests.unit.taskdefinition.definitions import FULL
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.json"))
 TAGS = [{"key": "ManagedBy", "value": "terraform"}, {"key": "Name", "value": "web"}]

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from ecscope.agent.app import Agent, AgentError, TerminalError
-from ecscope.agent.config import load_config
-from ecscope.agent.instance_data import ask_instance
+from ecscope.agent.aws.instance_data import ask_instance
+from ecscope.agent.config.config import load_config
 from ecscope.agent.runtime.fake import FakeRuntime
 from ecscope.agent.store.interface import Batch, StoreError
 from ecscope.agent.store.sqlite import SqliteStore
@@ -217,7 +217,7 @@ async def test_the_state_of_another_ec2_instance_is_not_gone_on_with_where_it_ca
 async def test_a_metadata_service_that_is_silent_is_said_to_be_waited_for(
     tmp_path: Path, backend: Backend, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ecscope.agent.membership._IDENTITY_PATIENCE_S", 0.0)
+    monkeypatch.setattr("ecscope.agent.cluster.build._IDENTITY_PATIENCE_S", 0.0)
     caplog.set_level("INFO")
     async with Imds() as imds:
         imds.is_silent = True

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ecscope.agent.introspection.protocol import Limits
+from ecscope.agent.servers.introspection.protocol import Limits
 from tests.builders import a_container, a_task
 from tests.contract.introspection.captures import state_of
 from tests.contract.introspection.wire import ANSWER_WITHIN_S, exchange, one_answer, serving

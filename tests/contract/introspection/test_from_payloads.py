@@ -13,12 +13,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from ecscope.agent.introspection.v1 import task_entry
+from ecscope.agent.servers.introspection.v1 import task_entry
 from ecscope.model.container import Container, Mount
 from ecscope.model.names import container_docker_name
 from ecscope.model.task import Task
-from ecscope.wire.acs_payload import PayloadTask
-from ecscope.wire.acs_task import to_task
+from ecscope.wire.acs.payload import PayloadTask
+from ecscope.wire.acs.to_task import to_task
 from tests.builders import AT
 from tests.contract.introspection.captures import DOCKER_ROOT, FOLDER, all_captures, tasks_in
 

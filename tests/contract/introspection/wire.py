@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from ecscope.agent.core.state import AgentState
-from ecscope.agent.introspection.protocol import Limits
-from ecscope.agent.introspection.server import IntrospectionServer
+from ecscope.agent.servers.introspection.protocol import Limits
+from ecscope.agent.servers.introspection.server import IntrospectionServer
 
 LIMITS = Limits(read_timeout_s=5.0, write_timeout_s=5.0, linger_s=0.2)
 ANSWER_WITHIN_S = 10.0

@@ -17,7 +17,7 @@ from ecscope.model.arn import DockerId
 from ecscope.model.container import RestartPolicy
 from ecscope.model.container_instance import ContainerInstance
 from ecscope.model.status import ContainerStatus
-from ecscope.wire.tcs import ContainerMetric, MetricsReading
+from ecscope.wire.tcs.messages import ContainerMetric, MetricsReading
 from tests.builders import SAMPLE_IMAGE, a_container, a_task
 
 CLUSTER = f"ecscope-test-{uuid4().hex[:8]}"

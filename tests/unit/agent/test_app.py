@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from ecscope.agent.app import Agent, AgentError, allow_many_files
-from ecscope.agent.config import Config
-from ecscope.agent.config_values import Secret
+from ecscope.agent.config.config import Config
+from ecscope.agent.config.values import Secret
 from ecscope.agent.core.state import PullBehavior
 from ecscope.agent.runtime.fake import FakeRuntime, Program
 from ecscope.agent.store.sqlite import SqliteStore

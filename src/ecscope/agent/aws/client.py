@@ -22,9 +22,9 @@ from yarl import URL
 
 from ecscope.agent.aws.credentials import Credentials, CredentialsProvider
 from ecscope.agent.aws.endpoints import Proxies, UnusableProxy, ecs_endpoint, is_address, origin
+from ecscope.agent.aws.failure import first_line, no_connection, why
 from ecscope.agent.aws.interface import AwsCallFailed
 from ecscope.agent.aws.signing import signature_headers, signed_frame, upgrade_headers
-from ecscope.agent.dial.failure import first_line, no_connection, why
 from ecscope.clock import Clock
 from ecscope.model.api_failure import ApiFailure
 from ecscope.model.container_instance import ObstacleKind

@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterator
 
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.runtime.interface import Runtime, RuntimeFailure
-from ecscope.agent.stats.rings import Ring
-from ecscope.agent.stats.sets import container_metric
+from ecscope.agent.stats.measurements import Ring
+from ecscope.agent.stats.telemetry import container_metric
 from ecscope.backoff import Backoff
 from ecscope.model.arn import DockerId
 from ecscope.model.container import Container
 from ecscope.model.task import Task
-from ecscope.wire.tcs import MetricsReading, TaskMetric
+from ecscope.wire.tcs.messages import MetricsReading, TaskMetric
 
 _log = logging.getLogger("ecscope.stats")
 

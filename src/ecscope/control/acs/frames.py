@@ -13,7 +13,7 @@ from ecscope.control.core.records import Task
 from ecscope.control.core.state import ControlState
 from ecscope.model.arn import TaskArn
 from ecscope.model.credentials import RoleType
-from ecscope.wire.acs import (
+from ecscope.wire.acs.messages import (
     IAMRoleCredentialsMessage,
     PayloadMessage,
     TaskIdentifier,

@@ -26,7 +26,7 @@ from ecscope.control.core.events import (
 from ecscope.control.core.state import ControlState
 from ecscope.control.upgrade import Permit, refusal
 from ecscope.model.arn import TaskArn
-from ecscope.wire.acs_server_session import (
+from ecscope.wire.acs.server_session import (
     Acknowledged,
     AcsServerSession,
     Close,

@@ -10,7 +10,7 @@ from typing import Any
 from ecscope.control.core.errors import client_error, invalid, unsupported
 from ecscope.control.core.overrides import check_merged
 from ecscope.control.core.records import Json, TaskDefinition
-from ecscope.wire.task_definition_rules import MIN_MEMORY_MIB, cpu_units, memory_mib
+from ecscope.taskdefinition.rules import MIN_MEMORY_MIB, cpu_units, memory_mib
 
 _NOT_HERE = {
     "inferenceAcceleratorOverrides": "there are no Elastic Inference accelerators here",

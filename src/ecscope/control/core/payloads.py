@@ -14,7 +14,8 @@ from ecscope.control.core.records import Json, Task
 from ecscope.control.core.role_sessions import role_key
 from ecscope.control.core.state import ControlState
 from ecscope.control.core.task_definitions import ECR
-from ecscope.wire.acs_payload import (
+from ecscope.taskdefinition.payload import payload_task as payload_of
+from ecscope.wire.acs.payload import (
     PayloadContainer,
     PayloadEcrAuthData,
     PayloadManagedAgent,
@@ -22,7 +23,6 @@ from ecscope.wire.acs_payload import (
     PayloadTask,
     RoleCredentials,
 )
-from ecscope.wire.task_payload import payload_task as payload_of
 
 EXPIRATION = "2099-01-01T00:00:00Z"
 """Of the credentials made up here: they end with their task, so nothing is gained by renewing them."""

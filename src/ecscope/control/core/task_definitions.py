@@ -19,9 +19,9 @@ from ecscope.control.core.errors import client_error
 from ecscope.control.core.records import Json, TaskDefinition
 from ecscope.control.core.step import Step
 from ecscope.model.container_instance import Attribute
-from ecscope.wire.task_definition import mistakes_in
-from ecscope.wire.task_definition_rules import cpu_units, memory_mib
-from ecscope.wire.task_payload import docker_api_versions
+from ecscope.taskdefinition.payload import docker_api_versions
+from ecscope.taskdefinition.read import mistakes_in
+from ecscope.taskdefinition.rules import cpu_units, memory_mib
 
 DELETED_KEPT = timedelta(hours=1)
 """How long one that is being deleted is shown at least, though nothing uses it. ECS does not say how long it does."""

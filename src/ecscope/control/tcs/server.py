@@ -20,7 +20,7 @@ from ecscope.control.core.state import ControlState
 from ecscope.control.upgrade import Permit, PermitFrame, refusal
 from ecscope.model.arn import TaskArn
 from ecscope.model.status import HealthStatus
-from ecscope.wire.tcs_server_session import (
+from ecscope.wire.tcs.server_session import (
     HEARTBEAT_S,
     Headers,
     HealthTold,

@@ -20,7 +20,7 @@ from ecscope.model.container_instance import ContainerInstance
 from ecscope.model.stats import StatsSample
 from ecscope.model.status import ContainerStatus
 from ecscope.model.task import Task
-from ecscope.wire.tcs import MetricsReading
+from ecscope.wire.tcs.messages import MetricsReading
 from tests.builders import SAMPLE_IMAGE, a_container, a_task
 from tests.loop_clock import Clock
 

@@ -8,7 +8,7 @@ from ecscope.control.acs.frames import ForAgent, frames
 from ecscope.control.core.effects import ConfirmStop, SendCredentials, SendManifest, SendPayload
 from ecscope.control.core.state import ControlState
 from ecscope.model.arn import TaskArn
-from ecscope.wire.acs import (
+from ecscope.wire.acs.messages import (
     IAMRoleCredentialsMessage,
     PayloadMessage,
     TaskManifestMessage,

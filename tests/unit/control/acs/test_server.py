@@ -18,7 +18,7 @@ from ecscope.control.core.events import (
     MessageAcknowledged,
     StopVerificationAsked,
 )
-from ecscope.wire.acs_server_session import ServerTimes
+from ecscope.wire.acs.server_session import ServerTimes
 from tests.agent_ends import INSTANCE, Ends, served, until
 
 

@@ -12,7 +12,7 @@ from ecscope.control.core.records import Task
 from ecscope.control.core.step import Step
 from ecscope.control.core.task_definitions import register
 from ecscope.model.container_instance import Attribute
-from ecscope.wire.acs_payload import PayloadTask
+from ecscope.wire.acs.payload import PayloadTask
 from tests.control_builders import PREFIX, a_cluster, a_control_step, a_control_task, an_instance
 
 INSTANCE = an_instance()

@@ -24,7 +24,7 @@ from tests.control_builders import (
     a_state,
     a_task_definition,
 )
-from tests.unit.wire.definitions import FULL
+from tests.unit.taskdefinition.definitions import FULL
 
 
 def a_body(*containers: dict[str, Any], **members: Any) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from ecscope.control.core.records import Task, TaskDefinition
 from ecscope.control.core.task_definitions import register
 from ecscope.control.core.tasks import start
 from ecscope.model.resources import HostResources
-from ecscope.wire.acs_payload import PayloadTask
-from ecscope.wire.acs_task import to_task
+from ecscope.wire.acs.payload import PayloadTask
+from ecscope.wire.acs.to_task import to_task
 from tests.control_builders import AT, a_cluster, a_control_step, a_task_definition, a_wanted, an_instance
 
 

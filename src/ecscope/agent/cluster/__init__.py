@@ -1,0 +1,1 @@
+"""An agent in a cluster: registration, the websockets of ACS and telemetry, the end of a spot instance."""

@@ -1,0 +1,289 @@
+"""Being a member of a cluster: builds what talks to ECS, and runs it once the instance is registered.
+
+``app`` builds the agent; this builds the part of it that only an agent with a cluster has, so
+that one with tasks from files loads none of it.
+
+Source: agent-protocol.md §1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+
+from ecscope import __version__
+from ecscope.agent.aws.client import AwsClient
+from ecscope.agent.aws.credentials import CredentialsProvider, chain
+from ecscope.agent.aws.endpoints import Proxies
+from ecscope.agent.aws.imds import InstanceMetadata, MetadataUnavailable
+from ecscope.agent.aws.interface import AwsCallFailed, RegistryTokens
+from ecscope.agent.aws.registry import AwsRegistryTokens
+from ecscope.agent.cluster.acs import AcsLink
+from ecscope.agent.cluster.acs_events import event_of
+from ecscope.agent.cluster.poll_endpoint import PollEndpoint
+from ecscope.agent.cluster.registration import Registration, RegistrationSettings
+from ecscope.agent.cluster.spot import SpotWatch
+from ecscope.agent.cluster.tcs import TcsLink
+from ecscope.agent.config.config import Config
+from ecscope.agent.core.capabilities import Offer
+from ecscope.agent.core.events import AnyEvent, InstanceNotRegistered
+from ecscope.agent.core.registration import deregistered
+from ecscope.agent.core.state import AgentState
+from ecscope.agent.executors.attachments import AttachmentExecutor
+from ecscope.agent.executors.ecs import EcsExecutor
+from ecscope.agent.runtime.instance_health import Doctor
+from ecscope.agent.runtime.interface import Runtime
+from ecscope.agent.stats.collector import Collector
+from ecscope.clock import Clock
+from ecscope.log import TASK_ARN
+from ecscope.model.resources import HostResources
+from ecscope.model.task import Task
+from ecscope.version import commit
+from ecscope.wire.acs import to_task as acs_task
+from ecscope.wire.acs.messages import CoreMessage
+from ecscope.wire.acs.payload import PayloadTask
+from ecscope.wire.acs.reconnect import connect_url
+from ecscope.wire.ecs_api import update_container_instances_state
+from ecscope.wire.tcs import messages as tcs
+
+_log = logging.getLogger("ecscope.ecs")
+
+_DRAIN_LIMIT_S = 5.0
+_IDENTITY_PATIENCE_S = 3.0
+"""Until it is said that the metadata service is what is waited for."""
+
+
+class Membership:
+    """See the module docstring. Made inside a running loop; to be closed."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        runtime: Runtime,
+        state: Callable[[], AgentState],
+        post: Callable[[AnyEvent], None],
+        what_docker_offers: Callable[[], Awaitable[tuple[Offer, HostResources]]],
+        why_no_docker: Callable[[], str],
+        docker_version: Callable[[], str],
+        clock: Clock,
+        new_id: Callable[[], str],
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        """Build; call nobody yet.
+
+        Args:
+            what_docker_offers: returns as soon as Docker is connected.
+            docker_version: of the engine that is connected.
+            environ: where credentials may stand, and where shared files are.
+        """
+        self._config = config
+        self._state = state
+        self._post = post
+        self._clock = clock
+        self._new_id = new_id
+        self._docker_version = docker_version
+        self._may_connect = asyncio.Event()
+        self._is_known = asyncio.Event()
+        """ECS has not said that the instance is deregistered."""
+        self._is_known.set()
+        self._doctor = Doctor(runtime=runtime, now=clock.now)
+        self._collector = Collector(
+            runtime=runtime,
+            state=state,
+            disabled=config.metrics_disabled,
+            poll_every_s=config.polling_metrics_wait_s if config.poll_metrics else None,
+        )
+        self._credentials = CredentialsProvider(
+            chain(
+                {**environ, **config.aws_environment()},
+                external=config.external,
+                clock=clock,
+                imds_endpoint=config.imds_endpoint,
+                imds_disabled=config.imds_disabled,
+                rotating_profile=config.alternate_credential_profile,
+            ),
+            clock=clock,
+        )
+        proxies = Proxies(http=config.http_proxy, https=config.https_proxy, no_proxy=config.no_proxy)
+        self._client = AwsClient(
+            region=config.region,
+            credentials=self._credentials,
+            clock=clock,
+            endpoint=config.api_endpoint,
+            proxies=proxies,
+            detailed_os_family=config.detailed_os_family,
+        )
+        self.registry_tokens: RegistryTokens = AwsRegistryTokens(self._client, clock=clock)
+        self._metadata = InstanceMetadata(endpoint=config.imds_endpoint, disabled=not config.may_ask_imds)
+        self._registration = Registration(
+            api=self._client,
+            settings=RegistrationSettings(
+                cluster=config.cluster,
+                is_cluster_configured=config.cluster_is_configured,
+                saved_arn=state().instance.arn,
+                client_token=str(uuid.uuid4()),
+                tags=config.container_instance_tags,
+            ),
+            what_docker_offers=what_docker_offers,
+            why_no_docker=why_no_docker,
+            identity=self._identity,
+            post=post,
+            new_id=new_id,
+            now=clock.now,
+        )
+        endpoint = PollEndpoint(
+            api=self._client,
+            cluster=config.cluster,
+            container_instance_arn=lambda: state().instance.arn,
+            monotonic=asyncio.get_running_loop().time,
+        )
+        self._acs = AcsLink(
+            endpoint=endpoint.acs,
+            address=self._acs_address,
+            signer=self._client,
+            deliver=self._deliver,
+            connected=self._acs_connected,
+            deregistered=self._deregistered,
+            heartbeat=self._doctor.ask,
+            proxy=proxies.for_url,
+        )
+        self._tcs = TcsLink(
+            endpoint=endpoint.tcs,
+            address=self._tcs_address,
+            signer=self._client,
+            state=state,
+            metrics=self._collector,
+            status=lambda: self._doctor.status,
+            new_id=lambda: str(uuid.uuid4()),
+            now=clock.now,
+            proxy=proxies.for_url,
+        )
+        self.executor = EcsExecutor(
+            api=self._client,
+            cluster=config.cluster,
+            state=state,
+            post=post,
+            send_acs=self._acs.send,
+            connect=self._may_connect.set,
+            exclude_ipv6=config.exclude_ipv6_port_binding,
+            new_id=new_id,
+            now=clock.now,
+        )
+        self.attachments = AttachmentExecutor(
+            api=self._client, cluster=config.cluster, post=post, new_id=new_id, now=clock.now
+        )
+        self._spot = SpotWatch(plan=self._metadata.spot_instance_action, drain=self.drain)
+
+    async def run(self) -> None:
+        """For ever. Raises ``RegistrationRefused``. Cancelling is safe."""
+        await self._registration.run()
+        await self._may_connect.wait()  # until the registration is saved, nobody knows who we are
+        lives = [self._acs.run(), self._telemetry(), self._collector.run(), self._doctor.run()]
+        if self._config.spot_instance_draining and self._config.may_ask_imds:
+            lives.append(self._spot.run())
+        async with asyncio.TaskGroup() as group:
+            for life in lives:
+                group.create_task(life)
+
+    async def drain(self) -> bool:
+        """Set the instance to DRAINING; whether ECS took it. Never raises, and takes some seconds at most."""
+        instance = self._state().instance
+        if self._state().obstacle is not None or not instance.arn:
+            return False
+        body = update_container_instances_state(
+            cluster=self._config.cluster, container_instance_arn=instance.arn, status="DRAINING"
+        )
+        try:
+            async with asyncio.timeout(_DRAIN_LIMIT_S):
+                await self._client.call("UpdateContainerInstancesState", body)
+        except AwsCallFailed as failed:
+            _log.warning("cannot set this container instance to DRAINING: %s", failed)
+            return False
+        except TimeoutError:
+            _log.warning("cannot set this container instance to DRAINING: no answer within %g s", _DRAIN_LIMIT_S)
+            return False
+        _log.info("this container instance is DRAINING now")
+        return True
+
+    async def close(self) -> None:
+        """End what is under way and release sockets."""
+        await self.executor.close()
+        await self.attachments.close()
+        await self._credentials.close()
+        await self._metadata.close()
+        await self._client.close()
+
+    # --- what the parts ask for --------------------------------------------------------------------
+
+    async def _identity(self) -> tuple[str, str]:
+        """Both empty where there is none, or where it cannot be had. Source: agent-protocol.md §3.2."""
+        if self._config.no_iid:
+            return "", ""
+        saying = asyncio.get_running_loop().call_later(_IDENTITY_PATIENCE_S, _say_identity_is_awaited)
+        try:
+            document = await self._metadata.identity_document()
+            return document, await self._metadata.identity_signature()
+        except MetadataUnavailable as failure:
+            level = logging.INFO if self._config.imds_disabled else logging.WARNING  # as was asked for
+            _log.log(level, "registering without an instance identity document: %s", failure)
+            return "", ""
+        finally:
+            saying.cancel()
+
+    async def _telemetry(self) -> None:
+        """For ever; not while ECS does not know the instance."""
+        while True:
+            await self._is_known.wait()
+            await self._tcs.run()
+
+    def _acs_address(self, endpoint: str, *, send_credentials: bool) -> str:
+        return connect_url(
+            endpoint,
+            agent_hash=commit(),
+            agent_version=__version__,
+            cluster=self._config.cluster,
+            container_instance_arn=self._state().instance.arn,
+            docker_version=self._docker_version(),
+            send_credentials=send_credentials,
+        )
+
+    def _tcs_address(self, endpoint: str, *, cluster: str, container_instance: str) -> str:
+        return tcs.connect_url(
+            endpoint,
+            cluster=cluster,
+            container_instance=container_instance,
+            agent_version=__version__,
+            agent_hash=commit(),
+            docker_version=self._docker_version(),
+        )
+
+    def _deliver(self, message: CoreMessage) -> None:
+        at = self._clock.now()
+        self._post(event_of(message, to_task=lambda task: self._to_task(task, at), id=self._new_id(), at=at))
+
+    def _to_task(self, task: PayloadTask, at: datetime) -> Task:
+        if left_out := acs_task.left_out(task):
+            _log.warning("runs without %s, which this agent does not have", left_out, extra={TASK_ARN: task.arn or ""})
+        return acs_task.to_task(task, suffixes=lambda: os.urandom(10).hex(), received_at=at)
+
+    def _acs_connected(self) -> None:
+        self._is_known.set()
+        self.executor.wake()
+
+    def _deregistered(self, words: str) -> None:
+        self._is_known.clear()
+        self._tcs.stop()
+        at = self._clock.now()
+        self._post(InstanceNotRegistered(id=self._new_id(), at=at, obstacle=deregistered(words, at)))
+
+
+def _say_identity_is_awaited() -> None:
+    _log.info(
+        "registering as soon as the EC2 instance metadata service tells who this instance is, and after a minute"
+        " without it. If this is no EC2 instance, set ECS_EXTERNAL=true, or AWS_EC2_METADATA_DISABLED=true"
+    )

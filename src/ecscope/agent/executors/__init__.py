@@ -1,0 +1,1 @@
+"""Actions of the core become calls; each gives one event back."""

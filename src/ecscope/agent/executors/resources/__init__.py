@@ -1,0 +1,1 @@
+"""Resources of a task outside its containers, one module per kind."""

@@ -1,0 +1,554 @@
+"""Carries out actions: each becomes one named task with one event as its end.
+
+Translates between actions, runtime calls and events; every rule about what to do next is in
+``core``. A call that fails gives the event that says so; a call that was asked to end early
+gives ``CallCancelled``; a bug gives a failure event named ``UnknownError`` and a traceback in
+the log, never silence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import socket
+from collections.abc import Callable
+from datetime import datetime
+from typing import TypedDict
+
+import msgspec
+
+from ecscope.agent.core import actions as act
+from ecscope.agent.core import events as ev
+from ecscope.agent.core.host_ports import HostPortChooser, NoPortError
+from ecscope.agent.core.state import AgentState
+from ecscope.agent.executors.registry_login import RegistryLogins
+from ecscope.agent.executors.resources import volume as volumes
+from ecscope.agent.executors.resources.cgroup import CgroupError, TaskCgroups
+from ecscope.agent.runtime.interface import ContainerSpec, RegistryAuth, Runtime, RuntimeFailure
+from ecscope.log import TASK_ARN
+from ecscope.model.arn import DockerId, TaskArn
+from ecscope.model.container import Container, ContainerInspection, ImageInspection, NamedError
+from ecscope.model.runtime import PullProgress
+from ecscope.model.task import Task
+
+_log = logging.getLogger("ecscope.executor")
+
+_INSPECTIONS_AT_ONCE = 16
+_IMAGES_REMEMBERED = 256
+
+Key = tuple[TaskArn, str]
+
+
+class _Stamp(TypedDict):
+    """What every event carries."""
+
+    id: str
+    at: datetime
+
+
+class _Place(_Stamp):
+    """What every event about one container carries."""
+
+    task_arn: TaskArn
+    container_name: str
+
+
+class ExecutorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What calls need beyond the state. Seconds."""
+
+    cluster: str
+    region: str = ""
+    """``""``: unknown; containers then get no ``AWS_REGION``."""
+    create_timeout_s: float = 240.0
+    start_timeout_s: float = 180.0
+
+
+class Executor:
+    """See the module docstring. All methods belong to one event loop."""
+
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        state: Callable[[], AgentState],
+        post: Callable[[ev.AnyEvent], None],
+        settings: ExecutorSettings,
+        ports: HostPortChooser,
+        logins: RegistryLogins,
+        new_id: Callable[[], str],
+        now: Callable[[], datetime],
+        reconnect: Callable[[], None],
+        cgroups: TaskCgroups | None = None,
+        is_port_free: Callable[[int, str], bool] | None = None,
+        jitter: random.Random | None = None,
+    ) -> None:
+        """``reconnect`` asks whoever keeps the connection to make a new one.
+
+        ``cgroups`` ``None``: task-level limits are off, and the core asks for none.
+        """
+        self._runtime = runtime
+        self._state = state
+        self._post = post
+        self._settings = settings
+        self._ports = ports
+        self._logins = logins
+        self._new_id = new_id
+        self._now = now
+        self._reconnect = reconnect
+        self._cgroups = cgroups
+        self._is_port_free = is_port_free or _is_port_free
+        self._random = jitter or random.Random()  # noqa: S311  # spreads timers, guards nothing
+        self._calls: dict[Key, asyncio.Task[None]] = {}
+        self._others: set[asyncio.Task[None]] = set()
+        self._timers: dict[act.Timer, asyncio.TimerHandle] = {}
+        self._inspecting_images: dict[str, asyncio.Task[ImageInspection | None]] = {}
+        self._images_by_id: dict[str, ImageInspection] = {}
+
+    # --- starting and stopping -----------------------------------------------------------------
+
+    def start(self, action: act.AnyAction) -> None:
+        """Begin an action and return at once."""
+        match action:
+            case act.SetTimer():
+                self._set_timer(action)
+            case act.CancelTimer():
+                if (handle := self._timers.pop(action.timer, None)) is not None:
+                    handle.cancel()
+            case act.CancelCall():
+                if (call := self._calls.get((action.task_arn, action.container_name))) is not None:
+                    call.cancel()
+            case act.ReconnectRuntime():
+                self._reconnect()
+            case (
+                act.InspectImage()
+                | act.ResolveManifest()
+                | act.PullImage()
+                | act.CreateContainer()
+                | act.StartContainer()
+                | act.StopContainer()
+                | act.RemoveContainer()
+            ):
+                self._begin_call(action)
+            case _:
+                self._begin_other(action)
+
+    async def close(self) -> None:
+        """End everything under way without a further event. What it was for is in the saved state."""
+        for handle in self._timers.values():
+            handle.cancel()
+        self._timers.clear()
+        running = [*self._calls.values(), *self._others, *self._inspecting_images.values()]
+        self._calls.clear()
+        self._others.clear()
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    def _begin_call(self, action: act.ContainerAction) -> None:
+        key = (action.task_arn, action.container_name)
+        task = asyncio.create_task(
+            self._guard_call(action), name=f"{type(action).__name__} {action.container_name} of {action.task_arn}"
+        )
+        self._calls[key] = task
+        task.add_done_callback(lambda done: self._call_done(key, done, action))
+
+    def _call_done(self, key: Key, done: asyncio.Task[None], action: act.ContainerAction) -> None:
+        if self._calls.get(key) is not done:
+            return  # the agent ends, or the next call has begun already
+        del self._calls[key]
+        if done.cancelled():
+            # Told here, since a call that is cancelled before its first turn never runs a line.
+            self._post(ev.CallCancelled(**self._of(action)))
+
+    def _begin_other(self, action: act.AnyAction) -> None:
+        task = asyncio.create_task(self._guard_other(action), name=type(action).__name__)
+        self._others.add(task)
+        task.add_done_callback(self._others.discard)
+
+    def _set_timer(self, action: act.SetTimer) -> None:
+        if (handle := self._timers.pop(action.timer, None)) is not None:
+            handle.cancel()
+        delay_s = action.delay_s + (self._random.uniform(0.0, action.jitter_s) if action.jitter_s else 0.0)
+        self._timers[action.timer] = asyncio.get_running_loop().call_later(delay_s, self._fire, action.timer)
+
+    def _fire(self, timer: act.Timer) -> None:
+        self._timers.pop(timer, None)
+        self._post(ev.TimerFired(**self._stamp(), timer=timer))
+
+    # --- guards: one event back, whatever happens ------------------------------------------------
+
+    async def _guard_call(self, action: act.ContainerAction) -> None:
+        try:
+            event = await self._call(action)
+        except RuntimeFailure as failure:
+            event = self._failed(action, failure.error, is_unreachable=failure.is_unreachable)
+        except NoPortError as failure:
+            event = self._failed(action, failure.error, is_unreachable=False)
+        except Exception as error:
+            _log.exception("bug in carrying out %s", type(action).__name__, extra={TASK_ARN: action.task_arn})
+            event = self._failed(
+                action,
+                NamedError(name="UnknownError", message=f"{type(error).__name__}: {error}"),
+                is_unreachable=False,
+            )
+        self._post(event)
+
+    async def _guard_other(self, action: act.AnyAction) -> None:
+        event: ev.AnyEvent | None
+        try:
+            event = await self._other(action)
+        except RuntimeFailure as failure:
+            _log.warning("%s: %s", type(action).__name__, failure)
+            event = self._other_failed(action, failure.error, is_unreachable=failure.is_unreachable)
+        except CgroupError as failure:
+            _log.warning("%s: %s", type(action).__name__, failure)
+            refused = NamedError(name="CgroupError", message=str(failure))
+            event = self._other_failed(action, refused, is_unreachable=False)
+        except Exception as error:
+            _log.exception("bug in carrying out %s", type(action).__name__)
+            unknown = NamedError(name="UnknownError", message=f"{type(error).__name__}: {error}")
+            event = self._other_failed(action, unknown, is_unreachable=False)
+        if event is not None:
+            self._post(event)
+
+    def _other_failed(self, action: act.AnyAction, error: NamedError, *, is_unreachable: bool) -> ev.AnyEvent | None:
+        match action:
+            case act.CreateVolume():
+                return ev.VolumeCreateFailed(
+                    **self._stamp(),
+                    task_arn=action.task_arn,
+                    volume_name=action.volume_name,
+                    reason=error.message,
+                    is_unreachable=is_unreachable,
+                )
+            case act.RemoveVolume():
+                return ev.VolumeRemoved(
+                    **self._stamp(),
+                    task_arn=action.task_arn,
+                    volume_name=action.volume_name,
+                    error=error,
+                    is_unreachable=is_unreachable,
+                )
+            case act.CreateCgroup():
+                return ev.CgroupCreateFailed(**self._stamp(), task_arn=action.task_arn, reason=error.message)
+            case act.RemoveCgroup():
+                return ev.CgroupRemoved(**self._stamp(), task_arn=action.task_arn, reason=error.message)
+            case act.RemoveImage():
+                return ev.ImageRemoved(**self._stamp(), image=action.image, error=error)
+            case act.RemoveOrphan():
+                return ev.OrphanRemoved(**self._stamp(), docker_id=action.docker_id, error=error)
+            case act.InspectContainer():
+                return ev.ContainerInspected(
+                    **self._stamp(),
+                    docker_id=action.docker_id,
+                    inspection=None,
+                    seen=action.seen,
+                    exit_code=action.exit_code,
+                )
+            case _:
+                self._reconnect()  # a listing comes with the next connection
+                return None
+
+    def _failed(self, action: act.ContainerAction, error: NamedError, *, is_unreachable: bool) -> ev.AnyEvent:
+        kind: type[ev.ManifestFailed | ev.ImagePullFailed | ev.ContainerCreateFailed | ev.ContainerStartFailed]
+        match action:
+            case act.InspectImage():
+                return ev.ImageInspected(
+                    **self._of(action),
+                    image=None,
+                    is_unreachable=is_unreachable,
+                )
+            case act.RemoveContainer():
+                return ev.ContainerRemoved(
+                    **self._of(action),
+                    error=error,
+                    is_unreachable=is_unreachable,
+                )
+            case act.StopContainer():
+                return ev.ContainerStopFailed(
+                    **self._of(action),
+                    error=error,
+                    is_unreachable=is_unreachable,
+                    runtime_answers=not is_unreachable,
+                )
+            case act.ResolveManifest():
+                kind = ev.ManifestFailed
+            case act.PullImage():
+                kind = ev.ImagePullFailed
+            case act.CreateContainer():
+                kind = ev.ContainerCreateFailed
+            case _:
+                kind = ev.ContainerStartFailed
+        return kind(
+            **self._of(action),
+            error=error,
+            is_unreachable=is_unreachable,
+        )
+
+    def _stamp(self) -> _Stamp:
+        return {"id": self._new_id(), "at": self._now()}
+
+    def _of(self, action: act.ContainerAction) -> _Place:
+        return {**self._stamp(), "task_arn": action.task_arn, "container_name": action.container_name}
+
+    # --- calls for one container -------------------------------------------------------------------
+
+    async def _call(self, action: act.ContainerAction) -> ev.AnyEvent:
+        runtime = self._runtime
+        match action:
+            case act.InspectImage():
+                image = await self._inspect_image(action.image)
+                return ev.ImageInspected(**self._of(action), image=image)
+            case act.ResolveManifest():
+                digest = await runtime.resolve_digest(action.image, await self._login(action))
+                return ev.ManifestResolved(**self._of(action), digest=digest)
+            case act.PullImage():
+                return await self._pull(action)
+            case act.CreateContainer():
+                return await self._create(action)
+            case act.StartContainer():
+                return await self._start_container(action)
+            case act.StopContainer():
+                return await self._stop_container(action)
+            case act.RemoveContainer():
+                await runtime.remove_container(action.docker_id, force=False)
+                return ev.ContainerRemoved(**self._of(action))
+            case _:
+                raise TypeError(f"not a container call: {action!r}")
+
+    async def _inspect_image(self, reference: str) -> ImageInspection | None:
+        """One look serves all that ask for the same image at the same time."""
+        looking = self._inspecting_images.get(reference)
+        if looking is None:
+            looking = asyncio.create_task(self._runtime.inspect_image(reference), name=f"inspect image {reference}")
+            self._inspecting_images[reference] = looking
+            looking.add_done_callback(lambda _: self._inspecting_images.pop(reference, None))
+        image = await asyncio.shield(looking)
+        if image is not None:
+            if len(self._images_by_id) >= _IMAGES_REMEMBERED:
+                self._images_by_id.clear()
+            self._images_by_id[image.image_id] = image
+        return image
+
+    async def _pull(self, action: act.PullImage) -> ev.AnyEvent:
+        def progressed(progress: PullProgress) -> None:
+            self._post(
+                ev.ImagePullProgressed(
+                    **self._of(action),
+                    progress=progress,
+                )
+            )
+
+        auth = await self._login(action)
+        if action.digest and "@" not in action.image:
+            pinned = f"{_without_tag(action.image)}@{action.digest}"
+            await self._runtime.pull_image(pinned, auth, progressed)
+            await self._runtime.tag_image(pinned, action.image)
+        else:
+            await self._runtime.pull_image(action.image, auth, progressed)
+        image = await self._inspect_image(action.image)
+        if image is None:
+            raise RuntimeFailure(
+                NamedError(
+                    name="CannotPullContainerError", message=f"pulled {action.image}, but Docker does not have it"
+                )
+            )
+        return ev.ImagePulled(
+            **self._of(action),
+            image=image,
+        )
+
+    async def _login(self, action: act.ResolveManifest | act.PullImage) -> RegistryAuth | None:
+        task, container = self._place(action)
+        return await self._logins.of(task, container.definition)
+
+    async def _create(self, action: act.CreateContainer) -> ev.AnyEvent:
+        task, container = self._place(action)
+        spec = ContainerSpec(
+            task=task,
+            container=container,
+            host_ports=self._choose_ports(task, container),
+            cluster=self._settings.cluster,
+            region=self._settings.region,
+            cgroup_parent=task.cgroup.parent if task.cgroup is not None else "",
+            image_environment_names=await self._image_environment(container),
+        )
+        docker_id = await self._runtime.create_container(spec, timeout_s=self._settings.create_timeout_s)
+        return ev.ContainerCreated(
+            **self._of(action),
+            docker_id=docker_id,
+        )
+
+    def _place(self, action: act.ContainerAction) -> tuple[Task, Container]:
+        task = self._state().tasks.get(action.task_arn)
+        container = task.container(action.container_name) if task is not None else None
+        if task is None or container is None:
+            raise LookupError(f"{action.container_name} of {action.task_arn} went away under a call")
+        return task, container
+
+    def _choose_ports(self, task: Task, container: Container) -> dict[str, int]:
+        if task.network_mode in ("host", "none", "awsvpc"):
+            return {}
+        return dict(self._ports.assign(container.definition.port_mappings, self._is_port_free))
+
+    async def _image_environment(self, container: Container) -> frozenset[str]:
+        """Names that the image sets itself; only needed where the agent would add its region."""
+        if not self._settings.region:
+            return frozenset()
+        image = self._images_by_id.get(container.image_id)
+        if image is None:
+            image = await self._inspect_image(container.definition.image)
+        return image.environment_names if image is not None else frozenset()
+
+    async def _start_container(self, action: act.StartContainer) -> ev.AnyEvent:
+        try:
+            await self._runtime.start_container(action.docker_id, timeout_s=self._settings.start_timeout_s)
+            inspection = await self._runtime.inspect_container(action.docker_id)
+        except RuntimeFailure as failure:
+            seen = None if failure.is_unreachable else await self._try_inspect(action.docker_id)
+            return ev.ContainerStartFailed(
+                **self._of(action),
+                error=failure.error,
+                is_unreachable=failure.is_unreachable,
+                inspection=seen,
+            )
+        return ev.ContainerStarted(
+            **self._of(action),
+            inspection=inspection,
+        )
+
+    async def _try_inspect(self, docker_id: DockerId) -> ContainerInspection | None:
+        try:
+            return await self._runtime.inspect_container(docker_id)
+        except RuntimeFailure:
+            return None
+
+    async def _stop_container(self, action: act.StopContainer) -> ev.AnyEvent:
+        try:
+            await self._runtime.stop_container(action.docker_id, grace_s=action.grace_s)
+            inspection = await self._inspect_if_there(action.docker_id)
+        except RuntimeFailure as failure:
+            return ev.ContainerStopFailed(
+                **self._of(action),
+                error=failure.error,
+                is_unreachable=failure.is_unreachable,
+                runtime_answers=await self._answers(),
+            )
+        return ev.ContainerStopDone(
+            **self._of(action),
+            inspection=inspection,
+        )
+
+    async def _inspect_if_there(self, docker_id: DockerId) -> ContainerInspection | None:
+        """``None``: Docker says that there is no such container. Raises ``RuntimeFailure`` when it says nothing."""
+        try:
+            return await self._runtime.inspect_container(docker_id)
+        except RuntimeFailure as failure:
+            if not failure.is_not_found:
+                raise
+            return None
+
+    async def _answers(self) -> bool:
+        try:
+            await self._runtime.ping()
+        except RuntimeFailure:
+            return False
+        return True
+
+    # --- other calls ---------------------------------------------------------------------------------
+
+    async def _other(self, action: act.AnyAction) -> ev.AnyEvent:
+        match action:
+            case act.InspectContainer():
+                return await self._inspect_container(action)
+            case act.ListContainers():
+                return await self._list()
+            case act.CreateVolume():
+                return await self._create_volume(action)
+            case act.RemoveVolume():
+                await self._runtime.remove_volume(action.docker_name)
+                return ev.VolumeRemoved(**self._stamp(), task_arn=action.task_arn, volume_name=action.volume_name)
+            case act.CreateCgroup():
+                self._running_cgroups().create(action.task_arn, action.limits)
+                return ev.CgroupCreated(**self._stamp(), task_arn=action.task_arn)
+            case act.RemoveCgroup():
+                self._running_cgroups().remove(action.task_arn)
+                return ev.CgroupRemoved(**self._stamp(), task_arn=action.task_arn)
+            case act.RemoveImage():
+                await self._runtime.remove_image(action.image)
+                return ev.ImageRemoved(**self._stamp(), image=action.image)
+            case act.RemoveOrphan():
+                await self._runtime.remove_container(action.docker_id, force=True)
+                return ev.OrphanRemoved(**self._stamp(), docker_id=action.docker_id)
+            case _:
+                raise TypeError(f"not carried out here: {action!r}")
+
+    def _running_cgroups(self) -> TaskCgroups:
+        if self._cgroups is None:
+            raise CgroupError("task-level limits are off now, but were on when the task was accepted")
+        return self._cgroups
+
+    async def _inspect_container(self, action: act.InspectContainer) -> ev.AnyEvent:
+        inspection = await self._inspect_if_there(action.docker_id)
+        return ev.ContainerInspected(
+            **self._stamp(),
+            docker_id=action.docker_id,
+            inspection=inspection,
+            is_not_found=inspection is None,
+            seen=action.seen,
+            exit_code=action.exit_code,
+        )
+
+    async def _list(self) -> ev.AnyEvent:
+        rows = await self._runtime.list_task_containers()
+        places = asyncio.Semaphore(_INSPECTIONS_AT_ONCE)
+
+        async def look(docker_id: DockerId) -> ContainerInspection | None:
+            async with places:
+                return await self._try_inspect(docker_id)
+
+        inspections = await asyncio.gather(*(look(docker_id) for docker_id, _, _ in rows))
+        return ev.RuntimeListed(
+            **self._stamp(),
+            containers=tuple(
+                ev.ListedContainer(docker_id=docker_id, docker_name=name, task_arn=arn, inspection=inspection)
+                for (docker_id, name, arn), inspection in zip(rows, inspections, strict=True)
+            ),
+        )
+
+    async def _create_volume(self, action: act.CreateVolume) -> ev.AnyEvent:
+        task = self._state().tasks.get(action.task_arn)
+        volume = next((v for v in task.volumes if v.name == action.volume_name), None) if task is not None else None
+        if volume is None:
+            raise LookupError(f"volume {action.volume_name} of {action.task_arn} went away under a call")
+        reason = await volumes.provide(self._runtime, volume)
+        if reason:
+            return ev.VolumeCreateFailed(
+                **self._stamp(), task_arn=action.task_arn, volume_name=action.volume_name, reason=reason
+            )
+        return ev.VolumeCreated(**self._stamp(), task_arn=action.task_arn, volume_name=action.volume_name)
+
+
+def _without_tag(image: str) -> str:
+    """``host:5000/name:tag`` → ``host:5000/name``."""
+    head, slash, last = image.rpartition("/")
+    return f"{head}{slash}{last.partition(':')[0]}"
+
+
+def _is_port_free(port: int, protocol: str) -> bool:
+    """Whether nothing listens there, asked by listening for a moment. Source: engine.md §7."""
+    kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+    for family, address in ((socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0")):  # noqa: S104  # as Docker binds
+        try:
+            with socket.socket(family, kind) as probe:
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind((address, port))
+                if kind == socket.SOCK_STREAM:
+                    probe.listen(1)
+        except OSError as error:
+            if family == socket.AF_INET6 and error.errno in (97, 99):
+                continue  # this host has no IPv6
+            return False
+    return True

@@ -1,0 +1,142 @@
+"""The server that containers ask, on loopback: its connections, and the time that each may take.
+
+Source: task-metadata-api.md §1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+from aiohttp import web
+
+from ecscope.agent.core.state import AgentState
+from ecscope.agent.servers.listening import Listening
+from ecscope.agent.servers.targets import BadTarget
+from ecscope.agent.servers.taskmetadata.audit import AuditLog
+from ecscope.agent.servers.taskmetadata.routes import Request, Routes
+
+_log = logging.getLogger("ecscope.taskmetadata")
+
+PORT = 51679
+_ADDRESS = "127.0.0.1"
+_TIMEOUT_S = 5.0
+"""For a whole request, and for the silence before one."""
+_LAST_ANSWERS_S = 1.0
+
+
+class TaskMetadataServer:
+    """Serves the published state."""
+
+    def __init__(
+        self,
+        state: Callable[[], AgentState],
+        *,
+        rates: tuple[int, int],
+        audit: AuditLog,
+        port: int = PORT,
+        timeout_s: float = _TIMEOUT_S,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """``rates``: requests a second of one client for one path, steady and at once. ``port`` 0 takes a free one."""
+        self._state = state
+        self._routes = Routes(steady=rates[0], burst=rates[1])
+        self._audit = audit
+        self._timeout_s = timeout_s
+        self._now = now
+        self._listening = Listening("containers", addresses=(_ADDRESS,), port=port, log=_log, sleep=sleep)
+        self._web: web.Server | None = None
+        self._silent: set[_Connection] = set()
+        """Connections that have asked nothing yet."""
+
+    @property
+    def bound(self) -> tuple[tuple[str, int], ...]:
+        """Address and port of the listening socket; empty while there is none."""
+        return self._listening.bound
+
+    async def start(self) -> None:
+        """Listen now or, where the port is taken, as soon as it is free. Never raises ``OSError``."""
+        self._web = web.Server(self._handle)
+        await self._listening.start(self._accept)
+
+    async def listening(self) -> None:
+        """Wait until it listens."""
+        await self._listening.somewhere()
+
+    async def stop(self) -> None:
+        """Stop listening; what is under way is answered. May be repeated."""
+        await self._listening.stop()
+        if self._web is not None:
+            await self._web.shutdown(timeout=_LAST_ANSWERS_S)
+            self._web = None
+        self._audit.close()
+
+    def _accept(self) -> asyncio.Protocol:
+        """aiohttp waits for ever for the first request; a container may open connections and say nothing."""
+        assert self._web is not None
+        loop = asyncio.get_running_loop()
+        connection = _Connection(
+            self._web,
+            loop=loop,
+            keepalive_timeout=self._timeout_s,
+            lingering_time=self._timeout_s,
+            auto_decompress=False,  # nobody reads the body
+            access_log=None,  # type: ignore[arg-type]  # the library's own way to have none
+        )
+        self._silent.add(connection)
+        loop.call_later(self._timeout_s, self._close_silent, connection)
+        return connection
+
+    def _close_silent(self, connection: _Connection) -> None:
+        if connection in self._silent:
+            self._silent.remove(connection)
+            connection.force_close()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        assert isinstance(request.protocol, _Connection)
+        self._silent.discard(request.protocol)
+        peer = request.transport.get_extra_info("peername") if request.transport is not None else None
+        address, port = peer[:2] if peer else ("", 0)
+        asked = Request(
+            target=request.raw_path,
+            address=address,
+            port=port,
+            user_agent=request.headers.get("User-Agent", ""),
+            forwarded_for=request.headers.get("X-Forwarded-For", ""),
+        )
+        try:
+            answer = self._routes.answer(asked, self._state(), at=self._now(), now_s=asyncio.get_running_loop().time())
+        except BadTarget:
+            return _Unnamed(status=400)
+        if answer.audit_line:
+            self._audit.write(answer.audit_line)
+        return _Unnamed(status=answer.status, headers=answer.headers, body=answer.body)
+
+
+class _Connection(web.RequestHandler):
+    """Where a request cannot be read the library would log, and send back, what was sent: that may be a secret."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        level = logging.ERROR if status == HTTPStatus.INTERNAL_SERVER_ERROR else logging.DEBUG
+        _log.log(level, "a container's request was answered with %d: %s", status, type(exc).__name__)
+        answer = _Unnamed(status=status)
+        answer.force_close()
+        return answer
+
+
+class _Unnamed(web.Response):
+    """Without the name of the library among the headers."""
+
+    async def _prepare_headers(self) -> None:
+        await super()._prepare_headers()
+        del self.headers["Server"]

@@ -1,0 +1,1 @@
+"""Task definitions from files: found, read, followed."""

@@ -1,0 +1,204 @@
+"""Keep the agent's tasks as the task files say: scan, plan, post, for ever.
+
+Holds no rule: ``files`` sees what changed, ``plan`` says what that means. This loop adds
+the patience between them: what it has posted counts as recorded until the state shows it,
+so that a slow engine does not get the same task twice. The scans have a thread of their own
+that wakes the loop only when something changed: at rest that costs half of what a scan from
+the loop does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
+
+from ecscope.agent.core.events import AnyEvent, TaskReceived, TaskSourceGone
+from ecscope.agent.core.state import AgentState
+from ecscope.agent.taskfiles.plan import TaskFileEvent, plan
+from ecscope.agent.taskfiles.scanner import BadFile, Scan, TaskFileScanner
+from ecscope.agent.taskfiles.wakeup import Wakeup
+from ecscope.model.arn import STANDALONE_ACCOUNT, TaskArn, task_arn
+from ecscope.model.task import TaskSource
+
+_log = logging.getLogger("ecscope.tasks")
+
+
+class TaskFiles:
+    """Watches one file or folder of task definitions.
+
+    ``run`` ends only by cancellation, which is safe at any time: what was posted is the
+    engine's, and what was not is found again by the next agent.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        post: Callable[[AnyEvent], None],
+        state: Callable[[], AgentState],
+        region: str,
+        cluster: str,
+        now: Callable[[], datetime],
+        event_ids: Callable[[], str],
+        task_ids: Callable[[], str],
+        suffixes: Callable[[], str],
+        account: str = STANDALONE_ACCOUNT,
+        interval_s: float = 0.5,
+    ) -> None:
+        """Nothing is read before ``run``.
+
+        Args:
+            post: hands an event to the engine, at once and without waiting.
+            state: the present state.
+            now: aware UTC.
+            task_ids: gives 32 fresh hex digits at each call.
+            suffixes: gives 20 fresh hex digits at each call.
+            interval_s: between two scans, in seconds.
+        """
+        self._path = path
+        self._post = post
+        self._state = state
+        self._region = region
+        self._account = account
+        self._cluster = cluster
+        self._now = now
+        self._event_ids = event_ids
+        self._task_ids = task_ids
+        self._suffixes = suffixes
+        self._interval_s = interval_s
+        self._posted: dict[str, TaskSource | None] = {}
+        self._bad: Mapping[str, BadFile] = {}
+        self._problem = ""
+
+    @property
+    def bad(self) -> Mapping[str, BadFile]:
+        """Files that are there but no task definition, as of the last scan, by path."""
+        return self._bad
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with the path itself; ``""``: nothing."""
+        return self._problem
+
+    async def run(self) -> None:
+        """Watch and post until cancelled."""
+        loop = asyncio.get_running_loop()
+        scans: asyncio.Queue[Scan | Exception] = asyncio.Queue()
+        wakeup = Wakeup(self._path)
+        stop = threading.Event()
+        scanner = TaskFileScanner(self._path, expected=self._state().sources)
+
+        def hand_over(scan: Scan | Exception) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(scans.put_nowait, scan)
+
+        watcher = threading.Thread(
+            target=_watch,
+            args=(scanner, wakeup, self._interval_s, stop, hand_over),
+            name="ecscope-task-files",
+            daemon=True,
+        )
+        watcher.start()
+        try:
+            while True:
+                scan = await scans.get()
+                if isinstance(scan, Exception):
+                    raise scan
+                self.take(scan)
+        finally:
+            stop.set()
+            wakeup.wake()
+
+    def take(self, scan: Scan) -> None:
+        """Post what follows from ``scan``, and tell what is wrong."""
+        self._report(scan)
+        state = self._state()
+        events = plan(
+            scan,
+            sources=self._recorded(state.sources),
+            tasks=state.tasks,
+            lost_task_arns=state.lost_task_arns,
+            at=self._now(),
+            event_ids=self._event_ids,
+            task_arns=self._task_arn,
+            suffixes=self._suffixes,
+        )
+        for event in events:
+            self._announce(event)
+            self._post(event)
+
+    def _recorded(self, sources: Mapping[str, TaskSource]) -> Mapping[str, TaskSource]:
+        """The record, with what was posted and has not arrived in the state yet."""
+        if not self._posted:
+            return sources
+        for key in [key for key, source in self._posted.items() if sources.get(key) == source]:
+            del self._posted[key]
+        merged: dict[str, TaskSource | None] = {**sources, **self._posted}
+        return {key: source for key, source in merged.items() if source is not None}
+
+    def _task_arn(self) -> TaskArn:
+        return task_arn(region=self._region, account=self._account, cluster=self._cluster, task_id=self._task_ids())
+
+    def _announce(self, event: TaskFileEvent) -> None:
+        if isinstance(event, TaskReceived) and event.source is not None:
+            key = event.source.key
+            self._posted[key] = event.source
+            _log.info("task file %s: %s:%s starts as %s", key, event.task.family, event.task.version, event.task.arn)
+        elif isinstance(event, TaskSourceGone):
+            self._posted[event.key] = None
+            _log.info("task file %s is gone: its task is stopped", event.key)
+
+    def _report(self, scan: Scan) -> None:
+        """Say what is wrong, once for each content."""
+        if scan.problem != self._problem:
+            self._problem = scan.problem
+            if scan.problem:
+                _log.warning("%s", scan.problem)
+        reported = self._bad
+        self._bad = {
+            **{path: file for path, file in reported.items() if path in scan.unsettled},
+            **scan.bad,
+        }
+        for path, file in scan.bad.items():
+            if reported.get(path) == file:
+                continue
+            for mistake in file.mistakes:
+                place = f"{path}:{mistake.line}" if mistake.line else path
+                _log.error("task file %s: %s", place, f"{mistake.path}: {mistake.reason}".removeprefix(": "))
+            _log.error(
+                "task file %s is not used: %d %s; a task from an earlier version of it goes on",
+                path,
+                len(file.mistakes),
+                "mistake" if len(file.mistakes) == 1 else "mistakes",
+            )
+
+
+def _watch(
+    scanner: TaskFileScanner,
+    wakeup: Wakeup,
+    interval_s: float,
+    stop: threading.Event,
+    hand_over: Callable[[Scan | Exception], None],
+) -> None:
+    """The thread: scan, hand over what is new, wait. A failure is handed over too, and is the end."""
+    last: Scan | None = None
+    try:
+        next_regular_at = time.monotonic()
+        while not stop.is_set():
+            is_regular = time.monotonic() >= next_regular_at
+            if is_regular:
+                next_regular_at = time.monotonic() + interval_s
+            scan = scanner.scan(is_regular=is_regular)
+            if scan is not last:
+                last = scan
+                hand_over(scan)
+            wakeup.wait(max(next_regular_at - time.monotonic(), 0.0))
+    except Exception as error:  # a bug: to be raised where somebody looks
+        hand_over(error)
+    finally:
+        wakeup.close()

@@ -1,1 +1,0 @@
-"""The socket of the telemetry service: dials, feeds ``wire.tcs_session``, dials again. Holds no rule."""

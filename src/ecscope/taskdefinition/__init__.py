@@ -1,0 +1,1 @@
+"""Task definitions: the members, the rules, and the task that an agent gets from one."""

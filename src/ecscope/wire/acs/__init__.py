@@ -1,0 +1,1 @@
+"""The ACS protocol: messages and the session rules of both ends, without I/O."""

@@ -1,0 +1,157 @@
+"""Unit tests of the server for containers, on a socket: with botocore, and with clients that mean no good."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.utils import ContainerMetadataFetcher
+
+from ecscope.agent.core.state import AgentState
+from ecscope.agent.servers.taskmetadata.audit import AuditLog
+from ecscope.agent.servers.taskmetadata.server import TaskMetadataServer
+from tests.unit.agent.servers.ports import FakeSleep, a_taken_port
+from tests.unit.agent.servers.taskmetadata.scenes import RECORDED_ID, STATE
+
+
+@asynccontextmanager
+async def a_server(state: Any = lambda: STATE, **settings: Any) -> AsyncIterator[TaskMetadataServer]:
+    server = TaskMetadataServer(state, rates=(40, 60), **{"port": 0, "audit": AuditLog(None), **settings})
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+        await server.stop()
+
+
+async def sent(server: TaskMetadataServer, raw: bytes) -> bytes:
+    """All that comes until the server closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.bound[0][1])
+    writer.write(raw)
+    try:
+        async with asyncio.timeout(10):
+            return await reader.read()
+    finally:
+        writer.close()
+
+
+async def test_botocore_gets_its_credentials() -> None:
+    async with a_server() as server:
+        url = f"http://127.0.0.1:{server.bound[0][1]}/v2/credentials/{RECORDED_ID}"
+        got = await asyncio.to_thread(ContainerMetadataFetcher().retrieve_full_uri, url)
+    assert got["AccessKeyId"] == "AKIDTASKROLE"
+    assert got["Token"] == "task-role-token"
+
+
+async def test_the_headers_are_the_recorded_ones_and_no_others() -> None:
+    async with a_server() as server:
+        raw = await sent(server, b"GET /nope HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    head, _, body = raw.partition(b"\r\n\r\n")
+    status, *lines = head.decode().split("\r\n")
+    assert status == "HTTP/1.1 404 Not Found"
+    assert {line.split(":")[0] for line in lines} == {
+        "Content-Type",
+        "X-Content-Type-Options",
+        "X-Rate-Limit-Duration",
+        "X-Rate-Limit-Limit",
+        "X-Rate-Limit-Request-Forwarded-For",
+        "X-Rate-Limit-Request-Remote-Addr",
+        "Date",
+        "Content-Length",
+        "Connection",
+    }
+    assert body == b"404 page not found\n"
+
+
+async def test_a_target_is_seen_as_it_was_sent() -> None:
+    async with a_server() as server:
+        raw = await sent(server, b"PUT //v2/./credentials/%41 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    assert raw.startswith(b"HTTP/1.1 301 ")
+    assert b"Location: /v2/credentials/A\r\n" in raw
+
+
+@pytest.mark.parametrize("raw", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HT"])
+async def test_who_says_nothing_or_half_a_request_is_cut_off(raw: bytes) -> None:
+    async with a_server(timeout_s=0.05) as server:
+        await sent(server, raw)
+
+
+async def test_a_fault_costs_one_answer(caplog: pytest.LogCaptureFixture) -> None:
+    states = iter([RuntimeError("bug"), STATE])
+
+    def state() -> AgentState:
+        found = next(states)
+        if isinstance(found, RuntimeError):
+            raise found
+        return found
+
+    async with a_server(state) as server:
+        request = f"GET /v2/credentials/{RECORDED_ID} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode()
+        first, second = await sent(server, request), await sent(server, request)
+    assert first.startswith(b"HTTP/1.1 500 ")
+    assert [record.getMessage() for record in caplog.records] == [
+        "a container's request was answered with 500: RuntimeError"
+    ]
+    assert second.startswith(b"HTTP/1.1 200 ")
+    assert "task-role-secret" not in caplog.text
+
+
+async def test_what_was_sent_amiss_is_neither_logged_nor_sent_back(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with a_server() as server:
+        raw = await sent(server, f"GET / HTTP/1.1\r\nbad header line {RECORDED_ID}\r\n\r\n".encode())
+    assert raw.startswith(b"HTTP/1.0 400 ")  # its version was not read either
+    assert RECORDED_ID.encode() not in raw
+    assert b"Server" not in raw
+    assert caplog.text == ""
+
+
+async def test_a_slow_body_is_not_waited_for() -> None:
+    async with a_server(timeout_s=0.05) as server:
+        raw = await sent(server, b"POST /nope HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc")
+    assert raw.startswith(b"HTTP/1.1 404 ")
+
+
+async def test_a_request_that_cannot_be_read_is_refused() -> None:
+    async with a_server() as server:
+        assert (await sent(server, b"OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).startswith(
+            b"HTTP/1.1 400 "
+        )
+
+
+async def test_requests_are_audited(tmp_path: Path) -> None:
+    path = tmp_path / "audit.log"
+    async with a_server(audit=AuditLog(path)) as server:
+        await sent(
+            server,
+            b"GET /v2/credentials/other HTTP/1.1\r\nHost: a\r\nUser-Agent: Wget\r\nConnection: close\r\n\r\n",
+        )
+    assert ' "/v2/credentials" "Wget" -' in path.read_text()
+
+
+async def test_a_taken_port_is_tried_until_it_is_free(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    other, port = a_taken_port()
+    sleep = FakeSleep()
+    async with a_server(port=port, sleep=sleep) as server:
+        await sleep.until_asked()
+        assert server.bound == ()
+        other.close()
+        sleep.wake()
+        await asyncio.wait_for(server.listening(), 5)
+        assert server.bound == (("127.0.0.1", port),)
+    assert [r.levelname for r in caplog.records if "cannot serve containers" in r.getMessage()] == ["ERROR"]
+    assert f"now serving containers on 127.0.0.1 port {port}" in caplog.text
+
+
+async def test_an_end_while_the_port_is_taken() -> None:
+    other, port = a_taken_port()
+    with other:
+        async with a_server(port=port):
+            pass
