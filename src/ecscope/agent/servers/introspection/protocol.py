@@ -507,11 +507,19 @@ class Connection(asyncio.BufferedProtocol):
             self._routes.log_request(method, self._transport.get_extra_info("peername"))
         self._has_answered = True
         self.deadline = self._now() + self._limits.read_timeout_s
-        self._transport.write(raw)
+        self._write(raw)
+
+    def _write(self, raw: bytes) -> None:
+        """The loop reports a client that has left one turn later: until then its other requests are dropped here."""
+        if not self._transport.is_closing():
+            self._transport.write(raw)
+        if self._transport.is_closing():
+            self._phase = Phase.DONE
+            self._held = b""
 
     def _refuse(self, status: int, detail: bytes = b"", text: bytes = b"") -> None:
         """The last answer, to a request that cannot be read."""
-        self._transport.write(answers.refusal(status, detail, text=text))
+        self._write(answers.refusal(status, detail, text=text))
         self._end(lingers=True)
 
     def _end(self, *, lingers: bool = False) -> None:

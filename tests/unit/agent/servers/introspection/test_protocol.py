@@ -79,10 +79,15 @@ class FakeTransport(asyncio.Transport):
         self.buffer = b""
         self.peer_takes = True
         self.is_reading_paused = self.is_eof_sent = self.was_aborted = self.is_gone = self._closing = False
+        self.has_reset = False
+        self.lost_writes = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         assert not self.is_eof_sent
+        if self.has_reset:  # as the loop does it: the first write finds out, and the protocol hears of it later
+            self._closing = True
         if self._closing:
+            self.lost_writes += 1
             return
         self.buffer += bytes(data)
         was_below = len(self.buffer) - len(data) <= self.HIGH_WATER
@@ -185,6 +190,16 @@ def sent(request: bytes, *, state: AgentState = SMALL) -> tuple[bytes, Peer]:
 
 
 # --- requests -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", [b"/v1/tasks", b"/nothing", b"/v1/tasks?taskarn=x"])
+def test_nothing_more_is_written_to_a_client_that_has_left(target: bytes) -> None:
+    setting = Setting()
+    peer = setting.peer()
+    peer.transport.has_reset = True
+    peer.send(GET.replace(b"/v1/tasks", target) * 500)
+    assert peer.transport.lost_writes == 1
+    assert setting.asked < 10  # nor is an answer made that nobody gets
 
 
 def test_a_request_and_another_one() -> None:

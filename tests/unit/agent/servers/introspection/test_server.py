@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,23 @@ async def get(host: str, port: int) -> bytes:
     writer.close()
     await writer.wait_closed()
     return raw
+
+
+async def test_clients_that_pipeline_and_leave_leave_no_lines(caplog: pytest.LogCaptureFixture) -> None:
+    server = a_server()
+    await server.start()
+    request = b"GET /v1/tasks HTTP/1.1\r\nHost: a\r\n\r\n"
+
+    def leave() -> None:
+        with socket.create_connection(server.bound[0]) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close is a reset
+            client.sendall(request * 1000)
+
+    for _ in range(20):
+        await asyncio.to_thread(leave)
+    assert (await get(*server.bound[0])).startswith(b"HTTP/1.1 200 OK")
+    await server.stop()
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def lines(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
