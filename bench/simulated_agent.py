@@ -109,7 +109,7 @@ def _size_bytes(values: Iterable[object]) -> int:
 def main(arguments: list[str]) -> int:
     # Loaded here, so that who starts it loads nothing of the agent.
     from ecscope.agent.app import Agent, allow_many_files  # noqa: PLC0415
-    from ecscope.agent.config.config import load_config  # noqa: PLC0415
+    from ecscope.agent.config.load import load_config  # noqa: PLC0415
     from ecscope.agent.runtime.fake import FakeRuntime, Program  # noqa: PLC0415
     from ecscope.log import configure_logging  # noqa: PLC0415
     from ecscope.model.runtime import EngineInfo  # noqa: PLC0415

@@ -13,8 +13,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
-from ecscope.agent.config.config import STANDALONE_DATA_DIR, Config  # noqa: E402 - the path comes first
-from ecscope.agent.config.settings import SETTINGS, UNSUPPORTED, UNSUPPORTED_KEYS, OutOfBounds, Setting  # noqa: E402
+from ecscope.agent.config.config import SETTINGS, Config  # noqa: E402 - the path comes first
+from ecscope.agent.config.load import STANDALONE_DATA_DIR  # noqa: E402 - the path comes first
+from ecscope.agent.config.settings import UNSUPPORTED, UNSUPPORTED_KEYS, OutOfBounds, Setting  # noqa: E402
 
 TARGET = ROOT / "docs" / "reference" / "config.md"
 SOURCE = ROOT / "src" / "ecscope" / "agent" / "config" / "config.py"

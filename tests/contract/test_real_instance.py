@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ecscope.agent.config.settings import SETTINGS, UNSUPPORTED
+from ecscope.agent.config.config import SETTINGS
+from ecscope.agent.config.settings import UNSUPPORTED
 from ecscope.cli.exit_codes import EXIT_TERMINAL
 from ecscope.model.container_instance import ObstacleKind
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from ecscope.agent.app import Agent, run_until_signalled
-from ecscope.agent.config.config import load_config
+from ecscope.agent.config.load import load_config
 from ecscope.log import configure_logging
 
 

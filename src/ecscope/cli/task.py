@@ -111,7 +111,7 @@ def _data_dirs(data_dir: str | None) -> Sequence[Path]:
     """Where an agent may keep its state: one with these settings and ``--tasks``, and the one of ``ecscope up``."""
     if data_dir:
         return (Path(data_dir), Path(data_dir) / _AGENT_OF_UP)
-    from ecscope.agent.config.config import load_config  # noqa: PLC0415 - only where it is needed
+    from ecscope.agent.config.load import load_config  # noqa: PLC0415 - only where it is needed
 
     configured = Path(load_config(os.environ, standalone=True).config.data_dir)
     with suppress(RuntimeError):  # there is no home

@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.session import Session
 
 from ecscope.agent.app import Agent
-from ecscope.agent.config.config import load_config
+from ecscope.agent.config.load import load_config
 from ecscope.agent.runtime.fake import FakeRuntime
 from ecscope.control.app import ControlPlane
 from ecscope.control.core.records import Task

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ecscope.agent.app import Agent
-from ecscope.agent.config.config import load_config
+from ecscope.agent.config.load import load_config
 from ecscope.agent.runtime.interface import Runtime
 from ecscope.clock import Clock
 from tests.backend import Backend

@@ -13,7 +13,7 @@ import pytest
 
 from ecscope.agent.app import Agent, AgentError, TerminalError
 from ecscope.agent.aws.instance_data import ask_instance
-from ecscope.agent.config.config import load_config
+from ecscope.agent.config.load import load_config
 from ecscope.agent.runtime.fake import FakeRuntime
 from ecscope.agent.store.interface import Batch, StoreError
 from ecscope.agent.store.sqlite import SqliteStore

@@ -1,221 +1,580 @@
-"""The agent's configuration: every setting that has a field, and how a ``Config`` comes about.
+"""The agent's settings: one table. Each field has its names, form and bounds in its annotation, its meaning below it.
 
-``load_config`` takes the first source that sets a value: command line, environment, JSON file,
-``/etc/ecs/ecs.config``, EC2 user data, the instance metadata service (region only), default; then
-bounds are enforced. All mistakes are found in one go. It asks nobody over the network: what the
-instance metadata service said is an argument.
-
-Names, forms and bounds stand in ``settings``; ``docs/reference/config.md`` is made of that
-table and of the texts below.
+``docs/reference/config.md`` is generated from this table. How the values come about: ``load``.
 
 Source: configuration.md §1-§4.
 """
 
 from __future__ import annotations
 
-import types
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Annotated, get_type_hints
 
 import msgspec
 
-from ecscope.agent.config.settings import SETTINGS, UNSUPPORTED, UNSUPPORTED_KEYS, OutOfBounds, Setting, TagSource
-from ecscope.agent.config.sources import (
-    DEFAULT_JSON_FILE,
-    ENVIRONMENT_FILE,
-    JSON_FILE_VARIABLE,
-    PORT_RANGE_FILE,
-    FileReader,
-    InstanceData,
-    Mistake,
-    Origin,
-    OriginKind,
-    port_range_of_host,
-    read_environment_file,
-    read_json_file,
-    read_text_file,
-    read_user_data,
-)
-from ecscope.agent.config.values import Secret, without_userinfo
+from ecscope.agent.config import values as form
+from ecscope.agent.config.settings import LOGGING_DRIVERS, Bounds, OutOfBounds, Setting, TagSource
+from ecscope.agent.config.values import Secret
 from ecscope.agent.core.capabilities import Offer
 from ecscope.agent.core.state import PullBehavior, Settings
 from ecscope.log import LogFile, LogFormat, LogLevel, LogRollover
 from ecscope.model.runtime import EngineInfo
 
-_T = TypeVar("_T")
 
-STANDALONE_DATA_DIR = "/var/lib/ecscope"
-_OUR_PREFIX = "ECSCOPE_"
-_OTHER_OWN_VARIABLES = frozenset({"ECSCOPE_ENDPOINT"})
-"""Read by the command line, not here."""
-_LONGEST_SHOWN = 200
-"""Characters of a bad value that a message quotes."""
+def _at_least(minimum: float, beyond: OutOfBounds, *, is_fatal_in_file: bool = False) -> Bounds:
+    return Bounds(minimum=minimum, beyond=beyond, is_fatal_in_file=is_fatal_in_file)
+
+
+_METADATA_FILE = "the container metadata file"
+_PULL_NUMBERS = {
+    0: PullBehavior.DEFAULT,
+    1: PullBehavior.ALWAYS,
+    2: PullBehavior.ONCE,
+    3: PullBehavior.PREFER_CACHED,
+}
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Every setting. Durations in seconds; ``""`` and empty collections mean none."""
 
-    cluster: str = "default"
+    cluster: Annotated[
+        str,
+        Setting(
+            section="3.1",
+            variable="ECS_CLUSTER",
+            json_keys=("Cluster",),
+            deprecated_key="ClusterArn",
+            form=form.TRIMMED,
+        ),
+    ] = "default"
     """Name or ARN of the cluster to join. Where none is given, `default`, which is made if it does not exist."""
     cluster_is_configured: bool = False
     """A source gives ``cluster``: then a cluster that does not exist is a mistake, and is not made."""
-    api_endpoint: str = ""
+    api_endpoint: Annotated[
+        str, Setting(section="3.1", variable="ECS_BACKEND_HOST", json_keys=("APIEndpoint",), form=form.URL)
+    ] = ""
     """Base URL of the ECS API; `https` is assumed without a scheme. Empty: the region's own endpoint."""
-    region: str = ""
+    region: Annotated[
+        str, Setting(section="3.1", variable="AWS_DEFAULT_REGION", json_keys=("AWSRegion",), form=form.TRIMMED)
+    ] = ""
     """Region for ARNs, calls and signing. If it is not given, the instance metadata service is asked. Needed to join a
     cluster; not needed with `--tasks`."""
-    aws_access_key_id: str = ""
+    aws_access_key_id: Annotated[str, Setting(section="3.1", variable="AWS_ACCESS_KEY_ID", form=form.TEXT)] = ""
     """AWS access key."""
-    aws_secret_access_key: Secret = Secret()
+    aws_secret_access_key: Annotated[
+        Secret, Setting(section="3.1", variable="AWS_SECRET_ACCESS_KEY", form=form.SECRET, is_secret=True)
+    ] = Secret()
     """Its secret. Never shown."""
-    aws_session_token: Secret = Secret()
+    aws_session_token: Annotated[
+        Secret, Setting(section="3.1", variable="AWS_SESSION_TOKEN", form=form.SECRET, is_secret=True)
+    ] = Secret()
     """Its session token. Never shown."""
-    aws_shared_credentials_file: str = ""
+    aws_shared_credentials_file: Annotated[
+        str, Setting(section="3.1", variable="AWS_SHARED_CREDENTIALS_FILE", form=form.TEXT)
+    ] = ""
     """Path of a shared credentials file."""
-    aws_profile: str = ""
+    aws_profile: Annotated[str, Setting(section="3.1", variable="AWS_PROFILE", form=form.TEXT)] = ""
     """Profile in it."""
-    imds_endpoint: str = ""
+    imds_endpoint: Annotated[
+        str, Setting(section="3.1", variable="AWS_EC2_METADATA_SERVICE_ENDPOINT", form=form.TRIMMED)
+    ] = ""
     """Address of the instance metadata service, if it is not the usual one."""
-    imds_disabled: bool = False
+    imds_disabled: Annotated[bool, Setting(section="3.1", variable="AWS_EC2_METADATA_DISABLED", form=form.BOOL)] = False
     """Never ask the instance metadata service."""
-    alternate_credential_profile: str = "default"
+    alternate_credential_profile: Annotated[
+        str, Setting(section="3.1", variable="ECS_ALTERNATE_CREDENTIAL_PROFILE", form=form.TRIMMED)
+    ] = "default"
     """Profile in the rotating credentials file, which the SSM agent keeps fresh."""
-    external: bool = False
+    external: Annotated[
+        bool, Setting(section="3.1", variable="ECS_EXTERNAL", json_keys=("External",), form=form.BOOL)
+    ] = False
     """ECS Anywhere: not on EC2; `AWS_DEFAULT_REGION` has to be set."""
-    no_iid: bool = False
+    no_iid: Annotated[bool, Setting(section="3.1", json_keys=("NoIID",), form=form.BOOL)] = False
     """Do not send the instance identity document. True with `ECS_EXTERNAL`."""
-    instance_attributes: Mapping[str, str] = {}
+    instance_attributes: Annotated[
+        Mapping[str, str],
+        Setting(
+            section="3.1",
+            variable="ECS_INSTANCE_ATTRIBUTES",
+            json_keys=("InstanceAttributes",),
+            form=form.TEXT_MAP,
+            is_fatal=True,
+        ),
+    ] = {}
     """Custom attributes, sent with the first registration only."""
-    container_instance_tags: Mapping[str, str] = {}
+    container_instance_tags: Annotated[
+        Mapping[str, str],
+        Setting(
+            section="3.1",
+            variable="ECS_CONTAINER_INSTANCE_TAGS",
+            json_keys=("ContainerInstanceTags",),
+            form=form.TEXT_MAP,
+            is_fatal=True,
+        ),
+    ] = {}
     """Tags for the container instance."""
-    propagate_tags_from: TagSource = TagSource.NONE
+    propagate_tags_from: Annotated[
+        TagSource,
+        Setting(
+            section="3.1",
+            variable="ECS_CONTAINER_INSTANCE_PROPAGATE_TAGS_FROM",
+            json_keys=("ContainerInstancePropagateTagsFrom",),
+            form=form.choice(
+                TagSource, numbers={0: TagSource.NONE, 1: TagSource.EC2_INSTANCE}, otherwise=TagSource.NONE
+            ),
+            waits_for="copying the tags of the EC2 instance",
+        ),
+    ] = TagSource.NONE
     """Give the container instance the tags of its EC2 instance as well; another word means `none`."""
-    detailed_os_family: str = "LINUX"
+    detailed_os_family: Annotated[str, Setting(section="3.1", variable="ECS_DETAILED_OS_FAMILY", form=form.TRIMMED)] = (
+        "LINUX"
+    )
     """What is registered as `ecs.os-type-detailed`."""
-    http_proxy: str = ""
+    http_proxy: Annotated[str, Setting(section="3.1", variable="HTTP_PROXY", form=form.PROXY)] = ""
     """Proxy for outbound HTTP."""
-    https_proxy: str = ""
+    https_proxy: Annotated[str, Setting(section="3.1", variable="HTTPS_PROXY", form=form.PROXY)] = ""
     """Proxy for outbound HTTPS."""
-    no_proxy: str = "169.254.169.254,169.254.170.2"
+    no_proxy: Annotated[str, Setting(section="3.1", variable="NO_PROXY", form=form.TEXT)] = (
+        "169.254.169.254,169.254.170.2"
+    )
     """Hosts that are reached without the proxy. By default the metadata services, and the host of `DOCKER_HOST`."""
 
-    data_dir: str = "/data/"
+    data_dir: Annotated[str, Setting(section="3.2", variable="ECS_DATADIR", json_keys=("DataDir",), form=form.TEXT)] = (
+        "/data/"
+    )
     """Directory for state. With `--tasks` the default is `/var/lib/ecscope`."""
-    checkpoint: bool = False
+    checkpoint: Annotated[
+        bool, Setting(section="3.2", variable="ECS_CHECKPOINT", json_keys=("Checkpoint",), form=form.BOOL)
+    ] = False
     """Save state and take it up again after a restart. By default true if `ECS_DATADIR` is set, and with `--tasks`."""
-    host_data_dir: str = "/var/lib/ecs"
+    host_data_dir: Annotated[
+        str,
+        Setting(
+            section="3.2",
+            variable="ECS_HOST_DATA_DIR",
+            json_keys=("DataDirOnHost",),
+            form=form.TEXT,
+            waits_for=_METADATA_FILE,
+        ),
+    ] = "/var/lib/ecs"
     """Path on the host behind the data directory, where the agent itself runs in a container."""
-    docker_host: str = "unix:///var/run/docker.sock"
+    docker_host: Annotated[
+        str,
+        Setting(
+            section="3.2", variable="DOCKER_HOST", json_keys=("DockerEndpoint",), form=form.DOCKER_HOST, is_fatal=True
+        ),
+    ] = "unix:///var/run/docker.sock"
     """Address of the Docker Engine: `unix:///path` or `tcp://host:port`."""
-    reserved_ports_tcp: tuple[int, ...] = (22, 2375, 2376, 51678, 51679)
+    reserved_ports_tcp: Annotated[
+        tuple[int, ...],
+        Setting(section="3.2", variable="ECS_RESERVED_PORTS", json_keys=("ReservedPorts",), form=form.PORT_LIST),
+    ] = (22, 2375, 2376, 51678, 51679)
     """TCP ports that no task may have. Each from 0 to 65535."""
-    reserved_ports_udp: tuple[int, ...] = ()
+    reserved_ports_udp: Annotated[
+        tuple[int, ...],
+        Setting(section="3.2", variable="ECS_RESERVED_PORTS_UDP", json_keys=("ReservedPortsUDP",), form=form.PORT_LIST),
+    ] = ()
     """UDP ports that no task may have. Each from 0 to 65535."""
-    reserved_memory_mib: int = 0
+    reserved_memory_mib: Annotated[
+        int,
+        Setting(
+            section="3.2",
+            variable="ECS_RESERVED_MEMORY",
+            json_keys=("ReservedMemory",),
+            form=form.integer_between(0, 65535),
+        ),
+    ] = 0
     """MiB withheld from tasks, 0 to 65535; more than the host has stops the start."""
-    dynamic_host_port_range: tuple[int, int] = (49153, 65535)
+    dynamic_host_port_range: Annotated[
+        tuple[int, int], Setting(section="3.2", variable="ECS_DYNAMIC_HOST_PORT_RANGE", form=form.PORT_RANGE)
+    ] = (49153, 65535)
     """First and last of the host ports that are chosen automatically. By default what the kernel uses
     (`/proc/sys/net/ipv4/ip_local_port_range`), and the value shown if that cannot be read."""
-    available_logging_drivers: tuple[str, ...] = ("json-file", "none")
+    available_logging_drivers: Annotated[
+        tuple[str, ...],
+        Setting(
+            section="3.2",
+            variable="ECS_AVAILABLE_LOGGING_DRIVERS",
+            json_keys=("AvailableLoggingDrivers",),
+            form=form.known_words(*LOGGING_DRIVERS),
+            is_fatal=True,
+        ),
+    ] = ("json-file", "none")
     """Log drivers that are advertised. An unknown name stops the start."""
-    privileged_disabled: bool = False
+    privileged_disabled: Annotated[
+        bool,
+        Setting(section="3.2", variable="ECS_DISABLE_PRIVILEGED", json_keys=("PrivilegedDisabled",), form=form.BOOL),
+    ] = False
     """Do not advertise privileged containers."""
-    selinux_capable: bool = False
+    selinux_capable: Annotated[
+        bool, Setting(section="3.2", variable="ECS_SELINUX_CAPABLE", json_keys=("SELinuxCapable",), form=form.BOOL)
+    ] = False
     """Advertise SELinux."""
-    apparmor_capable: bool = False
+    apparmor_capable: Annotated[
+        bool, Setting(section="3.2", variable="ECS_APPARMOR_CAPABLE", json_keys=("AppArmorCapable",), form=form.BOOL)
+    ] = False
     """Advertise AppArmor."""
-    task_cpu_mem_limit: bool = True
+    task_cpu_mem_limit: Annotated[
+        bool,
+        Setting(
+            section="3.2", variable="ECS_ENABLE_TASK_CPU_MEM_LIMIT", json_keys=("TaskCPUMemLimit",), form=form.BOOL
+        ),
+    ] = True
     """Task-level limits by a cgroup per task."""
-    cgroup_path: str = "/sys/fs/cgroup"
+    cgroup_path: Annotated[
+        str, Setting(section="3.2", variable="ECS_CGROUP_PATH", json_keys=("CgroupPath",), form=form.TEXT)
+    ] = "/sys/fs/cgroup"
     """Where cgroups are mounted."""
-    engine_auth_type: str = ""
+    engine_auth_type: Annotated[
+        str,
+        Setting(
+            section="3.2",
+            variable="ECS_ENGINE_AUTH_TYPE",
+            json_keys=("EngineAuthType",),
+            form=form.words("docker", "dockercfg"),
+        ),
+    ] = ""
     """Form of the registry credentials."""
-    engine_auth_data: Secret = Secret()
+    engine_auth_data: Annotated[
+        Secret,
+        Setting(
+            section="3.2",
+            variable="ECS_ENGINE_AUTH_DATA",
+            json_keys=("EngineAuthData",),
+            form=form.SECRET_OBJECT,
+            is_secret=True,
+        ),
+    ] = Secret()
     """Registry credentials, a JSON object. Never shown."""
-    warm_pools_check: bool = False
+    warm_pools_check: Annotated[
+        bool,
+        Setting(
+            section="3.2",
+            variable="ECS_WARM_POOLS_CHECK",
+            json_keys=("WarmPoolsSupport",),
+            form=form.BOOL,
+            waits_for="waiting in a warm pool",
+        ),
+    ] = False
     """Do not register as long as the instance is in a warm pool."""
-    spot_instance_draining: bool = False
+    spot_instance_draining: Annotated[
+        bool,
+        Setting(
+            section="3.2",
+            variable="ECS_ENABLE_SPOT_INSTANCE_DRAINING",
+            json_keys=("SpotInstanceDrainingEnabled",),
+            form=form.BOOL,
+        ),
+    ] = False
     """Drain when EC2 announces that it takes a spot instance back."""
 
-    cleanup_wait_s: float = 3 * 3600.0
+    cleanup_wait_s: Annotated[
+        float,
+        Setting(
+            section="3.3",
+            variable="ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION",
+            json_keys=("TaskCleanupWaitDuration",),
+            form=form.DURATION,
+            bounds=_at_least(1, OutOfBounds.DEFAULT),
+        ),
+    ] = 3 * 3600.0
     """How long a stopped task and its containers are kept."""
-    cleanup_jitter_s: float = 0.0
+    cleanup_jitter_s: Annotated[
+        float,
+        Setting(
+            section="3.3",
+            variable="ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION_JITTER",
+            json_keys=("TaskCleanupWaitDurationJitter",),
+            form=form.DURATION,
+        ),
+    ] = 0.0
     """A random part of this is added to it."""
-    stop_timeout_s: float = 30.0
+    stop_timeout_s: Annotated[
+        float,
+        Setting(
+            section="3.3",
+            variable="ECS_CONTAINER_STOP_TIMEOUT",
+            json_keys=("DockerStopTimeout",),
+            form=form.DURATION,
+            bounds=_at_least(1, OutOfBounds.CLAMP, is_fatal_in_file=True),
+        ),
+    ] = 30.0
     """From SIGTERM to SIGKILL, for containers that set no `stopTimeout`."""
-    container_start_timeout_s: float = 180.0
+    container_start_timeout_s: Annotated[
+        float,
+        Setting(
+            section="3.3",
+            variable="ECS_CONTAINER_START_TIMEOUT",
+            json_keys=("ContainerStartTimeout",),
+            form=form.DURATION,
+            bounds=_at_least(45, OutOfBounds.CLAMP, is_fatal_in_file=True),
+        ),
+    ] = 180.0
     """Limit for starting a container."""
-    container_create_timeout_s: float = 240.0
+    container_create_timeout_s: Annotated[
+        float,
+        Setting(
+            section="3.3",
+            variable="ECS_CONTAINER_CREATE_TIMEOUT",
+            json_keys=("ContainerCreateTimeout",),
+            form=form.DURATION,
+            bounds=_at_least(60, OutOfBounds.CLAMP),
+        ),
+    ] = 240.0
     """Limit for creating a container."""
-    manifest_pull_timeout_s: float = 60.0
+    manifest_pull_timeout_s: Annotated[
+        float,
+        Setting(
+            section="3.3",
+            variable="ECS_MANIFEST_PULL_TIMEOUT",
+            json_keys=("ManifestPullTimeout",),
+            form=form.DURATION,
+            bounds=_at_least(30, OutOfBounds.CLAMP),
+        ),
+    ] = 60.0
     """Limit for asking a registry for an image's digest."""
-    image_pull_timeout_s: float = 2 * 3600.0
+    image_pull_timeout_s: Annotated[
+        float,
+        Setting(section="3.3", variable="ECS_IMAGE_PULL_TIMEOUT", json_keys=("ImagePullTimeout",), form=form.DURATION),
+    ] = 2 * 3600.0
     """Limit for a whole pull."""
-    image_pull_inactivity_timeout_s: float = 60.0
+    image_pull_inactivity_timeout_s: Annotated[
+        float,
+        Setting(
+            section="3.3",
+            variable="ECS_IMAGE_PULL_INACTIVITY_TIMEOUT",
+            json_keys=("ImagePullInactivityTimeout",),
+            form=form.DURATION,
+            bounds=_at_least(60, OutOfBounds.CLAMP),
+        ),
+    ] = 60.0
     """A pull without progress for this long is given up."""
-    image_pull_behavior: PullBehavior = PullBehavior.DEFAULT
+    image_pull_behavior: Annotated[
+        PullBehavior,
+        Setting(
+            section="3.3",
+            variable="ECS_IMAGE_PULL_BEHAVIOR",
+            json_keys=("ImagePullBehavior",),
+            form=form.choice(PullBehavior, numbers=_PULL_NUMBERS),
+        ),
+    ] = PullBehavior.DEFAULT
     """When images are pulled. In the JSON file 0, 1, 2, 3, in the order of the words."""
-    pull_dependents_upfront: bool = False
+    pull_dependents_upfront: Annotated[
+        bool,
+        Setting(
+            section="3.3",
+            variable="ECS_PULL_DEPENDENT_CONTAINERS_UPFRONT",
+            json_keys=("DependentContainersPullUpfront",),
+            form=form.BOOL,
+        ),
+    ] = False
     """Pull an image before what its container depends on is there."""
-    image_cleanup_disabled: bool = False
+    image_cleanup_disabled: Annotated[
+        bool,
+        Setting(
+            section="3.3", variable="ECS_DISABLE_IMAGE_CLEANUP", json_keys=("ImageCleanupDisabled",), form=form.BOOL
+        ),
+    ] = False
     """Never remove images."""
-    image_cleanup_interval_s: float = 1800.0
+    image_cleanup_interval_s: Annotated[
+        float,
+        Setting(
+            section="3.3",
+            variable="ECS_IMAGE_CLEANUP_INTERVAL",
+            json_keys=("ImageCleanupInterval",),
+            form=form.DURATION,
+            bounds=_at_least(600, OutOfBounds.DEFAULT),
+        ),
+    ] = 1800.0
     """Time between two rounds of image removal."""
-    image_minimum_age_s: float = 3600.0
+    image_minimum_age_s: Annotated[
+        float,
+        Setting(
+            section="3.3",
+            variable="ECS_IMAGE_MINIMUM_CLEANUP_AGE",
+            json_keys=("MinimumImageDeletionAge",),
+            form=form.DURATION,
+        ),
+    ] = 3600.0
     """Images that were pulled more recently stay."""
-    images_per_cycle: int = 5
+    images_per_cycle: Annotated[
+        int,
+        Setting(
+            section="3.3",
+            variable="ECS_NUM_IMAGES_DELETE_PER_CYCLE",
+            json_keys=("NumImagesToDeletePerCycle",),
+            form=form.INTEGER,
+            bounds=_at_least(1, OutOfBounds.DEFAULT),
+        ),
+    ] = 5
     """Images removed in one round, at most."""
-    images_excluded: tuple[str, ...] = ()
+    images_excluded: Annotated[
+        tuple[str, ...],
+        Setting(
+            section="3.3",
+            variable="ECS_EXCLUDE_UNTRACKED_IMAGE",
+            json_keys=("ImageCleanupExclusionList",),
+            form=form.COMMA_LIST,
+        ),
+    ] = ()
     """Images that are never removed."""
-    docker_health_check_disabled: bool = False
+    docker_health_check_disabled: Annotated[
+        bool,
+        Setting(
+            section="3.3",
+            variable="ECS_DISABLE_DOCKER_HEALTH_CHECK",
+            json_keys=("DisableDockerHealthCheck",),
+            form=form.BOOL,
+        ),
+    ] = False
     """Do not advertise container health checks."""
-    container_metadata_enabled: bool = False
+    container_metadata_enabled: Annotated[
+        bool,
+        Setting(
+            section="3.3",
+            variable="ECS_ENABLE_CONTAINER_METADATA",
+            json_keys=("ContainerMetadataEnabled",),
+            form=form.BOOL,
+            waits_for=_METADATA_FILE,
+        ),
+    ] = False
     """Write a metadata file for each container."""
-    exclude_ipv6_port_binding: bool = True
+    exclude_ipv6_port_binding: Annotated[
+        bool,
+        Setting(
+            section="3.3",
+            variable="ECS_EXCLUDE_IPV6_PORTBINDING",
+            json_keys=("ShouldExcludeIPv6PortBinding",),
+            form=form.BOOL,
+        ),
+    ] = True
     """Leave bindings to `::` out of what is reported."""
 
-    task_iam_role_enabled: bool = False
+    task_iam_role_enabled: Annotated[
+        bool,
+        Setting(section="3.4", variable="ECS_ENABLE_TASK_IAM_ROLE", json_keys=("TaskIAMRoleEnabled",), form=form.BOOL),
+    ] = False
     """Serve the credentials of task roles."""
-    task_iam_role_enabled_for_network_host: bool = False
+    task_iam_role_enabled_for_network_host: Annotated[
+        bool,
+        Setting(
+            section="3.4",
+            variable="ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST",
+            json_keys=("TaskIAMRoleEnabledForNetworkHost",),
+            form=form.BOOL,
+        ),
+    ] = False
     """The same for tasks in the host's network."""
-    awslogs_execution_role_override: bool = False
+    awslogs_execution_role_override: Annotated[
+        bool,
+        Setting(
+            section="3.4",
+            variable="ECS_ENABLE_AWSLOGS_EXECUTIONROLE_OVERRIDE",
+            json_keys=("OverrideAWSLogsExecutionRole",),
+            form=form.BOOL,
+            waits_for="writing logs with the execution role",
+        ),
+    ] = False
     """Log driver awslogs uses the execution role."""
-    audit_log_file: str = "/log/audit.log"
+    audit_log_file: Annotated[
+        str,
+        Setting(section="3.4", variable="ECS_AUDIT_LOGFILE", json_keys=("CredentialsAuditLogFile",), form=form.TEXT),
+    ] = "/log/audit.log"
     """Log of requests for credentials."""
-    audit_log_disabled: bool = False
+    audit_log_disabled: Annotated[
+        bool,
+        Setting(
+            section="3.4",
+            variable="ECS_AUDIT_LOGFILE_DISABLED",
+            json_keys=("CredentialsAuditLogDisabled",),
+            form=form.BOOL,
+        ),
+    ] = False
     """Do not write that log."""
-    task_metadata_rates: tuple[int, int] = (40, 60)
+    task_metadata_rates: Annotated[
+        tuple[int, int],
+        Setting(
+            section="3.4",
+            variable="ECS_TASK_METADATA_RPS_LIMIT",
+            json_keys=("TaskMetadataSteadyStateRate", "TaskMetadataBurstRate"),
+            form=form.RATES,
+        ),
+    ] = (40, 60)
     """Requests per second that port 51679 answers: steady, and in a burst. 0 and less: the default."""
 
-    metrics_disabled: bool = False
+    metrics_disabled: Annotated[
+        bool, Setting(section="3.5", variable="ECS_DISABLE_METRICS", json_keys=("DisableMetrics",), form=form.BOOL)
+    ] = False
     """No container metrics."""
-    poll_metrics: bool = False
+    poll_metrics: Annotated[
+        bool, Setting(section="3.5", variable="ECS_POLL_METRICS", json_keys=("PollMetrics",), form=form.BOOL)
+    ] = False
     """Ask Docker for statistics from time to time instead of having them streamed."""
-    polling_metrics_wait_s: float = 10.0
+    polling_metrics_wait_s: Annotated[
+        float,
+        Setting(
+            section="3.5",
+            variable="ECS_POLLING_METRICS_WAIT_DURATION",
+            json_keys=("PollingMetricsWaitDuration",),
+            form=form.DURATION,
+            bounds=Bounds(minimum=5, maximum=20, beyond=OutOfBounds.CLAMP, only_with="poll_metrics"),
+        ),
+    ] = 10.0
     """How often, if so. From 5s to 20s."""
-    log_level: LogLevel = LogLevel.INFO
+    log_level: Annotated[LogLevel, Setting(section="3.5", variable="ECS_LOGLEVEL", form=form.choice(LogLevel))] = (
+        LogLevel.INFO
+    )
     """Least important lines on the console (standard error)."""
-    log_level_on_instance: LogLevel = LogLevel.INFO
+    log_level_on_instance: Annotated[
+        LogLevel, Setting(section="3.5", variable="ECS_LOGLEVEL_ON_INSTANCE", form=form.choice(LogLevel))
+    ] = LogLevel.INFO
     """The same for the log file. By default as `ECS_LOGLEVEL`, but `none` where `ECS_LOG_DRIVER` is set."""
-    log_file: str = ""
+    log_file: Annotated[str, Setting(section="3.5", variable="ECS_LOGFILE", form=form.TEXT)] = ""
     """Log file, in addition to the console."""
-    log_format: LogFormat = LogFormat.LOGFMT
+    log_format: Annotated[
+        LogFormat, Setting(section="3.5", variable="ECS_LOG_OUTPUT_FORMAT", form=form.choice(LogFormat))
+    ] = LogFormat.LOGFMT
     """Form of a log line."""
-    log_rollover: LogRollover = LogRollover.SIZE
+    log_rollover: Annotated[
+        LogRollover,
+        Setting(
+            section="3.5", variable="ECS_LOG_ROLLOVER_TYPE", form=form.choice(LogRollover, otherwise=LogRollover.HOURLY)
+        ),
+    ] = LogRollover.SIZE
     """When the log file is put aside and a new one begun; any other word means `hourly`."""
-    log_max_file_size_mb: float = 5.0
+    log_max_file_size_mb: Annotated[
+        float, Setting(section="3.5", variable="ECS_LOG_MAX_FILE_SIZE_MB", form=form.NUMBER)
+    ] = 5.0
     """Size at which that happens, in MB (1,000,000 bytes)."""
-    log_max_roll_count: int = 24
+    log_max_roll_count: Annotated[
+        int, Setting(section="3.5", variable="ECS_LOG_MAX_ROLL_COUNT", form=form.integer_between(0, 10_000))
+    ] = 24
     """Old log files that are kept, at most 10000."""
-    healthcheck_host: str = "localhost"
+    healthcheck_host: Annotated[
+        str,
+        Setting(
+            section="3.5",
+            variable="ECS_AGENT_HEALTHCHECK_HOST",
+            form=form.TRIMMED,
+            waits_for="the self-check of the container image",
+        ),
+    ] = "localhost"
     """Host that the agent's self-check asks."""
-    runtime_stats: bool = False
+    runtime_stats: Annotated[
+        bool,
+        Setting(section="3.5", variable="ECS_ENABLE_RUNTIME_STATS", json_keys=("EnableRuntimeStats",), form=form.BOOL),
+    ] = False
     """Serve the profiling paths on port 51678."""
 
-    introspection_addresses: tuple[str, ...] = ("127.0.0.1", "::1")
+    introspection_addresses: Annotated[
+        tuple[str, ...],
+        Setting(section="ecscope", variable="ECSCOPE_INTROSPECTION_ADDRESS", form=form.ADDRESSES, is_fatal=True),
+    ] = ("127.0.0.1", "::1")
     """IP addresses on which port 51678 listens; `*` is every interface. (The official agent listens on every
     interface and relies on packet filter rules of its init service.)"""
-    drain_on_sigterm: bool = False
+    drain_on_sigterm: Annotated[
+        bool, Setting(section="ecscope", variable="ECSCOPE_DRAIN_ON_SIGTERM", form=form.BOOL)
+    ] = False
     """On SIGTERM set the container instance to DRAINING before the agent ends. ECS then starts its services' tasks
     elsewhere; somebody has to set it to ACTIVE again."""
 
@@ -298,347 +657,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _DEFAULTS = Config()
-_FIELDS = {setting.field: setting for setting in SETTINGS}
 
 
-class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """A configuration, where each of its values came from, and what was wrong on the way."""
-
-    config: Config
-    origins: Mapping[str, Origin]
-    """By field, every field."""
-    warnings: tuple[Mistake, ...] = ()
-    errors: tuple[Mistake, ...] = ()
-    """Not empty: the agent must not start. ``config`` then holds defaults where the errors are."""
-    asks_imds: bool = False
-    """Not complete yet: ask the instance metadata service, and load again with its ``InstanceData``."""
+def _settings() -> tuple[Setting, ...]:
+    hints = get_type_hints(Config, include_extras=True)
+    return tuple(
+        msgspec.structs.replace(note, field=field)
+        for field, hint in hints.items()
+        for note in getattr(hint, "__metadata__", ())
+        if isinstance(note, Setting)
+    )
 
 
-def load_config(
-    environ: Mapping[str, str],
-    *,
-    standalone: bool = False,
-    overrides: Mapping[str, tuple[str, str]] = types.MappingProxyType({}),
-    file_reader: FileReader = read_text_file,
-    instance_data: InstanceData | None = None,
-) -> LoadedConfig:
-    """Read all sources. Never raises for what a user wrote: see ``LoadedConfig.errors``.
-
-    Args:
-        environ: the process environment.
-        standalone: tasks come from files (``--tasks``), no cluster is joined: a region is not needed, state is
-            kept by default, and in another directory.
-        overrides: field → (command line option, its text), in the syntax of the environment.
-        file_reader: reads the JSON file, ``ecs.config`` and the kernel's port range.
-        instance_data: what the instance metadata service said; ``None``: it has not been asked. Then a missing region
-            is no mistake as long as it may be asked: see ``LoadedConfig.asks_imds``.
-    """
-    return _Loading(environ, standalone, overrides, file_reader, instance_data).load()
-
-
-class _Loading:
-    """One run of ``load_config``: collects values, origins and mistakes."""
-
-    def __init__(
-        self,
-        environ: Mapping[str, str],
-        standalone: bool,
-        overrides: Mapping[str, tuple[str, str]],
-        file_reader: FileReader,
-        instance_data: InstanceData | None,
-    ) -> None:
-        self._environ = environ
-        self._standalone = standalone
-        self._overrides = overrides
-        self._read_file = file_reader
-        self._instance_data = instance_data
-        self._values: dict[str, object] = {}
-        self._origins: dict[str, Origin] = {}
-        self._warnings: list[Mistake] = []
-        self._errors: list[Mistake] = []
-        self._file_variables: Mapping[str, str] = {}
-        self._json: Mapping[str, object] = {}
-        self._user_data: Mapping[str, object] = {}
-        self._json_path = DEFAULT_JSON_FILE
-
-    def load(self) -> LoadedConfig:
-        self._file_variables = self._read(ENVIRONMENT_FILE, read_environment_file) or {}
-        self._json_path = (
-            self._environ.get(JSON_FILE_VARIABLE)
-            or self._file_variables.get(JSON_FILE_VARIABLE, "").strip()
-            or DEFAULT_JSON_FILE
-        )
-        self._json = self._read(self._json_path, read_json_file) or {}
-        if self._instance_data is not None:
-            self._user_data = read_user_data(self._instance_data.user_data)
-        for setting in SETTINGS:
-            self._take_first_set(setting)
-        self._derive()
-        for setting in SETTINGS:
-            self._enforce_bounds(setting)
-        self._look_for_unsupported()
-        config = msgspec.structs.replace(_DEFAULTS, **self._values, cluster_is_configured=self._is_set("cluster"))
-        asks_imds = not self._standalone and config.may_ask_imds and self._instance_data is None
-        if not self._standalone and not config.region and not asks_imds:
-            self._errors.append(_no_region(config))
-        return LoadedConfig(
-            config=config,
-            asks_imds=asks_imds,
-            origins={s.field: self._origins.get(s.field, Origin(kind=OriginKind.DEFAULT)) for s in SETTINGS},
-            warnings=tuple(dict.fromkeys(self._warnings)),
-            errors=tuple(dict.fromkeys(self._errors)),
-        )
-
-    def _read(self, path: str, parse: Callable[[str], Mapping[str, _T]]) -> Mapping[str, _T] | None:
-        reason = ""
-        try:
-            text = self._read_file(path)
-            if text is not None:
-                return parse(text)
-        except OSError as error:
-            reason = f"cannot be read ({error.strerror or error}): let the agent's user read it, or take it away"
-        except UnicodeDecodeError:
-            reason = "is not UTF-8 text: write it anew as text"
-        except ValueError as error:
-            reason = f"is {error}"
-        if reason:
-            self._errors.append(Mistake(name=path, value="", origin="", reason=reason))
-        return None
-
-    def _take_first_set(self, setting: Setting) -> None:
-        given = self._overrides.get(setting.field)
-        if given is not None:
-            option, text = given
-            origin = Origin(kind=OriginKind.COMMAND_LINE, name=option, raw=_raw(setting, text))
-            # A mistake on the command line is never what was meant.
-            if self._take_text(setting, text, origin, is_fatal=True):
-                return
-        text = self._environ.get(setting.variable, "") if setting.variable else ""
-        origin = Origin(kind=OriginKind.ENVIRONMENT, name=setting.variable, raw=_raw(setting, text))
-        if text and self._take_text(setting, text, origin, is_fatal=setting.is_fatal):
-            return
-        if setting.json_keys and self._take_json(setting):
-            return
-        text = self._file_variables.get(setting.variable, "") if setting.variable else ""
-        origin = Origin(
-            kind=OriginKind.ENVIRONMENT_FILE, place=ENVIRONMENT_FILE, name=setting.variable, raw=_raw(setting, text)
-        )
-        if text and self._take_text(setting, text, origin, is_fatal=setting.is_fatal):
-            return
-        self._take_from_instance(setting)
-
-    def _take_from_instance(self, setting: Setting) -> None:
-        """What EC2 knows. Nothing in it is fatal: it was seldom written for the agent. Source: configuration.md §1."""
-        raw = tuple(self._user_data.get(key.lower()) for key in setting.json_keys)
-        if any(value is not None for value in raw):
-            value = raw if len(raw) > 1 else raw[0]
-            origin = Origin(
-                kind=OriginKind.USER_DATA,
-                name=" and ".join(setting.json_keys),
-                raw=_raw(setting, _shown_json(value)),
-            )
-            try:
-                if self._take(setting, setting.form.read_json(value), origin):
-                    return
-            except ValueError as error:
-                self._note(setting, origin, str(error), is_fatal=False)
-        if setting.field == "region" and self._instance_data is not None and self._instance_data.region:
-            region = self._instance_data.region
-            self._take(setting, region, Origin(kind=OriginKind.IMDS, name="region", raw=region))
-
-    def _take_text(self, setting: Setting, text: str, origin: Origin, *, is_fatal: bool) -> bool:
-        try:
-            value = setting.form.read_text(text)
-        except ValueError as error:
-            self._note(setting, origin, str(error), is_fatal=is_fatal)
-            return False
-        return self._take(setting, value, origin)
-
-    def _take_json(self, setting: Setting) -> bool:
-        if self._take_json_keys(setting, setting.json_keys):
-            return True
-        if not setting.deprecated_key or not self._take_json_keys(setting, (setting.deprecated_key,)):
-            return False
-        self._warnings.append(
-            Mistake(
-                name=setting.deprecated_key,
-                value="",
-                origin=self._json_path,
-                reason=f"deprecated: write {setting.json_keys[0]} instead. It is used all the same",
-            )
-        )
-        return True
-
-    def _take_json_keys(self, setting: Setting, keys: tuple[str, ...]) -> bool:
-        raw = tuple(self._json.get(key.lower()) for key in keys)
-        if all(value is None for value in raw):
-            return False
-        value = raw if len(raw) > 1 else raw[0]
-        origin = Origin(
-            kind=OriginKind.JSON_FILE,
-            place=self._json_path,
-            name=" and ".join(keys),
-            raw=_raw(setting, _shown_json(value)),
-        )
-        try:
-            return self._take(setting, setting.form.read_json(value), origin)
-        except ValueError as error:
-            # As in Go, one value of a wrong type makes the file a bad one.
-            self._note(setting, origin, str(error), is_fatal=True)
-            return False
-
-    def _take(self, setting: Setting, value: object | None, origin: Origin) -> bool:
-        if value is None:
-            return False
-        self._values[setting.field] = value
-        self._origins[setting.field] = origin
-        return True
-
-    def _note(self, setting: Setting, origin: Origin, reason: str, *, is_fatal: bool) -> None:
-        where = str(origin)
-        if not is_fatal:
-            reason = f"{reason}. It is ignored, as if it were not set"
-        mistake = Mistake(
-            name=origin.name,
-            value="(hidden)" if setting.is_secret else _cut(origin.raw),
-            origin=where,
-            reason=reason,
-        )
-        (self._errors if is_fatal else self._warnings).append(mistake)
-
-    def _value(self, field: str) -> object:
-        return self._values.get(field, getattr(_DEFAULTS, field))
-
-    def _is_set(self, field: str) -> bool:
-        return field in self._values
-
-    def _take_derived(self, field: str, value: object, place: str) -> None:
-        if not self._is_set(field):
-            self._take(_FIELDS[field], value, Origin(kind=OriginKind.DERIVED, place=place))
-
-    def _derive(self) -> None:
-        """Defaults that depend on other settings or on the host."""
-        if self._standalone:
-            self._take_derived("checkpoint", True, "--tasks")
-            self._take_derived("data_dir", STANDALONE_DATA_DIR, "--tasks")
-        data_dir = self._origins.get("data_dir")
-        if data_dir is not None and data_dir.kind in {
-            OriginKind.ENVIRONMENT,
-            OriginKind.ENVIRONMENT_FILE,
-            OriginKind.COMMAND_LINE,
-        }:
-            self._take_derived("checkpoint", True, data_dir.name)
-        if self._value("external"):
-            self._take_derived("no_iid", True, "ECS_EXTERNAL")
-        if self._environ.get("ECS_LOG_DRIVER") or self._file_variables.get("ECS_LOG_DRIVER"):
-            self._take_derived("log_level_on_instance", LogLevel.NONE, "ECS_LOG_DRIVER")
-        if self._is_set("log_level"):
-            self._take_derived("log_level_on_instance", self._value("log_level"), "ECS_LOGLEVEL")
-        docker_host = str(self._value("docker_host"))
-        if docker_host.startswith("tcp://") and not self._is_set("no_proxy"):
-            host = docker_host.removeprefix("tcp://").rpartition(":")[0]
-            self._take_derived("no_proxy", f"{_DEFAULTS.no_proxy},{host}", "DOCKER_HOST")
-        if not self._is_set("dynamic_host_port_range"):
-            self._derive_port_range()
-
-    def _derive_port_range(self) -> None:
-        try:
-            ports = port_range_of_host(self._read_file(PORT_RANGE_FILE))
-        except (OSError, UnicodeDecodeError):
-            return  # not a mistake of the user's: the default stands
-        if ports is not None:
-            self._take_derived("dynamic_host_port_range", ports, PORT_RANGE_FILE)
-
-    def _enforce_bounds(self, setting: Setting) -> None:
-        bounds = setting.bounds
-        value = self._values.get(setting.field)
-        if bounds is None or not isinstance(value, int | float):
-            return
-        if bounds.only_with and not self._value(bounds.only_with):
-            return
-        low, high = value < bounds.minimum, bounds.maximum is not None and value > bounds.maximum
-        if not low and not high:
-            return
-        limit = bounds.maximum if high and bounds.maximum is not None else bounds.minimum
-        limit_text = setting.form.write(limit)
-        reason = f"must be at {'most' if high else 'least'} {limit_text}"
-        origin = self._origins[setting.field]
-        if bounds.is_fatal_in_file and origin.kind is OriginKind.JSON_FILE:
-            self._errors.append(Mistake(name=origin.name, value=origin.raw, origin=str(origin), reason=reason))
-            return
-        instead = limit if bounds.beyond is OutOfBounds.CLAMP else getattr(_DEFAULTS, setting.field)
-        self._warnings.append(
-            Mistake(
-                name=origin.name,
-                value=_cut(origin.raw),
-                origin=str(origin),
-                reason=f"{reason}. {setting.form.write(instead)} is used",
-            )
-        )
-        self._values[setting.field] = instead
-
-    def _look_for_unsupported(self) -> None:
-        """One line for all that are known by name and not supported yet, one for unknown names of our own."""
-        known = [name for names in UNSUPPORTED.values() for name in names]
-        known += [s.variable for s in SETTINGS if s.waits_for and s.variable.startswith("ECS_")]
-        keys = [*UNSUPPORTED_KEYS, *(key for s in SETTINGS if s.waits_for for key in s.json_keys)]
-        found: list[tuple[str, list[str]]] = [
-            ("environment", [name for name in known if self._environ.get(name)]),
-            (self._json_path, [key for key in keys if self._json.get(key.lower()) is not None]),
-            (ENVIRONMENT_FILE, [name for name in known if self._file_variables.get(name)]),
-        ]
-        for place, names in found:
-            if names:
-                self._warnings.append(
-                    Mistake(
-                        name=", ".join(names),
-                        value="",
-                        origin=place,
-                        reason="known but not supported yet; without effect",
-                    )
-                )
-        own = {s.variable for s in SETTINGS} | _OTHER_OWN_VARIABLES
-        for place, variables in (("environment", self._environ), (ENVIRONMENT_FILE, self._file_variables)):
-            unknown = sorted(name for name in variables if name.startswith(_OUR_PREFIX) and name not in own)
-            if unknown:
-                self._warnings.append(
-                    Mistake(
-                        name=", ".join(unknown),
-                        value="",
-                        origin=place,
-                        reason="ecscope knows no such setting; see docs/reference/config.md for those it knows",
-                    )
-                )
-
-
-def _no_region(config: Config) -> Mistake:
-    """Source: agent-protocol.md §2.1, configuration.md §2."""
-    advice = "Set this variable to the region of the cluster, such as eu-west-1"
-    if config.external:
-        reason = f"AWS_DEFAULT_REGION has to be set when running on external capacity. {advice}"
-    else:
-        asked = "is not to be asked" if config.imds_disabled else "gave none"
-        reason = (
-            f"Missing required fields: AWSRegion. {advice}, or AWSRegion in the JSON file (the instance metadata "
-            f"service {asked}); to run tasks from files without a cluster, give --tasks PATH instead"
-        )
-    return Mistake(name="AWS_DEFAULT_REGION", value="", origin="", reason=reason)
-
-
-def shown_value(loaded: LoadedConfig, setting: Setting) -> str:
-    """The value as the environment would carry it; ``(set)`` for a secret, ``""`` where nothing is set."""
-    return setting.form.write(getattr(loaded.config, setting.field))
-
-
-def _raw(setting: Setting, text: str) -> str:
-    if setting.is_secret:
-        return "(set)" if text else ""
-    return without_userinfo(text)
-
-
-def _shown_json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+SETTINGS: tuple[Setting, ...] = _settings()
+"""The annotated fields of ``Config``, in their order."""

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ecscope.agent.config.config import Config
-from ecscope.agent.config.settings import SETTINGS, UNSUPPORTED, UNSUPPORTED_KEYS, Setting
+from ecscope.agent.config.config import SETTINGS, Config
+from ecscope.agent.config.settings import UNSUPPORTED, UNSUPPORTED_KEYS, Setting
 
 
 def test_names_are_unique() -> None:
