@@ -17,6 +17,7 @@ from tests.contract.introspection.wire import ANSWER_WITHIN_S, exchange, one_ans
 
 GET = b"GET /v1/tasks HTTP/1.1\r\nHost: a\r\n\r\n"
 HOST = b"Host: a\r\n"
+POST = b"POST /v1/tasks HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
 STATE = state_of([a_task(a_container(docker_name="ecs-x"))])
 
 QUICK = Limits(read_timeout_s=0.3, write_timeout_s=0.3, linger_s=0.1)
@@ -24,6 +25,28 @@ QUICK = Limits(read_timeout_s=0.3, write_timeout_s=0.3, linger_s=0.1)
 
 CLOSES = {
     "bad-request-line": (b"GARBAGE\r\n\r\n", [400]),
+    "no-version": (b"GET /v1/metadata\r\n", [400]),
+    "no-version-LF": (b"GET /v1/metadata\n", [400]),
+    "no-version-whole": (b"GET /v1/metadata\r\n\r\n", [400]),
+    "no-version-unknown-method": (b"FOO /v1/metadata\r\n", [400]),
+    "no-version-POST": (b"POST /v1/tasks\r\n", [400]),
+    "no-version-asterisk": (b"OPTIONS *\r\n", [400]),
+    "no-version-utf8": ("GET /\u00fc\r\n".encode(), [400]),
+    "other-protocol": (b"GET / RTSP/1.0\r\n", [400]),
+    "two-spaces": (b"GET  / HTTP/1.1\r\n" + HOST + b"\r\n", [400]),
+    "bad-escape-in-path": (b"GET /%zz HTTP/1.1\r\n", [400]),
+    "bad-escape-in-authority": (b"GET http://a%zz/ HTTP/1.1\r\n", [400]),
+    "bad-port-in-authority": (b"GET http://a:x/ HTTP/1.1\r\n", [400]),
+    "open-bracket": (b"GET http://[::1/ HTTP/1.1\r\n", [400]),
+    "asterisk-and-query": (b"GET *?x HTTP/1.1\r\n", [400]),
+    "empty-line": (b"\r\n", [400]),
+    "empty-line-before-GET": (b"\r\n" + GET, [400]),
+    "empty-line-after-GET": (GET + b"\r\n" + GET, [200, 400]),
+    "4-line-ends-after-POST": (
+        POST + b"\r\n\r\n" + GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"),
+        [200, 200],
+    ),
+    "6-line-ends-after-POST": (POST + b"\r\n\r\n\r\n" + GET, [200, 400]),
     "binary-garbage": (bytes(range(256)) * 4, [400]),
     "no-host-1.1": (b"GET / HTTP/1.1\r\n\r\n", [400]),
     "50k-headers": (b"GET / HTTP/1.1\r\n" + HOST + b"X-Header: value\r\n" * 50_000 + b"\r\n", [431]),
@@ -48,7 +71,10 @@ CLOSES = {
     "idle-connect": (b"", []),
     "pipelined-3": (GET * 2 + GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), [200, 200, 200]),
 }
-"""Name → what is sent, and the statuses that come before the server closes."""
+"""Name → what is sent, and the statuses that come before the server closes.
+
+A request line that Go refuses is answered as soon as it is there. Checked against Go 1.19's ``net/http``.
+"""
 
 STAYS_OPEN = {
     "hdr-1MB": (b"GET / HTTP/1.1\r\n" + HOST + b"X: " + b"x" * 1_000_000 + b"\r\n\r\n", 200),

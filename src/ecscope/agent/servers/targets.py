@@ -13,7 +13,10 @@ from collections.abc import Iterator
 
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-_ABSOLUTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?]*")
+_ABSOLUTE = re.compile(
+    rb"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?@]*@)?(?:\[[0-9A-Fa-f:.]*(?:%25[^/?\]]*)?\]|[^/?:\[\]@]*)(?::[0-9]*)?(?=[/?]|$)"
+)
+"""Scheme and authority: a port is a number, and brackets hold an address."""
 _NOT_IN_PATH = re.compile(rb"[^A-Za-z0-9$&+,/:;=@!'()*\[\]._~%-]")
 
 
@@ -28,7 +31,7 @@ def split(target: bytes) -> tuple[bytes, bytes]:
     """
     if not target.startswith(b"/"):
         prefix = _ABSOLUTE.match(target)
-        if prefix is None:
+        if prefix is None or _BAD_ESCAPE.search(prefix[0]):
             raise BadTarget(target)
         target = target[prefix.end() :]
     path, _, query = target.partition(b"?")

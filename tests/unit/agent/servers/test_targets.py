@@ -50,6 +50,9 @@ def test_a_clean_path_stays_as_it_is_and_leads_nowhere_else(path: bytes) -> None
         (b"//v1?x", (b"//v1", b"x")),
         (b"http://host/v1/tasks?a", (b"/v1/tasks", b"a")),
         (b"http://[::1]:51678/v1", (b"/v1", b"")),
+        (b"http://user:word@host:80/v1", (b"/v1", b"")),
+        (b"http://[fe80::1%25eth0]/v1", (b"/v1", b"")),
+        (b"http:///v1", (b"/v1", b"")),
         (b"http://host", (b"", b"")),
         (b"http://host?a", (b"", b"a")),
         (b"/?%zz", (b"/", b"%zz")),
@@ -59,7 +62,13 @@ def test_split(target: bytes, parts: tuple[bytes, bytes]) -> None:
     assert targets.split(target) == parts
 
 
-@pytest.mark.parametrize("target", [b"v1/tasks", b"", b"host:80", b"/%zz", b"/a%2", b"/%"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        *(b"v1/tasks", b"", b"host:80", b"/%zz", b"/a%2", b"/%"),
+        *(b"http://a:x/", b"http://a%zz/", b"http://[::1/", b"http://::1]/", b"http://[a b]/", b"://a/"),
+    ],
+)
 def test_unreadable_targets(target: bytes) -> None:
     with pytest.raises(targets.BadTarget):
         targets.split(target)

@@ -22,6 +22,7 @@ from typing import Protocol
 import httptools
 import msgspec
 
+from ecscope.agent.servers import targets
 from ecscope.agent.servers.introspection import answers
 from ecscope.agent.servers.introspection.answers import Answer
 from ecscope.agent.servers.introspection.routes import Routes
@@ -29,8 +30,9 @@ from ecscope.agent.servers.introspection.routes import Routes
 _HEAD_END = b"\r\n\r\n"
 _PASSED_ON = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH"))
 """Methods that need nothing special from the parser."""
-_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_BLANK_LINES = re.compile(rb"[\r\n]*")
+_REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([!-~\x80-\xff]+) HTTP/[0-9]\.[0-9]\r\n")
+_BLANKS_AFTER_POST = 4
+"""So many line ends are ignored after a POST, for old clients that end its body with some; no others are."""
 _NON_ASCII = re.compile(rb"[\x80-\xff]")
 _HOST_BYTES = b"!$%&'()*+,-./0123456789:;=ABCDEFGHIJKLMNOPQRSTUVWXYZ[]_abcdefghijklmnopqrstuvwxyz~"
 
@@ -151,6 +153,7 @@ class Connection(asyncio.BufferedProtocol):
     """One client. All is synchronous: a request that is complete is answered on the spot."""
 
     __slots__ = (
+        "_blanks",
         "_body_left",
         "_connections",
         "_discarded",
@@ -196,6 +199,7 @@ class Connection(asyncio.BufferedProtocol):
         # The client has sent all it will ever send.
         self._ends = False
         self._has_answered = False
+        self._method = b""
         self._reset()
         self.deadline = self._now() + self._limits.read_timeout_s
 
@@ -203,6 +207,7 @@ class Connection(asyncio.BufferedProtocol):
         """Ready for the next request."""
         self._phase = Phase.BETWEEN
         self._has_begun = False
+        self._blanks = _BLANKS_AFTER_POST if self._method == b"POST" else 0
         self._method = b"GET"
         self._target = self._expects = b""
         # The last bytes fed of a head or a chunked body: its end may begin in them.
@@ -263,7 +268,7 @@ class Connection(asyncio.BufferedProtocol):
                     self._send(raw, b"GET")
                     return
             is_whole = data.find(_HEAD_END) == nbytes - len(_HEAD_END) and nbytes <= self._limits.head_bytes
-            if is_whole and data.startswith(b"GET ") and data.isascii():
+            if is_whole and data.startswith(b"GET ") and data.isascii() and _request_line(data) is not None:
                 # One whole request and nothing after it: what nearly every read brings.
                 self._whole = data
                 self._parse(data)
@@ -299,8 +304,9 @@ class Connection(asyncio.BufferedProtocol):
         """Feed the parser so that it never sees bytes of two requests at once."""
         at = 0
         while self._phase is not Phase.DONE:
-            if self._phase is Phase.BETWEEN and (blank := _BLANK_LINES.match(data, at)):
-                at = blank.end()
+            while self._phase is Phase.BETWEEN and self._blanks and data[at : at + 1] in {b"\r", b"\n"}:
+                at += 1
+                self._blanks -= 1
             if at == len(data):
                 return
             if self._is_paused:
@@ -312,8 +318,12 @@ class Connection(asyncio.BufferedProtocol):
                 if line_end == 0:
                     self._hold(data[at:])
                     return
+                request_line = _request_line(data, at, line_end)
+                if request_line is None:
+                    self._refuse(400)  # at once: a client that sends such a line may send nothing more
+                    return
                 self._phase = Phase.HEAD
-                if line := self._rewritten(data[at:line_end]):
+                if line := self._rewritten(request_line):
                     at = line_end
                     self._tail = line[-3:]
                     self._pass_on(line)
@@ -336,15 +346,13 @@ class Connection(asyncio.BufferedProtocol):
         if len(line) > self._limits.head_bytes:
             self._refuse(431)
 
-    def _rewritten(self, line: bytes) -> bytes:
+    def _rewritten(self, line: re.Match[bytes]) -> bytes:
         """The request line as the parser accepts it, when that differs; else ``b""``."""
-        method, space, rest = line.partition(b" ")
-        if not space or not _TOKEN.fullmatch(method):
+        self._method = line[1]
+        if self._method in _PASSED_ON and line[2].isascii():
             return b""
-        self._method = method
-        if method in _PASSED_ON and line.isascii():
-            return b""
-        return b"GET " + _NON_ASCII.sub(lambda found: b"%%%02X" % found[0][0], rest)
+        rest = line[0][line.end(1) - line.start() :]
+        return b"GET" + _NON_ASCII.sub(lambda found: b"%%%02X" % found[0][0], rest)
 
     def _segment_end(self, data: bytes, at: int) -> int:
         """Up to where ``data`` can be fed without touching the next request."""
@@ -532,3 +540,18 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self._transport.close()
         self.deadline = self._now() + (self._limits.linger_s if is_sent else self._limits.write_timeout_s)
+
+
+def _request_line(data: bytes, at: int = 0, end: int | None = None) -> re.Match[bytes] | None:
+    """The request line at the start, with method and target as groups; ``None``: Go answers 400 without reading on."""
+    line = _REQUEST_LINE.match(data, at) if end is None else _REQUEST_LINE.fullmatch(data, at, end)
+    if line is None:
+        return None
+    method, target = line.groups()
+    if target == b"*" or (method == b"CONNECT" and not target.startswith(b"/")):
+        return line
+    try:
+        targets.split(target)
+    except targets.BadTarget:
+        return None
+    return line

@@ -60,6 +60,7 @@ class Routes:
         self._log = log or logging.getLogger("ecscope.introspection")
         self._views = v1.TaskViews()
         commands = (*_COMMANDS, *_PROFILING_COMMANDS) if runtime_stats else _COMMANDS
+        self._has_profiling = runtime_stats
         self._commands = Answer(
             body=go_json.encode({"AvailableCommands": commands}), sniffed=answers.SNIFFED_TEXT, is_lasting=True
         )
@@ -135,6 +136,8 @@ class Routes:
                 return self._closed() or self._tasks(query)
             case b"/license":
                 return self._license()
+            case b"/debug/pprof" if self._has_profiling:
+                return _redirect(method, b"/debug/pprof/", query)
             case _:
                 return self._commands
 
@@ -200,7 +203,7 @@ def _text(value: bytes) -> str:
 
 
 def _redirect(method: bytes, path: bytes, query: bytes) -> Answer:
-    """To the cleaned path. Source: introspection-api.md §2."""
+    """To the path as it should be written. Source: introspection-api.md §2."""
     location = targets.escape(path) + (b"?" + query if query else b"")
     headers = b"Location: " + location + b"\r\n"
     if method in (b"GET", b"HEAD"):

@@ -92,6 +92,14 @@ def test_profiling_lengthens_the_list() -> None:
     )
 
 
+def test_profiling_without_its_slash_is_redirected_there() -> None:
+    answer = answered(b"/debug/pprof?debug=1", runtime_stats=True)
+    assert (answer.status, answer.headers) == (301, answers.HTML + b"Location: /debug/pprof/?debug=1\r\n")
+    assert answer.body == b'<a href="/debug/pprof/?debug=1">Moved Permanently</a>.\n\n'
+    assert answered(b"/debug/pprof/", runtime_stats=True).status == 200
+    assert answered(b"/debug/pprof").body == COMMANDS
+
+
 @pytest.mark.parametrize("target", [b"/v1/metadata", b"/v1/metadata?x=y", b"/v1/%6Detadata", b"http://h/v1/metadata"])
 def test_metadata(target: bytes) -> None:
     answer = answered(target)
