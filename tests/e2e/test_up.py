@@ -35,6 +35,7 @@ def test_from_the_start_to_ctrl_c(up: Up) -> None:
     arns = up.run_tasks(2)
     up.await_tasks("RUNNING", "RUNNING")
     assert up.containers() == sorted(arns)
+    assert Path(f"/proc/{up.agent_pid()}/comm").read_text() == "agent\n"
     assert up.end(signal.SIGINT) == 0
     assert up.containers() == []
     assert "stopping 2 tasks" in up.output()

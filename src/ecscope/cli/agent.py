@@ -12,6 +12,7 @@ import argparse
 import logging
 import os
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,11 +30,15 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("ecscope.agent")
 
+PROCESS_NAME = "agent"
+"""Of the official agent's process; the ECS logs collector runs ``pgrep agent``."""
+
 
 def run(args: argparse.Namespace) -> int:
     """``args``: ``tasks`` (path or ``None``), ``cluster``, ``data_dir``, ``log_level`` (text or ``None``) and
     ``simulated``.
     """
+    _take_process_name()
     load = partial(load_config, os.environ, standalone=args.tasks is not None, overrides=overrides_of(args))
     loaded = load()
     instance = InstanceData()
@@ -57,6 +62,12 @@ def run(args: argparse.Namespace) -> int:
         _log.warning("%s", warning)
     tasks_path = Path(args.tasks) if args.tasks is not None else None
     return _live(loaded, tasks_path, instance.instance_id, is_simulated=args.simulated)
+
+
+def _take_process_name() -> None:
+    """What ``pgrep`` and ``top`` show. Not worth a word where it cannot be done."""
+    with suppress(OSError):
+        Path("/proc/self/comm").write_text(PROCESS_NAME)
 
 
 def _ask_instance(config: Config) -> InstanceData:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,15 @@ from ecscope.cli import agent
 from ecscope.cli.main import build_parser
 
 ABSENT_ENGINE = "unix:///nonexistent/docker.sock"
+
+
+@pytest.fixture(autouse=True)
+def the_name_of_this_process() -> Iterator[None]:
+    """``agent.run`` gives the process another one."""
+    name = Path("/proc/self/comm")
+    was = name.read_text()
+    yield
+    name.write_text(was)
 
 
 def parsed(*arguments: str) -> argparse.Namespace:
@@ -104,6 +114,7 @@ def test_it_runs_until_sigterm(tmp_path: Path) -> None:
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.02)
+        assert Path(f"/proc/{process.pid}/comm").read_text() == "agent\n"  # by which `pgrep agent` finds it
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
     finally:
