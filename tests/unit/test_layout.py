@@ -21,7 +21,7 @@ PROVED_ELSEWHERE: dict[str, tuple[str, str]] = {
 }
 """Module → (test file that proves it instead, why a unit test would prove nothing)."""
 
-PURE = ("agent/core", "control/core", "model")
+PURE = ("agent/core", "control/core", "model", "state_table")
 PURE_IMPORTS = {
     "__future__", "abc", "bisect", "collections", "copy", "dataclasses", "datetime", "decimal", "enum", "fnmatch",
     "functools", "hashlib", "heapq", "ipaddress", "itertools", "json", "math", "msgspec", "operator", "re", "string",
@@ -110,7 +110,9 @@ def test_core_and_model_import_nothing_with_a_side_effect() -> None:
         if not name.startswith("ecscope"):
             return name.split(".", maxsplit=1)[0] in PURE_IMPORTS
         own = ("ecscope." + ".".join(module.parts[:2]),) if "core" in module.parts else ()
-        return name.startswith((*own, "ecscope.model", *PURE_WIRE.get("/".join(module.parts[:2]), ())))
+        return name.startswith(
+            (*own, "ecscope.model", "ecscope.state_table", *PURE_WIRE.get("/".join(module.parts[:2]), ()))
+        )
 
     assert [
         f"{module}:{line}: {name}"

@@ -97,7 +97,7 @@ def _ended(step: Step, event: AttachmentAccepted | AttachmentRefused | Attachmen
 
 def resume(step: Step) -> None:
     """What was under way when the last process ended is begun anew."""
-    for attachment in tuple(step.attachments.values()):
+    for attachment in tuple(step.attachments):
         _go_on(step, attachment)
 
 
@@ -123,19 +123,19 @@ def _go_on(step: Step, attachment: Attachment) -> None:
 
 
 def _put(step: Step, attachment: Attachment) -> Attachment:
-    step.attachments = {**step.attachments, attachment.arn: attachment}
+    step.attachments.put(attachment.arn, attachment)
     _save(step)
     return attachment
 
 
 def _forget(step: Step, attachment: Attachment, why: str) -> None:
-    step.attachments = {arn: kept for arn, kept in step.attachments.items() if arn != attachment.arn}
+    step.attachments.drop(attachment.arn)
     _save(step)
     step.note(Happening.ATTACHMENT_ENDED, f"{attachment.arn}: {why}", detail=_detail(attachment))
 
 
 def _save(step: Step) -> None:
-    saved = msgspec.json.encode(tuple(step.attachments.values())).decode() if step.attachments else ""
+    saved = msgspec.json.encode(tuple(step.attachments)).decode() if step.attachments else ""
     step.remember(ATTACHMENTS_KEY, saved)
 
 

@@ -43,7 +43,7 @@ def received(step: Step, event: CredentialsReceived) -> None:
 
 def keep(step: Step, credentials: TaskCredentials) -> None:
     """Have them at hand under their ID; a pull may have waited for them."""
-    step.credentials = {**step.credentials, credentials.credentials_id: credentials}
+    step.credentials.put(credentials.credentials_id, credentials)
     step.touch(credentials.task_arn)
 
 
@@ -80,6 +80,6 @@ def forget(step: Step, task: Task) -> None:
 
 def _forget(step: Step, task: Task, role_types: set[RoleType]) -> None:
     """Also what came for the task under IDs that it does not know."""
-    kept = {k: v for k, v in step.credentials.items() if v.task_arn != task.arn or v.role_type not in role_types}
-    if len(kept) < len(step.credentials):
-        step.credentials = kept
+    for credentials in tuple(step.credentials):
+        if credentials.task_arn == task.arn and credentials.role_type in role_types:
+            step.credentials.drop(credentials.credentials_id)

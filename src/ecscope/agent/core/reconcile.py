@@ -59,7 +59,9 @@ def listed(step: Step, event: RuntimeListed) -> None:
     for row in event.containers:
         if row.docker_id not in ours:
             _orphan(step, row)
-    step.foreign = frozenset(row.docker_id for row in event.containers if row.docker_id not in ours)
+    foreign = frozenset(row.docker_id for row in event.containers if row.docker_id not in ours)
+    if foreign != step.foreign:
+        step.foreign = foreign
 
 
 def _compare(step: Step, task: Task, container: Container, row: ListedContainer | None) -> None:

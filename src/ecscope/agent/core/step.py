@@ -16,14 +16,11 @@ from ecscope.agent.core.actions import AnyAction, InspectContainer
 from ecscope.agent.core.events import AnyEvent
 from ecscope.agent.core.state import AgentState, Settings
 from ecscope.model.arn import DockerId, TaskArn
-from ecscope.model.attachment import Attachment
 from ecscope.model.container import Container
-from ecscope.model.container_instance import ContainerInstance, Obstacle
-from ecscope.model.credentials import TaskCredentials
 from ecscope.model.history import Detail, Happening, HistoryEntry
-from ecscope.model.resources import HostResources
 from ecscope.model.runtime import RuntimeAction
 from ecscope.model.task import ImageRecord, Task, TaskSource
+from ecscope.state_table import Draft
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,37 +39,34 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What else changed that is saved, by its key in the store."""
 
 
-class Step:
+class Step(Draft[AgentState]):
     """See the module docstring."""
 
     def __init__(self, state: AgentState, event: AnyEvent) -> None:
-        self._before = state
+        super().__init__(state)
         self.event = event
-        self.tasks: Mapping[TaskArn, Task] = state.tasks
-        self.docker_ids: Mapping[DockerId, tuple[TaskArn, str]] = state.docker_ids
-        self.images: Mapping[str, ImageRecord] = state.images
-        self.sources: Mapping[str, TaskSource] = state.sources
+        self._tasks = self.table("tasks", state.tasks)
+        self._docker_ids = self.table("docker_ids", state.docker_ids)
+        self._images = self.table("images", state.images)
+        self._sources = self.table("sources", state.sources)
+        self.credentials = self.table("credentials", state.credentials)
+        self.attachments = self.table("attachments", state.attachments)
         self.waiting = state.waiting
         self.host = state.host
-        self.taken: HostResources = state.taken
+        self.taken = state.taken
         self.runtime_connected = state.runtime_connected
         self.reconciled = state.reconciled
         self.foreign = state.foreign
-        self.instance: ContainerInstance = state.instance
-        self.obstacle: Obstacle | None = state.obstacle
-        self.credentials: Mapping[str, TaskCredentials] = state.credentials
+        self.instance = state.instance
+        self.obstacle = state.obstacle
         self.manifest_sequence = state.manifest_sequence
         self.manifest_message_id = state.manifest_message_id
-        self.attachments: Mapping[str, Attachment] = state.attachments
         self.report_queue = state.report_queue
         self.reporting = state.reporting
         self._metadata: dict[str, str] = {}
         self._actions: list[AnyAction] = []
         self._notes: list[HistoryEntry] = []
         self._dirty: dict[TaskArn, None] = {}
-        self._changed_tasks: dict[TaskArn, None] = {}
-        self._changed_images: dict[str, None] = {}
-        self._changed_sources: dict[str, None] = {}
         self._cause = type(event).__name__
 
     @property
@@ -82,11 +76,11 @@ class Step:
 
     @property
     def settings(self) -> Settings:
-        return self._before.settings
+        return self.before.settings
 
     @property
     def lost_task_arns(self) -> frozenset[str]:
-        return self._before.lost_task_arns
+        return self.before.lost_task_arns
 
     @property
     def may_call_runtime(self) -> bool:
@@ -134,16 +128,18 @@ class Step:
 
     # --- tasks -------------------------------------------------------------------------------
 
+    @property
+    def tasks(self) -> Mapping[TaskArn, Task]:
+        return self._tasks.rows
+
+    @property
+    def docker_ids(self) -> Mapping[DockerId, tuple[TaskArn, str]]:
+        return self._docker_ids.rows
+
     def put(self, task: Task) -> Task:
         """Replace a task (or add it) and have the rules run over it."""
-        arn = task.arn
-        if arn not in self._changed_tasks:
-            self._changed_tasks[arn] = None
-        if self.tasks is self._before.tasks:
-            self.tasks = dict(self.tasks)
-        self.tasks[arn] = task  # type: ignore[index]  # copied just above
-        self._dirty[arn] = None
-        return task
+        self._dirty[task.arn] = None
+        return self._tasks.put(task.arn, task)
 
     def put_container(self, task: Task, container: Container) -> Task:
         """Replace one container of a task."""
@@ -153,14 +149,10 @@ class Step:
 
     def drop(self, task: Task) -> None:
         """Forget a task."""
-        if self.tasks is self._before.tasks:
-            self.tasks = dict(self.tasks)
-        del self.tasks[task.arn]  # type: ignore[attr-defined]  # copied just above
+        self._tasks.drop(task.arn)
         self._dirty.pop(task.arn, None)
-        self._changed_tasks[task.arn] = None
-        gone = [c.docker_id for c in task.containers if c.docker_id]
-        if gone:
-            self.docker_ids = {k: v for k, v in self.docker_ids.items() if k not in gone}
+        for container in task.containers:
+            self._docker_ids.drop(container.docker_id)
 
     def touch(self, arn: TaskArn) -> None:
         """Have the rules run over a task that did not change itself."""
@@ -180,7 +172,7 @@ class Step:
     def index_docker_id(self, docker_id: DockerId, arn: TaskArn, container_name: str) -> None:
         """Let notices about this Docker ID find their container."""
         if self.docker_ids.get(docker_id) != (arn, container_name):
-            self.docker_ids = {**self.docker_ids, docker_id: (arn, container_name)}
+            self._docker_ids.put(docker_id, (arn, container_name))
 
     # --- what is saved beside records ------------------------------------------------------------
 
@@ -190,75 +182,36 @@ class Step:
 
     # --- images and task sources ---------------------------------------------------------------
 
+    @property
+    def images(self) -> Mapping[str, ImageRecord]:
+        return self._images.rows
+
+    @property
+    def sources(self) -> Mapping[str, TaskSource]:
+        return self._sources.rows
+
     def put_image(self, record: ImageRecord) -> None:
-        self.images = {**self.images, record.name: record}
-        self._changed_images[record.name] = None
+        self._images.put(record.name, record)
 
     def drop_image(self, name: str) -> None:
-        self.images = {k: v for k, v in self.images.items() if k != name}
-        self._changed_images[name] = None
+        self._images.drop(name)
 
     def put_source(self, source: TaskSource) -> None:
-        self.sources = {**self.sources, source.key: source}
-        self._changed_sources[source.key] = None
+        self._sources.put(source.key, source)
 
     def drop_source(self, key: str) -> None:
-        self.sources = {k: v for k, v in self.sources.items() if k != key}
-        self._changed_sources[key] = None
+        self._sources.drop(key)
 
     # --- the end -------------------------------------------------------------------------------
 
     def decision(self) -> Decision:
         """All that came of the event."""
-        before = self._before
-        state = before
-        if (
-            self.tasks is not before.tasks
-            or self.docker_ids is not before.docker_ids
-            or self.images is not before.images
-            or self.sources is not before.sources
-            or self.waiting is not before.waiting
-            or self.host is not before.host
-            or self.taken is not before.taken
-            or self.runtime_connected is not before.runtime_connected
-            or self.reconciled is not before.reconciled
-            or self.foreign != before.foreign
-            or self.instance is not before.instance
-            or self.obstacle is not before.obstacle
-            or self.credentials is not before.credentials
-            or self.manifest_sequence != before.manifest_sequence
-            or self.manifest_message_id != before.manifest_message_id
-            or self.attachments is not before.attachments
-            or self.report_queue is not before.report_queue
-            or self.reporting is not before.reporting
-        ):
-            state = msgspec.structs.replace(
-                before,
-                tasks=self.tasks,
-                docker_ids=self.docker_ids,
-                images=self.images,
-                sources=self.sources,
-                waiting=self.waiting,
-                host=self.host,
-                taken=self.taken,
-                runtime_connected=self.runtime_connected,
-                reconciled=self.reconciled,
-                foreign=self.foreign,
-                instance=self.instance,
-                obstacle=self.obstacle,
-                credentials=self.credentials,
-                manifest_sequence=self.manifest_sequence,
-                manifest_message_id=self.manifest_message_id,
-                attachments=self.attachments,
-                report_queue=self.report_queue,
-                reporting=self.reporting,
-            )
         return Decision(
-            state=state,
+            state=self.new_state(),
             actions=tuple(self._actions),
             notes=tuple(self._notes),
-            tasks=tuple(self._changed_tasks),
-            images=tuple(self._changed_images),
-            sources=tuple(self._changed_sources),
+            tasks=tuple(self._tasks.changed),
+            images=tuple(self._images.changed),
+            sources=tuple(self._sources.changed),
             metadata=self._metadata,
         )

@@ -8,65 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from hashlib import sha256
-from typing import Generic, TypeVar
 
 import msgspec
 
 from ecscope.control.core.effects import AnyEffect
 from ecscope.control.core.events import AnyEvent
-from ecscope.control.core.records import Cluster, Instance, Json, Record, Service, Task, TaskDefinition, Token
+from ecscope.control.core.records import Json, Record, Task, TaskDefinition
 from ecscope.control.core.state import ControlState, Settings
 from ecscope.model.arn import TaskArn
 from ecscope.model.resources import HostResources
+from ecscope.state_table import Draft, Table
 
 REVISION_KEY = "revision/"
 """Before the name of a family, in the table ``meta``: its newest revision was deleted, and had this number."""
-
-K = TypeVar("K", bound=str)
-V = TypeVar("V")
-
-
-class Table(Generic[K, V]):
-    """Rows by key, copied when the first one is changed."""
-
-    def __init__(self, rows: Mapping[K, V]) -> None:
-        self.before = rows
-        """As it was when the decision began."""
-        self.rows: Mapping[K, V] = rows
-        self.changed: dict[K, None] = {}
-
-    def __contains__(self, key: object) -> bool:
-        return key in self.rows
-
-    def __iter__(self) -> Iterator[V]:
-        return iter(self.rows.values())
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def get(self, key: K) -> V | None:
-        return self.rows.get(key)
-
-    def __getitem__(self, key: K) -> V:
-        return self.rows[key]
-
-    def put(self, key: K, row: V) -> V:
-        """Add or replace; gives the row back."""
-        self._own()[key] = row
-        self.changed[key] = None
-        return row
-
-    def drop(self, key: K) -> None:
-        """Forget; nothing when it is not there."""
-        if key in self.rows:
-            del self._own()[key]
-            self.changed[key] = None
-
-    def _own(self) -> dict[K, V]:
-        if self.rows is self.before:
-            self.rows = dict(self.before)
-        assert isinstance(self.rows, dict)
-        return self.rows
 
 
 def _in_books(task: Task) -> tuple[object, ...]:
@@ -84,27 +38,28 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """Table → key → the record as it is now, ``None``: it is gone. All that is to be saved."""
 
 
-class Step:
+class Step(Draft[ControlState]):
     """See the module docstring."""
 
     def __init__(self, state: ControlState, event: AnyEvent) -> None:
-        self._before = state
+        super().__init__(state)
         self.event = event
-        self.clusters: Table[str, Cluster] = Table(state.clusters)
-        self.task_definitions: Table[str, TaskDefinition] = Table(state.task_definitions)
-        self.instances: Table[str, Instance] = Table(state.instances)
-        self.services: Table[str, Service] = Table(state.services)
-        self.account_settings: Table[str, str] = Table(state.account_settings)
-        self.tokens: Table[str, Token] = Table(state.tokens)
-        self._tasks: Table[TaskArn, Task] = Table(state.tasks)
-        self._tasks_on: Table[str, frozenset[TaskArn]] = Table(state.tasks_on)
-        self._taken: Table[str, HostResources] = Table(state.taken)
-        self._tasks_of: Table[str, frozenset[TaskArn]] = Table(state.tasks_of)
-        self._groups_on: Table[str, Mapping[str, int]] = Table(state.groups_on)
-        self._revisions: Table[str, int] = Table(state.revisions)
+        self.clusters = self.table("clusters", state.clusters)
+        self.task_definitions = self.table("task_definitions", state.task_definitions)
+        self.instances = self.table("instances", state.instances)
+        self.services = self.table("services", state.services)
+        self.account_settings = self.table("account_settings", state.account_settings)
+        self.tokens = self.table("tokens", state.tokens)
+        self.sequence = state.sequence
+        """See ``next_sequence``."""
+        self._tasks = self.table("tasks", state.tasks)
+        self._tasks_on = self.table("tasks_on", state.tasks_on)
+        self._taken = self.table("taken", state.taken)
+        self._tasks_of = self.table("tasks_of", state.tasks_of)
+        self._groups_on = self.table("groups_on", state.groups_on)
+        self._revisions = self.table("revisions", state.revisions)
         self._retired: dict[str, int] = {}
         """What tells the newest revision of a family when the definition itself is gone."""
-        self._sequence = state.sequence
         self._effects: list[AnyEffect] = []
         self._ids = 0
         self.touched_services: dict[str, None] = {}
@@ -116,7 +71,7 @@ class Step:
 
     @property
     def settings(self) -> Settings:
-        return self._before.settings
+        return self.before.settings
 
     @property
     def principal_arn(self) -> str:
@@ -142,8 +97,8 @@ class Step:
 
     def next_sequence(self) -> int:
         """For a payload or a manifest. Rises over restarts, also if the last one was not saved."""
-        self._sequence = max(self._sequence + 1, int(self.at.timestamp()))
-        return self._sequence
+        self.sequence = max(self.sequence + 1, int(self.at.timestamp()))
+        return self.sequence
 
     def act(self, effect: AnyEffect) -> None:
         """Want something done, once this decision is saved."""
@@ -263,26 +218,8 @@ class Step:
             name: {key: table.rows.get(key) for key in table.changed} for name, table in tables.items() if table.changed
         }
         meta: dict[str, Record | str | int | None] = {**self._retired}
-        if self._sequence != self._before.sequence:
-            meta["sequence"] = self._sequence
+        if self.sequence != self.before.sequence:
+            meta["sequence"] = self.sequence
         if meta:
             records["meta"] = meta
-        state = self._before
-        if records:
-            state = msgspec.structs.replace(
-                state,
-                clusters=self.clusters.rows,
-                task_definitions=self.task_definitions.rows,
-                instances=self.instances.rows,
-                tasks=self._tasks.rows,
-                services=self.services.rows,
-                account_settings=self.account_settings.rows,
-                tokens=self.tokens.rows,
-                sequence=self._sequence,
-                revisions=self._revisions.rows,
-                tasks_on=self._tasks_on.rows,
-                taken=self._taken.rows,
-                tasks_of=self._tasks_of.rows,
-                groups_on=self._groups_on.rows,
-            )
-        return Decision(state=state, answer=answer, effects=tuple(self._effects), records=records)
+        return Decision(state=self.new_state(), answer=answer, effects=tuple(self._effects), records=records)

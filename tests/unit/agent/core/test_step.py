@@ -97,7 +97,7 @@ def test_tasks_whose_rules_are_to_run_come_in_their_order_once_each(state: Agent
 def test_a_touched_task_that_was_dropped_from_the_map_is_passed_over(state: AgentState) -> None:
     step = Step(state, EVENT)
     step.touch(ONE)
-    step.tasks = {TWO: state.tasks[TWO]}
+    step._tasks.drop(ONE)
     assert step.next_dirty() is None
 
 
