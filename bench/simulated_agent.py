@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -108,19 +109,20 @@ def _size_bytes(values: Iterable[object]) -> int:
 
 def main(arguments: list[str]) -> int:
     # Loaded here, so that who starts it loads nothing of the agent.
-    from ecscope.agent.app import Agent, allow_many_files  # noqa: PLC0415
+    from ecscope.agent.app import Agent  # noqa: PLC0415
     from ecscope.agent.config.load import load_config  # noqa: PLC0415
     from ecscope.agent.runtime.fake import FakeRuntime, Program  # noqa: PLC0415
     from ecscope.log import configure_logging  # noqa: PLC0415
     from ecscope.model.runtime import EngineInfo  # noqa: PLC0415
     from ecscope.model.status import TaskStatus  # noqa: PLC0415
+    from ecscope.open_files import allow_many_files  # noqa: PLC0415
 
     loaded = load_config(os.environ)
     if loaded.errors:
         print(loaded.errors, file=sys.stderr)
         return 2
     configure_logging(level=loaded.config.log_level)
-    allow_many_files()
+    allow_many_files(logging.getLogger("ecscope.agent"))
 
     async def live() -> None:
         runtime = FakeRuntime(

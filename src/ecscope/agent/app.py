@@ -56,6 +56,7 @@ from ecscope.model.history import Happening, HistoryEntry
 from ecscope.model.resources import HostResources
 from ecscope.model.runtime import EngineInfo
 from ecscope.model.status import TaskStatus
+from ecscope.open_files import AcceptErrors, allow_many_files
 from ecscope.sqlitefile.errors import WHOLE_FILE
 from ecscope.version import commit, version_line
 
@@ -518,29 +519,14 @@ class Agent:
 
 def run_until_signalled(agent: Agent) -> None:
     """Run on an event loop of its own until SIGTERM or SIGINT. Raises what ``Agent.run`` raises."""
-    allow_many_files()
+    allow_many_files(_log)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_run_with_signals(agent))
 
 
-def allow_many_files() -> None:
-    """As many open files as the host allows: each call to Docker and each client of a server is one.
-
-    The usual soft limit of 1,024 is for programs that use ``select``. Without a free one a call
-    fails, and Docker looks as if it were away.
-    """
-    import resource  # noqa: PLC0415  # used once
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        except (ValueError, OSError) as error:
-            _log.warning("the limit of open files stays at %d: %s", soft, error)
-
-
 async def _run_with_signals(agent: Agent) -> None:
     loop = asyncio.get_running_loop()
+    AcceptErrors(_log).install(loop)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_signal, agent, number.name)
     cleaning: set[asyncio.Task[None]] = set()

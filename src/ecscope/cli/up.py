@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import logging
 import os
 import re
 import signal
@@ -16,6 +17,9 @@ from pathlib import Path
 
 from ecscope.cli.exit_codes import EXIT_FAILED, EXIT_FINE, EXIT_TERMINAL, EXIT_USAGE
 from ecscope.log import LogFile, LogLevel, configure_logging
+from ecscope.open_files import AcceptErrors, allow_many_files
+
+_log = logging.getLogger("ecscope.up")
 
 DEFAULT_REGION = "us-east-1"
 _REGION = re.compile(r"[a-z0-9-]{1,64}")
@@ -56,10 +60,12 @@ def run(args: argparse.Namespace) -> int:
     configure_logging(level=LogLevel.WARN, file=log_file, program="ecscope up")
 
     gc.set_threshold(*_GARBAGE)
+    allow_many_files(_log)
 
     async def live() -> int:
         local = LocalEcs(options, say=_say, tell=_tell)
         loop = asyncio.get_running_loop()
+        AcceptErrors(_log).install(loop)
         loop.add_signal_handler(signal.SIGTERM, local.stop)
         loop.add_signal_handler(signal.SIGINT, lambda: local.stop(by_hand=True))
         codes = {

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from ecscope.agent.app import Agent, AgentError, allow_many_files
+from ecscope.agent.app import Agent, AgentError
 from ecscope.agent.config.config import Config
 from ecscope.agent.config.values import Secret
 from ecscope.agent.core.state import PullBehavior
@@ -199,17 +198,6 @@ async def test_bad_registry_credentials_cost_themselves_only(
         assert (await ask(agent, "/v1/tasks")) == {"Tasks": []}
     assert ("images are pulled without credentials: ECS_ENGINE_AUTH_DATA" in caplog.text) == is_told
     assert "hunter2" not in caplog.text
-
-
-def test_the_agent_takes_all_the_open_files_that_it_may_have() -> None:
-    """With too few, calls fail and Docker looks as if it were away."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
-    try:
-        allow_many_files()
-        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_without_checkpoint_nothing_is_written(tmp_path: Path) -> None:
