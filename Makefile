@@ -12,7 +12,7 @@ export PIP_NO_INPUT := 1
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --no-warn-script-location
 TYPED_SCRIPTS = $(wildcard scripts/*.py)
-TYPED_TESTS = $(shell find tests -name '*.py' -not -name 'test_*' -not -path 'tests/clients/*')
+TYPED_TESTS = $(shell find tests fake_ecs -name '*.py' -not -name 'test_*' -not -path 'tests/clients/*')
 PYTHON_SCRIPTS = scripts/demo scripts/engine scripts/lock scripts/sample-image scripts/third-party scripts/with-engine
 
 .PHONY: help demo test unit bench lint fmt coverage lock clean .venv FORCE

@@ -12,13 +12,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import RESULTS, ROOT
 from bench.figures import Figure, table
 from bench.needs import Missing
+from bench.options import Options
 from bench.peer import Peer
 
 EXAMPLES = """examples:
@@ -30,18 +30,6 @@ Ratios are taken within one run, in alternating rounds. A missed figure is no er
 when everything could be measured, 1 when something could not."""
 
 NAMES = ("http", "memory", "docker", "simulated", "cluster", "away", "control", "up")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What was asked for."""
-
-    quick: bool
-    peer: Peer | None
-    official: Path | None = None
-    """The official agent's binary, which `cluster` measures in the same rounds."""
-    docs: bool
-    """Write plots into ``docs/`` rather than beside the numbers."""
 
 
 def main(arguments: list[str]) -> int:

@@ -15,7 +15,7 @@ from bench.control_plane import SETTINGS
 from bench.needs import Missing
 from bench.ours import CLUSTER, command
 from bench.place import PORT, is_free
-from tests.backend.process import BackendProcess
+from fake_ecs.process import BackendProcess
 
 _CONNECT_S = 60.0
 

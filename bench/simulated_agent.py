@@ -12,15 +12,13 @@ import gc
 import json
 import logging
 import os
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import ROOT
-from bench.needs import Missing
+from bench.child import Child, child
 
 IMAGE = "ecscope-sample:latest"
 
@@ -39,58 +37,36 @@ class Told(NamedTuple):
 class SimulatedAgent:
     """The process, seen from the one that started it."""
 
-    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
+    def __init__(self, process: Child) -> None:
         self._process = process
-        self._log = log
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
+        self.pid = process.pid
 
     def ask(self, *, weigh: bool = False) -> Told:
         """``weigh`` takes memory itself: ask for it last. Raises ``Missing`` when it has ended."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        try:
-            self._process.stdin.write("weigh\n" if weigh else "\n")
-            self._process.stdin.flush()
-            return Told(**json.loads(self._process.stdout.readline()))
-        except (OSError, ValueError):
-            words = " ".join(self._log.read_text(errors="replace").split())[-400:]
-            raise Missing(f"the simulated agent ended: {words}") from None
+        return Told(**self._process.ask("weigh" if weigh else ""))
 
 
 @contextmanager
 def simulated_agent(folder: Path, environment: Mapping[str, str], *, run_for_s: float) -> Iterator[SimulatedAgent]:
     """Started now; its containers end ``run_for_s`` after their start. Ended and waited for afterwards."""
-    log = folder / "agent.log"
-    with log.open("ab") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bench.simulated_agent", str(run_for_s)],
-            cwd=ROOT,
-            env={
-                "PATH": os.environ.get("PATH", os.defpath),
-                "HOME": str(folder),
-                "ECS_DATADIR": str(folder / "data"),
-                "ECS_AGENT_CONFIG_FILE_PATH": str(folder / "none.json"),
-                "ECS_EXTERNAL": "true",
-                "ECS_ENABLE_TASK_CPU_MEM_LIMIT": "false",
-                "ECS_IMAGE_PULL_BEHAVIOR": "prefer-cached",
-                "ECS_LOGLEVEL": "error",
-                "ECSCOPE_INTROSPECTION_ADDRESS": "127.0.0.1",
-                **environment,
-            },
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        )
-    try:
-        yield SimulatedAgent(process, log)
-    finally:
-        process.kill()
-        with process:
-            pass
+    settings = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(folder),
+        "ECS_DATADIR": str(folder / "data"),
+        "ECS_AGENT_CONFIG_FILE_PATH": str(folder / "none.json"),
+        "ECS_EXTERNAL": "true",
+        "ECS_ENABLE_TASK_CPU_MEM_LIMIT": "false",
+        "ECS_IMAGE_PULL_BEHAVIOR": "prefer-cached",
+        "ECS_LOGLEVEL": "error",
+        "ECSCOPE_INTROSPECTION_ADDRESS": "127.0.0.1",
+    }
+    with child(
+        "bench.simulated_agent",
+        str(run_for_s),
+        environment={**settings, **environment},
+        log=folder / "agent.log",
+    ) as process:
+        yield SimulatedAgent(process)
 
 
 def _size_bytes(values: Iterable[object]) -> int:

@@ -9,16 +9,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
-from bench import ROOT
+from bench.child import Child, child
 from bench.control_plane import REGION, ControlPlane
 from bench.needs import Missing
 from bench.ours import CLUSTER
@@ -45,54 +43,32 @@ class Told(NamedTuple):
 class SimulatedAgents:
     """The process, seen from the one that started it."""
 
-    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
+    def __init__(self, process: Child) -> None:
         self._process = process
-        self._log = log
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
+        self.pid = process.pid
 
     def ask(self) -> Told:
         """Raises ``Missing`` when it has ended."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        try:
-            self._process.stdin.write("\n")
-            self._process.stdin.flush()
-            return Told(**json.loads(self._process.stdout.readline()))
-        except (OSError, ValueError):
-            words = " ".join(self._log.read_text(errors="replace").split())[-400:]
-            raise Missing(f"the simulated agents ended: {words}") from None
+        return Told(**self._process.ask())
 
 
 @contextmanager
 def simulated_agents(plane: ControlPlane, count: int) -> Iterator[SimulatedAgents]:
     """``count`` agents, registered and connected; ended afterwards. Raises ``Missing``."""
-    log = plane.folder / "agents.log"
-    with log.open("ab") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bench.simulated_agents", str(plane.port), str(count)],
-            cwd=ROOT,
-            env={**os.environ, "BENCH_KEY": json.dumps(plane.key("ecsInstanceRole"))},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        )
-    agents = SimulatedAgents(process, log)
-    try:
+    with child(
+        "bench.simulated_agents",
+        str(plane.port),
+        str(count),
+        environment={**os.environ, "BENCH_KEY": json.dumps(plane.key("ecsInstanceRole"))},
+        log=plane.folder / "agents.log",
+    ) as process:
+        agents = SimulatedAgents(process)
         end = time.monotonic() + _CONNECT_S
-        while agents.ask().connected < count:
+        while (connected := agents.ask().connected) < count:
             if time.monotonic() > end:
-                words = " ".join(log.read_text(errors="replace").split())[-300:]
-                raise Missing(f"of {count} simulated agents {agents.ask().connected} are connected: {words}")
+                raise Missing(f"of {count} simulated agents {connected} are connected: {process.last_words()}")
             time.sleep(0.1)
         yield agents
-    finally:
-        process.kill()
-        with process:
-            pass
 
 
 def main(arguments: list[str]) -> int:

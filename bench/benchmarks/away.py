@@ -15,13 +15,13 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from bench import processes
-from bench.command import Options
 from bench.figures import Figure, at_most
 from bench.needs import Missing
+from bench.options import Options
 from bench.rounds import rotated
 from bench.simulated_agent import IMAGE, SimulatedAgent, simulated_agent
-from tests.backend.payloads import a_payload_container, a_payload_task
-from tests.backend.process import BackendProcess
+from fake_ecs.payloads import a_payload_container, a_payload_task
+from fake_ecs.process import BackendProcess
 
 TASKS = 5_000
 CHANGES = 2 * TASKS

@@ -13,14 +13,14 @@ from typing import Any
 
 import dockerengine
 from bench import processes, recorded
-from bench.command import Options
 from bench.engine import COMMANDS, CPU_UNITS, IMAGE, MEMORY_MIB, clean, engine, run_bare
 from bench.figures import Figure, Target, at_most
 from bench.members import Member, members
+from bench.options import Options
 from bench.ours import CLUSTER
 from bench.rounds import rotated
-from tests.backend.payloads import a_payload_container, a_payload_task, to_stop
-from tests.backend.process import BackendProcess
+from fake_ecs.payloads import a_payload_container, a_payload_task, to_stop
+from fake_ecs.process import BackendProcess
 
 MEMORY_CONNECTED_MIB = 55
 """1.25 times the official agent's 44."""

@@ -18,12 +18,12 @@ from statistics import median, quantiles
 from typing import Any, NamedTuple
 
 from bench import RESULTS, ROOT, processes
-from bench.command import Options
 from bench.control_plane import REGION, ControlPlane, control_plane
 from bench.figures import Figure, Target, at_least, at_most
 from bench.moto import KEY, Moto, moto_server
 from bench.moto import command as moto_command
 from bench.needs import Missing
+from bench.options import Options
 from bench.ours import CLUSTER
 from bench.plot import Line, grid, plot
 from bench.rounds import rotated

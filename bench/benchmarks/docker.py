@@ -11,9 +11,9 @@ from itertools import count as counting
 
 import dockerengine
 from bench import recorded
-from bench.command import Options
 from bench.engine import clean, engine, run_bare, statuses, task_definition
 from bench.figures import Figure, at_most
+from bench.options import Options
 from bench.ours import Agent, agent
 from bench.peer import Peer
 from bench.place import place_for_ours

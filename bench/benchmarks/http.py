@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from bench import recorded, wrk
-from bench.command import Options
 from bench.figures import Figure, Target, at_least, at_most
+from bench.options import Options
 from bench.ours import Agent, agent
 from bench.peer import Peer
 from bench.place import Place, place_for_ours

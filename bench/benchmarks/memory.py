@@ -11,9 +11,9 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 from bench import processes, recorded
-from bench.command import Options
 from bench.engine import engine, statuses, task_definition
 from bench.figures import Figure, at_most
+from bench.options import Options
 from bench.ours import agent
 from bench.peer import Peer
 from bench.place import Place, place_for_ours

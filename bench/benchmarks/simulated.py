@@ -22,8 +22,8 @@ from pathlib import Path
 from statistics import mean, median
 
 from bench import RESULTS, ROOT
-from bench.command import Options
 from bench.figures import Figure, Target, at_most
+from bench.options import Options
 from bench.plot import Line, plot
 from bench.rounds import rotated
 from ecscope.agent.core import host_resources

@@ -14,16 +14,16 @@ from typing import Any
 
 import dockerengine
 from bench.benchmarks.cluster import Cluster
-from bench.command import Options
 from bench.control_plane import REGION, ControlPlane, control_plane
 from bench.engine import COMMANDS, CPU_UNITS, IMAGE, MEMORY_MIB, clean, engine, run_bare
 from bench.figures import Figure, at_most
 from bench.members import members
 from bench.needs import Missing
+from bench.options import Options
 from bench.ours import CLUSTER
 from bench.rounds import rotated
 from bench.signed_calls import SignedCalls
-from tests.backend.process import BackendProcess
+from fake_ecs.process import BackendProcess
 
 LIMIT = 1.1
 _FAMILY = "bench-up"

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.backend import a_payload_container, a_payload_task, to_stop
-from tests.backend.process import BackendProcess
+from fake_ecs import a_payload_container, a_payload_task, to_stop
+from fake_ecs.process import BackendProcess
 from tests.e2e.agents import AgentProcess, an_agent, containers_of, engine, eventually
 
 TASK_LABEL = "com.amazonaws.ecs.task-arn"

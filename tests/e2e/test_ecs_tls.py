@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.backend import a_payload_container, a_payload_task, to_stop
-from tests.backend.process import BackendProcess
+from fake_ecs import a_payload_container, a_payload_task, to_stop
+from fake_ecs.process import BackendProcess
 from tests.e2e.agents import AgentProcess, a_lone_agent, an_agent, eventually
 
 

@@ -15,9 +15,9 @@ from ecscope.agent.aws.credentials import Credentials
 from ecscope.control.core.errors import ApiError
 from ecscope.control.server import signatures as ours
 from ecscope.control.server.signatures import AccessKey
-from tests.backend import signatures as theirs
-from tests.backend.aws_error import AwsError
-from tests.backend.principals import Principal
+from fake_ecs import signatures as theirs
+from fake_ecs.aws_error import AwsError
+from fake_ecs.principals import Principal
 from tests.control_signing import ROLE_KEY, USER_KEY, signed_headers
 
 KEYS = {key.access_key_id: key for key in (USER_KEY, ROLE_KEY)}

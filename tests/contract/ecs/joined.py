@@ -12,8 +12,8 @@ from ecscope.agent.app import Agent
 from ecscope.agent.config.load import load_config
 from ecscope.agent.runtime.interface import Runtime
 from ecscope.clock import Clock
-from tests.backend import Backend
-from tests.backend.replay import recorded
+from fake_ecs import Backend
+from fake_ecs.replay import recorded
 
 TRAFFIC = Path(__file__).parents[2] / "fixtures/official-agent/traffic"
 RECORDED_SETTINGS = {

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.backend import Backend, a_payload_container, a_payload_task
-from tests.backend.facts import task_facts
+from fake_ecs import Backend, a_payload_container, a_payload_task
+from fake_ecs.facts import task_facts
 from tests.builders import SAMPLE_IMAGE
 from tests.contract.ecs.joined import joined
 from tests.contract.ecs.test_faults import a_runtime, is_well, nothing_twice, runs, still_runs

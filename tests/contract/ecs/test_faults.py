@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ecscope.agent.runtime.fake import FakeRuntime, Program
-from tests.backend import Backend, a_payload_task, payload_credentials, to_stop
-from tests.backend.facts import task_facts
+from fake_ecs import Backend, a_payload_task, payload_credentials, to_stop
+from fake_ecs.facts import task_facts
 from tests.builders import SAMPLE_IMAGE
 from tests.contract.ecs.joined import joined
 

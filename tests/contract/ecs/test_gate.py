@@ -14,8 +14,8 @@ import pytest
 
 from ecscope.agent.app import Agent, TerminalError
 from ecscope.agent.runtime.fake import FakeRuntime
-from tests.backend import Backend, self_signed
-from tests.backend.observed import DEADLINE_S
+from fake_ecs import Backend, self_signed
+from fake_ecs.observed import DEADLINE_S
 from tests.contract.ecs.joined import joined
 
 NO_KEYS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADATA_DISABLED": "true"}

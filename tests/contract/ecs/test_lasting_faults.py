@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from ecscope.agent.runtime.fake import FakeRuntime
-from tests.backend import Backend, Principal, a_payload_task, to_stop
-from tests.backend.journal import Call
+from fake_ecs import Backend, Principal, a_payload_task, to_stop
+from fake_ecs.journal import Call
 from tests.contract.ecs.joined import joined
 from tests.contract.ecs.test_faults import a_runtime, is_well, nothing_twice
 from tests.contract.ecs.test_gate import opened, reason

@@ -17,7 +17,7 @@ from ecscope.agent.config.load import load_config
 from ecscope.agent.runtime.fake import FakeRuntime
 from ecscope.agent.store.interface import Batch, StoreError
 from ecscope.agent.store.sqlite import SqliteStore
-from tests.backend import Backend
+from fake_ecs import Backend
 from tests.imds import DOCUMENT, Imds
 
 

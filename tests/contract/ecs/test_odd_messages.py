@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.backend import Backend, a_payload_task, to_stop
+from fake_ecs import Backend, a_payload_task, to_stop
 from tests.contract.ecs.joined import joined
 from tests.contract.ecs.test_faults import a_runtime, is_well, nothing_twice
 

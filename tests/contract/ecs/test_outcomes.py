@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 import dockerengine
-from tests.backend import Backend, a_payload_container, a_payload_task, to_stop
-from tests.backend.facts import TaskFacts, differences, task_facts
-from tests.backend.replay import with_image
+from fake_ecs import Backend, a_payload_container, a_payload_task, to_stop
+from fake_ecs.facts import TaskFacts, differences, task_facts
+from fake_ecs.replay import with_image
 from tests.contract.ecs.joined import joined, recording
 from tests.session import TEST_PREFIX, containers
 

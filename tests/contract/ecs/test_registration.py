@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ecscope.agent.runtime.fake import FakeRuntime
-from tests.backend import Backend
-from tests.backend.facts import registration
+from fake_ecs import Backend
+from fake_ecs.facts import registration
 from tests.contract.ecs.joined import TRAFFIC, joined, recording
 from tests.unit.agent.core.test_capabilities import LEFT_OUT
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ecscope.agent.runtime.fake import FakeRuntime, Program
-from tests.backend import Backend, a_payload_task
-from tests.backend.facts import answers, connects, differences, task_facts
-from tests.backend.replay import send_again
+from fake_ecs import Backend, a_payload_task
+from fake_ecs.facts import answers, connects, differences, task_facts
+from fake_ecs.replay import send_again
 from tests.contract.ecs.joined import joined, recording
 
 SEQUENCE = recording("sequence-start-to-stop")

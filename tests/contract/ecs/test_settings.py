@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.backend import Backend, a_payload_container, a_payload_task
+from fake_ecs import Backend, a_payload_container, a_payload_task
 from tests.contract.ecs.joined import joined
 from tests.contract.ecs.test_faults import a_runtime, is_well, nothing_twice
 from tests.contract.ecs.test_gate import opened, reason

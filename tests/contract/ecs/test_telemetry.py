@@ -11,8 +11,8 @@ import pytest
 
 import dockerengine
 from ecscope.agent.runtime.fake import FakeRuntime
-from tests.backend import Backend, a_payload_container, a_payload_task
-from tests.backend.facts import connects
+from fake_ecs import Backend, a_payload_container, a_payload_task
+from fake_ecs.facts import connects
 from tests.contract.ecs.joined import joined, recording
 from tests.session import TEST_PREFIX, containers
 

@@ -12,12 +12,12 @@ import dockerengine
 from bench import control_plane as planes
 from bench import engine, members, moto, place
 from bench.benchmarks import cluster, control, up
-from bench.command import Options
 from bench.control_plane import REGION
 from bench.needs import Missing
+from bench.options import Options
 from bench.signed_calls import CallFailed, Key, SignedCalls
 from ecscope.control.server.signatures import AccessKey
-from tests.backend.process import BackendProcess
+from fake_ecs.process import BackendProcess
 from tests.control_server import ControlServer
 from tests.session import TEST_PREFIX
 

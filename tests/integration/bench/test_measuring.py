@@ -11,8 +11,9 @@ import pytest
 import dockerengine
 from bench import engine, members, ours, place, saved_state, wrk
 from bench.benchmarks import away, cluster, docker, simulated
-from bench.command import Options, main
+from bench.command import main
 from bench.needs import Missing
+from bench.options import Options
 from bench.place import Place, place_for_ours
 from ecscope.agent.store.sqlite import SqliteStore
 from tests.session import TEST_PREFIX

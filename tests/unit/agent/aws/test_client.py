@@ -22,9 +22,9 @@ from ecscope.agent.aws.interface import AwsCallFailed
 from ecscope.clock import Clock, SystemClock
 from ecscope.model.api_failure import ApiFailure
 from ecscope.model.container_instance import ObstacleKind
+from fake_ecs import Backend, Principal, an_instance_role, self_signed
+from fake_ecs.signatures import signed_frame, verify
 from tests import traffic
-from tests.backend import Backend, Principal, an_instance_role, self_signed
-from tests.backend.signatures import signed_frame, verify
 
 DISCOVER = {
     "containerInstance": "arn:aws:ecs:us-west-2:012345678910:container-instance/default/a",

@@ -1,7 +1,7 @@
 """A back end of ECS for tests: the API, both websockets, and every way in which they can fail. No control plane.
 
 It does what a test tells it, checks what it gets, and forgets nothing. ``async with Backend() as backend`` starts it
-on 127.0.0.1; ``backend.environment()`` points an agent to it. As a process of its own: ``tests/backend/process.py``.
+on 127.0.0.1; ``backend.environment()`` points an agent to it. As a process of its own: ``fake_ecs/process.py``.
 
 Source: agent-protocol.md.
 """
@@ -22,15 +22,15 @@ from typing import Any, Self
 
 from aiohttp import ClientConnectionError, WSMsgType, web
 
-from tests.backend.aws_error import AwsError
-from tests.backend.certificate import Certificate
-from tests.backend.connection import Connection
-from tests.backend.faults import Fault, Faults, LateAnswer, LostAnswer, NoAnswer, WrongAnswer
-from tests.backend.journal import Call, Close, Connect, Frame
-from tests.backend.operations import ECR_TARGET, TARGET, Operations
-from tests.backend.principals import Principal, an_instance_role
-from tests.backend.pushing import Pushing
-from tests.backend.signatures import signed_frame, verify
+from fake_ecs.aws_error import AwsError
+from fake_ecs.certificate import Certificate
+from fake_ecs.connection import Connection
+from fake_ecs.faults import Fault, Faults, LateAnswer, LostAnswer, NoAnswer, WrongAnswer
+from fake_ecs.journal import Call, Close, Connect, Frame
+from fake_ecs.operations import ECR_TARGET, TARGET, Operations
+from fake_ecs.principals import Principal, an_instance_role
+from fake_ecs.pushing import Pushing
+from fake_ecs.signatures import signed_frame, verify
 
 JSON_TYPE = "application/x-amz-json-1.1"
 TELEMETRY_ACKS = {

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.backend.server import Backend
+from fake_ecs.server import Backend
 
 REPLAYED = {"PayloadMessage", "TaskManifestMessage", "TaskStopVerificationAck", "IAMRoleCredentialsMessage"}
 ADDRESS = ("clusterArn", "containerInstanceArn")

@@ -13,8 +13,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError, ReadTimeoutError, SSLError
 
-from tests.backend import Backend, Principal, self_signed
-from tests.contract.backend.clients import ARN, TOTAL, Ecs
+from fake_ecs import Backend, Principal, self_signed
+from tests.contract.fake_ecs.clients import ARN, TOTAL, Ecs
 
 TASK = "arn:aws:ecs:us-west-2:012345678910:task/default/" + "1" * 32
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.backend.aws_error import AwsError
-from tests.backend.principals import ACCOUNT
+from fake_ecs.aws_error import AwsError
+from fake_ecs.principals import ACCOUNT
 
 TARGET = "AmazonEC2ContainerServiceV20141113."
 ECR_TARGET = "AmazonEC2ContainerRegistry_V20150921."

@@ -17,8 +17,8 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from tests.backend import Principal
-from tests.backend.observed import DEADLINE_S
+from fake_ecs import Principal
+from fake_ecs.observed import DEADLINE_S
 
 TOTAL = [
     {"name": "CPU", "type": "INTEGER", "integerValue": 2048},

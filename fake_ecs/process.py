@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.backend.observed import DEADLINE_S
+from fake_ecs.observed import DEADLINE_S
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 
 
 class ControlFailed(Exception):
@@ -27,7 +27,7 @@ class BackendProcess:
     """
 
     def __init__(self, *, port: int = 0, record: Path | None = None, arguments: tuple[str, ...] = ()) -> None:
-        self._command = [sys.executable, "-m", "tests.backend", "--until-stdin-ends", "--port", str(port), *arguments]
+        self._command = [sys.executable, "-m", "fake_ecs", "--until-stdin-ends", "--port", str(port), *arguments]
         if record is not None:
             self._command += ["--record", str(record)]
         self._process: subprocess.Popen[str] | None = None

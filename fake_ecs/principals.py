@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from tests.backend.aws_error import AwsError
+from fake_ecs.aws_error import AwsError
 
 ACCOUNT = "012345678910"
 ROLE = "ecsInstanceRole"

@@ -9,7 +9,7 @@ import os
 from abc import ABC, abstractmethod
 from typing import Any
 
-from tests.backend.journal import Call, Close, Connect, Frame, Journal
+from fake_ecs.journal import Call, Close, Connect, Frame, Journal
 
 DEADLINE_S = float(os.environ.get("ECSCOPE_TEST_PATIENCE_S", "30"))
 """How long the waiting methods wait unless told otherwise."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
-from tests.backend.facts import ContainerFact, TaskFacts, answers, connects, differences, task_facts
-from tests.backend.replay import recorded
+from fake_ecs.facts import ContainerFact, TaskFacts, answers, connects, differences, task_facts
+from fake_ecs.replay import recorded
 
 TRAFFIC = Path(__file__).parents[2] / "fixtures/official-agent/traffic"
 OUTCOMES = recorded(TRAFFIC / "outcomes-state-changes.jsonl")

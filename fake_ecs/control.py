@@ -14,8 +14,8 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.backend.journal import Call, Close, Connect, Frame
-from tests.backend.server import Backend
+from fake_ecs.journal import Call, Close, Connect, Frame
+from fake_ecs.server import Backend
 
 METHODS = frozenset(
     {

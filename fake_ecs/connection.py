@@ -8,7 +8,7 @@ import struct
 
 from aiohttp import web
 
-from tests.backend.journal import Connect
+from fake_ecs.journal import Connect
 
 
 class Connection:

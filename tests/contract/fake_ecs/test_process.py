@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.backend import Principal, a_payload_task
-from tests.backend.process import BackendProcess, ControlFailed
-from tests.contract.backend.clients import Agent, Ecs
+from fake_ecs import Principal, a_payload_task
+from fake_ecs.process import BackendProcess, ControlFailed
+from tests.contract.fake_ecs.clients import Agent, Ecs
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-from tests.backend.signatures import shown
+from fake_ecs.signatures import shown
 
 T = TypeVar("T")
 

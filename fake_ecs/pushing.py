@@ -14,11 +14,11 @@ from typing import Any
 
 from aiohttp import ClientConnectionError
 
-from tests.backend.connection import Connection
-from tests.backend.journal import Connect, Frame
-from tests.backend.observed import Observed
-from tests.backend.operations import Operations
-from tests.backend.payloads import generated_at
+from fake_ecs.connection import Connection
+from fake_ecs.journal import Connect, Frame
+from fake_ecs.observed import Observed
+from fake_ecs.operations import Operations
+from fake_ecs.payloads import generated_at
 
 
 class Pushing(Observed):

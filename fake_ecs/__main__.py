@@ -1,4 +1,4 @@
-"""``python -m tests.backend``: the back end as a process; the first line on stdout says where it is."""
+"""``python -m fake_ecs``: the back end as a process; the first line on stdout says where it is."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 
 from aiohttp import web
 
-from tests.backend.certificate import self_signed
-from tests.backend.control import control_app
-from tests.backend.replay import recorded, replay, with_image
-from tests.backend.server import Backend
+from fake_ecs.certificate import self_signed
+from fake_ecs.control import control_app
+from fake_ecs.replay import recorded, replay, with_image
+from fake_ecs.server import Backend
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.backend", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m fake_ecs", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="of the back end; 0: any that is free")
     parser.add_argument("--control-port", type=int, default=0, help="on which it is told what to do; 0: any")
     parser.add_argument("--record", type=Path, metavar="FILE", help="write all traffic, as the recordings are")

@@ -12,9 +12,9 @@ import aiohttp
 import pytest
 import yarl
 
-from tests.backend import Backend, a_payload_container, a_payload_task, payload_credentials, to_stop
-from tests.backend.observed import DEADLINE_S
-from tests.contract.backend.clients import ARN, Agent, acs_url, signed, tcs_url, telemetry_frame
+from fake_ecs import Backend, a_payload_container, a_payload_task, payload_credentials, to_stop
+from fake_ecs.observed import DEADLINE_S
+from tests.contract.fake_ecs.clients import ARN, Agent, acs_url, signed, tcs_url, telemetry_frame
 
 
 @pytest.fixture

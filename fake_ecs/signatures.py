@@ -19,8 +19,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials
 
-from tests.backend.aws_error import AwsError
-from tests.backend.principals import Principal
+from fake_ecs.aws_error import AwsError
+from fake_ecs.principals import Principal
 
 STAMP = "%Y%m%dT%H%M%SZ"
 TOLERANCE = timedelta(minutes=5)
