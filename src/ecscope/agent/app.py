@@ -607,16 +607,10 @@ def _runtime_of(config: Config) -> Runtime:
 def _auth_of(config: Config) -> Callable[[str], RegistryAuth | None]:
     if not (config.engine_auth_type and config.engine_auth_data.text):
         return lambda image: None
-    from ecscope.agent.runtime.docker.auth import (  # noqa: PLC0415
-        InvalidEngineAuth,
-        credentials_for,
-        parse_engine_auth,
-    )
+    from ecscope.agent.runtime.docker.auth import credentials_for, parse_engine_auth  # noqa: PLC0415
 
-    try:
-        known = parse_engine_auth(config.engine_auth_type, config.engine_auth_data.text)
-    except InvalidEngineAuth as error:
-        # As officially: images of other registries can still be had. Source: configuration.md §3.2.
-        _log.warning("images are pulled without credentials: %s", error)
-        known = {}
-    return lambda image: credentials_for(image, known)
+    known = parse_engine_auth(config.engine_auth_type, config.engine_auth_data.text)
+    for warning in known.warnings:
+        # As officially: images of other registries can still be pulled. Source: configuration.md §3.2.
+        _log.warning("images are pulled without these credentials: %s", warning)
+    return lambda image: credentials_for(image, known.credentials)

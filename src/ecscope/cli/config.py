@@ -14,7 +14,7 @@ import msgspec
 
 from ecscope.agent.config.config import SETTINGS
 from ecscope.agent.config.load import LoadedConfig, load_config, shown_value
-from ecscope.agent.config.sources import OriginKind
+from ecscope.agent.config.sources import Mistake, OriginKind
 from ecscope.cli.agent import overrides_of
 from ecscope.cli.exit_codes import EXIT_FINE, EXIT_USAGE
 from ecscope.cli.table import NO_VALUE, harmless, table, wants_colour
@@ -29,6 +29,7 @@ _NOT_ASKED = (
 def run(args: argparse.Namespace) -> int:
     """``args``: ``tasks``, ``cluster``, ``data_dir``, ``log_level`` (text or ``None``), ``json``."""
     loaded = load_config(os.environ, standalone=args.tasks is not None, overrides=overrides_of(args))
+    loaded = msgspec.structs.replace(loaded, warnings=(*loaded.warnings, *_registry_mistakes(loaded)))
     if args.json:
         print(json_of(loaded))
     else:
@@ -38,7 +39,22 @@ def run(args: argparse.Namespace) -> int:
                 print(f"{kind}: {harmless(str(mistake))}", file=sys.stderr)
         if loaded.asks_imds:
             print(f"note: {_NOT_ASKED}", file=sys.stderr)
-    return EXIT_USAGE if loaded.errors else EXIT_FINE
+    is_wrong = loaded.errors or any(not warning.is_note for warning in loaded.warnings)
+    return EXIT_USAGE if is_wrong else EXIT_FINE
+
+
+def _registry_mistakes(loaded: LoadedConfig) -> list[Mistake]:
+    """What of the registry credentials cannot be used; the agent itself warns when it starts."""
+    from ecscope.agent.runtime.docker.auth import parse_engine_auth  # noqa: PLC0415 - only where there are some
+
+    config = loaded.config
+    if not (config.engine_auth_type and config.engine_auth_data):
+        return []
+    found = parse_engine_auth(config.engine_auth_type, config.engine_auth_data.text)
+    origin = loaded.origins["engine_auth_data"]
+    return [
+        Mistake(name=origin.name, value="(hidden)", origin=str(origin), reason=warning) for warning in found.warnings
+    ]
 
 
 def lines_of(loaded: LoadedConfig) -> list[str]:

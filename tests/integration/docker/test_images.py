@@ -88,13 +88,13 @@ async def test_credentials_open_a_closed_registry(docker_endpoint: str, closed_r
     runtime = DockerRuntime(docker_endpoint, retry=Retry(sleep=NoWait()))
     try:
         for data in ({}, bad, {**good, **bad}):
-            auth = credentials_for(reference, parse_engine_auth("docker", json.dumps(data)))
+            auth = credentials_for(reference, parse_engine_auth("docker", json.dumps(data)).credentials)
             for call in (runtime.resolve_digest(reference, auth), runtime.pull_image(reference, auth, ignore)):
                 with pytest.raises(RuntimeFailure) as caught:
                     await call
                 assert "Error response from daemon" in str(caught.value)
                 assert "wr0ng-pass" not in str(caught.value)
-        auth = credentials_for(reference, parse_engine_auth("docker", json.dumps(good)))
+        auth = credentials_for(reference, parse_engine_auth("docker", json.dumps(good)).credentials)
         assert (await runtime.resolve_digest(reference, auth)).startswith("sha256:")
         await runtime.pull_image(reference, auth, ignore)
         assert await runtime.inspect_image(reference) is not None

@@ -196,7 +196,7 @@ async def test_bad_registry_credentials_cost_themselves_only(
     config = a_config(tmp_path, engine_auth_type="docker", engine_auth_data=Secret(data))
     async with running(tmp_path, FakeRuntime(), config=config) as agent:
         assert (await ask(agent, "/v1/tasks")) == {"Tasks": []}
-    assert ("images are pulled without credentials: ECS_ENGINE_AUTH_DATA" in caplog.text) == is_told
+    assert ("images are pulled without these credentials: ECS_ENGINE_AUTH_DATA" in caplog.text) == is_told
     assert "hunter2" not in caplog.text
 
 

@@ -57,6 +57,34 @@ def test_secrets_are_only_said_to_be_set(monkeypatch: pytest.MonkeyPatch, capsys
         assert out.count("(set)") >= 2
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "shown"),
+    [
+        ("ECS_CLUSTER", "a b", "error: ECS_CLUSTER=a b (environment): a cluster has up to 255 letters"),
+        ("ECS_CHECKPOINT", "maybe", "warning: ECS_CHECKPOINT=maybe (environment): write true or false"),
+        (
+            "ECS_CONTAINER_STOP_TIMEOUT",
+            "5ms",
+            "warning: ECS_CONTAINER_STOP_TIMEOUT=5ms (environment): must be at least",
+        ),
+        ("ECSCOPE_NO_SUCH", "1", "warning: ECSCOPE_NO_SUCH (environment): ecscope knows no such setting"),
+        ("ECS_ENGINE_AUTH_DATA", '{"auths":{}}', "(hidden) (environment): ECS_ENGINE_AUTH_DATA: the registries are"),
+    ],
+)
+def test_a_wrong_setting_is_named_and_ends_with_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str, shown: str
+) -> None:
+    monkeypatch.setenv("ECS_ENGINE_AUTH_TYPE", "dockercfg")
+    monkeypatch.setenv(variable, value)
+    assert config_run("--tasks", "x") == 2
+    assert shown in capsys.readouterr().err
+
+
+def test_what_has_no_effect_yet_is_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECS_ENABLE_GPU_SUPPORT", "true")
+    assert config_run("--tasks", "x") == 0
+
+
 def test_mistakes_are_listed_and_end_with_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -93,7 +121,7 @@ def test_what_ec2_may_add_is_said(capsys: pytest.CaptureFixture[str]) -> None:
 def test_for_programs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("ECS_RESERVED_PORTS", "[22]")
     monkeypatch.setenv("ECS_CONTAINER_STOP_TIMEOUT", "1ms")
-    assert config_run("--tasks", "x", "--json", "--data-dir", "/d") == 0
+    assert config_run("--tasks", "x", "--json", "--data-dir", "/d") == 2
     document = json.loads(capsys.readouterr().out)
     assert list(document["settings"]) == [setting.name for setting in SETTINGS]
     assert document["settings"]["ECS_RESERVED_PORTS"] == {

@@ -44,7 +44,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             variable="ECS_CLUSTER",
             json_keys=("Cluster",),
             deprecated_key="ClusterArn",
-            form=form.TRIMMED,
+            form=form.CLUSTER,
+            is_fatal=True,
         ),
     ] = "default"
     """Name or ARN of the cluster to join. Where none is given, `default`, which is made if it does not exist."""

@@ -215,6 +215,7 @@ class _Loading:
                 value="",
                 origin=self._json_path,
                 reason=f"deprecated: write {setting.json_keys[0]} instead. It is used all the same",
+                is_note=True,
             )
         )
         return True
@@ -345,6 +346,7 @@ class _Loading:
                         value="",
                         origin=place,
                         reason="known but not supported yet; without effect",
+                        is_note=True,
                     )
                 )
         own = {s.variable for s in SETTINGS} | _OTHER_OWN_VARIABLES

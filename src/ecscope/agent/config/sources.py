@@ -76,6 +76,8 @@ class Mistake(msgspec.Struct, frozen=True, kw_only=True):
     origin: str
     reason: str
     """What is wrong or what would be right, and what is used meanwhile."""
+    is_note: bool = False
+    """Nothing is wrong: the setting has no effect here yet, or has a newer name."""
 
     def __str__(self) -> str:
         shown = f"{self.name}={self.value}" if self.value else self.name

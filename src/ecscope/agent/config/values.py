@@ -26,6 +26,8 @@ _PORT_RANGE = re.compile(r"\s*(\d{1,5})\s*-\s*(\d{1,5})\s*", re.ASCII)
 _RATES = re.compile(r"\s*(-?\d{1,9})\s*,\s*(-?\d{1,9})\s*", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _USERINFO = re.compile(r"//[^/@\s]*@")
+_CLUSTER_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
+"""Source: CreateCluster of the ECS API (2014-11-13)."""
 _LAST_PORT = 65535
 _NOT_JSON = (msgspec.DecodeError, UnicodeEncodeError, RecursionError)
 _EVERY_INTERFACE = ("0.0.0.0", "::")  # noqa: S104 - only where the user wrote *
@@ -71,6 +73,14 @@ def _read_text(text: str) -> str | None:
 
 def _read_trimmed(text: str) -> str | None:
     return text.strip() or None
+
+
+def _read_cluster(text: str) -> str | None:
+    cluster = text.strip()
+    name = cluster.rpartition("/")[2] if cluster.startswith("arn:") else cluster
+    if cluster and not _CLUSTER_NAME.fullmatch(name):
+        raise ValueError("a cluster has up to 255 letters, digits, hyphens and underscores, or is given by its ARN")
+    return cluster or None
 
 
 def _read_url(text: str) -> str | None:
@@ -449,6 +459,7 @@ def known_words(*allowed: str) -> Form:
 
 TEXT = Form(name="text", read_text=_read_text, read_json=_only_text(_read_text))
 TRIMMED = Form(name="text", read_text=_read_trimmed, read_json=_only_text(_read_trimmed))
+CLUSTER = Form(name="cluster name or ARN", read_text=_read_cluster, read_json=_only_text(_read_cluster))
 URL = Form(name="URL", read_text=_read_url, read_json=_only_text(_read_url), write=_write_url)
 PROXY = Form(name="URL", read_text=_read_text, read_json=_never_in_json, write=_write_proxy)
 DOCKER_HOST = Form(name="URL", read_text=_read_docker_host, read_json=_only_text(_read_docker_host), write=_write_url)

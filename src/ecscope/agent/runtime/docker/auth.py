@@ -23,52 +23,81 @@ HUB_KEY = "index.docker.io/v1/"
 """The one key under which credentials for Docker Hub stand."""
 
 
-class InvalidEngineAuth(ValueError):
-    """The two variables cannot be used; the message says why, without any secret."""
+_FORMS = {
+    "docker": '{"<registry>":{"username":"…","password":"…"}}',
+    "dockercfg": '{"<registry>":{"auth":"<base64 of user:password>"}}',
+}
+_NESTED = "auths"
+"""The key under which Docker's own ``config.json`` has all registries."""
+
+
+class EngineAuth(msgspec.Struct, frozen=True, kw_only=True):
+    """What the two variables give."""
+
+    credentials: Mapping[str, RegistryAuth] = {}
+    """By registry key, ``http://`` and ``https://`` stripped."""
+    warnings: tuple[str, ...] = ()
+    """What could not be used, and why; without any secret."""
+
+
+class _InvalidEntry(ValueError):
+    """Why one registry's credentials cannot be used; the message has no secret."""
 
 
 class _DockercfgEntry(msgspec.Struct):
     auth: str
-    email: str = ""
+    email: str | None = None
 
 
 class _DockerEntry(msgspec.Struct):
-    username: str = ""
-    password: str = ""
-    email: str = ""
+    username: str
+    password: str
+    email: str | None = None
 
 
-def parse_engine_auth(auth_type: str, auth_data: str) -> dict[str, RegistryAuth]:
-    """Credentials by registry key, ``http://`` and ``https://`` stripped from the keys; no type means none.
+def parse_engine_auth(auth_type: str, auth_data: str) -> EngineAuth:
+    """Read each registry by itself: one that cannot be used costs none of the others. No type means none."""
+    if not auth_type:
+        return EngineAuth()
+    if auth_type not in _FORMS:
+        return EngineAuth(warnings=(f"ECS_ENGINE_AUTH_TYPE {auth_type!r} is not known: write docker or dockercfg",))
+    entries = _decode(auth_data, dict[str, msgspec.Raw])
+    if entries is None:
+        reason = f"ECS_ENGINE_AUTH_DATA is not of the form that ECS_ENGINE_AUTH_TYPE asks for: {_FORMS[auth_type]}"
+        return EngineAuth(warnings=(reason,))
+    credentials: dict[str, RegistryAuth] = {}
+    warnings: list[str] = []
+    for key, entry in entries.items():
+        try:
+            credentials[_key(key)] = _read_entry(auth_type, key, entry)
+        except _InvalidEntry as error:
+            warnings.append(f"ECS_ENGINE_AUTH_DATA: {error}")
+    return EngineAuth(credentials=credentials, warnings=tuple(warnings))
 
-    Raises:
-        InvalidEngineAuth: unknown type, or data of another form.
-    """
-    match auth_type:
-        case "":
-            return {}
-        case "dockercfg":
-            entries = _decode(
-                auth_data, dict[str, _DockercfgEntry], '{"<registry>":{"auth":"<base64 of user:password>"}}'
-            )
-            return {_key(key): _from_dockercfg(key, entry) for key, entry in entries.items()}
-        case "docker":
-            plain = _decode(auth_data, dict[str, _DockerEntry], '{"<registry>":{"username":"…","password":"…"}}')
-            return {
-                _key(key): RegistryAuth(
-                    username=entry.username, password=entry.password, email=entry.email, server_address=key
-                )
-                for key, entry in plain.items()
-            }
-        case _:
-            raise InvalidEngineAuth(f"ECS_ENGINE_AUTH_TYPE {auth_type!r} is not known: write docker or dockercfg")
+
+def _read_entry(auth_type: str, key: str, entry: msgspec.Raw) -> RegistryAuth:
+    if key == _NESTED:
+        raise _InvalidEntry(
+            f'the registries are inside "{_NESTED}", as in config.json of Docker: give only the object under it, '
+            f"{_FORMS['dockercfg']}, with ECS_ENGINE_AUTH_TYPE=dockercfg"
+        )
+    if auth_type == "dockercfg":
+        encoded = _decode(entry, _DockercfgEntry)
+        if encoded is None:
+            raise _InvalidEntry(f"{key!r} has no auth: the form is {_FORMS[auth_type]}")
+        return _from_dockercfg(key, encoded)
+    plain = _decode(entry, _DockerEntry)
+    if plain is None:
+        raise _InvalidEntry(f"{key!r} lacks a username or password: the form is {_FORMS[auth_type]}")
+    return RegistryAuth(username=plain.username, password=plain.password, email=plain.email or "", server_address=key)
 
 
 def credentials_for(image: str, credentials: Mapping[str, RegistryAuth]) -> RegistryAuth | None:
     """The credentials to pull ``image`` with, ``None`` when there are none for its registry.
 
-    For other registries than Docker Hub the longest key wins that is the host, or the host
-    with the beginning of the path, whole parts only.
+    For other registries than Docker Hub the longest key wins that is the host, or the host with the
+    beginning of the path, whole parts only. Where none is, the shortest key of the same host is used, whatever
+    its path (``https://host/v1/``).
     """
     try:
         reference = parse_image_reference(image)
@@ -76,8 +105,10 @@ def credentials_for(image: str, credentials: Mapping[str, RegistryAuth]) -> Regi
         return None  # Docker will refuse the name; that error says more than one about credentials
     if reference.is_hub:
         return credentials.get(HUB_KEY)
-    matching = [key for key in credentials if _covers(key, reference)]
-    return credentials[max(matching, key=len)] if matching else None
+    if matching := [key for key in credentials if _covers(key, reference)]:
+        return credentials[max(matching, key=len)]
+    same_host = [key for key in credentials if key.partition("/")[0] == reference.name.partition("/")[0]]
+    return credentials[min(same_host, key=len)] if same_host else None
 
 
 def registry_auth_header(auth: RegistryAuth) -> str:
@@ -106,15 +137,14 @@ def _from_dockercfg(key: str, entry: _DockercfgEntry) -> RegistryAuth:
     except (binascii.Error, UnicodeDecodeError):
         colon = user = password = ""
     if not colon:
-        raise InvalidEngineAuth(f"ECS_ENGINE_AUTH_DATA: auth of {key!r} is not the base64 form of user:password")
+        raise _InvalidEntry(f"auth of {key!r} is not the base64 form of user:password")
     # Docker's own files may carry NUL bytes behind the password.
-    return RegistryAuth(username=user, password=password.strip("\0"), email=entry.email, server_address=key)
+    return RegistryAuth(username=user, password=password.strip("\0"), email=entry.email or "", server_address=key)
 
 
-def _decode(data: str, kind: type[T], form: str) -> T:
+def _decode(data: str | msgspec.Raw, kind: type[T]) -> T | None:
+    """``None``: of another form. The error goes no further: its text could quote a secret."""
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeError):
-        pass
-    # Raised out here, without the cause: its text could quote a secret.
-    raise InvalidEngineAuth(f"ECS_ENGINE_AUTH_DATA is not of the form that ECS_ENGINE_AUTH_TYPE asks for: {form}")
+        return None

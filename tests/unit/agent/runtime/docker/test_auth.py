@@ -9,7 +9,7 @@ import pytest
 
 from ecscope.agent.runtime.docker.auth import (
     HUB_KEY,
-    InvalidEngineAuth,
+    EngineAuth,
     credentials_for,
     parse_engine_auth,
     registry_auth_header,
@@ -25,20 +25,43 @@ def encoded(text: str) -> str:
 
 def test_dockercfg() -> None:
     data = json.dumps({"https://h.example": {"auth": encoded(f"me:{SECRET}\0\0"), "email": "a@b"}})
-    assert parse_engine_auth("dockercfg", data) == {
-        "h.example": RegistryAuth(username="me", password=SECRET, email="a@b", server_address="https://h.example")
-    }
+    expected = RegistryAuth(username="me", password=SECRET, email="a@b", server_address="https://h.example")
+    assert parse_engine_auth("dockercfg", data) == EngineAuth(credentials={"h.example": expected})
 
 
 def test_docker() -> None:
     data = json.dumps({"http://h.example/ns": {"username": "me", "password": SECRET, "email": "a@b"}})
-    assert parse_engine_auth("docker", data) == {
-        "h.example/ns": RegistryAuth(username="me", password=SECRET, email="a@b", server_address="http://h.example/ns")
-    }
+    expected = RegistryAuth(username="me", password=SECRET, email="a@b", server_address="http://h.example/ns")
+    assert parse_engine_auth("docker", data) == EngineAuth(credentials={"h.example/ns": expected})
 
 
 def test_no_type_means_none() -> None:
-    assert parse_engine_auth("", "anything") == {}
+    assert parse_engine_auth("", "anything") == EngineAuth()
+
+
+GOOD = {
+    "docker": {"username": "me", "password": SECRET, "email": None},
+    "dockercfg": {"auth": encoded(f"me:{SECRET}"), "email": None},
+}
+
+
+@pytest.mark.parametrize("auth_type", GOOD)
+@pytest.mark.parametrize("odd", [{}, None, 7, [], {"auth": "?"}, {"auth": SECRET}, {"password": SECRET}, SECRET])
+def test_an_odd_entry_costs_no_other_registry(auth_type: str, odd: object) -> None:
+    found = parse_engine_auth(auth_type, json.dumps({"odd.example": odd, "h.example": GOOD[auth_type]}))
+    assert found.credentials == {
+        "h.example": RegistryAuth(username="me", password=SECRET, email="", server_address="h.example")
+    }
+    (warning,) = found.warnings
+    assert "'odd.example'" in warning
+    assert SECRET not in warning
+
+
+@pytest.mark.parametrize("auth_type", GOOD)
+def test_the_nested_form_of_docker_is_explained(auth_type: str) -> None:
+    found = parse_engine_auth(auth_type, json.dumps({"auths": {"h.example": GOOD["dockercfg"]}}))
+    assert not found.credentials
+    assert "give only the object under it" in found.warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -46,23 +69,21 @@ def test_no_type_means_none() -> None:
     [
         ("Docker", "{}", "ECS_ENGINE_AUTH_TYPE 'Docker' is not known: write docker or dockercfg"),
         ("docker", SECRET, 'asks for: {"<registry>":{"username":"…","password":"…"}}'),
-        ("docker", json.dumps({"h": {"password": [SECRET]}}), "is not of the form"),
-        ("docker", json.dumps({"h": SECRET}), "is not of the form"),
+        ("docker", json.dumps({"h": {"password": [SECRET]}}), "'h' lacks a username or password"),
+        ("docker", json.dumps([SECRET]), "is not of the form"),
         ("docker", f'{{"h": "{SECRET}\udcff"}}', "is not of the form"),
-        ("dockercfg", json.dumps({"h": {"password": SECRET}}), "base64 of user:password"),
+        ("dockercfg", json.dumps({"h": {"password": SECRET}}), "'h' has no auth"),
         ("dockercfg", json.dumps({"h": {"auth": SECRET}}), "auth of 'h' is not the base64 form of user:password"),
         ("dockercfg", json.dumps({"h": {"auth": encoded("s3cr")}}), "auth of 'h' is not the base64 form"),
         ("dockercfg", json.dumps({"h": {"auth": "/w=="}}), "auth of 'h' is not the base64 form"),
     ],
 )
 def test_bad_data_is_explained_without_its_secrets(auth_type: str, data: str, reason: str) -> None:
-    with pytest.raises(InvalidEngineAuth) as caught:
-        parse_engine_auth(auth_type, data)
-    assert reason in str(caught.value)
-    error: BaseException | None = caught.value
-    while error is not None:
-        assert "s3cr" not in str(error)
-        error = error.__cause__ or error.__context__
+    found = parse_engine_auth(auth_type, data)
+    assert not found.credentials
+    (warning,) = found.warnings
+    assert reason in warning
+    assert "s3cr" not in warning
 
 
 @pytest.mark.parametrize(
@@ -86,6 +107,14 @@ def test_whose_credentials_are_used(image: str, key: str | None) -> None:
     credentials = {name: RegistryAuth(username=name) for name in keys}
     found = credentials_for(image, credentials)
     assert (found.username if found else None) == key
+
+
+@pytest.mark.parametrize("key", ["https://h.example", "http://h.example/v1/", "h.example/v2/", "h.example/other/team"])
+def test_a_key_with_scheme_or_path_counts_for_its_host(key: str) -> None:
+    data = json.dumps({key: GOOD["docker"], "h.example.org": GOOD["docker"]})
+    found = credentials_for("h.example/ns/app:1", parse_engine_auth("docker", data).credentials)
+    assert found is not None
+    assert found.server_address == key
 
 
 def test_the_hub_has_one_key_only() -> None:
