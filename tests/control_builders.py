@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -22,6 +23,7 @@ from ecscope.model.resources import HostResources
 AT = datetime(2024, 5, 17, 12, 0, 0, tzinfo=UTC)
 PREFIX = "arn:aws:ecs:us-east-1:000000000000"
 MODEL = ServiceModel()
+R = TypeVar("R", bound=Record)
 PRINCIPAL = "arn:aws:iam::000000000000:user/tester"
 
 
@@ -44,13 +46,19 @@ def a_state(*records: Record) -> ControlState:
     return msgspec.structs.replace(state, instances=instances)
 
 
+def _with(record: R, fields: Mapping[str, Any]) -> R:
+    """The record with other fields, given as they are saved: a word stands for the member of its enum."""
+    changed = msgspec.structs.replace(record, **fields)
+    return msgspec.convert(msgspec.to_builtins(changed), type(record))
+
+
 def a_control_step(*records: Record, action: str = "Any", number: int = 1) -> Step:
     """A step on a state with these records."""
     return Step(a_state(*records), a_request(action, number))
 
 
 def a_cluster(name: str = "default", **fields: Any) -> Cluster:
-    return msgspec.structs.replace(Cluster(name=name, arn=f"{PREFIX}:cluster/{name}"), **fields)
+    return _with(Cluster(name=name, arn=f"{PREFIX}:cluster/{name}"), fields)
 
 
 def a_task_definition(family: str = "sample", revision: int = 1, **fields: Any) -> TaskDefinition:
@@ -81,7 +89,7 @@ def a_task_definition(family: str = "sample", revision: int = 1, **fields: Any) 
         registered_at=AT,
         registered_by=PRINCIPAL,
     )
-    return msgspec.structs.replace(definition, **fields)
+    return _with(definition, fields)
 
 
 def an_instance(number: int = 1, *, cluster: str = "default", **fields: Any) -> Instance:
@@ -94,7 +102,7 @@ def an_instance(number: int = 1, *, cluster: str = "default", **fields: Any) -> 
         resources=HostResources(cpu_units=2048, memory_mib=4096, ports_tcp=frozenset({22, 51678})),
         connection_id=f"c{number}",
     )
-    return msgspec.structs.replace(instance, **fields)
+    return _with(instance, fields)
 
 
 def a_control_task(number: int = 1, *, cluster: str = "default", **fields: Any) -> Task:
@@ -114,7 +122,7 @@ def a_control_task(number: int = 1, *, cluster: str = "default", **fields: Any) 
         group="family:sample",
         created_at=AT,
     )
-    return msgspec.structs.replace(task, **fields)
+    return _with(task, fields)
 
 
 def a_service(name: str = "web", *, cluster: str = "default", **fields: Any) -> Service:
@@ -122,7 +130,7 @@ def a_service(name: str = "web", *, cluster: str = "default", **fields: Any) -> 
     service = Service(
         arn=f"{PREFIX}:service/{cluster}/{name}", name=name, cluster=cluster, created_at=AT, created_by=PRINCIPAL
     )
-    return msgspec.structs.replace(service, **fields)
+    return _with(service, fields)
 
 
 def a_wanted(**fields: Any) -> Wanted:

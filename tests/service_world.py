@@ -15,6 +15,7 @@ from ecscope.control.core.records import Deployment, Instance, Json, Service, Ta
 from ecscope.control.core.restore import restored_state
 from ecscope.control.core.services import settle
 from ecscope.control.core.state import ControlState, Settings
+from ecscope.control.core.statuses import StopCode
 from ecscope.control.core.step import Decision, Step
 from ecscope.control.core.tasks import ContainerReport, Report, heal, report, stop
 from ecscope.control.decide import decide
@@ -129,7 +130,9 @@ class World:
         self.do(lambda step: heal(step, step.tasks[task.arn], "app", health))
 
     def user_stops(self, task: Task) -> None:
-        self.do(lambda step: stop(step, step.tasks[task.arn], code="UserInitiated", reason="Task stopped by user"))
+        self.do(
+            lambda step: stop(step, step.tasks[task.arn], code=StopCode.USER_INITIATED, reason="Task stopped by user")
+        )
 
     def obey(self) -> bool:
         """The agents do all they were told; whether that was anything."""

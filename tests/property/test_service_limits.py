@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ecscope.control.core.deployments import DAEMON, is_healthy, limits, primary
+from ecscope.control.core.deployments import is_healthy, limits, primary
 from ecscope.control.core.errors import ApiError
 from ecscope.control.core.events import ApiRequest
 from ecscope.control.core.records import Service, Task
@@ -84,7 +84,7 @@ def check_started(before: ControlState, after: ControlState, service: Service, a
         assert (instance.status, instance.is_connected) == ("ACTIVE", True)
         assert task.deployment_id == primary(service).id
     there = [task for task in tasks_of(after, service) if is_there(after, task)]
-    if service.scheduling_strategy == DAEMON:
+    if service.is_daemon:
         homes = [task.instance_arn for task in there]
         assert all(homes.count(task.instance_arn) == 1 for task in new), "one task for each instance"
     else:
@@ -93,7 +93,7 @@ def check_started(before: ControlState, after: ControlState, service: Service, a
 
 def check_stopped(before: ControlState, after: ControlState, service: Service, at: Any) -> None:
     """Whoever stops a healthy task leaves enough of them."""
-    if service.scheduling_strategy == DAEMON:
+    if service.is_daemon:
         return
     step_before, step_after = step_on(before, at), step_on(after, at)
     stopped = [
@@ -306,7 +306,7 @@ def come_to_rest(world: World) -> None:
     for service in tuple(world.state.services.values()):
         if service.status != "ACTIVE":
             continue
-        most = {"maximumPercent": 200} if service.scheduling_strategy != DAEMON else {}
+        most = {"maximumPercent": 200} if not service.is_daemon else {}
         world.ask(
             "UpdateService",
             service=service.name,
@@ -332,7 +332,7 @@ def check_at_rest(world: World, service: Service) -> None:
     assert shown["runningCount"] == shown["desiredCount"] == len(alive)
     assert [one["rolloutState"] for one in shown["deployments"]] == ["COMPLETED"]
     assert {task.deployment_id for task in alive} <= {service.deployments[0].id}
-    if service.scheduling_strategy == DAEMON:
+    if service.is_daemon:
         active = {arn for arn, instance in world.state.instances.items() if instance.status == "ACTIVE"}
         assert {task.instance_arn for task in alive} == active
     assert shown["events"][0]["message"].endswith("has reached a steady state.")

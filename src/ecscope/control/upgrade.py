@@ -12,6 +12,7 @@ from aiohttp import web
 from ecscope.control.core.errors import ApiError
 from ecscope.control.core.records import Json
 from ecscope.control.core.state import ControlState
+from ecscope.control.core.statuses import InstanceStatus
 
 Permit = Callable[[web.Request, str, Json], None]
 """Takes the request, a right such as ``Poll``, and what it is about (``cluster``, ``containerInstance``). Raises
@@ -33,7 +34,7 @@ def refusal(
     if instance is None:
         # Not inactive: on that word an agent would stay away for an hour. Source: agent-protocol.md §4.10, §6
         return _refused("InvalidInstanceException", "The specified container instance is not registered here.")
-    if instance.status == "INACTIVE":
+    if instance.status == InstanceStatus.INACTIVE:
         return _refused("InactiveInstanceException", "The specified container instance is not registered or inactive.")
     return None
 

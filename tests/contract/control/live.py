@@ -147,8 +147,7 @@ class LivePlane:
 
     def _running(self, service_arn: str) -> int:
         return sum(
-            t.service_arn == service_arn and t.last_status == t.desired_status == "RUNNING"
-            for t in self.plane.state.tasks.values()
+            t.service_arn == service_arn and t.is_running and not t.is_to_stop for t in self.plane.state.tasks.values()
         )
 
 

@@ -11,6 +11,7 @@ from ecscope.control.core.effects import ConfirmStop, SendCredentials, SendManif
 from ecscope.control.core.payloads import payload_task
 from ecscope.control.core.records import Task
 from ecscope.control.core.state import ControlState
+from ecscope.control.core.statuses import DesiredStatus
 from ecscope.model.arn import TaskArn
 from ecscope.model.credentials import RoleType
 from ecscope.wire.acs.messages import (
@@ -54,7 +55,7 @@ def frames(state: ControlState, effect: ForAgent, *, at_ms: int, new_id: Callabl
                     message_id=effect.message_id,
                     timeline=effect.timeline,
                     generated_at=at_ms,
-                    tasks=tuple(_identifiers(effect.task_arns, cluster_arn, "RUNNING")),
+                    tasks=tuple(_identifiers(effect.task_arns, cluster_arn, DesiredStatus.RUNNING)),
                 )
             )
         case ConfirmStop():
@@ -62,7 +63,7 @@ def frames(state: ControlState, effect: ForAgent, *, at_ms: int, new_id: Callabl
                 TaskStopVerificationAck(
                     message_id=effect.message_id,
                     generated_at=at_ms,
-                    stop_tasks=tuple(_identifiers(effect.task_arns, cluster_arn, "STOPPED")),
+                    stop_tasks=tuple(_identifiers(effect.task_arns, cluster_arn, DesiredStatus.STOPPED)),
                 )
             )
         case SendCredentials():

@@ -16,6 +16,7 @@ from ecscope.control.api.action import Action
 from ecscope.control.core import tasks
 from ecscope.control.core.errors import client_error, invalid
 from ecscope.control.core.records import Cluster, Instance, Json, Task
+from ecscope.control.core.statuses import InstanceStatus
 from ecscope.control.core.step import Step
 from ecscope.control.core.tags import tags_of
 from ecscope.control.core.tasks import ContainerReport, Report
@@ -57,7 +58,7 @@ def register_container_instance(step: Step, body: Json) -> Json:
     instance = Instance(
         arn=arn,
         cluster=cluster.name,
-        status=known.status if known is not None and known.status != "INACTIVE" else "ACTIVE",
+        status=known.status if known is not None and known.status != InstanceStatus.INACTIVE else InstanceStatus.ACTIVE,
         ec2_instance_id=_instance_id(step, document, known),
         registered_at=known.registered_at if known is not None else step.at,
         resources=_resources(body.get("totalResources", ())),
@@ -88,7 +89,7 @@ def _known(step: Step, cluster: Cluster, body: Json) -> Instance | None:
     if not token:
         return None
     here = (instance for instance in step.instances if instance.cluster == cluster.name)
-    return next((i for i in here if i.client_token == token and i.status != "INACTIVE"), None)
+    return next((i for i in here if i.client_token == token and i.status != InstanceStatus.INACTIVE), None)
 
 
 def _new_arn(step: Step, cluster: Cluster, claimed: str) -> str:

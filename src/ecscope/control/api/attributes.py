@@ -16,6 +16,7 @@ from ecscope.control.api.action import Action
 from ecscope.control.api.pages import page
 from ecscope.control.core.errors import ApiError, invalid
 from ecscope.control.core.records import Cluster, Instance, Json
+from ecscope.control.core.statuses import InstanceStatus
 from ecscope.control.core.step import Step
 
 _NAME = re.compile(r"[A-Za-z0-9_./-]{1,128}")
@@ -104,7 +105,7 @@ def _each(step: Step, cluster: Cluster, body: Json) -> Iterator[tuple[Json, list
             yield attribute, list(_instances(step, cluster))
             continue
         target = lookup.find_instance(step, cluster, target_id)
-        if target is None or target.status == "INACTIVE":
+        if target is None or target.status == InstanceStatus.INACTIVE:
             message = (
                 "The specified target wasn't found. You can view your available container instances with"
                 " ListContainerInstances. Amazon ECS container instances are cluster-specific and Region-specific."
@@ -115,7 +116,9 @@ def _each(step: Step, cluster: Cluster, body: Json) -> Iterator[tuple[Json, list
 
 def _instances(step: Step, cluster: Cluster) -> Iterator[Instance]:
     return (
-        instance for instance in step.instances if instance.cluster == cluster.name and instance.status != "INACTIVE"
+        instance
+        for instance in step.instances
+        if instance.cluster == cluster.name and instance.status != InstanceStatus.INACTIVE
     )
 
 

@@ -17,6 +17,7 @@ from ecscope.control.api.action import Action
 from ecscope.control.api.pages import page
 from ecscope.control.core.errors import ApiError, Failure, invalid, missing
 from ecscope.control.core.records import Cluster, Json
+from ecscope.control.core.statuses import ClusterStatus, InstanceStatus, ServiceStatus
 from ecscope.control.core.step import Step
 from ecscope.control.core.tags import tags_of
 
@@ -33,7 +34,7 @@ def create_cluster(step: Step, body: Json) -> Json:
     if _NAME.fullmatch(name) is None:
         raise invalid("The cluster name must have from 1 to 255 letters, digits, hyphens and underscores.")
     cluster = lookup.find_cluster(step, name)
-    if cluster is None or cluster.status != "ACTIVE":
+    if cluster is None or cluster.status != ClusterStatus.ACTIVE:
         cluster = Cluster(
             name=name,
             arn=lookup.arn_of(step, "cluster", name),
@@ -63,20 +64,22 @@ def describe_clusters(step: Step, body: Json) -> Json:
 
 
 def list_clusters(step: Step, body: Json) -> Json:
-    arns = [cluster.arn for cluster in step.clusters if cluster.status == "ACTIVE"]
+    arns = [cluster.arn for cluster in step.clusters if cluster.status == ClusterStatus.ACTIVE]
     return page("ListClusters", body, "clusterArns", arns, key=str, show=str)
 
 
 def delete_cluster(step: Step, body: Json) -> Json:
     """It stays visible as INACTIVE for a day, unless one of the same name is created."""
     cluster = lookup.cluster(step, body["cluster"])
-    if any(instance.cluster == cluster.name and instance.status != "INACTIVE" for instance in step.instances):
+    if any(
+        instance.cluster == cluster.name and instance.status != InstanceStatus.INACTIVE for instance in step.instances
+    ):
         raise _still_contains("ContainerInstances", "Container Instances are active or draining")
-    if any(service.cluster == cluster.name and service.status != "INACTIVE" for service in step.services):
+    if any(service.cluster == cluster.name and service.status != ServiceStatus.INACTIVE for service in step.services):
         raise _still_contains("Services", "Services are active")
     if any(task.cluster == cluster.name and not task.is_stopped for task in step.tasks.values()):
         raise _still_contains("Tasks", "Tasks are active")
-    cluster = _put(step, cluster, status="INACTIVE", deleted_at=step.at)
+    cluster = _put(step, cluster, status=ClusterStatus.INACTIVE, deleted_at=step.at)
     return {"cluster": shapes.cluster(step, cluster, _EVERYTHING)}
 
 

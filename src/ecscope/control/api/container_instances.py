@@ -19,11 +19,12 @@ from ecscope.control.core.constraints import parsed
 from ecscope.control.core.effects import Disconnect
 from ecscope.control.core.errors import ApiError, Failure, invalid, missing
 from ecscope.control.core.records import Cluster, Instance, Json
+from ecscope.control.core.statuses import InstanceStatus, StopCode
 from ecscope.control.core.step import Step
 
 _MOST_DESCRIBED = 100
 _MOST_CHANGED = 10
-_STATES = ("ACTIVE", "DRAINING")
+_STATES = (InstanceStatus.ACTIVE, InstanceStatus.DRAINING)
 
 
 def list_container_instances(step: Step, body: Json) -> Json:
@@ -56,7 +57,7 @@ def deregister_container_instance(step: Step, body: Json) -> Json:
     """By force its tasks end in the books, while their containers run on. Source: control-plane.md §4."""
     cluster = lookup.cluster(step, body.get("cluster"))
     instance = _instance(step, cluster, body["containerInstance"])
-    if instance.status == "INACTIVE":
+    if instance.status == InstanceStatus.INACTIVE:
         return {"containerInstance": shapes.instance(step, instance)}
     here = sorted(step.tasks_on.get(instance.arn, ()))
     if here and not body.get("force"):
@@ -65,7 +66,7 @@ def deregister_container_instance(step: Step, body: Json) -> Json:
         instance.arn,
         msgspec.structs.replace(
             instance,
-            status="INACTIVE",
+            status=InstanceStatus.INACTIVE,
             connection_id="",
             connectivity_at=step.at,
             version=instance.version + 1,
@@ -73,7 +74,7 @@ def deregister_container_instance(step: Step, body: Json) -> Json:
     )
     for arn in here:
         reason = f"Container instance {instance.arn} deregistered"
-        tasks.lose(step, step.tasks[arn], code="TerminationNotice", reason=reason)
+        tasks.lose(step, step.tasks[arn], code=StopCode.TERMINATION_NOTICE, reason=reason)
     step.act(Disconnect(instance_arn=instance.arn, connection_id="", reason="the container instance was deregistered"))
     return {"containerInstance": shapes.instance(step, instance)}
 
@@ -86,8 +87,8 @@ def update_container_instances_state(step: Step, body: Json) -> Json:
     instances, failures = _each(step, cluster, body["containerInstances"], most=_MOST_CHANGED)
     changed: list[Instance] = []
     for instance in instances:
-        if instance.status == "INACTIVE":
-            failures.append(Failure(arn=instance.arn, reason="INACTIVE"))
+        if instance.status == InstanceStatus.INACTIVE:
+            failures.append(Failure(arn=instance.arn, reason=InstanceStatus.INACTIVE))
         elif instance.status == status:
             changed.append(instance)
         else:

@@ -11,6 +11,7 @@ from ecscope.control.api import lookup
 from ecscope.control.api.action import Action
 from ecscope.control.core.errors import ApiError, invalid
 from ecscope.control.core.records import Json, Task, TaskContainer
+from ecscope.control.core.statuses import LastStatus
 from ecscope.control.core.step import Step
 
 NOT_ENABLED = (
@@ -49,6 +50,6 @@ def _container(task: Task, name: str | None) -> TaskContainer:
 
 
 def _instead(container: TaskContainer, command: str) -> str:
-    if not container.runtime_id or container.last_status != "RUNNING":
+    if not container.runtime_id or container.last_status != LastStatus.RUNNING:
         return f" (The container {container.name} is not running.)"
     return f" On the machine of the container instance, type: docker exec -it {container.runtime_id[:12]} {command}"

@@ -11,6 +11,7 @@ import re
 
 from ecscope.control.core.errors import client_error, cluster_not_found, invalid, service_not_found
 from ecscope.control.core.records import Cluster, Instance, Service, Task, TaskDefinition
+from ecscope.control.core.statuses import ClusterStatus, TaskDefinitionStatus
 from ecscope.control.core.step import Step
 from ecscope.model.arn import TaskArn
 
@@ -42,7 +43,7 @@ def find_cluster(step: Step, reference: str | None) -> Cluster | None:
 def cluster(step: Step, reference: str | None) -> Cluster:
     """Only one that is ACTIVE. Raises ``ClusterNotFoundException``."""
     found = find_cluster(step, reference)
-    if found is None or found.status != "ACTIVE":
+    if found is None or found.status != ClusterStatus.ACTIVE:
         raise cluster_not_found()
     return found
 
@@ -83,7 +84,7 @@ def find_task_definition(step: Step, reference: str) -> TaskDefinition | None:
         return step.task_definitions.get(arn_of(step, "task-definition", f"{family}:{int(revision)}"))
     for number in range(step.newest_revision(family), 0, -1):
         found = step.task_definitions.get(arn_of(step, "task-definition", f"{family}:{number}"))
-        if found is not None and found.status == "ACTIVE":
+        if found is not None and found.status == TaskDefinitionStatus.ACTIVE:
             return found
     return None
 
@@ -91,9 +92,9 @@ def find_task_definition(step: Step, reference: str) -> TaskDefinition | None:
 def task_definition_to_run(step: Step, reference: str) -> TaskDefinition:
     """For a new task or service: it must be ACTIVE. Raises ``ClientException``."""
     found = find_task_definition(step, reference)
-    if found is None or found.status == "DELETE_IN_PROGRESS":
+    if found is None or found.status == TaskDefinitionStatus.DELETE_IN_PROGRESS:
         raise client_error("TaskDefinition not found.")
-    if found.status != "ACTIVE":
+    if found.status != TaskDefinitionStatus.ACTIVE:
         raise client_error("TaskDefinition is inactive")
     return found
 

@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from ecscope.control.core.constraints import QueryError, parsed
 from ecscope.control.core.errors import invalid, unsupported
 from ecscope.control.core.records import Cluster, Json, TaskDefinition
+from ecscope.control.core.statuses import LaunchType
 
 _MOST_CONSTRAINTS = 10
 _MOST_STRATEGIES = 5
 _FARGATE = ("FARGATE", "FARGATE_SPOT")
-_LAUNCH_TYPES = ("EC2", "EXTERNAL")
+_LAUNCH_TYPES = (LaunchType.EC2, LaunchType.EXTERNAL)
 
 
 def constraints_of(given: Iterable[Json]) -> tuple[Json, ...]:
@@ -68,7 +69,7 @@ def strategy_of(given: Iterable[Json]) -> tuple[Json, ...]:
     return strategies
 
 
-def launch_type_of(body: Json, cluster: Cluster, definition: TaskDefinition) -> str:
+def launch_type_of(body: Json, cluster: Cluster, definition: TaskDefinition) -> LaunchType:
     """``EC2`` or ``EXTERNAL``. Raises ``ApiError``: nothing else can be had on one machine."""
     launch_type, strategy = body.get("launchType"), body.get("capacityProviderStrategy")
     if launch_type and strategy:
@@ -76,7 +77,7 @@ def launch_type_of(body: Json, cluster: Cluster, definition: TaskDefinition) -> 
     if not launch_type:
         for item in strategy or cluster.default_strategy:
             _refuse_provider(item.get("capacityProvider", ""), is_default=not strategy)
-    launch_type = launch_type or "EC2"
+    launch_type = launch_type or LaunchType.EC2
     if launch_type not in _LAUNCH_TYPES:
         raise unsupported(
             f"Launch type {launch_type} is not supported: there is no network mode awsvpc here yet, and no capacity "
@@ -86,7 +87,7 @@ def launch_type_of(body: Json, cluster: Cluster, definition: TaskDefinition) -> 
         raise invalid(f"Task definition does not support launch_type {launch_type}.")
     if body.get("platformVersion"):
         raise invalid(f"The platform version must be null when specifying an {launch_type} launch type.")
-    return launch_type
+    return LaunchType(launch_type)
 
 
 def refuse_network(body: Json, definition: TaskDefinition) -> None:

@@ -21,6 +21,7 @@ from ecscope.control.core.deployments import primary
 from ecscope.control.core.errors import ApiError, Failure, invalid, missing, unsupported
 from ecscope.control.core.records import Deployment, Json, Service
 from ecscope.control.core.service_events import say
+from ecscope.control.core.statuses import RolloutState, ServiceStatus
 from ecscope.control.core.step import Step
 
 _DESCRIBED_MOST = 20
@@ -75,8 +76,8 @@ def stop_service_deployment(step: Step, body: Json) -> Json:
     if found is None:
         raise ApiError("ServiceDeploymentNotFoundException", "The service deployment was not found.")
     service, deployment = found
-    is_current = service.status == "ACTIVE" and deployment == primary(service)
-    if not is_current or deployment.rollout_state != "IN_PROGRESS":
+    is_current = service.status == ServiceStatus.ACTIVE and deployment == primary(service)
+    if not is_current or deployment.rollout_state != RolloutState.IN_PROGRESS:
         raise invalid("The service deployment cannot be stopped: it is not in progress.")
     given_up = breaker.failed(step, service, STOPPED_BY_USER)
     back = breaker.rolled_back(step, say(step, given_up, f"(deployment {deployment.id}) deployment stopped by user."))

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ecscope.control.api.placement import strategy_of
-from ecscope.control.core.deployments import DAEMON, DAEMON_PERCENTS, REPLICA_PERCENTS
+from ecscope.control.core.deployments import DAEMON_PERCENTS, REPLICA_PERCENTS
 from ecscope.control.core.errors import ApiError, invalid, unsupported
 from ecscope.control.core.records import Json
+from ecscope.control.core.statuses import LaunchType, SchedulingStrategy
 
 MOST_TASKS = 5000
 """Of one service. Source: Amazon ECS service quotas."""
@@ -80,7 +81,7 @@ def desired_count(body: Json, strategy: str) -> int | None:
     given: int | None = body.get("desiredCount")
     if given is None:
         return None
-    if strategy == DAEMON:
+    if strategy == SchedulingStrategy.DAEMON:
         raise invalid(
             "The daemon scheduling strategy does not support a desired count for services."
             " Remove the desired count value and try again."
@@ -92,7 +93,7 @@ def desired_count(body: Json, strategy: str) -> int | None:
 
 def deployment_configuration(body: Json, strategy: str, before: Json | None = None) -> dict[str, Any]:
     """With what ``before`` has, or with the defaults, for what is not given."""
-    minimum, maximum = DAEMON_PERCENTS if strategy == DAEMON else REPLICA_PERCENTS
+    minimum, maximum = DAEMON_PERCENTS if strategy == SchedulingStrategy.DAEMON else REPLICA_PERCENTS
     configuration: dict[str, Any] = {
         "deploymentCircuitBreaker": {"enable": False, "rollback": False},
         "maximumPercent": maximum,
@@ -101,7 +102,7 @@ def deployment_configuration(body: Json, strategy: str, before: Json | None = No
         **(before or {}),
         **body.get("deploymentConfiguration", {}),
     }
-    if strategy == DAEMON and configuration["maximumPercent"] != maximum:
+    if strategy == SchedulingStrategy.DAEMON and configuration["maximumPercent"] != maximum:
         raise invalid(
             f"The daemon scheduling strategy supports a maximumPercent of {maximum} only: an instance has one task."
         )
@@ -125,7 +126,7 @@ def as_given(body: Json) -> dict[str, Any]:
 def placement_strategy(body: Json, scheduling_strategy: str) -> list[Json]:
     """Checked; an entry without members, which stands for none, is left out."""
     given = [rule for rule in body.get("placementStrategy", ()) if rule]
-    if given and scheduling_strategy == DAEMON:
+    if given and scheduling_strategy == SchedulingStrategy.DAEMON:
         raise invalid(
             "The daemon scheduling strategy does not support placement strategies."
             " Remove the placement strategy and try again."
@@ -145,8 +146,8 @@ def rebalancing(service_body: Json, strategy: str) -> str:
     """
     rules = service_body["placementStrategy"]
     could = (
-        strategy != DAEMON
-        and service_body["launchType"] != "EXTERNAL"
+        strategy != SchedulingStrategy.DAEMON
+        and service_body["launchType"] != LaunchType.EXTERNAL
         and service_body["deploymentConfiguration"]["maximumPercent"] > 100
         and (not rules or (rules[0].get("type"), rules[0].get("field")) == ("spread", _ZONE))
         and not any(_ZONE in one.get("expression", "") for one in service_body["placementConstraints"])

@@ -13,6 +13,7 @@ from ecscope.control.api.shapes import moment, tags
 from ecscope.control.core import breaker
 from ecscope.control.core.deployments import counts, tasks_of
 from ecscope.control.core.records import Deployment, Json, Service, Task
+from ecscope.control.core.statuses import DeploymentStatus, RolloutState
 from ecscope.control.core.step import Step
 
 
@@ -44,7 +45,7 @@ def service(step: Step, record: Service, *, with_tags: bool = False) -> dict[str
     if record.deployments:
         shown["taskDefinition"] = record.deployments[0].definition_arn
         shown["currentServiceRevisions"] = [_revision_summary(step, record, one, tasks) for one in record.deployments]
-        if record.deployments[0].rollout_state == "IN_PROGRESS":
+        if record.deployments[0].rollout_state == RolloutState.IN_PROGRESS:
             shown["currentServiceDeployment"] = deployment_arn(step, record, record.deployments[0])
     elif record.past_deployments:
         shown["taskDefinition"] = record.past_deployments[0].definition_arn
@@ -55,12 +56,12 @@ def _deployment(record: Service, one: Deployment, tasks: Iterable[Task]) -> dict
     """``Deployment``. An older one wants no more than it still has."""
     own = [task for task in tasks if task.deployment_id == one.id]
     count = counts(own)
-    kept = sum(task.desired_status == "RUNNING" for task in own)
+    kept = sum(not task.is_to_stop for task in own)
     return {
         "id": one.id,
         "status": one.status,
         "taskDefinition": one.definition_arn,
-        "desiredCount": record.desired_count if one.status == "PRIMARY" else kept,
+        "desiredCount": record.desired_count if one.status == DeploymentStatus.PRIMARY else kept,
         "pendingCount": count.pending,
         "runningCount": count.running,
         "failedTasks": one.failed_tasks,
@@ -105,7 +106,9 @@ def service_deployment(step: Step, record: Service, one: Deployment) -> dict[str
     tasks = tasks_of(step, record)
     shown = service_deployment_brief(step, record, one)
     del shown["targetServiceRevisionArn"]
-    others = [other for other in record.deployments if other.id != one.id] if one.status == "PRIMARY" else []
+    others = (
+        [other for other in record.deployments if other.id != one.id] if one.status == DeploymentStatus.PRIMARY else []
+    )
     shown |= {
         "updatedAt": moment(one.updated_at),
         "sourceServiceRevisions": [_revision_summary(step, record, other, tasks) for other in others],
@@ -129,10 +132,10 @@ def service_deployment(step: Step, record: Service, one: Deployment) -> dict[str
 
 def service_deployment_status(record: Service, one: Deployment) -> str:
     """One of ``ServiceDeploymentStatus``: what gave way to a newer one before it was done was STOPPED."""
-    if one.rollout_state == "COMPLETED":
+    if one.rollout_state == RolloutState.COMPLETED:
         return "SUCCESSFUL"
-    if one.rollout_state == "IN_PROGRESS":
-        return "IN_PROGRESS" if one.status == "PRIMARY" else "STOPPED"
+    if one.rollout_state == RolloutState.IN_PROGRESS:
+        return "IN_PROGRESS" if one.status == DeploymentStatus.PRIMARY else "STOPPED"
     rollback = rollback_of(record, one)
     if rollback is None:
         return "STOPPED"
@@ -184,7 +187,9 @@ def _breaker_status(record: Service, one: Deployment) -> str:
     configuration = record.body.get("deploymentConfiguration", {}).get("deploymentCircuitBreaker", {})
     if not configuration.get("enable"):
         return "DISABLED"
-    return {"IN_PROGRESS": "MONITORING", "FAILED": "TRIGGERED"}.get(one.rollout_state, "MONITORING_COMPLETE")
+    return {RolloutState.IN_PROGRESS: "MONITORING", RolloutState.FAILED: "TRIGGERED"}.get(
+        one.rollout_state, "MONITORING_COMPLETE"
+    )
 
 
 def _digits(one: Deployment) -> str:

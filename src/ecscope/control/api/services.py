@@ -15,9 +15,10 @@ from ecscope.control.api.action import Action
 from ecscope.control.api.pages import page
 from ecscope.control.api.placement import constraints_of, launch_type_of, refuse_network
 from ecscope.control.api.shapes import includes
-from ecscope.control.core.deployments import DAEMON, primary, with_deployment
+from ecscope.control.core.deployments import primary, with_deployment
 from ecscope.control.core.errors import ApiError, Failure, invalid, missing, service_not_found
 from ecscope.control.core.records import Cluster, Json, Service
+from ecscope.control.core.statuses import SchedulingStrategy, ServiceStatus
 from ecscope.control.core.step import Step
 from ecscope.control.core.tags import tags_of
 
@@ -32,9 +33,9 @@ def create_service(step: Step, body: Json) -> Json:
     again = _made_before(step, body)
     if again is not None:
         return {"service": service_shapes.service(step, again, with_tags=True)}
-    strategy: str = body.get("schedulingStrategy", "REPLICA")
+    strategy = SchedulingStrategy(body.get("schedulingStrategy", SchedulingStrategy.REPLICA))
     desired = service_input.desired_count(body, strategy)
-    if desired is None and strategy != DAEMON:
+    if desired is None and strategy != SchedulingStrategy.DAEMON:
         raise invalid("desiredCount must be given for the REPLICA scheduling strategy.")
     if not body.get("taskDefinition"):
         raise invalid("Task definition can not be null or empty.")
@@ -69,9 +70,9 @@ def create_service(step: Step, body: Json) -> Json:
     )
     service = with_deployment(step, service, definition_arn=definition.arn, settings=_settings(service, body))
     standing = step.services.get(service.arn)
-    if standing is not None and standing.status == "DRAINING":
+    if standing is not None and standing.status == ServiceStatus.DRAINING:
         raise invalid("Unable to Start a service that is still Draining.")
-    if standing is not None and standing.status == "ACTIVE":
+    if standing is not None and standing.status == ServiceStatus.ACTIVE:
         if not _is_same(standing, service):
             raise invalid(_NOT_IDEMPOTENT)
         service = standing
@@ -82,7 +83,7 @@ def create_service(step: Step, body: Json) -> Json:
 def update_service(step: Step, body: Json) -> Json:
     cluster = lookup.cluster(step, body.get("cluster"))
     service = lookup.service(step, cluster, body["service"])
-    if service.status != "ACTIVE":
+    if service.status != ServiceStatus.ACTIVE:
         raise ApiError("ServiceNotActiveException", "Service was not ACTIVE.")
     service_input.refuse_what_is_not_here(body)
     strategy = service.scheduling_strategy
@@ -117,12 +118,12 @@ def update_service(step: Step, body: Json) -> Json:
 def delete_service(step: Step, body: Json) -> Json:
     cluster = lookup.cluster(step, body.get("cluster"))
     service = lookup.service(step, cluster, body["service"])
-    if service.status == "INACTIVE":
+    if service.status == ServiceStatus.INACTIVE:
         raise service_not_found()
-    may_run = body.get("force") or service.scheduling_strategy == DAEMON
-    if service.status == "ACTIVE" and service.desired_count > 0 and not may_run:
+    may_run = body.get("force") or service.is_daemon
+    if service.status == ServiceStatus.ACTIVE and service.desired_count > 0 and not may_run:
         raise invalid("The service cannot be stopped while it is scaled above 0.")
-    service = msgspec.structs.replace(service, status="DRAINING", desired_count=0)
+    service = msgspec.structs.replace(service, status=ServiceStatus.DRAINING, desired_count=0)
     return {"service": service_shapes.service(step, _put(step, service), with_tags=True)}
 
 
@@ -153,7 +154,7 @@ def list_services(step: Step, body: Json) -> Json:
         for service in step.services
         if is_ours
         and service.cluster == cluster.name
-        and service.status == "ACTIVE"
+        and service.status == ServiceStatus.ACTIVE
         and launch_type in (None, service.body.get("launchType"))
         and strategy in (None, service.scheduling_strategy)
     ]
@@ -178,14 +179,14 @@ def _made_before(step: Step, body: Json) -> Service | None:
     except ApiError:  # CreateService has no ConflictException
         raise invalid(_NOT_IDEMPOTENT) from None
     service = step.services.get(arns[0]) if arns else None
-    return service if service is not None and service.status == "ACTIVE" else None
+    return service if service is not None and service.status == ServiceStatus.ACTIVE else None
 
 
 def _is_same(standing: Service, wanted: Service) -> bool:
     """Whether a service is as another request would make it."""
     return (
         standing.scheduling_strategy == wanted.scheduling_strategy
-        and (standing.desired_count == wanted.desired_count or wanted.scheduling_strategy == DAEMON)
+        and (standing.desired_count == wanted.desired_count or wanted.is_daemon)
         and primary(standing).definition_arn == primary(wanted).definition_arn
         and primary(standing).settings == primary(wanted).settings
         and standing.body == wanted.body

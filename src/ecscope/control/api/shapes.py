@@ -12,6 +12,7 @@ from typing import Any
 
 from ecscope.control.core.errors import Failure
 from ecscope.control.core.records import Cluster, Instance, Json, Task, TaskContainer, TaskDefinition
+from ecscope.control.core.statuses import InstanceStatus, LastStatus, LaunchType, ServiceStatus
 from ecscope.control.core.step import Step
 from ecscope.model.resources import HostResources
 
@@ -44,13 +45,15 @@ def tags_if_asked(record_tags: Mapping[str, str], body: Json) -> list[dict[str, 
 def cluster(step: Step, record: Cluster, include: Collection[str] = ()) -> dict[str, Any]:
     """``Cluster``; ``include``: words of DescribeClusters, such as ``SETTINGS``."""
     instances = [
-        instance for instance in step.instances if instance.cluster == record.name and instance.status != "INACTIVE"
+        instance
+        for instance in step.instances
+        if instance.cluster == record.name and instance.status != InstanceStatus.INACTIVE
     ]
     tasks = Counter(
-        (task.launch_type, "running" if task.last_status == "RUNNING" else "pending")
+        (task.launch_type, "running" if task.is_running else "pending")
         for instance in instances
         for task in (step.tasks[arn] for arn in step.tasks_on.get(instance.arn, ()))
-        if task.last_status in ("PROVISIONING", "PENDING", "ACTIVATING", "RUNNING")
+        if task.last_status.is_pending or task.is_running
     )
     services = Counter(service.status for service in step.services if service.cluster == record.name)
     shown: dict[str, Any] = {
@@ -60,7 +63,7 @@ def cluster(step: Step, record: Cluster, include: Collection[str] = ()) -> dict[
         "registeredContainerInstancesCount": len(instances),
         "runningTasksCount": sum(count for (_, status), count in tasks.items() if status == "running"),
         "pendingTasksCount": sum(count for (_, status), count in tasks.items() if status == "pending"),
-        "activeServicesCount": services["ACTIVE"],
+        "activeServicesCount": services[ServiceStatus.ACTIVE],
         "statistics": _statistics(tasks, services) if "STATISTICS" in include else [],
         "tags": tags(record.tags) if "TAGS" in include else [],
         "settings": named(record.settings) if "SETTINGS" in include else [],
@@ -80,18 +83,23 @@ def named(values: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in values.items()]
 
 
-def _statistics(tasks: Mapping[tuple[str, str], int], services: Mapping[str, int]) -> list[dict[str, str]]:
+_STATISTICS_NAMES = {LaunchType.EC2: "EC2", LaunchType.FARGATE: "Fargate", LaunchType.EXTERNAL: "External"}
+
+
+def _statistics(
+    tasks: Mapping[tuple[LaunchType, str], int], services: Mapping[ServiceStatus, int]
+) -> list[dict[str, str]]:
     """Numbers as text. All services count as EC2: nothing else runs here."""
     counts: Iterable[tuple[str, int]] = (
         *(
             (f"{status}{word}TasksCount", tasks.get((launch_type, status), 0))
             for status in ("running", "pending")
-            for launch_type, word in (("EC2", "EC2"), ("FARGATE", "Fargate"), ("EXTERNAL", "External"))
+            for launch_type, word in _STATISTICS_NAMES.items()
         ),
         *(
-            (f"{status.lower()}{word}ServiceCount", services.get(status, 0) if word == "EC2" else 0)
-            for status in ("ACTIVE", "DRAINING")
-            for word in ("EC2", "Fargate", "External")
+            (f"{status.lower()}{word}ServiceCount", services.get(status, 0) if launch_type == LaunchType.EC2 else 0)
+            for status in (ServiceStatus.ACTIVE, ServiceStatus.DRAINING)
+            for launch_type, word in _STATISTICS_NAMES.items()
         ),
     )
     return [{"name": name, "value": str(count)} for name, count in counts]
@@ -152,8 +160,8 @@ def instance(step: Step, record: Instance, include: Collection[str] = ("TAGS",))
         "registeredResources": _resources(record.resources),
         "status": record.status,
         "agentConnected": record.is_connected,
-        "runningTasksCount": here.count("RUNNING"),
-        "pendingTasksCount": here.count("PENDING"),
+        "runningTasksCount": here.count(LastStatus.RUNNING),
+        "pendingTasksCount": sum(status.is_pending for status in here),
         "attributes": attributes(record.attributes),
         "registeredAt": moment(record.registered_at),
         "attachments": [],

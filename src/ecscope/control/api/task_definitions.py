@@ -14,6 +14,7 @@ from ecscope.control.api.action import Action
 from ecscope.control.api.pages import page
 from ecscope.control.core.errors import ApiError, Failure, client_error, invalid
 from ecscope.control.core.records import Json, TaskDefinition
+from ecscope.control.core.statuses import TaskDefinitionStatus
 from ecscope.control.core.step import Step
 from ecscope.control.core.tags import tags_of
 from ecscope.control.core.task_definitions import register
@@ -42,10 +43,10 @@ def describe_task_definition(step: Step, body: Json) -> Json:
 def deregister_task_definition(step: Step, body: Json) -> Json:
     """Tasks and services that use it go on; it stays as it is when it is INACTIVE already."""
     definition = lookup.exact_task_definition(step, body["taskDefinition"])
-    if definition.status == "DELETE_IN_PROGRESS":
+    if definition.status == TaskDefinitionStatus.DELETE_IN_PROGRESS:
         raise client_error("The specified task definition is being deleted.")
-    if definition.status == "ACTIVE":
-        changed = msgspec.structs.replace(definition, status="INACTIVE", deregistered_at=step.at)
+    if definition.status == TaskDefinitionStatus.ACTIVE:
+        changed = msgspec.structs.replace(definition, status=TaskDefinitionStatus.INACTIVE, deregistered_at=step.at)
         definition = step.put_task_definition(changed)
     return {"taskDefinition": shapes.task_definition(definition)}
 
@@ -63,11 +64,13 @@ def delete_task_definitions(step: Step, body: Json) -> Json:
             reason = _NO_SUCH if error.code == "ClientException" else _NO_IDENTIFIER
             failures.append(Failure(arn=reference, reason=reason))
             continue
-        if definition.status == "ACTIVE":
+        if definition.status == TaskDefinitionStatus.ACTIVE:
             failures.append(Failure(arn=definition.arn, reason=_STILL_ACTIVE))
             continue
-        if definition.status == "INACTIVE":
-            changed = msgspec.structs.replace(definition, status="DELETE_IN_PROGRESS", delete_requested_at=step.at)
+        if definition.status == TaskDefinitionStatus.INACTIVE:
+            changed = msgspec.structs.replace(
+                definition, status=TaskDefinitionStatus.DELETE_IN_PROGRESS, delete_requested_at=step.at
+            )
             definition = step.put_task_definition(changed)
         deleted.append(shapes.task_definition(definition))
     return {"taskDefinitions": deleted, "failures": [msgspec.to_builtins(failure) for failure in failures]}
@@ -75,7 +78,7 @@ def delete_task_definitions(step: Step, body: Json) -> Json:
 
 def list_task_definitions(step: Step, body: Json) -> Json:
     """``familyPrefix`` is the whole name of a family here, as in ECS."""
-    family, status = body.get("familyPrefix"), body.get("status", "ACTIVE")
+    family, status = body.get("familyPrefix"), body.get("status", TaskDefinitionStatus.ACTIVE)
     found: list[TaskDefinition] = sorted(
         (
             definition
@@ -91,9 +94,13 @@ def list_task_definitions(step: Step, body: Json) -> Json:
 
 def list_task_definition_families(step: Step, body: Json) -> Json:
     """A family is ACTIVE as long as one revision is."""
-    active = {definition.family for definition in step.task_definitions if definition.status == "ACTIVE"}
+    active = {
+        definition.family for definition in step.task_definitions if definition.status == TaskDefinitionStatus.ACTIVE
+    }
     every = {definition.family for definition in step.task_definitions}
-    chosen = {"ACTIVE": active, "INACTIVE": every - active, "ALL": every}[body.get("status", "ACTIVE")]
+    chosen = {TaskDefinitionStatus.ACTIVE: active, TaskDefinitionStatus.INACTIVE: every - active, "ALL": every}[
+        body.get("status", TaskDefinitionStatus.ACTIVE)
+    ]
     families = sorted(family for family in chosen if family.startswith(body.get("familyPrefix", "")))
     return page("ListTaskDefinitionFamilies", body, "families", families, key=str, show=str)
 

@@ -19,6 +19,7 @@ from ecscope.control.core import tasks
 from ecscope.control.core.errors import Failure, invalid, missing, unsupported
 from ecscope.control.core.placement import EXTERNAL, pool
 from ecscope.control.core.records import Cluster, Json, Task, TaskDefinition
+from ecscope.control.core.statuses import DesiredStatus, LaunchType, StopCode
 from ecscope.control.core.step import Step
 from ecscope.control.core.tags import tags_of
 from ecscope.control.core.tasks import Wanted
@@ -72,7 +73,7 @@ def start_task(step: Step, body: Json) -> Json:
         if instance is None:
             failures.append(missing(lookup.arn_in(cluster, "container-instance", reference)))
         else:
-            launch_type = "EXTERNAL" if EXTERNAL in instance.attributes else "EC2"
+            launch_type = LaunchType.EXTERNAL if EXTERNAL in instance.attributes else LaunchType.EC2
             wants.append(msgspec.structs.replace(wanted, instance_arn=instance.arn, launch_type=launch_type))
     started, more = _start(step, wants)
     return _answer(step, started, [*failures, *more])
@@ -85,7 +86,7 @@ def stop_task(step: Step, body: Json) -> Json:
     if task is None:
         raise invalid("The referenced task was not found.")
     reason = body.get("reason") or STOPPED_BY_USER
-    return {"task": shapes.task(step, tasks.stop(step, task, code="UserInitiated", reason=reason))}
+    return {"task": shapes.task(step, tasks.stop(step, task, code=StopCode.USER_INITIATED, reason=reason))}
 
 
 def describe_tasks(step: Step, body: Json) -> Json:
@@ -185,7 +186,7 @@ def _listed(step: Step, cluster: Cluster, body: Json) -> Iterable[Task]:
     instance_arn = ""
     if reference := body.get("containerInstance"):
         instance_arn = lookup.arn_in(cluster, "container-instance", reference)
-    name, desired_status = cluster.name, body.get("desiredStatus") or "RUNNING"
+    name, desired_status = cluster.name, body.get("desiredStatus") or DesiredStatus.RUNNING
     found = [
         t for t in step.tasks.values() if t.desired_status == desired_status and t.cluster == name
     ]  # may be 10,000

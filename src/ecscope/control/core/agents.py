@@ -20,6 +20,7 @@ from ecscope.control.core.events import (
     StopVerificationAsked,
 )
 from ecscope.control.core.records import Task
+from ecscope.control.core.statuses import InstanceStatus
 from ecscope.control.core.step import Step
 
 INACTIVE_KEPT = timedelta(days=1)
@@ -30,7 +31,7 @@ hears that nobody knows the instance. Source: agent-protocol.md §4.10."""
 def connected(step: Step, event: AgentConnected) -> None:
     """The newest connection speaks for the instance, and is told what it may have missed."""
     instance = step.instances.get(event.instance_arn)
-    if instance is None or instance.status == "INACTIVE":
+    if instance is None or instance.status == InstanceStatus.INACTIVE:
         step.act(
             Disconnect(
                 instance_arn=event.instance_arn,
@@ -63,7 +64,7 @@ def connected(step: Step, event: AgentConnected) -> None:
             instance_arn=instance.arn,
             message_id=step.new_uuid(),
             timeline=step.next_sequence(),  # below that of the payload, or the agent takes it for an old one
-            task_arns=tuple(task.arn for task in here if task.desired_status == "RUNNING"),
+            task_arns=tuple(task.arn for task in here if not task.is_to_stop),
         )
     )
     with_roles = tuple(task.arn for task in here if task.credentials_id or task.execution_credentials_id)
@@ -91,9 +92,7 @@ def stop_asked(step: Step, event: StopVerificationAsked) -> None:
     stray = tuple(
         arn
         for arn in event.task_arns
-        if (task := step.tasks.get(arn)) is None
-        or task.instance_arn != event.instance_arn
-        or task.desired_status == "STOPPED"
+        if (task := step.tasks.get(arn)) is None or task.instance_arn != event.instance_arn or task.is_to_stop
     )
     if stray:
         step.act(ConfirmStop(instance_arn=event.instance_arn, message_id=event.message_id, task_arns=stray))
@@ -118,7 +117,7 @@ def instance_status(step: Step, event: InstanceStatusReported) -> None:
 def expire(step: Step) -> None:
     """Forget container instances that were deregistered a day ago."""
     for instance in tuple(step.instances):
-        gone_at = instance.connectivity_at if instance.status == "INACTIVE" else None
+        gone_at = instance.connectivity_at if instance.status == InstanceStatus.INACTIVE else None
         if gone_at is not None and gone_at + INACTIVE_KEPT <= step.at:
             step.instances.drop(instance.arn)
 

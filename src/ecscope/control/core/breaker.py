@@ -22,6 +22,7 @@ from ecscope.control.core.deployments import (
 from ecscope.control.core.records import Deployment, Service, Task
 from ecscope.control.core.service_events import INCONSISTENT, complain, say
 from ecscope.control.core.state import Settings
+from ecscope.control.core.statuses import RolloutState, StopCode
 from ecscope.control.core.step import Step
 from ecscope.model.status import HealthStatus
 
@@ -31,7 +32,7 @@ FEWEST, MOST = 3, 200
 FAILED_REASON = "ECS deployment circuit breaker: tasks failed to start."
 UNHEALTHY_REASON = "Task failed container health checks"
 """Why the service itself stops a task that failed."""
-_FAILURES = ("EssentialContainerExited", "TaskFailedToStart")
+_FAILURES = (StopCode.ESSENTIAL_CONTAINER_EXITED, StopCode.TASK_FAILED_TO_START)
 
 
 def threshold(service: Service) -> int:
@@ -87,10 +88,10 @@ def calmed(step: Step, service: Service, tasks: tuple[Task, ...]) -> Service:
 def calm_at(step: Step, service: Service, tasks: tuple[Task, ...]) -> datetime | None:
     """When its tasks will have run for so long that the failed starts are forgotten; ``None``: not as things are."""
     deployment = primary(service)
-    own = [task for task in tasks if task.deployment_id == deployment.id and task.desired_status == "RUNNING"]
+    own = [task for task in tasks if task.deployment_id == deployment.id and not task.is_to_stop]
     if not deployment.starts_failed or len(own) < service.desired_count:
         return None
-    if not all(task.last_status == "RUNNING" for task in own):
+    if not all(task.is_running for task in own):
         return None
     newest = max((task.started_at or task.created_at for task in own), default=deployment.failed_at or step.at)
     return newest + timedelta(seconds=step.settings.start_backoff_cap_s)
@@ -100,7 +101,7 @@ def tripped(step: Step, service: Service) -> Service:
     """The service after its circuit breaker has looked: as it was, FAILED, or on its way back."""
     deployment = primary(service)
     configuration = breaker(service)
-    if not configuration.get("enable") or deployment.rollout_state != "IN_PROGRESS":
+    if not configuration.get("enable") or deployment.rollout_state != RolloutState.IN_PROGRESS:
         return service
     if not deployment.failed_tasks or deployment.failed_tasks < threshold(service):
         return service
@@ -113,7 +114,9 @@ def tripped(step: Step, service: Service) -> Service:
 
 def failed(step: Step, service: Service, reason: str) -> Service:
     """The service with its PRIMARY deployment given up."""
-    return with_primary(service, rollout_state="FAILED", rollout_reason=reason, updated_at=step.at, finished_at=step.at)
+    return with_primary(
+        service, rollout_state=RolloutState.FAILED, rollout_reason=reason, updated_at=step.at, finished_at=step.at
+    )
 
 
 def rolled_back(step: Step, service: Service) -> Service:
@@ -147,7 +150,7 @@ def _after_end(step: Step, service: Service, task: Task) -> Service:
         return service
     deployment = primary(service)
     changes = {"failed_tasks": deployment.failed_tasks + 1, "failed_at": step.at, "updated_at": step.at}
-    if deployment.rollout_state == "COMPLETED":
+    if deployment.rollout_state == RolloutState.COMPLETED:
         changes["failed_tasks"] = 0  # no longer evaluated
     ran_s = (step.at - task.started_at).total_seconds() if task.started_at else 0.0
     tries = deployment.starts_failed

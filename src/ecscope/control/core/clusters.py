@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import msgspec
 
+from ecscope.control.core.statuses import ClusterStatus
 from ecscope.control.core.step import Step
 
 INACTIVE_KEPT = timedelta(days=1)
@@ -18,7 +19,7 @@ INACTIVE_KEPT = timedelta(days=1)
 def expire(step: Step) -> None:
     """Forget clusters that were deleted a day ago; of one that an older release deleted, the day begins now."""
     for cluster in tuple(step.clusters):
-        if cluster.status != "INACTIVE":
+        if cluster.status != ClusterStatus.INACTIVE:
             continue
         if cluster.deleted_at is None:
             step.clusters.put(cluster.name, msgspec.structs.replace(cluster, deleted_at=step.at))

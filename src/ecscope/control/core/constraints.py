@@ -222,7 +222,7 @@ class _Parser:
 
 
 def running_tasks_count(step: Step, instance: Instance) -> int:
-    return sum(step.tasks[arn].last_status == "RUNNING" for arn in step.tasks_on.get(instance.arn, ()))
+    return sum(step.tasks[arn].is_running for arn in step.tasks_on.get(instance.arn, ()))
 
 
 def _attribute(name: str) -> _Values:

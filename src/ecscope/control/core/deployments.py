@@ -13,15 +13,14 @@ import msgspec
 
 from ecscope.control.core.records import Deployment, Json, Service, Task
 from ecscope.control.core.service_events import say
+from ecscope.control.core.statuses import DeploymentStatus, RolloutState
 from ecscope.control.core.step import Step
 from ecscope.model.status import HealthStatus
 
 PAST_KEPT = 20
-DAEMON = "DAEMON"
 REPLICA_PERCENTS = (100, 200)
 DAEMON_PERCENTS = (0, 100)
 """Minimum healthy and maximum, unless given."""
-_PENDING = ("PROVISIONING", "PENDING", "ACTIVATING")
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -43,7 +42,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 def limits(service: Service, desired: int) -> Limits:
     """Half a task more is healthy, half a task less is allowed."""
     configuration: Json = service.body.get("deploymentConfiguration", {})
-    minimum, maximum = DAEMON_PERCENTS if service.scheduling_strategy == DAEMON else REPLICA_PERCENTS
+    minimum, maximum = DAEMON_PERCENTS if service.is_daemon else REPLICA_PERCENTS
     minimum = configuration.get("minimumHealthyPercent", minimum)
     maximum = configuration.get("maximumPercent", maximum)
     return Limits(lower=-(-desired * minimum // 100), upper=desired * maximum // 100)
@@ -70,8 +69,8 @@ def counts(tasks: Iterable[Task]) -> Counts:
     """A task that is told to stop runs until it does not."""
     running = pending = 0
     for task in tasks:
-        running += task.last_status == "RUNNING"
-        pending += task.last_status in _PENDING
+        running += task.is_running
+        pending += task.last_status.is_pending
     return Counts(running=running, pending=pending)
 
 
@@ -85,7 +84,7 @@ def has_check(task: Task) -> bool:
 
 def healthy_at(step: Step, service: Service, task: Task) -> datetime | None:
     """Since when, or from when on, it counts as healthy; ``None``: not as things are."""
-    if task.desired_status != "RUNNING" or task.last_status != "RUNNING":
+    if task.is_to_stop or not task.is_running:
         return None
     began_at = task.started_at or task.created_at
     if has_check(task):
@@ -130,7 +129,7 @@ def with_deployment(
         reason = f"ECS deployment circuit breaker: rolling back to deploymentId {deployment_id}."
     deployment = Deployment(
         id=deployment_id,
-        status="PRIMARY",
+        status=DeploymentStatus.PRIMARY,
         definition_arn=definition_arn,
         desired_count=service.desired_count,
         created_at=step.at,
@@ -146,14 +145,14 @@ def with_deployment_again(step: Step, service: Service, old: Deployment, *, roll
     """The service with one of its ACTIVE deployments as PRIMARY anew: its tasks stay."""
     again = msgspec.structs.replace(
         old,
-        status="PRIMARY",
+        status=DeploymentStatus.PRIMARY,
         desired_count=service.desired_count,
         updated_at=step.at,
         finished_at=None,
         failed_tasks=0,
         starts_failed=0,
         next_start_at=None,
-        rollout_state="IN_PROGRESS",
+        rollout_state=RolloutState.IN_PROGRESS,
         rollout_reason=f"ECS deployment circuit breaker: rolling back to deploymentId {old.id}.",
         rolls_back=rolls_back,
     )
@@ -162,8 +161,10 @@ def with_deployment_again(step: Step, service: Service, old: Deployment, *, roll
 
 def _in_front(step: Step, service: Service, deployment: Deployment, others: tuple[Deployment, ...]) -> Service:
     older = (
-        msgspec.structs.replace(other, status="ACTIVE", updated_at=step.at, finished_at=other.finished_at or step.at)
-        if other.status == "PRIMARY"
+        msgspec.structs.replace(
+            other, status=DeploymentStatus.ACTIVE, updated_at=step.at, finished_at=other.finished_at or step.at
+        )
+        if other.status == DeploymentStatus.PRIMARY
         else other
         for other in others
     )
@@ -181,7 +182,7 @@ def with_primary(service: Service, **changes: Any) -> Service:
 def without_drained(step: Step, service: Service, tasks: Iterable[Task]) -> Service:
     """The service without older deployments that have no task left."""
     alive = {task.deployment_id for task in tasks}
-    kept = tuple(one for one in service.deployments if one.status == "PRIMARY" or one.id in alive)
+    kept = tuple(one for one in service.deployments if one.status == DeploymentStatus.PRIMARY or one.id in alive)
     gone = [one for one in service.deployments if one not in kept]
     return _with_past(step, service, kept, gone) if gone else service
 
@@ -193,7 +194,9 @@ def ended(step: Step, service: Service) -> Service:
 
 def _with_past(step: Step, service: Service, kept: tuple[Deployment, ...], gone: Iterable[Deployment]) -> Service:
     past = (
-        msgspec.structs.replace(one, status="INACTIVE", updated_at=step.at, finished_at=one.finished_at or step.at)
+        msgspec.structs.replace(
+            one, status=DeploymentStatus.INACTIVE, updated_at=step.at, finished_at=one.finished_at or step.at
+        )
         for one in gone
     )
     return msgspec.structs.replace(
@@ -206,7 +209,7 @@ def completed(step: Step, service: Service) -> Service:
     deployment = primary(service)
     service = with_primary(
         service,
-        rollout_state="COMPLETED",
+        rollout_state=RolloutState.COMPLETED,
         rollout_reason=f"ECS deployment {deployment.id} completed.",
         updated_at=step.at,
         finished_at=step.at,

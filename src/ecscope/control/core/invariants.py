@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from ecscope.control.core.state import ControlState
+from ecscope.control.core.statuses import LastStatus
 from ecscope.model.arn import TaskArn
 from ecscope.model.resources import HostResources
-
-_RANKS = {"PENDING": 0, "RUNNING": 1, "STOPPING": 2, "STOPPED": 3}
 
 
 class InvariantBroken(AssertionError):
@@ -21,13 +20,13 @@ def check_state(state: ControlState) -> None:
         _hold(task.arn == arn, "tasks are filed under their ARN", arn)
         _hold(task.is_stopped is (task.stopped_at is not None), "STOPPED and the time of it come together", arn)
         _hold(
-            (task.desired_status == "STOPPED") is bool(task.stop_code),
+            task.is_to_stop is bool(task.stop_code),
             "a task has a stop code exactly when it is to stop",
             arn,
         )
-        _hold(not task.is_stopped or task.desired_status == "STOPPED", "what is STOPPED is to be STOPPED", arn)
+        _hold(not task.is_stopped or task.is_to_stop, "what is STOPPED is to be STOPPED", arn)
         _hold(
-            not task.is_stopped or all(container.last_status == "STOPPED" for container in task.containers),
+            not task.is_stopped or all(container.last_status == LastStatus.STOPPED for container in task.containers),
             "a STOPPED task has STOPPED containers",
             arn,
         )
@@ -42,14 +41,14 @@ def check_step(before: ControlState, after: ControlState) -> None:
         was = before.tasks.get(arn)
         if was is None or was is task:
             continue
-        _hold(_RANKS[was.last_status] <= _RANKS[task.last_status], "a status never goes back", arn)
-        _hold(was.desired_status == "RUNNING" or task.desired_status == "STOPPED", "a stop is never taken back", arn)
+        _hold(was.last_status.rank <= task.last_status.rank, "a status never goes back", arn)
+        _hold(not was.is_to_stop or task.is_to_stop, "a stop is never taken back", arn)
         _hold(not was.stop_code or was.stop_code == task.stop_code, "the first stop code stays", arn)
         _hold(not was.is_stopped or was.stopped_at == task.stopped_at, "what is STOPPED does not end again", arn)
         _hold(was.version <= task.version, "versions rise", arn)
         for old, new in zip(was.containers, task.containers, strict=True):
             _hold(
-                _RANKS[old.last_status] <= _RANKS[new.last_status],
+                old.last_status.rank <= new.last_status.rank,
                 "a container's status never goes back",
                 f"{arn} {old.name}",
             )

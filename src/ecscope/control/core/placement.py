@@ -13,6 +13,7 @@ import msgspec
 from ecscope.control.core.constraints import Predicate, QueryError, parsed
 from ecscope.control.core.errors import Failure
 from ecscope.control.core.records import Instance, Json
+from ecscope.control.core.statuses import InstanceStatus, LaunchType
 from ecscope.control.core.step import Step
 from ecscope.control.core.task_definitions import attributes_for_a_role
 from ecscope.control.core.wanted import Wanted
@@ -40,7 +41,7 @@ agents tell their architecture only when they are external. Source: agent-protoc
 
 _NOTHING = HostResources()
 _STAGES = (
-    "INACTIVE",
+    InstanceStatus.INACTIVE,
     "AGENT",
     "RESOURCE:CPU",
     "RESOURCE:MEMORY",
@@ -81,16 +82,16 @@ def choose(step: Step, wanted: Wanted) -> Instance | tuple[Failure, ...]:
     return candidates[int(step.new_id(), 16) % len(candidates)]
 
 
-def pool(step: Step, cluster: str, launch_type: str) -> list[Instance]:
+def pool(step: Step, cluster: str, launch_type: LaunchType) -> list[Instance]:
     """The instances of a cluster that a task of this launch type may be placed on, connected or not."""
     return [instance for instance in step.instances if _is_in_pool(instance, cluster, launch_type)]
 
 
-def _is_in_pool(instance: Instance, cluster: str, launch_type: str) -> bool:
+def _is_in_pool(instance: Instance, cluster: str, launch_type: LaunchType) -> bool:
     return (
         instance.cluster == cluster
-        and instance.status == "ACTIVE"
-        and (EXTERNAL in instance.attributes) is (launch_type == "EXTERNAL")
+        and instance.status == InstanceStatus.ACTIVE
+        and (EXTERNAL in instance.attributes) is (launch_type == LaunchType.EXTERNAL)
     )
 
 
@@ -129,8 +130,8 @@ def _filter(step: Step, wanted: Wanted) -> Callable[[Instance], str]:
     is_distinct = any(constraint.get("type") == "distinctInstance" for constraint in _constraints(wanted))
 
     def obstacle(instance: Instance) -> str:
-        if instance.status != "ACTIVE":
-            return "INACTIVE"
+        if instance.status != InstanceStatus.ACTIVE:
+            return InstanceStatus.INACTIVE
         if not instance.is_connected:
             return "AGENT"
         if lack := shortage(needs, instance.resources, step.taken.get(instance.arn, _NOTHING)):

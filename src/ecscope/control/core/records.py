@@ -14,10 +14,26 @@ from typing import Any
 
 import msgspec
 
+from ecscope.control.core.statuses import (
+    ClusterStatus,
+    DeploymentStatus,
+    DesiredStatus,
+    InstanceStatus,
+    LastStatus,
+    LaunchType,
+    RolloutState,
+    SchedulingStrategy,
+    ServiceStatus,
+    StopCode,
+    TaskDefinitionStatus,
+)
 from ecscope.model.arn import TaskArn
 from ecscope.model.container_instance import Attribute
 from ecscope.model.resources import HostResources
 from ecscope.model.status import HealthStatus
+
+_RUNNING, _STOPPED, _TO_STOP = LastStatus.RUNNING, LastStatus.STOPPED, DesiredStatus.STOPPED
+"""Asked of thousands of tasks at a time; a name is found faster than a member of an enum."""
 
 Json = Mapping[str, Any]
 """Members as the API has them, checked against its model before they came here."""
@@ -32,8 +48,7 @@ class Cluster(Record, frozen=True, kw_only=True):
 
     name: str
     arn: str
-    status: str = "ACTIVE"
-    """``ACTIVE`` or ``INACTIVE``."""
+    status: ClusterStatus = ClusterStatus.ACTIVE
     deleted_at: datetime | None = None
     tags: Mapping[str, str] = {}
     settings: Mapping[str, str] = {}
@@ -49,12 +64,11 @@ class TaskDefinition(Record, frozen=True, kw_only=True):
     arn: str
     family: str
     revision: int
-    status: str = "ACTIVE"
-    """``ACTIVE``, ``INACTIVE`` or ``DELETE_IN_PROGRESS``."""
+    status: TaskDefinitionStatus = TaskDefinitionStatus.ACTIVE
     body: Json
     """What was registered, with the defaults that ECS fills in; no member of this record is repeated in it."""
     requires_attributes: tuple[Attribute, ...] = ()
-    compatibilities: tuple[str, ...] = ("EC2",)
+    compatibilities: tuple[LaunchType, ...] = (LaunchType.EC2,)
     tags: Mapping[str, str] = {}
     registered_at: datetime
     registered_by: str
@@ -83,8 +97,7 @@ class Instance(Record, frozen=True, kw_only=True, dict=True):
     arn: str
     cluster: str
     """Name of its cluster."""
-    status: str = "ACTIVE"
-    """``ACTIVE``, ``DRAINING``, ``INACTIVE``."""
+    status: InstanceStatus = InstanceStatus.ACTIVE
     ec2_instance_id: str
     registered_at: datetime
     resources: HostResources
@@ -122,7 +135,7 @@ class TaskContainer(msgspec.Struct, frozen=True, kw_only=True):
     arn: str
     image: str
     is_essential: bool = True
-    last_status: str = "PENDING"
+    last_status: LastStatus = LastStatus.PENDING
     runtime_id: str = ""
     exit_code: int | None = None
     reason: str = ""
@@ -142,9 +155,9 @@ class Task(Record, frozen=True, kw_only=True):
     cluster: str
     definition_arn: str
     instance_arn: str
-    last_status: str = "PENDING"
-    """As users see it: ``PENDING``, ``RUNNING``, ``STOPPING``, ``STOPPED``. Source: control-plane.md §6.3."""
-    desired_status: str = "RUNNING"
+    last_status: LastStatus = LastStatus.PENDING
+    """As users see it."""
+    desired_status: DesiredStatus = DesiredStatus.RUNNING
     containers: tuple[TaskContainer, ...]
     overrides: Json = {}
     """As asked for, checked."""
@@ -155,11 +168,11 @@ class Task(Record, frozen=True, kw_only=True):
     service_arn: str = ""
     deployment_id: str = ""
     """``""``: no service started it."""
-    launch_type: str = "EC2"
+    launch_type: LaunchType = LaunchType.EC2
     platform: Json = {}
     execute_command_enabled: bool = False
     health: HealthStatus = HealthStatus.UNKNOWN
-    stop_code: str = ""
+    stop_code: StopCode = StopCode.NONE
     stopped_reason: str = ""
     created_at: datetime
     started_at: datetime | None = None
@@ -182,8 +195,17 @@ class Task(Record, frozen=True, kw_only=True):
     """The agent has taken that payload over."""
 
     @property
+    def is_running(self) -> bool:
+        return self.last_status == _RUNNING
+
+    @property
     def is_stopped(self) -> bool:
-        return self.last_status == "STOPPED"
+        return self.last_status == _STOPPED
+
+    @property
+    def is_to_stop(self) -> bool:
+        """Somebody wants it stopped, or it is."""
+        return self.desired_status == _TO_STOP
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,15 +213,14 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     """``ecs-svc/<19 digits>``; also ``startedBy`` of its tasks."""
-    status: str
-    """``PRIMARY``, ``ACTIVE`` or ``INACTIVE``."""
+    status: DeploymentStatus
     definition_arn: str
     desired_count: int
     created_at: datetime
     updated_at: datetime
     failed_tasks: int = 0
     """In a row, none of them healthy in between."""
-    rollout_state: str = "IN_PROGRESS"
+    rollout_state: RolloutState = RolloutState.IN_PROGRESS
     rollout_reason: str = ""
     rolls_back: str = ""
     """ID of the failed deployment whose place it takes; ``""``: it is no rollback."""
@@ -229,9 +250,8 @@ class Service(Record, frozen=True, kw_only=True):
     arn: str
     name: str
     cluster: str
-    status: str = "ACTIVE"
-    """``ACTIVE``, ``DRAINING``, ``INACTIVE``."""
-    scheduling_strategy: str = "REPLICA"
+    status: ServiceStatus = ServiceStatus.ACTIVE
+    scheduling_strategy: SchedulingStrategy = SchedulingStrategy.REPLICA
     desired_count: int = 0
     deployments: tuple[Deployment, ...] = ()
     """Newest first; the first is PRIMARY."""
@@ -253,6 +273,11 @@ class Service(Record, frozen=True, kw_only=True):
     last_problem_at: datetime | None = None
     look_at: datetime | None = None
     """When time alone may change something about it; ``None``: it waits for nothing but events."""
+
+    @property
+    def is_daemon(self) -> bool:
+        """One task on each instance, instead of a number of them."""
+        return self.scheduling_strategy == SchedulingStrategy.DAEMON
 
 
 class Token(Record, frozen=True, kw_only=True):

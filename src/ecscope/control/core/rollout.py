@@ -15,6 +15,7 @@ import msgspec
 from ecscope.control.core.deployments import is_healthy, is_protected, is_unhealthy, limits, primary
 from ecscope.control.core.records import Instance, Service, Task
 from ecscope.control.core.scale_in import first_to_go
+from ecscope.control.core.statuses import InstanceStatus, RolloutState
 from ecscope.control.core.step import Step
 
 
@@ -64,7 +65,7 @@ class _Stopping:
         """A task that has never run may always go; a running one as long as enough healthy ones stay."""
         if is_protected(self._step, task):
             self.protected.append(task)
-        elif task.last_status != "RUNNING" or len(self.healthy - {task.arn}) >= self.lower:
+        elif not task.is_running or len(self.healthy - {task.arn}) >= self.lower:
             self.stop(task)
 
 
@@ -151,7 +152,7 @@ def _sorted(step: Step, service: Service, tasks: Iterable[Task], homes: tuple[st
     deployment_id = primary(service).id
     for task in tasks:
         instance = step.instances.get(task.instance_arn)
-        if task.desired_status != "RUNNING":
+        if task.is_to_stop:
             stopping.append(task)
         elif is_unhealthy(step, service, task):
             ailing.append(task)
@@ -163,7 +164,7 @@ def _sorted(step: Step, service: Service, tasks: Iterable[Task], homes: tuple[st
 
 
 def _may_stay(instance: Instance | None, homes: tuple[str, ...]) -> bool:
-    return instance is not None and (instance.status == "ACTIVE" or instance.arn in homes)
+    return instance is not None and (instance.status == InstanceStatus.ACTIVE or instance.arn in homes)
 
 
 def _is_there(step: Step, task: Task) -> bool:
@@ -174,10 +175,10 @@ def _is_there(step: Step, task: Task) -> bool:
 
 def _replaceable(step: Step, service: Service, found: _Sorted) -> list[Task]:
     """Outgoing tasks in the order in which they go. After a deployment was given up, the older ones hold the line."""
-    is_given_up = primary(service).rollout_state == "FAILED"
+    is_given_up = primary(service).rollout_state == RolloutState.FAILED
     deployment_id = primary(service).id
     going = [task for task in found.outgoing if not is_given_up or task.deployment_id == deployment_id]
-    return sorted(going, key=lambda task: (task.last_status == "RUNNING", is_healthy(step, service, task)))
+    return sorted(going, key=lambda task: (task.is_running, is_healthy(step, service, task)))
 
 
 def _idle_to_stop(step: Step, service: Service, found: _Sorted, *, at_least: int) -> list[Task]:
@@ -188,7 +189,7 @@ def _idle_to_stop(step: Step, service: Service, found: _Sorted, *, at_least: int
         for task in _replaceable(step, service, found)
         if not is_protected(step, task) and not is_healthy(step, service, task)
     ]
-    running = sum(task.last_status == "RUNNING" for task in (*found.current, *found.outgoing))
+    running = sum(task.is_running for task in (*found.current, *found.outgoing))
     return idle[: max(0, running - at_least)]
 
 

@@ -36,7 +36,7 @@ def _ranks(step: Step, service: Service, tasks: Sequence[Task]) -> list[Callable
     """The higher a task ranks, the sooner it goes; the first rank that tells two apart decides."""
 
     def idleness(task: Task) -> int:
-        if task.last_status != "RUNNING":
+        if not task.is_running:
             return 2
         return 0 if is_healthy(step, service, task) else 1
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ecscope.control.core.breaker import UNHEALTHY_REASON
-from ecscope.control.core.deployments import DAEMON, primary
+from ecscope.control.core.deployments import primary
 from ecscope.control.core.placement import SERVICE_STRATEGY, is_fit
 from ecscope.control.core.records import Json, Service, Task, TaskDefinition
+from ecscope.control.core.statuses import InstanceStatus, LaunchType, StopCode
 from ecscope.control.core.step import Step
 from ecscope.control.core.tasks import stop
 from ecscope.control.core.wanted import Wanted
-
-STOP_CODE = "ServiceSchedulerInitiated"
 
 
 def wanted(step: Step, service: Service, instance_arn: str = "") -> Wanted | None:
@@ -34,7 +33,7 @@ def wanted(step: Step, service: Service, instance_arn: str = "") -> Wanted | Non
         started_by=deployment.id,
         service_arn=service.arn,
         deployment_id=deployment.id,
-        launch_type=deployment.settings.get("launchType", "EC2"),
+        launch_type=LaunchType(deployment.settings.get("launchType", LaunchType.EC2)),
         tags=task_tags(service, definition),
         execute_command_enabled=bool(body.get("enableExecuteCommand")),
         constraints=tuple(body.get("placementConstraints", ())),
@@ -63,31 +62,33 @@ def places(step: Step, service: Service, tasks: Iterable[Task]) -> tuple[str, ..
     lingering = _lingering(step, service, tasks)
     instances = (one for one in step.instances if one.cluster == service.cluster)
     return tuple(
-        one.arn for one in instances if one.arn in lingering or (one.status == "ACTIVE" and is_fit(step, task, one))
+        one.arn
+        for one in instances
+        if one.arn in lingering or (one.status == InstanceStatus.ACTIVE and is_fit(step, task, one))
     )
 
 
 def _lingering(step: Step, service: Service, tasks: Iterable[Task]) -> frozenset[str]:
     deployment_id = primary(service).id
-    own = (task for task in tasks if task.deployment_id == deployment_id and task.desired_status == "RUNNING")
+    own = (task for task in tasks if task.deployment_id == deployment_id and not task.is_to_stop)
     here = (step.instances.get(task.instance_arn) for task in own)
     return frozenset(
         instance.arn
         for instance in here
-        if instance is not None and instance.status == "DRAINING" and _has_replicas(step, instance.arn)
+        if instance is not None and instance.status == InstanceStatus.DRAINING and _has_replicas(step, instance.arn)
     )
 
 
 def _has_replicas(step: Step, instance_arn: str) -> bool:
     of = {step.tasks[arn].service_arn for arn in step.tasks_on.get(instance_arn, ())} - {""}
-    return any((other := step.services.get(arn)) is None or other.scheduling_strategy != DAEMON for arn in of)
+    return any((other := step.services.get(arn)) is None or not other.is_daemon for arn in of)
 
 
 def stop_for_others(step: Step, service: Service, task: Task) -> Task:
     """Stop a task that is not wanted any more, or that another one replaces."""
     reason = f"Scaling activity initiated by (deployment {primary(service).id})"
-    return stop(step, task, code=STOP_CODE, reason=reason)
+    return stop(step, task, code=StopCode.SERVICE_SCHEDULER_INITIATED, reason=reason)
 
 
 def stop_unhealthy(step: Step, task: Task) -> Task:
-    return stop(step, task, code=STOP_CODE, reason=UNHEALTHY_REASON)
+    return stop(step, task, code=StopCode.SERVICE_SCHEDULER_INITIATED, reason=UNHEALTHY_REASON)

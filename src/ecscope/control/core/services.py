@@ -15,7 +15,6 @@ import msgspec
 
 from ecscope.control.core import breaker
 from ecscope.control.core.deployments import (
-    DAEMON,
     completed,
     ended,
     graced_until,
@@ -45,6 +44,7 @@ from ecscope.control.core.service_events import (
     unplaced,
 )
 from ecscope.control.core.service_tasks import places, stop_for_others, stop_unhealthy, wanted
+from ecscope.control.core.statuses import InstanceStatus, RolloutState, ServiceStatus
 from ecscope.control.core.step import Step
 from ecscope.control.core.tasks import start
 from ecscope.model.status import HealthStatus
@@ -79,7 +79,7 @@ def settle(step: Step) -> None:
 def _is_daemon(step: Step, service_arn: str) -> bool:
     """A daemon's task is the first on an instance, and the last."""
     service = step.services.get(service_arn)
-    return service is not None and service.scheduling_strategy == DAEMON
+    return service is not None and service.is_daemon
 
 
 def postpone(step: Step) -> None:
@@ -113,19 +113,19 @@ def _concerned(step: Step) -> list[str]:
         for service in step.services
         if (is_time and service.look_at is not None and service.look_at <= step.at)
         or service.cluster in shaken
-        or (service.cluster in reached and (service.steady_said_at is None or service.scheduling_strategy == DAEMON))
+        or (service.cluster in reached and (service.steady_said_at is None or service.is_daemon))
         or (service.cluster in freed and service.last_problem)
-        or (service.cluster in emptied and service.scheduling_strategy == DAEMON)
+        or (service.cluster in emptied and service.is_daemon)
     ]
 
 
 def _is_draining(step: Step, instance_arn: str) -> bool:
     instance = step.instances.get(instance_arn)
-    return instance is not None and instance.status == "DRAINING"
+    return instance is not None and instance.status == InstanceStatus.DRAINING
 
 
 def _keep(step: Step, service: Service) -> None:
-    if service.status == "INACTIVE" and service.look_at is not None and service.look_at <= step.at:
+    if service.status == ServiceStatus.INACTIVE and service.look_at is not None and service.look_at <= step.at:
         step.services.drop(service.arn)
     elif service != step.services.get(service.arn):
         step.services.put(service.arn, service)
@@ -146,9 +146,9 @@ def _wake(step: Step) -> None:
 
 def _settled(step: Step, service: Service) -> Service:
     match service.status:
-        case "ACTIVE":
+        case ServiceStatus.ACTIVE:
             return _pursued(step, service)
-        case "DRAINING":
+        case ServiceStatus.DRAINING:
             return _drained(step, service)
         case _:
             return service
@@ -157,14 +157,14 @@ def _settled(step: Step, service: Service) -> Service:
 def _drained(step: Step, service: Service) -> Service:
     """The service with all its tasks told to stop; INACTIVE once they are."""
     tasks = tasks_of(step, service)
-    going = tuple(task for task in tasks if task.desired_status == "RUNNING")
+    going = tuple(task for task in tasks if not task.is_to_stop)
     for task in going:
         stop_for_others(step, service, task)
     service = without_drained(step, say_stopped(step, service, going), tasks)
     if tasks_of(step, service):
         return msgspec.structs.replace(service, look_at=None)
     kept_until = step.at + timedelta(seconds=step.settings.stopped_kept_s)
-    return msgspec.structs.replace(ended(step, service), status="INACTIVE", look_at=kept_until)
+    return msgspec.structs.replace(ended(step, service), status=ServiceStatus.INACTIVE, look_at=kept_until)
 
 
 def _pursued(step: Step, service: Service) -> Service:
@@ -173,8 +173,8 @@ def _pursued(step: Step, service: Service) -> Service:
     service = without_drained(step, service, tasks)
     service = breaker.calmed(step, service, tasks)
     service = breaker.tripped(step, service)
-    homes = places(step, service, tasks) if service.scheduling_strategy == DAEMON else ()
-    if service.scheduling_strategy == DAEMON and service.desired_count != len(homes):
+    homes = places(step, service, tasks) if service.is_daemon else ()
+    if service.is_daemon and service.desired_count != len(homes):
         service = msgspec.structs.replace(service, desired_count=len(homes))
     if primary(service).desired_count != service.desired_count:
         service = with_primary(service, desired_count=service.desired_count)
@@ -199,10 +199,10 @@ def _pursued(step: Step, service: Service) -> Service:
 
 def _planned(step: Step, service: Service, tasks: Iterable[Task], homes: tuple[str, ...], *, has_room: bool) -> Plan:
     deployment = primary(service)
-    may_start = deployment.rollout_state != "FAILED" and (
+    may_start = deployment.rollout_state != RolloutState.FAILED and (
         deployment.next_start_at is None or deployment.next_start_at <= step.at
     )
-    if service.scheduling_strategy == DAEMON:
+    if service.is_daemon:
         return daemon_plan(step, service, tasks, homes, may_start=may_start)
     return replica_plan(step, service, tasks, may_start=may_start, has_room=has_room)
 
@@ -246,9 +246,9 @@ def _with_progress(step: Step, service: Service, tasks: tuple[Task, ...], plan: 
     )
     if not is_there:
         return msgspec.structs.replace(service, steady_said_at=None)
-    if deployment.rollout_state == "IN_PROGRESS":
+    if deployment.rollout_state == RolloutState.IN_PROGRESS:
         service = completed(step, service)
-    if deployment.starts_failed or deployment.rollout_state == "FAILED":
+    if deployment.starts_failed or deployment.rollout_state == RolloutState.FAILED:
         return service
     return say_steady(step, content(service))
 
@@ -256,7 +256,7 @@ def _with_progress(step: Step, service: Service, tasks: tuple[Task, ...], plan: 
 def _next_look(step: Step, service: Service, tasks: tuple[Task, ...], plan: Plan) -> datetime | None:
     deployment = primary(service)
     moments: list[datetime | None] = [breaker.calm_at(step, service, tasks)]
-    if plan.missing and deployment.rollout_state != "FAILED":
+    if plan.missing and deployment.rollout_state != RolloutState.FAILED:
         moments.append(deployment.next_start_at)
     if service.steady_said_at is not None:
         moments.append(service.steady_said_at + SAID_AGAIN_AFTER)

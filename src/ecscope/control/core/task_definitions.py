@@ -17,6 +17,7 @@ import msgspec
 from ecscope.control.core.constraints import QueryError, parsed
 from ecscope.control.core.errors import client_error
 from ecscope.control.core.records import Json, TaskDefinition
+from ecscope.control.core.statuses import LaunchType, ServiceStatus
 from ecscope.control.core.step import Step
 from ecscope.model.container_instance import Attribute
 from ecscope.taskdefinition.payload import docker_api_versions
@@ -49,7 +50,7 @@ def register(step: Step, body: Json, tags: dict[str, str]) -> TaskDefinition:
         revision=revision,
         body=filled,
         requires_attributes=tuple(Attribute(name=name) for name in dict.fromkeys(_required(filled))),
-        compatibilities=("EC2", "EXTERNAL"),
+        compatibilities=(LaunchType.EC2, LaunchType.EXTERNAL),
         tags=tags,
         registered_at=step.at,
         registered_by=step.principal_arn,
@@ -72,7 +73,7 @@ def expire(step: Step) -> None:
 
 def _in_use(step: Step) -> frozenset[str]:
     """What runs, and what services run, replace or would go back to."""
-    services = [service for service in step.services if service.status != "INACTIVE"]
+    services = [service for service in step.services if service.status != ServiceStatus.INACTIVE]
     return frozenset(
         (
             *(task.definition_arn for task in step.tasks.values() if not task.is_stopped),

@@ -16,18 +16,18 @@ from ecscope.control.core.effects import SendPayload, WakeAt
 from ecscope.control.core.errors import Failure
 from ecscope.control.core.placement import choose
 from ecscope.control.core.records import Instance, Json, Task, TaskContainer
+from ecscope.control.core.statuses import DesiredStatus, InstanceStatus, LastStatus, StopCode
 from ecscope.control.core.step import Step
 from ecscope.control.core.wanted import Wanted as Wanted  # noqa: PLC0414 (those who start tasks know it from here)
 from ecscope.model.arn import TaskArn, task_arn
 from ecscope.model.status import HealthStatus, ReportedStatus
 
 TOKEN_KEPT = timedelta(hours=24)
-_FORGET_AGAIN = timedelta(minutes=1)
 """How long a client token is remembered. Source: control-plane.md §6.1."""
+_FORGET_AGAIN = timedelta(minutes=1)
+"""What ends within so long of each other is forgotten together."""
 ESSENTIAL_EXITED = "Essential container in task exited"
 FAILED_TO_START = "Task failed to start"
-
-_RANKS = {"PENDING": 0, "RUNNING": 1, "STOPPING": 2, "STOPPED": 3}
 
 
 class ContainerReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,36 +90,32 @@ def start(step: Step, wanted: Wanted) -> Task | tuple[Failure, ...]:
     return task
 
 
-def stop(step: Step, task: Task, *, code: str, reason: str) -> Task:
-    """It is to stop; STOPPED at once where there is no agent to be told. Harmless when it is to stop already.
-
-    Args:
-        code: such as ``UserInitiated``. Source: control-plane.md §6.4.
-    """
-    if task.desired_status == "STOPPED":
+def stop(step: Step, task: Task, *, code: StopCode, reason: str) -> Task:
+    """It is to stop; STOPPED at once where there is no agent to be told. Harmless when it is to stop already."""
+    if task.is_to_stop:
         return task
     task = msgspec.structs.replace(
         task,
-        desired_status="STOPPED",
+        desired_status=DesiredStatus.STOPPED,
         stopping_at=step.at,
         stop_code=code,
         stopped_reason=reason,
         version=task.version + 1,
     )
     instance = step.instances.get(task.instance_arn)
-    if instance is None or instance.status == "INACTIVE":
+    if instance is None or instance.status == InstanceStatus.INACTIVE:
         return _end(step, task)
     (task,) = tell(step, instance, [task])
     return task
 
 
-def lose(step: Step, task: Task, *, code: str, reason: str) -> Task:
+def lose(step: Step, task: Task, *, code: StopCode, reason: str) -> Task:
     """Its instance is gone for good: STOPPED in the books, whatever its containers do."""
     if task.is_stopped:
         return task
-    if task.desired_status != "STOPPED":
+    if not task.is_to_stop:
         task = msgspec.structs.replace(
-            task, desired_status="STOPPED", stopping_at=step.at, stop_code=code, stopped_reason=reason
+            task, desired_status=DesiredStatus.STOPPED, stopping_at=step.at, stop_code=code, stopped_reason=reason
         )
     return _end(step, task)
 
@@ -163,7 +159,7 @@ def report(step: Step, task: Task, told: Report) -> Task:
     if told.status is ReportedStatus.RUNNING:
         news = msgspec.structs.replace(
             news,
-            last_status=_later(news.last_status, "RUNNING"),
+            last_status=_later(news.last_status, LastStatus.RUNNING),
             started_at=news.started_at or step.at,
         )
     return _put_if_new(step, task, _with_health(news))
@@ -176,8 +172,10 @@ def acknowledge(step: Step, instance_arn: str, message_id: str) -> None:
         if task.message_id != message_id or task.is_acknowledged:
             continue
         acknowledged = msgspec.structs.replace(task, is_acknowledged=True)
-        if task.desired_status == "STOPPED":
-            acknowledged = msgspec.structs.replace(acknowledged, last_status="STOPPING", version=task.version + 1)
+        if task.is_to_stop:
+            acknowledged = msgspec.structs.replace(
+                acknowledged, last_status=LastStatus.STOPPING, version=task.version + 1
+            )
         step.put_task(acknowledged)
 
 
@@ -242,8 +240,8 @@ def _in_order(arns: Iterable[TaskArn]) -> list[TaskArn]:
     return sorted(arns)
 
 
-def _later(now: str, reported: str) -> str:
-    return reported if _RANKS[reported] > _RANKS[now] else now
+def _later(now: LastStatus, reported: LastStatus) -> LastStatus:
+    return reported if reported.rank > now.rank else now
 
 
 def _put_if_new(step: Step, task: Task, news: Task) -> Task:
@@ -264,8 +262,8 @@ def _with_container(task: Task, told: ContainerReport) -> Task:
 
 def _container_news(container: TaskContainer, told: ContainerReport) -> TaskContainer:
     """A report older than what is known only fills gaps."""
-    status = told.status.value if told.status is not None else container.last_status
-    is_late = _RANKS[status] < _RANKS[container.last_status]
+    status = LastStatus(told.status.value) if told.status is not None else container.last_status
+    is_late = status.rank < container.last_status.rank
     return msgspec.structs.replace(
         container,
         last_status=_later(container.last_status, status),
@@ -287,21 +285,21 @@ def _news(known: str, told: str, *, is_late: bool) -> str:
 
 def _with_stop_code(step: Step, task: Task, told: Report) -> Task:
     """Why it ended, when nobody asked for it. Source: control-plane.md §6.4."""
-    if task.desired_status == "STOPPED":
+    if task.is_to_stop:
         return task
     essential = [container for container in task.containers if container.is_essential]
     ran = task.started_at is not None
     has_exited = any(container.exit_code is not None for container in essential)
     if ran or (not told.reason and has_exited):
-        code, reason = "EssentialContainerExited", told.reason or ESSENTIAL_EXITED
+        code, reason = StopCode.ESSENTIAL_CONTAINER_EXITED, told.reason or ESSENTIAL_EXITED
     else:
         own_reasons = (container.reason for container in essential if container.reason)
-        code, reason = "TaskFailedToStart", told.reason or next(own_reasons, FAILED_TO_START)
+        code, reason = StopCode.TASK_FAILED_TO_START, told.reason or next(own_reasons, FAILED_TO_START)
     return msgspec.structs.replace(
         task,
         stop_code=code,
         stopped_reason=reason,
-        started_at=task.started_at or (step.at if code == "EssentialContainerExited" else None),
+        started_at=task.started_at or (step.at if code == StopCode.ESSENTIAL_CONTAINER_EXITED else None),
     )
 
 
@@ -310,12 +308,12 @@ def _end(step: Step, task: Task) -> Task:
     return step.put_task(
         msgspec.structs.replace(
             task,
-            last_status="STOPPED",
-            desired_status="STOPPED",
+            last_status=LastStatus.STOPPED,
+            desired_status=DesiredStatus.STOPPED,
             stopping_at=task.stopping_at or step.at,
             stopped_at=step.at,
             containers=tuple(
-                msgspec.structs.replace(container, last_status="STOPPED") for container in task.containers
+                msgspec.structs.replace(container, last_status=LastStatus.STOPPED) for container in task.containers
             ),
             version=task.version + 1,
         )

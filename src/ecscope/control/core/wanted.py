@@ -8,6 +8,7 @@ import msgspec
 
 from ecscope.control.core.overrides import merged
 from ecscope.control.core.records import Json, TaskDefinition
+from ecscope.control.core.statuses import LaunchType
 from ecscope.model.resources import ContainerShare, HostResources, task_needs
 
 
@@ -24,7 +25,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     service_arn: str = ""
     deployment_id: str = ""
     """``""``: no service wants it."""
-    launch_type: str = "EC2"
+    launch_type: LaunchType = LaunchType.EC2
     tags: Mapping[str, str] = {}
     execute_command_enabled: bool = False
     constraints: tuple[Json, ...] = ()

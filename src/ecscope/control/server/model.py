@@ -167,13 +167,13 @@ class ServiceModel:
         return Checked(checked, _refusal(action, problems) if problems else None)
 
     def check_output(self, action: str, body: object) -> None:
-        """Raises ``WrongOutputError`` unless ``body`` is what the model says, to the last member."""
+        """Raises ``WrongOutputError`` unless ``body``, as it is sent, is what the model says, to the last member."""
         check = self._outputs.get(action)
         if check is None:
             check = self._outputs[action] = _Compiler(self._shapes, is_strict=True).check(self._output_shape(action))
         problems: list[Problem] = []
         try:
-            check(body, None, problems)
+            check(msgspec.to_builtins(body), None, problems)
         except ApiError as error:
             raise WrongOutputError(f"{action}: {error}") from error
         if problems:

@@ -10,6 +10,7 @@ import pytest
 
 from ecscope.control.core.invariants import InvariantBroken, check_state, check_step
 from ecscope.control.core.state import ControlState
+from ecscope.control.core.statuses import LastStatus
 from ecscope.model.resources import HostResources
 from tests.control_builders import AT, a_control_task, a_state, an_instance
 
@@ -74,7 +75,7 @@ def test_unsound_states_are_caught(state: ControlState, rule: str) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "rule"),
     [
-        (with_task(last_status="RUNNING"), with_task(), "a status never goes back"),
+        (with_task(last_status=LastStatus.RUNNING), with_task(), "a status never goes back"),
         (with_task(desired_status="STOPPED"), with_task(), "a stop is never taken back"),
         (with_task(stop_code="a"), with_task(stop_code="b"), "the first stop code stays"),
         (stopped(), stopped(stopped_at=AT + timedelta(seconds=1)), "does not end again"),
