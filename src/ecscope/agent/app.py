@@ -227,6 +227,7 @@ class Agent:
         self._server = IntrospectionServer(
             lambda: engine.state,
             addresses=self._config.introspection_addresses,
+            allows_offhost=self._config.allow_offhost_introspection,
             port=self._introspection_port,
             license_dir=Path(__file__).parent.parent / "licenses",
             runtime_stats=self._config.runtime_stats,

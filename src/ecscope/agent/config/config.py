@@ -566,13 +566,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Setting(section="3.5", variable="ECS_ENABLE_RUNTIME_STATS", json_keys=("EnableRuntimeStats",), form=form.BOOL),
     ] = False
     """Serve the profiling paths on port 51678."""
+    allow_offhost_introspection: Annotated[
+        bool, Setting(section="3.5", variable="ECS_ALLOW_OFFHOST_INTROSPECTION_ACCESS", form=form.BOOL)
+    ] = False
+    """Answer other hosts, and containers of any network, on port 51678. It shows images, ports and ARNs to whoever can
+    reach it."""
 
     introspection_addresses: Annotated[
         tuple[str, ...],
         Setting(section="ecscope", variable="ECSCOPE_INTROSPECTION_ADDRESS", form=form.ADDRESSES, is_fatal=True),
-    ] = ("127.0.0.1", "::1")
-    """IP addresses on which port 51678 listens; `*` is every interface. (The official agent listens on every
-    interface and relies on packet filter rules of its init service.)"""
+    ] = form.EVERY_INTERFACE
+    """IP addresses of this host on which port 51678 listens; `*`: all. Wherever it listens, it answers this host and
+    containers on Docker's default bridge only, unless `ECS_ALLOW_OFFHOST_INTROSPECTION_ACCESS` is true."""
     drain_on_sigterm: Annotated[
         bool, Setting(section="ecscope", variable="ECSCOPE_DRAIN_ON_SIGTERM", form=form.BOOL)
     ] = False

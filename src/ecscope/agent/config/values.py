@@ -30,7 +30,7 @@ _CLUSTER_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 """Source: CreateCluster of the ECS API (2014-11-13)."""
 _LAST_PORT = 65535
 _NOT_JSON = (msgspec.DecodeError, UnicodeEncodeError, RecursionError)
-_EVERY_INTERFACE = ("0.0.0.0", "::")  # noqa: S104 - only where the user wrote *
+EVERY_INTERFACE = ("0.0.0.0", "::")  # noqa: S104 - who is answered there is decided for each connection
 _EnumT = TypeVar("_EnumT", bound=Enum)
 
 
@@ -201,13 +201,13 @@ def _read_addresses(text: str) -> tuple[str, ...] | None:
     if parts is None:
         return None
     if parts == ("*",):
-        return _EVERY_INTERFACE
+        return EVERY_INTERFACE
     for part in parts:
         try:
             inet_pton(AF_INET6 if ":" in part else AF_INET, part)
         except OSError:
             raise ValueError(
-                f"{part!r} is no IP address: write a comma list such as 127.0.0.1,::1, or * for every interface"
+                f"{part!r} is no IP address: write a comma list such as 127.0.0.1,::1, or * for all"
             ) from None
     return tuple(dict.fromkeys(parts))
 
@@ -361,7 +361,7 @@ def _write_range(value: object) -> str:
 
 
 def _write_addresses(value: object) -> str:
-    return "*" if value == _EVERY_INTERFACE else _write_commas(value)
+    return "*" if value == EVERY_INTERFACE else _write_commas(value)
 
 
 def _write_secret(value: object) -> str:

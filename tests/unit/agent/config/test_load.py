@@ -149,7 +149,8 @@ VALUES: list[tuple[str, str, object, str, object, object]] = [
     ("ECS_LOG_MAX_ROLL_COUNT", "3", 3, "", None, 24),
     ("ECS_AGENT_HEALTHCHECK_HOST", "h", "h", "", None, "localhost"),
     ("ECS_ENABLE_RUNTIME_STATS", "true", True, "EnableRuntimeStats", True, False),
-    ("ECSCOPE_INTROSPECTION_ADDRESS", "10.0.0.1, ::1", ("10.0.0.1", "::1"), "", None, ("127.0.0.1", "::1")),
+    ("ECSCOPE_INTROSPECTION_ADDRESS", "10.0.0.1, ::1", ("10.0.0.1", "::1"), "", None, ("0.0.0.0", "::")),
+    ("ECS_ALLOW_OFFHOST_INTROSPECTION_ACCESS", "true", True, "", None, False),
     ("ECSCOPE_DRAIN_ON_SIGTERM", "true", True, "", None, False),
 ]
 IDS = [row[0] for row in VALUES]
@@ -250,8 +251,8 @@ BAD = [
     ("ECS_LOG_MAX_FILE_SIZE_MB", "nan", False, "not negative"),
     ("ECS_LOG_MAX_ROLL_COUNT", "-1", False, "from 0 to"),
     ("DOCKER_HOST", "/var/run/docker.sock", True, "write unix:///path/to/docker.sock or tcp://host:port"),
-    ("ECSCOPE_INTROSPECTION_ADDRESS", "localhost", True, "or * for every interface"),
-    ("ECSCOPE_INTROSPECTION_ADDRESS", "*,127.0.0.1", True, "or * for every interface"),
+    ("ECSCOPE_INTROSPECTION_ADDRESS", "localhost", True, "or * for all"),
+    ("ECSCOPE_INTROSPECTION_ADDRESS", "*,127.0.0.1", True, "or * for all"),
 ]
 
 
@@ -720,3 +721,9 @@ def test_what_is_written_is_read_back(setting: Setting) -> None:
 @pytest.mark.parametrize(("text", "addresses"), [("*", ("0.0.0.0", "::")), ("::1,::1", ("::1",))])
 def test_where_introspection_listens(text: str, addresses: tuple[str, ...]) -> None:
     assert load({"ECSCOPE_INTROSPECTION_ADDRESS": text}).config.introspection_addresses == addresses
+
+
+@pytest.mark.parametrize(("text", "allows"), [("true", True), ("1", True), ("yes", False), ("", False)])
+def test_offhost_introspection(text: str, *, allows: bool) -> None:
+    """A word that is no boolean opens nothing. Source: introspection-api.md §1.3."""
+    assert load({"ECS_ALLOW_OFFHOST_INTROSPECTION_ACCESS": text}).config.allow_offhost_introspection is allows

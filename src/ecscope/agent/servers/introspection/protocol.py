@@ -88,11 +88,19 @@ class Timers(Protocol):
 class Connections:
     """All open connections of one server, with one timer for all their deadlines."""
 
-    def __init__(self, routes: Routes, limits: Limits, timers: Timers | None = None) -> None:
-        """``timers``: the running event loop unless given."""
+    def __init__(
+        self,
+        routes: Routes,
+        limits: Limits,
+        timers: Timers | None = None,
+        *,
+        admit: Callable[[asyncio.BaseTransport], bool] = lambda transport: True,
+    ) -> None:
+        """``timers``: the running event loop unless given. ``admit``: whether a new connection is answered at all."""
         self.routes = routes
         self.limits = limits
         self.timers = timers or asyncio.get_running_loop()
+        self.admit = admit
         self.is_stopping = False
         self.buffer = memoryview(bytearray(_READ_BYTES))
         """What one read brings, for whichever connection it is: it is taken out before the next read."""
@@ -223,7 +231,11 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._connections.add(self)
+        if self._connections.admit(transport):
+            self._connections.add(self)
+        else:
+            self._phase = Phase.DONE
+            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._phase = Phase.DONE

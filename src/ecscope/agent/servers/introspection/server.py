@@ -12,19 +12,23 @@ from pathlib import Path
 from random import random
 
 from ecscope.agent.core.state import AgentState
+from ecscope.agent.servers.introspection.peers import Peers
 from ecscope.agent.servers.introspection.protocol import Connections, Limits
 from ecscope.agent.servers.introspection.routes import Routes
 from ecscope.agent.servers.listening import Listening
 
 PORT = 51678
-LOOPBACK = ("127.0.0.1", "::1")
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - who is answered is decided for each connection
 
 PROFILING_WRITE_TIMEOUT_S = 300.0
 """Source: introspection-api.md §8."""
 
 
 class IntrospectionServer:
-    """Serves the published state on ``addresses`` (IP addresses; the loopback ones by default).
+    """Serves the published state on ``addresses`` (IP addresses; all of the host by default).
+
+    Answered are this host and containers on Docker's default bridge; others only with ``allows_offhost``, which is
+    ``ECS_ALLOW_OFFHOST_INTROSPECTION_ACCESS``.
 
     ``state`` must give another object whenever anything changed. ``license_dir`` holds
     ``LICENSE``, ``NOTICE`` and ``THIRD-PARTY``. ``runtime_stats`` is ``ECS_ENABLE_RUNTIME_STATS``.
@@ -35,7 +39,8 @@ class IntrospectionServer:
         self,
         state: Callable[[], AgentState],
         *,
-        addresses: tuple[str, ...] = LOOPBACK,
+        addresses: tuple[str, ...] = EVERYWHERE,
+        allows_offhost: bool = False,
         port: int = PORT,
         license_dir: Path,
         runtime_stats: bool = False,
@@ -54,6 +59,10 @@ class IntrospectionServer:
         )
         default = Limits(write_timeout_s=PROFILING_WRITE_TIMEOUT_S) if runtime_stats else Limits()
         self._limits = limits or default
+        peers = Peers(self._log)
+        self._admit: Callable[[asyncio.BaseTransport], bool] = (
+            (lambda transport: True) if allows_offhost else peers.admit
+        )
         self._connections: Connections | None = None
 
     @property
@@ -67,7 +76,7 @@ class IntrospectionServer:
 
     async def start(self) -> None:
         """Listen where it is possible now; what is taken is tried again in the background. Never raises ``OSError``."""
-        self._connections = Connections(self._routes, self._limits)
+        self._connections = Connections(self._routes, self._limits, admit=self._admit)
         await self._listening.start(self._connections.accept)
 
     async def stop(self) -> None:

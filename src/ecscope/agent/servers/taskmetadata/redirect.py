@@ -14,12 +14,12 @@ from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Sequence
 from pathlib import Path
 
+from ecscope.agent.servers.bridge import BRIDGE
+
 _log = logging.getLogger("ecscope.taskmetadata")
 
 ADDRESS = "169.254.170.2"
 """Of the server, as containers know it, at port 80."""
-BRIDGE = "docker0"
-"""The interface by which containers in network mode bridge reach the host."""
 COMMENT = "ecscope"
 COMMENT_WITH_SETTING = "ecscope set route_localnet"
 """Of the filter rule, when ``route_localnet`` is to be switched off with it."""

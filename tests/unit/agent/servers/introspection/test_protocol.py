@@ -684,3 +684,12 @@ def test_limits_are_go_s_unless_given() -> None:
         "headers": 10_000,
         "discarded_body_bytes": 256 << 10,
     }
+
+
+def test_who_is_not_admitted_is_closed_unread() -> None:
+    setting = Setting()
+    setting.connections.admit = lambda transport: transport.get_extra_info("peername") != ("203.0.113.7", 4711)
+    peer = setting.peer()
+    assert peer.transport.was_aborted
+    assert peer.send(GET) == b""
+    assert (len(setting.connections), setting.asked) == (0, 0)

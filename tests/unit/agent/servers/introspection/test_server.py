@@ -68,8 +68,8 @@ def lines(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
     ]
 
 
-def test_it_binds_to_loopback_unless_told_otherwise() -> None:
-    assert server_module.LOOPBACK == ("127.0.0.1", "::1")
+def test_it_listens_on_every_address_unless_told_otherwise() -> None:
+    assert server_module.EVERYWHERE == ("0.0.0.0", "::")
     assert server_module.PORT == 51678
 
 
