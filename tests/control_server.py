@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import socket
 import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Mapping
@@ -22,7 +23,7 @@ from botocore.config import Config
 from ecscope.clock import Clock
 from ecscope.control.core.events import AnyEvent
 from ecscope.control.core.state import ControlState
-from ecscope.control.server.http import ApiServer, runner
+from ecscope.control.server.http import ApiServer, Front, Limits
 from ecscope.control.server.model import ServiceModel
 from ecscope.control.server.principals import Principals
 from ecscope.control.server.signatures import AccessKey
@@ -63,8 +64,10 @@ class ControlServer:
         clock: Clock | None = None,
         writer: MemoryWriter | None = None,
         routes: Mapping[str, Handler] | None = None,
+        limits: Limits | None = None,
     ) -> None:
         """``routes`` are served for GET, beside the API."""
+        self._limits = limits or Limits()
         self.writer = writer or MemoryWriter(state)
         self._clock = clock
         self._iam_file = iam_file
@@ -83,6 +86,7 @@ class ControlServer:
             clock=self._clock,
             model=MODEL,
             checks_output=True,
+            request_s=self._limits.request_s,
         )
         self._thread.start()
         asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(10)
@@ -93,7 +97,7 @@ class ControlServer:
     ) -> None:
         if self._connection is not None:
             self._connection.close()
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._served.stop(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
@@ -103,10 +107,10 @@ class ControlServer:
         app = self.front.application()
         for path, handler in self._routes.items():
             app.router.add_get(path, handler)
-        self._runner = runner(app, shutdown_timeout_s=0.5)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.port: int = self._runner.addresses[0][1]
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = listener.getsockname()[1]
+        self._served = Front(app, last_answers_s=0.5, limits=self._limits)
+        await self._served.start(listener)
 
     @property
     def url(self) -> str:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-from aiohttp import web
 
 from ecscope.backoff import Backoff
 from ecscope.clock import Clock, SystemClock
@@ -27,7 +26,7 @@ from ecscope.control.core.records import Json
 from ecscope.control.core.restore import restored_state
 from ecscope.control.core.state import ControlState, Settings
 from ecscope.control.core.step import REVISION_KEY
-from ecscope.control.server.http import ApiServer, runner
+from ecscope.control.server.http import BACKLOG, ApiServer, Front
 from ecscope.control.server.principals import IamFileError, Principals
 from ecscope.control.store.interface import Loaded, Store, StoreError
 from ecscope.control.store.sqlite import SqliteStore
@@ -95,7 +94,7 @@ class ControlPlane:
         self._acs: AcsServer | None = None
         self._tcs: TcsServer | None = None
         self._principals: Principals | None = None
-        self._runner: web.AppRunner | None = None
+        self._front: Front | None = None
         self._lives: list[asyncio.Task[None]] = []
 
     # --- to be read while it runs ------------------------------------------------------------------
@@ -146,9 +145,9 @@ class ControlPlane:
         for server in (self._acs, self._tcs):
             if server is not None:
                 server.close()
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        if self._front is not None:
+            await self._front.stop()
+            self._front = None
         for life in self._lives:
             life.cancel()
         await asyncio.gather(*self._lives, return_exceptions=True)
@@ -230,7 +229,7 @@ class ControlPlane:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((self._host, self._port))
-            listener.listen(1024)
+            listener.listen(BACKLOG)
         except OSError as error:
             listener.close()
             if error.errno == errno.EADDRINUSE:
@@ -266,9 +265,8 @@ class ControlPlane:
         application = api.application()
         application.router.add_get("/acs/ws", self._acs.handle)
         application.router.add_get("/tcs/ws", self._tcs.handle)
-        self._runner = runner(application, shutdown_timeout_s=_LAST_ANSWERS_S)
-        await self._runner.setup()
-        await web.SockSite(self._runner, listener).start()
+        self._front = Front(application, last_answers_s=_LAST_ANSWERS_S)
+        await self._front.start(listener)
 
     def _act(self, effect: AnyEffect) -> None:
         assert self._acs is not None

@@ -8,7 +8,9 @@ Source: control-plane.md §1.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
@@ -30,6 +32,7 @@ from ecscope.control.server.interface import Writer
 from ecscope.control.server.model import ServiceModel
 from ecscope.control.server.principals import Principal, Principals
 from ecscope.control.server.signatures import AccessKey, verify
+from ecscope.timed_connection import TIMEOUT_S, TimedConnection
 
 logger = logging.getLogger(__name__)
 
@@ -41,14 +44,29 @@ _SERVER_FAULT = ApiError("ServerException", "Service Unavailable. Please try aga
 _NO_STORE = "no-store"
 _UNREADABLE = (HttpProcessingError, web.RequestPayloadError)
 """What a client sent is no HTTP, or a body that ends too soon."""
+BACKLOG = 1024
+_IS_SIGNED = web.RequestKey("is_signed", bool)
 _sockets = logging.getLogger(f"{__name__}.sockets")
 
 
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one client may take of the time of a connection."""
+
+    request_s: float = TIMEOUT_S
+    """For a whole request, the silence before the first one, and for taking nothing of an answer."""
+    idle_s: float = 60.0
+    """Between two requests: clients of AWS keep connections, and poll with pauses of many seconds."""
+
+
+class _ClientLeft(Exception):
+    """There is nobody to answer."""
+
+
 class _IsOurFault(logging.Filter):
-    """A client's mistake is answered; a traceback helps nobody, and what was sent may be a key."""
+    """A client's mistake is answered; a traceback helps nobody, and what was sent may be a key. To leave is none."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return record.exc_info is None or not isinstance(record.exc_info[1], _UNREADABLE)
+        return record.exc_info is None or not isinstance(record.exc_info[1], (*_UNREADABLE, ConnectionError))
 
 
 _sockets.addFilter(_IsOurFault())
@@ -73,8 +91,13 @@ class ApiServer:
         clock: Clock | None = None,
         model: ServiceModel | None = None,
         checks_output: bool = False,
+        request_s: float = TIMEOUT_S,
     ) -> None:
-        """``checks_output``: hold each answer to the model, and call one that differs a bug. For tests."""
+        """``checks_output``: hold each answer to the model, and call one that differs a bug. For tests.
+
+        ``request_s``: so long the body of a request may take.
+        """
+        self._request_s = request_s
         self._writer = writer
         self._principals = principals
         self._clock = clock or SystemClock()
@@ -82,7 +105,9 @@ class ApiServer:
         self.model = model or ServiceModel()
 
     def application(self) -> web.Application:
-        app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[self._tell_what_is_not_here])
+        app = web.Application(
+            client_max_size=MAX_BODY_BYTES, middlewares=[self._see_to_the_client, self._tell_what_is_not_here]
+        )
         app.router.add_post("/", self._serve)
         return app
 
@@ -92,9 +117,11 @@ class ApiServer:
         """Whose signature this is. Raises ``ApiError``."""
         path, _, query = request.raw_path.partition("?")
         headers = [(_text(name), _text(value)) for name, value in request.raw_headers]
-        return self.authenticate_parts(
+        caller = self.authenticate_parts(
             request.method, path=path, query=query, headers=headers, body=body, source_ip=request.remote or ""
         )
+        request[_IS_SIGNED] = True
+        return caller
 
     def authenticate_parts(
         self, method: str, *, path: str, query: str, headers: list[tuple[str, str]], body: bytes, source_ip: str = ""
@@ -161,6 +188,9 @@ class ApiServer:
                 ApiError("RequestEntityTooLargeException", f"A request has {MAX_BODY_BYTES} bytes at most.")
             )
             status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        except _ClientLeft:
+            logger.debug("%s: the client left before it was answered", request_id)
+            return web.Response()
         except Exception:  # a bug: the client gets an answer, the log the reason
             logger.exception("request %s (%s) met a bug of ecscope; please report it", request_id, target[:120])
             status, headers, body = self._refusal(_SERVER_FAULT)
@@ -179,7 +209,7 @@ class ApiServer:
         )
 
     async def _answer(self, request: web.Request, target: str, event_id: str) -> Json:
-        sent = await request.read()
+        sent = await self._body(request)
         action = self.model.action(target)
         caller = self.authenticate(request, sent)
         checked = self.model.read(action, sent)
@@ -192,6 +222,18 @@ class ApiServer:
         if self._checks_output:
             self.model.check_output(action, answer)
         return answer
+
+    async def _body(self, request: web.Request) -> bytes:
+        """All of it. Raises ``_ClientLeft``, also for a client that was cut off because it took too long."""
+        try:
+            async with asyncio.timeout(self._request_s):
+                return await request.read()
+        except TimeoutError:
+            assert isinstance(request.protocol, TimedConnection)
+            request.protocol.force_close()
+            raise _ClientLeft from None
+        except OSError as error:
+            raise _ClientLeft from error
 
     def _event(self, event_id: str, caller: Caller, action: str, body: Json) -> ApiRequest:
         return ApiRequest(
@@ -210,6 +252,22 @@ class ApiServer:
         return status, {"X-Amzn-ErrorType": error.code}, msgspec.json.encode(body)
 
     @web.middleware
+    async def _see_to_the_client(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Who shows no valid signature gets one answer, and holds no connection with it; who has left, none."""
+        if isinstance(request.protocol, TimedConnection):
+            request.protocol.asked()
+        try:
+            answer = await handler(request)
+        except ConnectionError as left:
+            logger.debug("a client of %s left: %s", request.path[:120], left)
+            return web.Response()
+        if _IS_SIGNED not in request:
+            answer.force_close()
+        return answer
+
+    @web.middleware
     async def _tell_what_is_not_here(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
@@ -225,15 +283,36 @@ class ApiServer:
             )
 
 
-def runner(application: web.Application, *, shutdown_timeout_s: float) -> web.AppRunner:
-    """Of the application, with what else was added to it."""
-    return web.AppRunner(
-        application,
-        access_log=None,
-        logger=_sockets,
-        shutdown_timeout=shutdown_timeout_s,
-        auto_decompress=False,  # signatures are of what was sent
-    )
+class Front:
+    """Serves an application on a listening socket. Between ``start`` and ``stop`` it answers."""
+
+    def __init__(self, application: web.Application, *, last_answers_s: float, limits: Limits | None = None) -> None:
+        """``last_answers_s``: so long requests that are under way may take when it stops."""
+        self._runner = web.AppRunner(application, access_log=None, logger=_sockets, shutdown_timeout=last_answers_s)
+        self._limits = limits or Limits()
+        self._listening: asyncio.Server | None = None
+
+    async def start(self, listener: socket.socket) -> None:
+        """Accept what connects to ``listener``, which belongs to this from now on."""
+        await self._runner.setup()
+        loop = asyncio.get_running_loop()
+        self._listening = await loop.create_server(self._accept, sock=listener, backlog=BACKLOG)
+
+    async def stop(self) -> None:
+        """Answer what is under way, then close all connections. May be repeated."""
+        if self._listening is not None:
+            self._listening.close()
+            self._listening = None
+        await self._runner.cleanup()
+
+    def _accept(self) -> asyncio.Protocol:
+        assert self._runner.server is not None
+        return TimedConnection(
+            self._runner.server,
+            timeout_s=self._limits.request_s,
+            idle_s=self._limits.idle_s,
+            settings={"logger": _sockets, "auto_decompress": False},  # signatures are of what was sent
+        )
 
 
 def _text(raw: bytes) -> str:

@@ -18,13 +18,12 @@ from ecscope.agent.servers.listening import Listening
 from ecscope.agent.servers.targets import BadTarget
 from ecscope.agent.servers.taskmetadata.audit import AuditLog
 from ecscope.agent.servers.taskmetadata.routes import Request, Routes
+from ecscope.timed_connection import TIMEOUT_S, TimedConnection
 
 _log = logging.getLogger("ecscope.taskmetadata")
 
 PORT = 51679
 _ADDRESS = "127.0.0.1"
-_TIMEOUT_S = 5.0
-"""For a whole request, and for the silence before one."""
 _LAST_ANSWERS_S = 1.0
 
 
@@ -38,7 +37,7 @@ class TaskMetadataServer:
         rates: tuple[int, int],
         audit: AuditLog,
         port: int = PORT,
-        timeout_s: float = _TIMEOUT_S,
+        timeout_s: float = TIMEOUT_S,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -50,8 +49,6 @@ class TaskMetadataServer:
         self._now = now
         self._listening = Listening("containers", addresses=(_ADDRESS,), port=port, log=_log, sleep=sleep)
         self._web: web.Server | None = None
-        self._silent: set[_Connection] = set()
-        """Connections that have asked nothing yet."""
 
     @property
     def bound(self) -> tuple[tuple[str, int], ...]:
@@ -76,29 +73,16 @@ class TaskMetadataServer:
         self._audit.close()
 
     def _accept(self) -> asyncio.Protocol:
-        """aiohttp waits for ever for the first request; a container may open connections and say nothing."""
         assert self._web is not None
-        loop = asyncio.get_running_loop()
-        connection = _Connection(
+        return _Connection(
             self._web,
-            loop=loop,
-            keepalive_timeout=self._timeout_s,
-            lingering_time=self._timeout_s,
-            auto_decompress=False,  # nobody reads the body
-            access_log=None,  # type: ignore[arg-type]  # the library's own way to have none
+            timeout_s=self._timeout_s,
+            settings={"auto_decompress": False},  # nobody reads the body
         )
-        self._silent.add(connection)
-        loop.call_later(self._timeout_s, self._close_silent, connection)
-        return connection
-
-    def _close_silent(self, connection: _Connection) -> None:
-        if connection in self._silent:
-            self._silent.remove(connection)
-            connection.force_close()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         assert isinstance(request.protocol, _Connection)
-        self._silent.discard(request.protocol)
+        request.protocol.asked()
         peer = request.transport.get_extra_info("peername") if request.transport is not None else None
         address, port = peer[:2] if peer else ("", 0)
         asked = Request(
@@ -117,7 +101,7 @@ class TaskMetadataServer:
         return _Unnamed(status=answer.status, headers=answer.headers, body=answer.body)
 
 
-class _Connection(web.RequestHandler):
+class _Connection(TimedConnection):
     """Where a request cannot be read the library would log, and send back, what was sent: that may be a secret."""
 
     def handle_error(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -80,6 +83,46 @@ async def test_a_target_is_seen_as_it_was_sent() -> None:
 async def test_who_says_nothing_or_half_a_request_is_cut_off(raw: bytes) -> None:
     async with a_server(timeout_s=0.05) as server:
         await sent(server, raw)
+
+
+async def test_who_takes_no_answers_is_cut_off() -> None:
+    request = f"GET /v2/credentials/{RECORDED_ID} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+    async with a_server(timeout_s=0.2) as server:
+        _reader, writer = await asyncio.open_connection("127.0.0.1", server.bound[0][1], limit=1)
+        with pytest.raises(ConnectionError):
+            async with asyncio.timeout(20):
+                while True:  # and reads nothing
+                    writer.write(request * 1000)
+                    await writer.drain()
+        writer.transport.abort()
+
+
+@pytest.mark.parametrize("wait_s", [0.0, 0.01])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"GET / HT",
+        b"GET /v2/credentials HTTP/1.1\r\nHost: a\r\n\r\n" * 300,
+        b"POST /nope HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc",
+        b"nonsense\r\n\r\n",
+    ],
+    ids=["half-a-head", "many", "half-a-body", "nonsense"],
+)
+async def test_a_container_that_resets_leaves_no_line(
+    raw: bytes, wait_s: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    def leave(port: int) -> None:
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # to close is to reset
+            client.sendall(raw)
+            time.sleep(wait_s)
+
+    async with a_server(timeout_s=0.2) as server:
+        for _ in range(10):
+            await asyncio.to_thread(leave, server.bound[0][1])
+        assert (await sent(server, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).startswith(b"HTTP/1.1")
+        await asyncio.sleep(0.5)  # so long the rest of a body is waited for
+    assert [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING] == []
 
 
 async def test_a_fault_costs_one_answer(caplog: pytest.LogCaptureFixture) -> None:
