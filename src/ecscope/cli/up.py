@@ -22,7 +22,8 @@ from ecscope.open_files import AcceptErrors, allow_many_files
 _log = logging.getLogger("ecscope.up")
 
 DEFAULT_REGION = "us-east-1"
-_REGION = re.compile(r"[a-z0-9-]{1,64}")
+_REGION = re.compile(r"[a-z]{2,3}(-[a-z]+)+-[0-9]{1,2}")
+"""The form that all regions have: ``us-east-1``, ``us-gov-west-1``, ``eu-isoe-west-1``."""
 _GARBAGE = (20_000, 10, 100)
 """Look for cycles in all that is held a hundred times more rarely than Python would: with 10,000 tasks each look stops
 everything for 30 to 50 ms, and finds next to nothing, since the state is frozen values without cycles."""
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         has_live_delays=args.live_delays,
     )
     if not _REGION.fullmatch(options.region):
-        _say(f"{options.region!r} is no name of a region: give one such as {DEFAULT_REGION} with --region")
+        _say(f"{options.region!r} is not the name of a region: give one such as {DEFAULT_REGION} with --region")
         return EXIT_USAGE
     if options.iam_file is not None and not options.iam_file.exists():
         _say(f"--iam {args.iam}: there is no such file")

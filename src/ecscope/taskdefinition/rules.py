@@ -332,7 +332,6 @@ def _single_settings(task: Place, container: Place, report: Report) -> None:
             return False
         return True
 
-    _check_health(container, report)
     _once(container, "environment", "name", report)
     _once(container, "ulimits", "name", report)
     _once(container, "systemControls", "namespace", report)
@@ -360,15 +359,6 @@ def _single_settings(task: Place, container: Place, report: Report) -> None:
             report.add(namespace.node, namespace.path, "cannot be set with networkMode host")
         elif text.startswith(_IPC_SYSCTLS) and task.text("ipcMode") == "host":
             report.add(namespace.node, namespace.path, "cannot be set with ipcMode host")
-
-
-def _check_health(container: Place, report: Report) -> None:
-    health = container.member("healthCheck")
-    if health is None:
-        return
-    for index, place in enumerate(health.items("command")):
-        if index == 0 and isinstance(place.node.value, str) and place.node.value not in ("CMD", "CMD-SHELL"):
-            report.add(place.node, place.path, "must be CMD or CMD-SHELL")
 
 
 def _once(container: Place, list_name: str, member_name: str, report: Report) -> None:

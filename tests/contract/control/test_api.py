@@ -53,7 +53,8 @@ def test_wrong_keys_are_told_as_aws_does(server: ControlServer) -> None:
     unknown = AccessKey(access_key_id="AKIDNOBODY", secret_access_key="x")
     assert error_of(server.client(unknown).list_clusters) == (
         "UnrecognizedClientException",
-        "The security token included in the request is invalid.",
+        "The security token included in the request is invalid. (This is ecscope, which knows its own keys only:"
+        " use those that `ecscope up` printed. They are in keys.json of its data directory.)",
     )
     wrong = msgspec.structs.replace(administrator, secret_access_key="x")
     code, message = error_of(server.client(wrong).list_clusters)

@@ -11,6 +11,8 @@ import pytest
 from tests.contract.control.live import ARN, LivePlane, Programs
 from tests.contract.control.planes import IMAGE
 
+EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.json"))
+
 pytestmark = pytest.mark.timeout(400)  # the first one installs the CLI
 
 DEFINITION = {
@@ -48,6 +50,12 @@ class Cli:
 @pytest.fixture
 def aws(programs: Programs) -> Cli:
     return Cli(programs)
+
+
+def test_each_example_is_registered_as_it_is(aws: Cli) -> None:
+    for path in EXAMPLES:
+        registered = aws("register-task-definition --cli-input-json", path.as_uri())["taskDefinition"]
+        assert registered["family"] == path.stem
 
 
 def test_tasks(aws: Cli, live: LivePlane, tmp_path: Path) -> None:

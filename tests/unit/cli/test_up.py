@@ -54,8 +54,9 @@ def test_an_agent_takes_a_cluster_by_arn_too() -> None:
 
 
 def test_a_region_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert up.run(parsed("--data-dir", str(tmp_path / "d"), "--region", "x y")) == 2
-    assert "'x y' is no name of a region" in capsys.readouterr().err
+    for region in ("x y", "mars", "eu-west", "EU-WEST-1", "1", "us-east-1/"):
+        assert up.run(parsed("--data-dir", str(tmp_path / "d"), "--region", region)) == 2
+        assert f"{region!r} is not the name of a region" in capsys.readouterr().err
     assert not (tmp_path / "d").exists()
 
 

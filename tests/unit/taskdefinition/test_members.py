@@ -239,7 +239,6 @@ WRONG_VALUES: list[tuple[str, object, str]] = [
     ("containerDefinitions[0].ulimits[0].softLimit", -2, "must be from -1 to"),
     ("containerDefinitions[0].logConfiguration.logDriver", "jsonfile", "did you mean json-file?"),
     ("containerDefinitions[0].healthCheck.command", ["CMD"], "must have at least 2 entries"),
-    ("containerDefinitions[0].healthCheck.command[0]", "curl", "must be CMD or CMD-SHELL"),
     ("containerDefinitions[0].healthCheck.interval", 4, "must be from 5 to 300 seconds"),
     ("containerDefinitions[0].healthCheck.interval", 301, "must be from 5 to 300 seconds"),
     ("containerDefinitions[0].healthCheck.timeout", 1, "must be from 2 to 60 seconds"),

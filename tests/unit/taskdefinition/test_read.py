@@ -96,7 +96,7 @@ def test_every_example_can_run(path: Path) -> None:
 def test_the_first_example_is_the_one_of_the_aws_documentation() -> None:
     made = converted(json.loads((EXAMPLES[0].parent / "console-sample-app-static.json").read_text()))
     app, busybox = made.containers
-    assert (made.family, read_task_definition(EXAMPLES[0].read_bytes()).revision) == ("console-sample-app-static", 6)
+    assert made.family == "console-sample-app-static"
     assert (app.name, busybox.name) == ("simple-app", "busybox")
     assert app.definition.port_mappings == (PortMapping(container_port=80, host_port=8080),)
     assert app.definition.mount_points == (

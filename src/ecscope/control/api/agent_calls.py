@@ -13,6 +13,7 @@ import msgspec
 
 from ecscope.control.api import lookup, shapes
 from ecscope.control.api.action import Action
+from ecscope.control.api.attributes import check_name, check_value
 from ecscope.control.core import tasks
 from ecscope.control.core.errors import client_error, invalid
 from ecscope.control.core.records import Cluster, Instance, Json, Task
@@ -52,6 +53,9 @@ def register_container_instance(step: Step, body: Json) -> Json:
     reported = {attribute.name: attribute.value for attribute in sent if attribute.name.startswith(_RESERVED_NAMES)}
     reported.update(_added(step, document, reported))
     own = {attribute.name: attribute.value for attribute in sent if not attribute.name.startswith(_RESERVED_NAMES)}
+    for name, value in own.items():
+        check_name(name)
+        check_value(name, value or None)
     before = known.custom_attributes if known is not None else {}
     if known is not None and (was := known.attributes.get(_INSTANCE_TYPE)) != reported.get(_INSTANCE_TYPE, was):
         raise client_error("Container instance type changes are not supported.")

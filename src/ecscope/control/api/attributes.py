@@ -26,6 +26,21 @@ _MOST_OF_AN_INSTANCE = 10
 _RESERVED = ("ecs.", "com.amazonaws.")
 
 
+def check_name(name: str) -> None:
+    """Raises ``InvalidParameterException``."""
+    if _NAME.fullmatch(name) is None:
+        raise invalid(
+            f"The attribute name {name!r} is not valid. An attribute's name must have from 1 to 128 letters, digits,"
+            " hyphens, underscores, slashes and dots."
+        )
+
+
+def check_value(name: str, value: str | None) -> None:
+    """Raises ``InvalidParameterException``. ``None`` is a valid value."""
+    if value is not None and _VALUE.fullmatch(value) is None:
+        raise invalid(f"The value of attribute {name} is not valid.")
+
+
 def put_attributes(step: Step, body: Json) -> Json:
     """One without a target is given to every instance of the cluster."""
     cluster = lookup.cluster(step, body.get("cluster"))
@@ -34,8 +49,7 @@ def put_attributes(step: Step, body: Json) -> Json:
         name, value = attribute["name"], attribute.get("value")
         if name.startswith(_RESERVED):
             raise invalid(f"The attribute {name} cannot be set: names beginning with {_RESERVED[0]} are ECS's own.")
-        if value is not None and _VALUE.fullmatch(value) is None:
-            raise invalid(f"The value of attribute {name} is not valid.")
+        check_value(name, value)
         for target in targets:
             custom = {**target.custom_attributes, name: value}
             if len(custom) > _MOST_OF_AN_INSTANCE:
@@ -96,10 +110,7 @@ def _each(step: Step, cluster: Cluster, body: Json) -> Iterator[tuple[Json, list
     if len(body["attributes"]) > _MOST_IN_A_CALL:
         raise invalid(f"Attributes cannot have more than {_MOST_IN_A_CALL} elements.")
     for attribute in body["attributes"]:
-        if _NAME.fullmatch(attribute["name"]) is None:
-            raise invalid(
-                "An attribute's name must have from 1 to 128 letters, digits, hyphens, underscores, slashes and dots."
-            )
+        check_name(attribute["name"])
         target_id = attribute.get("targetId")
         if target_id is None:
             yield attribute, list(_instances(step, cluster))

@@ -61,7 +61,7 @@ def _check_container(override: Json) -> None:
     if (cpu := override.get("cpu")) is not None and cpu < 0:
         raise client_error(f"Invalid 'cpu' setting for container '{name}': {cpu}.")
     for member in ("memory", "memoryReservation"):
-        if (memory := override.get(member)) is not None and memory < MIN_MEMORY_MIB:
+        if (memory := override.get(member)) and memory < MIN_MEMORY_MIB:  # 0 overrides nothing
             raise client_error(
                 f"Invalid '{member}' setting for container '{name}': {memory}. At least {MIN_MEMORY_MIB} are needed."
             )

@@ -19,7 +19,8 @@ def merged(body: Json, overrides: Json) -> Json:
     """The members of a definition as one task has them.
 
     ``overrides``: of containers that there are, and of nothing that is refused; the task's ``cpu`` and ``memory`` as
-    plain numbers in text. An empty command or environment overrides nothing.
+    plain numbers in text. An empty command or environment overrides nothing, and neither does an amount of 0, which
+    Terraform's provider always sends.
     """
     if not overrides:
         return body
@@ -46,7 +47,7 @@ def check_merged(definition: TaskDefinition, overrides: Json) -> None:
 def _container(container: Json, override: Json) -> Json:
     changed: dict[str, Any] = {
         **container,
-        **{name: override[name] for name in _AMOUNTS_OF_CONTAINERS if name in override},
+        **{name: override[name] for name in _AMOUNTS_OF_CONTAINERS if override.get(name)},
     }
     if override.get("command"):
         changed["command"] = override["command"]

@@ -141,6 +141,10 @@ def _container(container: Json, *, is_host_mode: bool) -> dict[str, Any]:
         **container,
     }
     filled["portMappings"] = [_port_mapping(mapping, is_host_mode=is_host_mode) for mapping in filled["portMappings"]]
+    parameters = filled.get("linuxParameters", {})
+    if "capabilities" in parameters:
+        capabilities = {"add": [], "drop": [], **parameters["capabilities"]}
+        filled["linuxParameters"] = {**parameters, "capabilities": capabilities}
     if "healthCheck" in filled:
         filled["healthCheck"] = {"interval": 30, "timeout": 5, "retries": 3, **filled["healthCheck"]}
     return filled

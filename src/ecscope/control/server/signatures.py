@@ -94,7 +94,7 @@ def verify(
     scope = _scope(authorization, sent)
     key = find(scope.access_key_id)
     if key is None or not _same(sent.get("x-amz-security-token", ""), key.session_token):
-        raise ApiError("UnrecognizedClientException", "The security token included in the request is invalid.")
+        raise ApiError("UnrecognizedClientException", f"The security token included in the request is invalid. {_KEYS}")
     if key.expires_at is not None and now >= key.expires_at:
         raise ApiError("ExpiredTokenException", "The security token included in the request is expired")
     stamp = _stamp(sent, scope, now)
@@ -150,6 +150,12 @@ def canonical_query(query: str) -> str:
 
 def _encoded_once(text: str) -> str:
     return quote_from_bytes(unquote_to_bytes(text.replace("+", " ").encode(*_AS_SENT)), safe="-_.~")
+
+
+_KEYS = (
+    "(This is ecscope, which knows its own keys only: use those that `ecscope up` printed. They are in keys.json of its"
+    " data directory.)"
+)
 
 
 def _gathered(headers: Iterable[tuple[str, str]], body: bytes) -> dict[str, str]:

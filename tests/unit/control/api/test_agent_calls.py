@@ -65,6 +65,23 @@ def test_a_new_instance_is_registered() -> None:
     assert instance.registered_at == AT
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("a b", "c"), ("", "c"), ("x" * 129, ""), ("stack", "a,b"), ("stack", " b")]
+)
+def test_an_attribute_that_cannot_be_put_cannot_be_registered(name: str, value: str) -> None:
+    step = a_world()
+    with pytest.raises(ApiError) as raised:
+        register(step, attributes=(Attribute(name=name, value=value),))
+    assert raised.value.code == "InvalidParameterException"
+    assert not step.instances
+
+
+def test_an_attribute_without_a_value_is_registered() -> None:
+    step = a_world()
+    arn = register(step, attributes=(Attribute(name="gpu"), Attribute(name="fast", value="")))["containerInstanceArn"]
+    assert set(step.instances[arn].custom_attributes) == {"gpu", "fast"}
+
+
 def test_an_identity_document_says_more() -> None:
     step = a_world()
     shown = register(step, identity_document=DOCUMENT)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from ecscope.control.api.overrides import overrides_of
 from ecscope.control.core.errors import ApiError
+from ecscope.control.core.overrides import merged
 from tests.control_builders import a_task_definition
 
 DEFINITION = a_task_definition()
@@ -54,7 +56,7 @@ def test_what_can_be_overridden_is_kept(given: dict[str, Any], expected: dict[st
         (app(resourceRequirements=[{}]), "UnsupportedFeatureException", "resourceRequirements of container app"),
         (app(cpu=-1), "ClientException", "Invalid 'cpu' setting for container 'app'"),
         (app(memory=5), "ClientException", "Invalid 'memory' setting for container 'app'"),
-        (app(memoryReservation=0), "ClientException", "Invalid 'memoryReservation' setting for container 'app'"),
+        (app(memoryReservation=-1), "ClientException", "Invalid 'memoryReservation' setting for container 'app'"),
         (app(environment=[{"value": "1"}]), "ClientException", "has no name"),
     ],
 )
@@ -63,3 +65,14 @@ def test_the_rest_is_refused(given: dict[str, Any], code: str, text: str) -> Non
         overrides_of(given, DEFINITION)
     assert raised.value.code == code
     assert text in raised.value.message
+
+
+def test_zeros_override_nothing() -> None:
+    """Terraform's ``aws_ecs_task_execution`` sends them for whatever was not written."""
+    given = app(command=["true"], cpu=0, memory=0, memoryReservation=0)
+    definition = msgspec.structs.replace(
+        DEFINITION,
+        body={**DEFINITION.body, "containerDefinitions": [{**DEFINITION.containers[0], "cpu": 7, "memory": 64}]},
+    )
+    (container,) = merged(definition.body, overrides_of(given, definition))["containerDefinitions"]
+    assert (container["command"], container["cpu"], container["memory"]) == (["true"], 7, 64)

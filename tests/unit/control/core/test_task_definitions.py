@@ -107,6 +107,16 @@ def test_ecs_fills_in_what_was_left_out() -> None:
             {"containerPortRange": "80-90", "protocol": "tcp"},
         ),
         (
+            a_body(a_container(linuxParameters={"capabilities": {"drop": ["ALL"]}})),
+            ["containerDefinitions", 0, "linuxParameters", "capabilities"],
+            {"add": [], "drop": ["ALL"]},
+        ),
+        (
+            a_body(a_container(healthCheck={"command": ["curl", "localhost"]})),
+            ["containerDefinitions", 0, "healthCheck", "command"],
+            ["curl", "localhost"],
+        ),
+        (
             a_body(a_container(healthCheck={"command": ["CMD", "x"], "retries": 1})),
             ["containerDefinitions", 0, "healthCheck"],
             {"command": ["CMD", "x"], "interval": 30, "timeout": 5, "retries": 1},
