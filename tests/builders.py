@@ -21,6 +21,7 @@ from ecscope.model.history import Happening, HistoryEntry
 from ecscope.model.state_change import ContainerStateChange, TaskStateChange
 from ecscope.model.status import ReportedStatus
 from ecscope.model.task import ImageRecord, Task, TaskSource, Volume, VolumeKind
+from ecscope.model.task_resource import VOLUME, TaskResource
 
 AT = datetime(2024, 5, 17, 12, 0, 0, tzinfo=UTC)
 """The moment at which everything here happens unless a test says otherwise."""
@@ -70,6 +71,11 @@ def a_task(*containers: Container, number: int = 1, **fields: object) -> Task:
 def a_volume(name: str = "data", **fields: object) -> Volume:
     """A Docker volume of the task, not made yet."""
     return msgspec.structs.replace(Volume(name=name, kind=VolumeKind.TASK), **fields)
+
+
+def a_resource(name: str = "data", **fields: object) -> TaskResource:
+    """The resource of the volume ``data``, not made yet."""
+    return msgspec.structs.replace(TaskResource(kind=VOLUME, name=name), **fields)
 
 
 def an_image_record(name: str = SAMPLE_IMAGE, **fields: object) -> ImageRecord:

@@ -28,6 +28,7 @@ from ecscope.model.resources import HostResources
 from ecscope.model.runtime import RuntimeAction, RuntimeNotice
 from ecscope.model.status import ContainerStatus, HealthStatus, TaskStatus
 from ecscope.model.task import HostResourcesHeld, Task
+from ecscope.model.task_resource import CGROUP, VOLUME, ResourceKind
 from tests.builders import AT
 
 INSTANCE = ContainerInstance(
@@ -82,8 +83,8 @@ class World:
     now: datetime = AT
     boxes: dict[str, Box] = field(default_factory=dict)
     """By Docker name."""
-    volumes: set[str] = field(default_factory=set)
-    cgroups: set[TaskArn] = field(default_factory=set)
+    resources: set[tuple[TaskArn, ResourceKind, str]] = field(default_factory=set)
+    """Of tasks: what was made and not removed, by kind and name."""
     local_images: bool = True
     calls: list[act.AnyAction] = field(default_factory=list)
     """Runtime calls under way, oldest first."""
@@ -110,6 +111,16 @@ class World:
     def _obstacle(self) -> Obstacle | None:
         """What an agent begins with."""
         return starting(self.now) if self.settings.joins_cluster else None
+
+    @property
+    def volumes(self) -> set[str]:
+        """Names of those that were made and not removed."""
+        return {name for _, kind, name in self.resources if kind == VOLUME}
+
+    @property
+    def cgroups(self) -> set[TaskArn]:
+        """Tasks whose cgroup was made and not removed."""
+        return {arn for arn, kind, _ in self.resources if kind == CGROUP}
 
     # --- driving the core ------------------------------------------------------------------------
 
@@ -170,6 +181,11 @@ class World:
                         c for c in self.calls if isinstance(c, act.ContainerAction) and _place(c) == _place(action)
                     ]
                     assert not clash, f"two calls at once for one container: {clash} and {action}"
+                if isinstance(action, act.ResourceAction):
+                    same = [
+                        c for c in self.calls if isinstance(c, act.ResourceAction) and _resource(c) == _resource(action)
+                    ]
+                    assert not same, f"two calls at once for one resource: {same} and {action}"
                 assert self.state.runtime_connected, f"a call without a runtime: {action}"
                 self.calls.append(action)
 
@@ -279,17 +295,11 @@ class World:
                     assert box.status is not ContainerStatus.RUNNING, "a running container is never removed"
                     del self.boxes[box.name]
                 return None
-            case act.CreateVolume():
-                self.volumes.add(call.volume_name)
+            case act.CreateResource():
+                self.resources.add((call.task_arn, call.kind, call.name))
                 return None
-            case act.CreateCgroup():
-                self.cgroups.add(call.task_arn)
-                return None
-            case act.RemoveCgroup():
-                self.cgroups.discard(call.task_arn)
-                return None
-            case act.RemoveVolume():
-                self.volumes.discard(call.volume_name)
+            case act.RemoveResource():
+                self.resources.discard((call.task_arn, call.kind, call.name))
                 return None
             case act.InspectContainer():
                 return self._by_id(call.docker_id)
@@ -332,14 +342,10 @@ class World:
                     seen=call.seen,
                     exit_code=call.exit_code,
                 )
-            case act.CreateVolume():
-                return ev.VolumeCreated(**self.head(), task_arn=call.task_arn, volume_name=call.volume_name)
-            case act.RemoveVolume():
-                return ev.VolumeRemoved(**self.head(), task_arn=call.task_arn, volume_name=call.volume_name)
-            case act.CreateCgroup():
-                return ev.CgroupCreated(**self.head(), task_arn=call.task_arn)
-            case act.RemoveCgroup():
-                return ev.CgroupRemoved(**self.head(), task_arn=call.task_arn)
+            case act.CreateResource():
+                return ev.ResourceCreated(**self.head(), **_resource(call))
+            case act.RemoveResource():
+                return ev.ResourceRemoved(**self.head(), **_resource(call))
             case act.RemoveImage():
                 return ev.ImageRemoved(**self.head(), image=call.image)
             case act.RemoveOrphan():
@@ -391,24 +397,20 @@ class World:
                 return ev.ContainerInspected(
                     **self.head(), docker_id=call.docker_id, inspection=None, seen=call.seen, exit_code=call.exit_code
                 )
-            case act.CreateVolume():
-                return ev.VolumeCreateFailed(
+            case act.CreateResource():
+                return ev.ResourceCreateFailed(
                     **self.head(),
-                    task_arn=call.task_arn,
-                    volume_name=call.volume_name,
-                    reason="no driver",
+                    **_resource(call),
+                    error=NamedError(name="VolumeError", message="no driver"),
                     is_unreachable=bool(failed["is_unreachable"]),
                 )
-            case act.RemoveVolume():
-                return ev.VolumeRemoved(**self.head(), task_arn=call.task_arn, volume_name=call.volume_name, **failed)
+            case act.RemoveResource():
+                if not failed["is_unreachable"]:  # remembered, and left to whoever reads the history
+                    self.resources.discard((call.task_arn, call.kind, call.name))
+                return ev.ResourceRemoved(**self.head(), **_resource(call), **failed)
             case act.ListContainers():
                 self.reconnect_wanted = True
                 return ev.RuntimeDisconnected(**self.head(), reason="list failed")
-            case act.CreateCgroup():
-                return ev.CgroupCreateFailed(**self.head(), task_arn=call.task_arn, reason="read-only file system")
-            case act.RemoveCgroup():
-                self.cgroups.discard(call.task_arn)  # remembered, and left to whoever reads the history
-                return ev.CgroupRemoved(**self.head(), task_arn=call.task_arn, reason="device or resource busy")
             case act.RemoveImage():
                 return ev.ImageRemoved(**self.head(), image=call.image, error=ERROR)
             case act.RemoveOrphan():
@@ -447,7 +449,7 @@ class World:
         self.state = restored_state(
             instance=INSTANCE,
             settings=self.settings,
-            tasks=[without_transients(t) for t in tasks],
+            tasks=tasks,
             images=self.state.images.values(),
             sources=self.state.sources.values(),
             obstacle=self._obstacle(),
@@ -485,15 +487,9 @@ class World:
             assert box.task_arn in self.state.tasks, f"container {box.name} has no task"
 
 
-def without_transients(task: Task) -> Task:
-    """What a store gives back after a restart: calls under way are forgotten."""
-    return msgspec.structs.replace(
-        task,
-        containers=tuple(msgspec.structs.replace(c, in_flight=None, cancelling=False) for c in task.containers),
-        volumes=tuple(msgspec.structs.replace(v, in_flight=False) for v in task.volumes),
-        cgroup=msgspec.structs.replace(task.cgroup, in_flight=False) if task.cgroup is not None else None,
-    )
-
-
 def _place(call: act.ContainerAction) -> tuple[TaskArn, str]:
     return call.task_arn, call.container_name
+
+
+def _resource(call: act.ResourceAction) -> dict[str, Any]:
+    return {"task_arn": call.task_arn, "kind": call.kind, "name": call.name}

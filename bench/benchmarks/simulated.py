@@ -35,6 +35,7 @@ from ecscope.agent.core.restore import restored_state
 from ecscope.agent.core.state import AgentState, PullBehavior, Settings
 from ecscope.agent.engine import Engine
 from ecscope.agent.executors.registry_login import RegistryLogins
+from ecscope.agent.executors.resources.providers import Tools, providers
 from ecscope.agent.executors.runtime import Executor, ExecutorSettings
 from ecscope.agent.runtime.connection import RuntimeLink
 from ecscope.agent.runtime.fake import FakeRuntime
@@ -153,6 +154,7 @@ async def _simulate(size: int) -> _Run:
             new_id=new_id,
             now=_now,
             reconnect=link.reconnect,
+            resources=providers(Tools(runtime=runtime)),
             jitter=random.Random(1),
         )
         lives = [asyncio.create_task(engine.run()), asyncio.create_task(link.run())]

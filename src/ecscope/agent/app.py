@@ -41,6 +41,7 @@ from ecscope.agent.core.state import (
 from ecscope.agent.engine import Engine
 from ecscope.agent.executors.registry_login import RegistryLogins
 from ecscope.agent.executors.resources.cgroup import CgroupError, TaskCgroups
+from ecscope.agent.executors.resources.providers import Tools, providers
 from ecscope.agent.executors.runtime import Executor, ExecutorSettings
 from ecscope.agent.runtime.connection import RuntimeLink
 from ecscope.agent.runtime.interface import RegistryAuth, Runtime, RuntimeFailure
@@ -266,7 +267,7 @@ class Agent:
             new_id=self._new_id,
             now=self._clock.now,
             reconnect=link.reconnect,
-            cgroups=cgroups,
+            resources=providers(Tools(runtime=self._runtime, cgroups=cgroups)),
         )
         await self._save_start(instance, loaded)
         source = self._in_cluster(membership) if membership is not None else self._task_files(engine).run()

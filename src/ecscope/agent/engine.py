@@ -37,7 +37,7 @@ _LOUD = {
     Happening.TASK_REFUSED: logging.ERROR,
     Happening.RUNTIME_DISCONNECTED: logging.WARNING,
     Happening.ORPHAN_FOUND: logging.WARNING,
-    Happening.VOLUME_FAILED: logging.ERROR,
+    Happening.RESOURCE_FAILED: logging.ERROR,
     Happening.CLEANUP_FAILED: logging.WARNING,
     Happening.INSTANCE_NOT_REGISTERED: logging.WARNING,
     Happening.STATE_CHANGE_REFUSED: logging.ERROR,

@@ -16,6 +16,7 @@ from ecscope.model.container import Container
 from ecscope.model.resources import HostResources
 from ecscope.model.state_change import ContainerStateChange, TaskStateChange
 from ecscope.model.status import ReportedStatus, TaskStatus
+from ecscope.model.task_resource import ResourceKind, TaskResource
 
 
 class VolumeKind(Enum):
@@ -30,7 +31,7 @@ class VolumeKind(Enum):
 
 
 class Volume(msgspec.Struct, frozen=True, kw_only=True):
-    """One volume of a task."""
+    """One volume of a task, as it is defined. Whether it is made says the task's resource of that name."""
 
     name: str
     kind: VolumeKind
@@ -42,26 +43,6 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     driver_options: Mapping[str, str] = {}
     labels: Mapping[str, str] = {}
     autoprovision: bool = False
-    created: bool = False
-    in_flight: bool = False
-    """A call for it is under way. Cleared by a restart of the agent."""
-    removed: bool = False
-
-    @property
-    def is_ready(self) -> bool:
-        """Containers may mount it."""
-        return self.created or self.kind is VolumeKind.BIND
-
-
-class TaskCgroup(msgspec.Struct, frozen=True, kw_only=True):
-    """The cgroup over all containers of a task, where task-level limits are on. Source: engine.md §6.6."""
-
-    parent: str
-    """What Docker gets as ``CgroupParent``."""
-    created: bool = False
-    in_flight: bool = False
-    """It is being made or removed. Cleared by a restart of the agent."""
-    removed: bool = False
 
 
 class TaskSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,8 +76,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     containers: tuple[Container, ...]
     """In the order of the task definition."""
     volumes: tuple[Volume, ...] = ()
-    cgroup: TaskCgroup | None = None
-    """``None``: task-level limits are off."""
+    resources: tuple[TaskResource, ...] = ()
+    """What is made for it besides containers; worked out when it is accepted."""
     source: TaskSource | None = None
     """The task file it came from; ``None``: from none."""
     network_mode: str = ""
@@ -152,6 +133,14 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
             if container.definition.name == name:
                 return container
         return None
+
+    def volume(self, name: str) -> Volume | None:
+        """The volume of that name, or ``None``."""
+        return next((volume for volume in self.volumes if volume.name == name), None)
+
+    def resource(self, kind: ResourceKind, name: str) -> TaskResource | None:
+        """The resource of that kind and name, or ``None``."""
+        return next((r for r in self.resources if (r.kind, r.name) == (kind, name)), None)
 
 
 class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):

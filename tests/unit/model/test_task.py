@@ -1,12 +1,15 @@
-"""A task value finds its containers, knows when volumes may be mounted, and survives being saved."""
+"""A task value finds its containers, volumes and resources, and survives being saved."""
 
 from __future__ import annotations
 
 import msgspec
-import pytest
 
-from ecscope.model.task import HostResourcesHeld, ImageRecord, Task, TaskSource, VolumeKind
-from tests.builders import AT, a_container, a_source, a_task, a_volume, an_image_record
+from ecscope.model.status import ContainerStatus
+from ecscope.model.task import HostResourcesHeld, ImageRecord, Task, TaskSource
+from ecscope.model.task_resource import CGROUP, VOLUME, ContainerReached, ResourceStatus
+from tests.builders import AT, a_container, a_resource, a_source, a_task, a_volume, an_image_record
+
+REACHED = ContainerReached(container_name="db", status=ContainerStatus.RUNNING)
 
 
 def test_a_container_is_found_by_its_name() -> None:
@@ -17,25 +20,22 @@ def test_a_container_is_found_by_its_name() -> None:
     assert task.container("cache") is None
 
 
-@pytest.mark.parametrize(
-    ("kind", "created", "ready"),
-    [
-        (VolumeKind.BIND, False, True),  # Docker makes a missing path itself
-        (VolumeKind.TASK, False, False),
-        (VolumeKind.TASK, True, True),
-        (VolumeKind.SHARED, False, False),
-        (VolumeKind.SHARED, True, True),
-    ],
-)
-def test_a_volume_can_be_mounted_when_it_is_a_path_or_was_made(kind: VolumeKind, created: bool, ready: bool) -> None:
-    """engine.md §9."""
-    assert a_volume(kind=kind, created=created).is_ready is ready
+def test_volumes_and_resources_are_found_by_their_names() -> None:
+    data, logs = a_volume("data"), a_volume("logs")
+    volume, cgroup = a_resource("data"), a_resource("data", kind=CGROUP)
+    task = a_task(volumes=(data, logs), resources=(volume, cgroup))
+    assert task.volume("logs") is logs
+    assert task.volume("cache") is None
+    assert task.resource(CGROUP, "data") is cgroup
+    assert task.resource(VOLUME, "data") is volume
+    assert task.resource(VOLUME, "logs") is None
 
 
 def test_a_task_is_the_same_after_it_was_saved() -> None:
     task = a_task(
         a_container("web"),
-        volumes=(a_volume(driver_options={"type": "tmpfs"}, created=True),),
+        volumes=(a_volume(driver_options={"type": "tmpfs"}),),
+        resources=(a_resource(status=ResourceStatus.CREATED, made_after=REACHED, needed_by=("web",)),),
         cpu_vcpu=0.25,
         memory_mib=512,
         host_resources=HostResourcesHeld.HELD,

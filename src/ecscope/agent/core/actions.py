@@ -12,9 +12,9 @@ from enum import Enum
 import msgspec
 
 from ecscope.model.arn import DockerId, TaskArn
-from ecscope.model.resources import TaskLimits
 from ecscope.model.runtime import RuntimeAction
 from ecscope.model.state_change import TaskStateChange
+from ecscope.model.task_resource import ResourceKind
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -85,32 +85,20 @@ class InspectContainer(Action, frozen=True, kw_only=True, tag=True):
     """What the notice said."""
 
 
-class CreateVolume(Action, frozen=True, kw_only=True, tag=True):
-    """Create, or check that it is there. Gives ``VolumeCreated`` or ``VolumeCreateFailed``."""
+class ResourceAction(Action, frozen=True, kw_only=True, tag=True):
+    """A call for one resource of one task; never two at once for one resource."""
 
     task_arn: TaskArn
-    volume_name: str
+    kind: ResourceKind
+    name: str
 
 
-class RemoveVolume(Action, frozen=True, kw_only=True, tag=True):
-    """Remove a task-scoped volume. Gives ``VolumeRemoved``."""
-
-    task_arn: TaskArn
-    volume_name: str
-    docker_name: str
+class CreateResource(ResourceAction, frozen=True, kw_only=True, tag=True):
+    """Make it, or check that it is there. Gives ``ResourceCreated`` or ``ResourceCreateFailed``."""
 
 
-class CreateCgroup(Action, frozen=True, kw_only=True, tag=True):
-    """Make the task's cgroup and set its limits. Gives ``CgroupCreated`` or ``CgroupCreateFailed``."""
-
-    task_arn: TaskArn
-    limits: TaskLimits
-
-
-class RemoveCgroup(Action, frozen=True, kw_only=True, tag=True):
-    """Remove the task's cgroup. Gives ``CgroupRemoved``."""
-
-    task_arn: TaskArn
+class RemoveResource(ResourceAction, frozen=True, kw_only=True, tag=True):
+    """Remove it; absent counts as done. Gives ``ResourceRemoved``."""
 
 
 class RemoveImage(Action, frozen=True, kw_only=True, tag=True):
@@ -247,10 +235,8 @@ AnyAction = (
     | RemoveContainer
     | CancelCall
     | InspectContainer
-    | CreateVolume
-    | RemoveVolume
-    | CreateCgroup
-    | RemoveCgroup
+    | CreateResource
+    | RemoveResource
     | RemoveImage
     | RemoveOrphan
     | ListContainers

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import msgspec
 
-from ecscope.agent.core import cgroups, dependencies, host_resources, tasks
+from ecscope.agent.core import dependencies, host_resources, resources, tasks, volumes
 from ecscope.agent.core.events import TaskReceived, TaskSourceGone, TaskStopRequested
 from ecscope.agent.core.step import Step
 from ecscope.model.history import Happening
 from ecscope.model.status import ContainerStatus, TaskStatus
-from ecscope.model.task import HostResourcesHeld, Task, VolumeKind
+from ecscope.model.task import HostResourcesHeld, Task
 
 replace = msgspec.structs.replace
 
@@ -43,7 +43,7 @@ def take(step: Step, task: Task, *, requested_by: str) -> None:
             replace(c, definition=dependencies.with_implied_dependencies(c.definition)) for c in task.containers
         ),
     )
-    task = replace(task, needs=host_resources.needs_of(task), cgroup=cgroups.wanted(step, task))
+    task = replace(task, needs=host_resources.needs_of(task), resources=resources.wanted(step, task))
     task = step.put(task)
     step.note(
         Happening.TASK_ACCEPTED,
@@ -77,10 +77,7 @@ def _refusal(task: Task) -> str:
                     "task memory spec builder: container memory "
                     f"limit({container.definition.memory_mib}) greater than task memory limit({task.memory_mib})"
                 )
-    for volume in task.volumes:
-        if volume.kind is VolumeKind.TASK and volume.autoprovision:
-            return f"volume [{volume.name}] : task scoped volume could not be autoprovisioned"
-    return ""
+    return volumes.refusal(task)
 
 
 def refuse(step: Step, task: Task, reason: str, *, requested_by: str) -> None:

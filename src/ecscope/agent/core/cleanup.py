@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import msgspec
 
-from ecscope.agent.core import cgroups, credentials, images
-from ecscope.agent.core.actions import RemoveContainer, RemoveVolume, SetTimer, Timer, TimerKind
-from ecscope.agent.core.events import ContainerRemoved, VolumeRemoved
+from ecscope.agent.core import credentials, images, resources
+from ecscope.agent.core.actions import RemoveContainer, SetTimer, Timer, TimerKind
+from ecscope.agent.core.events import ContainerRemoved
 from ecscope.agent.core.step import Step
 from ecscope.model.arn import DockerId
 from ecscope.model.container import Container
 from ecscope.model.history import Happening
 from ecscope.model.status import ContainerStatus, TaskStatus
-from ecscope.model.task import Task, VolumeKind
+from ecscope.model.task import Task
+from ecscope.model.task_resource import RemovedAt
 
 replace = msgspec.structs.replace
 
@@ -39,15 +40,18 @@ def begin(step: Step, task: Task) -> None:
 
 
 def advance(step: Step, task: Task) -> None:
-    """Containers first, then the task's volumes and cgroup, then the task itself.
+    """Containers first, then the task's resources, then the task itself.
 
     Not before ECS has accepted the last state change, however long that takes. (The official
     agent gives up after 72 hours, and its containers stay.)
     """
-    if not task.cleanup_due or task.state_changes or not step.may_call_runtime or not _remove_containers(step, task):
+    if not step.may_call_runtime:
         return
-    volumes_are_gone = _remove_volumes(step, step.tasks[task.arn])
-    if cgroups.remove(step, step.tasks[task.arn]) and volumes_are_gone:
+    resources.remove(step, task, RemovedAt.STOPPED)
+    task = step.tasks[task.arn]
+    if not task.cleanup_due or task.state_changes or not _remove_containers(step, task):
+        return
+    if resources.remove(step, step.tasks[task.arn], RemovedAt.STOPPED, RemovedAt.CLEANUP):
         task = step.tasks[task.arn]
         for image in {c.definition.image for c in task.containers}:
             images.record_use(step, image)
@@ -77,24 +81,6 @@ def _remove_containers(step: Step, task: Task) -> bool:
     return done
 
 
-def _remove_volumes(step: Step, task: Task) -> bool:
-    """True when none is left."""
-    done = True
-    for volume in task.volumes:
-        if volume.kind is not VolumeKind.TASK or volume.removed:
-            continue  # one that is not known to be created may be there: its answer was late or lost
-        done = False
-        if volume.in_flight:
-            continue
-        task = step.put(
-            replace(
-                task, volumes=tuple(replace(v, in_flight=True) if v.name == volume.name else v for v in task.volumes)
-            )
-        )
-        step.act(RemoveVolume(task_arn=task.arn, volume_name=volume.name, docker_name=volume.docker_name))
-    return done
-
-
 def container_removed(step: Step, task: Task, container: Container, event: ContainerRemoved) -> None:
     """A failure is remembered and otherwise ignored; only an absent runtime is asked again."""
     container = replace(container, in_flight=None, cancelling=False, removed=not event.is_unreachable)
@@ -103,18 +89,3 @@ def container_removed(step: Step, task: Task, container: Container, event: Conta
         step.note(
             Happening.CLEANUP_FAILED, f"could not remove the container: {event.error}", task=task, container=container
         )
-
-
-def volume_removed(step: Step, task: Task, event: VolumeRemoved) -> None:
-    """As for containers."""
-    task = step.put(
-        replace(
-            task,
-            volumes=tuple(
-                replace(v, in_flight=False, removed=not event.is_unreachable) if v.name == event.volume_name else v
-                for v in task.volumes
-            ),
-        )
-    )
-    if event.error is not None and not event.is_unreachable:
-        step.note(Happening.CLEANUP_FAILED, f"could not remove volume {event.volume_name}: {event.error}", task=task)

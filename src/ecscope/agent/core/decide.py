@@ -13,7 +13,6 @@ import msgspec
 from ecscope.agent.core import (
     admission,
     attachments,
-    cgroups,
     cleanup,
     containers,
     credentials,
@@ -24,6 +23,7 @@ from ecscope.agent.core import (
     reconcile,
     registration,
     reporting,
+    resources,
     tasks,
 )
 from ecscope.agent.core.actions import InspectImage, ReconnectRuntime, TimerKind
@@ -34,9 +34,6 @@ from ecscope.agent.core.events import (
     AttachmentRefused,
     AttachmentsReceived,
     CallCancelled,
-    CgroupCreated,
-    CgroupCreateFailed,
-    CgroupRemoved,
     CleanupRequested,
     ContainerCreated,
     ContainerCreateFailed,
@@ -61,6 +58,9 @@ from ecscope.agent.core.events import (
     ManifestResolved,
     OrphanRemoved,
     PayloadReceived,
+    ResourceCreated,
+    ResourceCreateFailed,
+    ResourceRemoved,
     RuntimeConnected,
     RuntimeDisconnected,
     RuntimeListed,
@@ -72,16 +72,13 @@ from ecscope.agent.core.events import (
     TaskSourceGone,
     TaskStopRequested,
     TimerFired,
-    VolumeCreated,
-    VolumeCreateFailed,
-    VolumeRemoved,
 )
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.core.step import Decision, Step
 from ecscope.model.container import Container
 from ecscope.model.history import Happening
 from ecscope.model.runtime import RuntimeAction
-from ecscope.model.status import ContainerStatus, TaskStatus
+from ecscope.model.status import ContainerStatus
 from ecscope.model.task import Task
 
 replace = msgspec.structs.replace
@@ -181,10 +178,10 @@ def _take(step: Step, event: AnyEvent) -> None:
             _take_container_event(step, event)
         case ContainerInspected():
             _take_inspected(step, event)
-        case VolumeCreated() | VolumeCreateFailed() | VolumeRemoved():
-            _take_volume_event(step, event)
-        case CgroupCreated() | CgroupCreateFailed() | CgroupRemoved():
-            _take_cgroup_event(step, event)
+        case ResourceCreated() | ResourceCreateFailed() | ResourceRemoved():
+            resources.take(step, event)
+            if not isinstance(event, ResourceCreated) and event.is_unreachable:
+                _runtime_is_away(step)
         case ImageRemoved():
             images.removed(step, event)
         case OrphanRemoved():
@@ -509,64 +506,7 @@ def _take_inspected(step: Step, event: ContainerInspected) -> None:
         containers.advance_to(step, task, container, ContainerStatus.STOPPED, "exited; details could not be read")
 
 
-# --- task resources and timers -------------------------------------------------------------------------
-
-
-def _take_volume_event(step: Step, event: VolumeCreated | VolumeCreateFailed | VolumeRemoved) -> None:
-    task = step.tasks.get(event.task_arn)
-    if task is None:
-        _ignore(step, f"{event.task_arn} is not known (any more)")
-        return
-    match event:
-        case VolumeCreated():
-            step.put(
-                replace(
-                    task,
-                    volumes=tuple(
-                        replace(v, created=True, in_flight=False) if v.name == event.volume_name else v
-                        for v in task.volumes
-                    ),
-                )
-            )
-            step.note(Happening.VOLUME_CREATED, f"volume {event.volume_name} is ready", task=task)
-        case VolumeCreateFailed():
-            task = step.put(
-                replace(
-                    task,
-                    volumes=tuple(
-                        replace(v, in_flight=False) if v.name == event.volume_name else v for v in task.volumes
-                    ),
-                )
-            )
-            if event.is_unreachable:
-                _runtime_is_away(step)
-                return
-            reason = event.reason[:1].upper() + event.reason[1:]
-            step.note(Happening.VOLUME_FAILED, reason, task=task, detail={"volume": event.volume_name})
-            if task.known is TaskStatus.STOPPED:
-                return  # too late to be the reason
-            task = step.put(replace(task, terminal_reason=task.terminal_reason or reason))
-            tasks.stop(step, task, reason)
-        case VolumeRemoved():
-            cleanup.volume_removed(step, task, event)
-            if event.is_unreachable:
-                _runtime_is_away(step)
-        case _:
-            assert_never(event)
-
-
-def _take_cgroup_event(step: Step, event: CgroupCreated | CgroupCreateFailed | CgroupRemoved) -> None:
-    task = step.tasks.get(event.task_arn)
-    if task is None or task.cgroup is None:
-        _ignore(step, f"{event.task_arn} has no cgroup (any more)")
-        return
-    if isinstance(event, CgroupRemoved):
-        cgroups.removed(step, task, task.cgroup, event)
-        return
-    task = cgroups.created(step, task, task.cgroup, event)
-    if isinstance(event, CgroupCreateFailed) and task.known is not TaskStatus.STOPPED:
-        task = step.put(replace(task, terminal_reason=task.terminal_reason or cgroups.FAILURE))
-        tasks.stop(step, task, cgroups.FAILURE)
+# --- timers --------------------------------------------------------------------------------------------
 
 
 def _take_timer(step: Step, event: TimerFired) -> None:

@@ -21,6 +21,7 @@ from ecscope.model.credentials import TaskCredentials
 from ecscope.model.resources import HostResources
 from ecscope.model.runtime import PullProgress, RuntimeAction, RuntimeNotice
 from ecscope.model.task import Task, TaskSource
+from ecscope.model.task_resource import ResourceKind
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -291,49 +292,30 @@ class ContainerInspected(Event, frozen=True, kw_only=True, tag=True):
     exit_code: int | None = None
 
 
-class VolumeCreated(Event, frozen=True, kw_only=True, tag=True):
-    """The volume can be mounted."""
+class ResourceEvent(Event, frozen=True, kw_only=True, tag=True):
+    """The end of a call for one resource of one task."""
 
     task_arn: TaskArn
-    volume_name: str
+    kind: ResourceKind
+    name: str
 
 
-class VolumeCreateFailed(Event, frozen=True, kw_only=True, tag=True):
-    """The volume cannot be had, and so the task cannot run."""
+class ResourceCreated(ResourceEvent, frozen=True, kw_only=True, tag=True):
+    """What waits for it may go on."""
 
-    task_arn: TaskArn
-    volume_name: str
-    reason: str
+
+class ResourceCreateFailed(ResourceEvent, frozen=True, kw_only=True, tag=True):
+    """It cannot be made, and so the task cannot run."""
+
+    error: NamedError
     is_unreachable: bool = False
 
 
-class VolumeRemoved(Event, frozen=True, kw_only=True, tag=True):
-    """Clean-up of one volume ended; ``error`` ``None``: it is gone."""
+class ResourceRemoved(ResourceEvent, frozen=True, kw_only=True, tag=True):
+    """Its removal ended; ``error`` ``None``: it is gone."""
 
-    task_arn: TaskArn
-    volume_name: str
     error: NamedError | None = None
     is_unreachable: bool = False
-
-
-class CgroupCreated(Event, frozen=True, kw_only=True, tag=True):
-    """Containers of the task can be put under its cgroup."""
-
-    task_arn: TaskArn
-
-
-class CgroupCreateFailed(Event, frozen=True, kw_only=True, tag=True):
-    """The limits cannot be set, and so the task cannot run."""
-
-    task_arn: TaskArn
-    reason: str
-
-
-class CgroupRemoved(Event, frozen=True, kw_only=True, tag=True):
-    """Clean-up of the cgroup ended; ``reason`` ``""``: it is gone."""
-
-    task_arn: TaskArn
-    reason: str = ""
 
 
 class ImageRemoved(Event, frozen=True, kw_only=True, tag=True):
@@ -428,12 +410,9 @@ AnyEvent = (
     | ContainerRemoved
     | CallCancelled
     | ContainerInspected
-    | VolumeCreated
-    | VolumeCreateFailed
-    | VolumeRemoved
-    | CgroupCreated
-    | CgroupCreateFailed
-    | CgroupRemoved
+    | ResourceCreated
+    | ResourceCreateFailed
+    | ResourceRemoved
     | ImageRemoved
     | OrphanRemoved
     | RuntimeConnected

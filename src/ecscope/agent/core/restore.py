@@ -1,4 +1,4 @@
-"""The state a process begins with, from what the last one saved.
+"""The state a process begins with, from what the last one saved; and what of that a restart voids.
 
 What is derived (sums, queue, index) is worked out anew, so that a saved error in it cannot live on.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from ecscope.agent.core.state import AgentState, Settings
 from ecscope.model.arn import DockerId, TaskArn
 from ecscope.model.attachment import Attachment
@@ -14,6 +16,27 @@ from ecscope.model.container_instance import ContainerInstance, Obstacle
 from ecscope.model.resources import HostResources
 from ecscope.model.status import TaskStatus
 from ecscope.model.task import HostResourcesHeld, ImageRecord, Task, TaskSource
+from ecscope.model.task_resource import ResourceStatus, TaskResource
+
+replace = msgspec.structs.replace
+
+
+def without_calls_under_way(task: Task) -> Task:
+    """What a restart leaves of a saved task: no call of the old process is under way, its memory is gone.
+
+    The calls are decided again. What was made in memory only is to be made again.
+    """
+    return replace(
+        task,
+        containers=tuple(replace(c, in_flight=None, cancelling=False) for c in task.containers),
+        resources=tuple(
+            replace(r, in_flight=False, status=ResourceStatus.NONE if _is_lost(r) else r.status) for r in task.resources
+        ),
+    )
+
+
+def _is_lost(resource: TaskResource) -> bool:
+    return resource.is_lost_by_restart and resource.is_created
 
 
 def restored_state(
@@ -39,7 +62,7 @@ def restored_state(
     docker_ids: dict[DockerId, tuple[TaskArn, str]] = {}
     by_key = {source.key: source for source in sources}
     lost: dict[str, TaskSource] = {}
-    for task in tasks:
+    for task in map(without_calls_under_way, tasks):
         by_arn[task.arn] = task
         if task.source is not None and not task.stop_requested_by and task.source.key not in by_key:
             lost[task.source.key] = task.source  # without its record the file would start a second task
@@ -57,7 +80,7 @@ def restored_state(
         waiting=tuple(waiting),
         taken=taken,
         docker_ids=docker_ids,
-        images={record.name: record for record in images},
+        images={record.name: replace(record, removing=False) for record in images},
         sources={**lost, **by_key},
         lost_task_arns=frozenset(lost_task_arns),
         obstacle=obstacle,

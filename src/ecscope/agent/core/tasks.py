@@ -14,7 +14,6 @@ from datetime import datetime
 import msgspec
 
 from ecscope.agent.core import (
-    cgroups,
     cleanup,
     containers,
     credentials,
@@ -22,12 +21,12 @@ from ecscope.agent.core import (
     host_resources,
     images,
     reporting,
+    resources,
 )
 from ecscope.agent.core.actions import (
     CancelCall,
     CancelTimer,
     CreateContainer,
-    CreateVolume,
     InspectImage,
     PullImage,
     ResolveManifest,
@@ -41,12 +40,21 @@ from ecscope.model.container import Container
 from ecscope.model.history import Happening
 from ecscope.model.names import container_docker_name
 from ecscope.model.status import ContainerStatus, TaskStatus, task_status_of
-from ecscope.model.task import HostResourcesHeld, Task, VolumeKind
+from ecscope.model.task import HostResourcesHeld, Task
 
 replace = msgspec.structs.replace
 
 NO_PROGRESS = "TaskStateError: Agent could not progress task's state to stopped"
 """Reason of a task that is to stop and has nothing that could. Source: engine.md §2.1."""
+
+
+_NEXT = {
+    ContainerStatus.NONE: ContainerStatus.MANIFEST_PULLED,
+    ContainerStatus.MANIFEST_PULLED: ContainerStatus.PULLED,
+    ContainerStatus.PULLED: ContainerStatus.CREATED,
+    ContainerStatus.CREATED: ContainerStatus.RUNNING,
+}
+"""The step that follows each status on the way to running."""
 
 
 def advance(step: Step, task: Task) -> None:
@@ -56,9 +64,11 @@ def advance(step: Step, task: Task) -> None:
     if task.known is TaskStatus.STOPPED:
         cleanup.advance(step, _follow_desired(step, task))
         return
+    task = _follow_resources(step, task)
     task = _follow_essential(step, task)
     task = _follow_desired(step, task)
-    task = _provide_resources(step, task)
+    if _may_go_forward(step, task):
+        task = resources.provide(step, task)
     if _fail_dependents(step, task):
         return  # what their end means for the task comes before any further step
     for container in task.containers:
@@ -71,6 +81,16 @@ def _note_execution_stop(step: Step, task: Task) -> Task:
     if task.execution_stopped_at is None and any(c.is_stopped for c in task.containers if c.is_essential):
         return step.put(replace(task, execution_stopped_at=step.at))
     return task
+
+
+def _follow_resources(step: Step, task: Task) -> Task:
+    """A resource that cannot be made stops the task, and is its reason. Source: engine.md §3.2."""
+    reason = resources.failure(task)
+    if not reason:
+        return task
+    if not task.terminal_reason:
+        task = step.put(replace(task, terminal_reason=reason))
+    return stop(step, task, reason)
 
 
 def _follow_essential(step: Step, task: Task) -> Task:
@@ -120,23 +140,6 @@ def _follow_desired(step: Step, task: Task) -> Task:
             ),
         )
     )
-
-
-def _provide_resources(step: Step, task: Task) -> Task:
-    if not _may_go_forward(step, task):
-        return task
-    task = cgroups.provide(step, task)
-    for volume in task.volumes:
-        if volume.is_ready or volume.in_flight or volume.kind is VolumeKind.BIND:
-            continue
-        task = step.put(
-            replace(
-                task,
-                volumes=tuple(replace(v, in_flight=True) if v.name == volume.name else v for v in task.volumes),
-            )
-        )
-        step.act(CreateVolume(task_arn=task.arn, volume_name=volume.name))
-    return task
 
 
 def _may_go_forward(step: Step, task: Task) -> bool:
@@ -223,6 +226,8 @@ def _move_forward(step: Step, task: Task, container: Container) -> Task:
         return task
     if container.known < ContainerStatus.PULLED and images.is_being_removed(step, container.definition.image):
         return task
+    if resources.awaited(task, container, _NEXT[container.known]) is not None:
+        return task
     match container.known:
         case ContainerStatus.NONE:
             return _to_manifest_pulled(step, task, container)
@@ -252,11 +257,6 @@ def _to_manifest_pulled(step: Step, task: Task, container: Container) -> Task:
 
 
 def _to_pulled(step: Step, task: Task, container: Container) -> Task:
-    if not cgroups.is_ready(task):
-        return task
-    needed = {m.source_volume for m in container.definition.mount_points}
-    if any(v.name in needed and not v.is_ready for v in task.volumes):
-        return task
     if container.use_local_image:
         return containers.advance_to(step, task, container, ContainerStatus.PULLED, "local image is used")
     if credentials.are_awaited(step, task, container):

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import random
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TypedDict
 
@@ -20,17 +20,18 @@ import msgspec
 
 from ecscope.agent.core import actions as act
 from ecscope.agent.core import events as ev
+from ecscope.agent.core.cgroups import parent_of
 from ecscope.agent.core.host_ports import HostPortChooser, NoPortError
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.executors.registry_login import RegistryLogins
-from ecscope.agent.executors.resources import volume as volumes
-from ecscope.agent.executors.resources.cgroup import CgroupError, TaskCgroups
+from ecscope.agent.executors.resources.interface import ResourceFailure, ResourceProvider
 from ecscope.agent.runtime.interface import ContainerSpec, RegistryAuth, Runtime, RuntimeFailure
 from ecscope.log import TASK_ARN
 from ecscope.model.arn import DockerId, TaskArn
 from ecscope.model.container import Container, ContainerInspection, ImageInspection, NamedError
 from ecscope.model.runtime import PullProgress
 from ecscope.model.task import Task
+from ecscope.model.task_resource import ResourceKind, TaskResource
 
 _log = logging.getLogger("ecscope.executor")
 
@@ -52,6 +53,14 @@ class _Place(_Stamp):
 
     task_arn: TaskArn
     container_name: str
+
+
+class _ResourcePlace(_Stamp):
+    """What every event about one task resource carries."""
+
+    task_arn: TaskArn
+    kind: ResourceKind
+    name: str
 
 
 class ExecutorSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,14 +88,11 @@ class Executor:
         new_id: Callable[[], str],
         now: Callable[[], datetime],
         reconnect: Callable[[], None],
-        cgroups: TaskCgroups | None = None,
+        resources: Mapping[ResourceKind, ResourceProvider],
         is_port_free: Callable[[int, str], bool] | None = None,
         jitter: random.Random | None = None,
     ) -> None:
-        """``reconnect`` asks whoever keeps the connection to make a new one.
-
-        ``cgroups`` ``None``: task-level limits are off, and the core asks for none.
-        """
+        """``reconnect`` asks whoever keeps the connection to make a new one; ``resources`` are its providers."""
         self._runtime = runtime
         self._state = state
         self._post = post
@@ -96,7 +102,7 @@ class Executor:
         self._new_id = new_id
         self._now = now
         self._reconnect = reconnect
-        self._cgroups = cgroups
+        self._resources = resources
         self._is_port_free = is_port_free or _is_port_free
         self._random = jitter or random.Random()  # noqa: S311  # spreads timers, guards nothing
         self._calls: dict[Key, asyncio.Task[None]] = {}
@@ -201,10 +207,9 @@ class Executor:
         except RuntimeFailure as failure:
             _log.warning("%s: %s", type(action).__name__, failure)
             event = self._other_failed(action, failure.error, is_unreachable=failure.is_unreachable)
-        except CgroupError as failure:
+        except ResourceFailure as failure:
             _log.warning("%s: %s", type(action).__name__, failure)
-            refused = NamedError(name="CgroupError", message=str(failure))
-            event = self._other_failed(action, refused, is_unreachable=False)
+            event = self._other_failed(action, failure.error, is_unreachable=False)
         except Exception as error:
             _log.exception("bug in carrying out %s", type(action).__name__)
             unknown = NamedError(name="UnknownError", message=f"{type(error).__name__}: {error}")
@@ -214,26 +219,10 @@ class Executor:
 
     def _other_failed(self, action: act.AnyAction, error: NamedError, *, is_unreachable: bool) -> ev.AnyEvent | None:
         match action:
-            case act.CreateVolume():
-                return ev.VolumeCreateFailed(
-                    **self._stamp(),
-                    task_arn=action.task_arn,
-                    volume_name=action.volume_name,
-                    reason=error.message,
-                    is_unreachable=is_unreachable,
-                )
-            case act.RemoveVolume():
-                return ev.VolumeRemoved(
-                    **self._stamp(),
-                    task_arn=action.task_arn,
-                    volume_name=action.volume_name,
-                    error=error,
-                    is_unreachable=is_unreachable,
-                )
-            case act.CreateCgroup():
-                return ev.CgroupCreateFailed(**self._stamp(), task_arn=action.task_arn, reason=error.message)
-            case act.RemoveCgroup():
-                return ev.CgroupRemoved(**self._stamp(), task_arn=action.task_arn, reason=error.message)
+            case act.CreateResource():
+                return ev.ResourceCreateFailed(**self._of_resource(action), error=error, is_unreachable=is_unreachable)
+            case act.RemoveResource():
+                return ev.ResourceRemoved(**self._of_resource(action), error=error, is_unreachable=is_unreachable)
             case act.RemoveImage():
                 return ev.ImageRemoved(**self._stamp(), image=action.image, error=error)
             case act.RemoveOrphan():
@@ -371,7 +360,7 @@ class Executor:
             host_ports=self._choose_ports(task, container),
             cluster=self._settings.cluster,
             region=self._settings.region,
-            cgroup_parent=task.cgroup.parent if task.cgroup is not None else "",
+            cgroup_parent=parent_of(task),
             image_environment_names=await self._image_environment(container),
         )
         docker_id = await self._runtime.create_container(spec, timeout_s=self._settings.create_timeout_s)
@@ -464,17 +453,12 @@ class Executor:
                 return await self._inspect_container(action)
             case act.ListContainers():
                 return await self._list()
-            case act.CreateVolume():
-                return await self._create_volume(action)
-            case act.RemoveVolume():
-                await self._runtime.remove_volume(action.docker_name)
-                return ev.VolumeRemoved(**self._stamp(), task_arn=action.task_arn, volume_name=action.volume_name)
-            case act.CreateCgroup():
-                self._running_cgroups().create(action.task_arn, action.limits)
-                return ev.CgroupCreated(**self._stamp(), task_arn=action.task_arn)
-            case act.RemoveCgroup():
-                self._running_cgroups().remove(action.task_arn)
-                return ev.CgroupRemoved(**self._stamp(), task_arn=action.task_arn)
+            case act.CreateResource():
+                await self._provider(action).create(*self._resource(action))
+                return ev.ResourceCreated(**self._of_resource(action))
+            case act.RemoveResource():
+                await self._provider(action).remove(*self._resource(action))
+                return ev.ResourceRemoved(**self._of_resource(action))
             case act.RemoveImage():
                 await self._runtime.remove_image(action.image)
                 return ev.ImageRemoved(**self._stamp(), image=action.image)
@@ -483,11 +467,6 @@ class Executor:
                 return ev.OrphanRemoved(**self._stamp(), docker_id=action.docker_id)
             case _:
                 raise TypeError(f"not carried out here: {action!r}")
-
-    def _running_cgroups(self) -> TaskCgroups:
-        if self._cgroups is None:
-            raise CgroupError("task-level limits are off now, but were on when the task was accepted")
-        return self._cgroups
 
     async def _inspect_container(self, action: act.InspectContainer) -> ev.AnyEvent:
         inspection = await self._inspect_if_there(action.docker_id)
@@ -517,17 +496,28 @@ class Executor:
             ),
         )
 
-    async def _create_volume(self, action: act.CreateVolume) -> ev.AnyEvent:
-        task = self._state().tasks.get(action.task_arn)
-        volume = next((v for v in task.volumes if v.name == action.volume_name), None) if task is not None else None
-        if volume is None:
-            raise LookupError(f"volume {action.volume_name} of {action.task_arn} went away under a call")
-        reason = await volumes.provide(self._runtime, volume)
-        if reason:
-            return ev.VolumeCreateFailed(
-                **self._stamp(), task_arn=action.task_arn, volume_name=action.volume_name, reason=reason
+    # --- task resources ------------------------------------------------------------------------------
+
+    def _provider(self, action: act.ResourceAction) -> ResourceProvider:
+        provider = self._resources.get(action.kind)
+        if provider is None:
+            raise ResourceFailure(
+                NamedError(
+                    name="ResourceInitializationError",
+                    message=f"this agent knows no {action.kind} resources; a newer one has accepted the task",
+                )
             )
-        return ev.VolumeCreated(**self._stamp(), task_arn=action.task_arn, volume_name=action.volume_name)
+        return provider
+
+    def _resource(self, action: act.ResourceAction) -> tuple[Task, TaskResource]:
+        task = self._state().tasks.get(action.task_arn)
+        resource = task.resource(action.kind, action.name) if task is not None else None
+        if task is None or resource is None:
+            raise LookupError(f"{action.kind} {action.name} of {action.task_arn} went away under a call")
+        return task, resource
+
+    def _of_resource(self, action: act.ResourceAction) -> _ResourcePlace:
+        return {**self._stamp(), "task_arn": action.task_arn, "kind": action.kind, "name": action.name}
 
 
 def _without_tag(image: str) -> str:

@@ -16,9 +16,8 @@ from typing import NamedTuple
 import msgspec
 
 from ecscope.agent.store.interface import Batch, StoreError
-from ecscope.model.container import Container
 from ecscope.model.history import Detail, Happening, HistoryEntry
-from ecscope.model.task import ImageRecord, Task, TaskSource, Volume
+from ecscope.model.task import ImageRecord, Task, TaskSource
 from ecscope.sqlitefile.checksum import checksum_of
 from ecscope.sqlitefile.errors import UnreadableRecord
 
@@ -119,7 +118,6 @@ def state_row(kind: Kind, key: str, record: Record, revision: int) -> StateRow:
 def record_of(kind: Kind, body: object, checksum: object) -> Record:
     """The value of a row, both columns as SQLite gave them (text as ``bytes``).
 
-    What is not meaningful after a restart is cleared, see ``without_calls_under_way``.
     Raises ``UnreadableRecord``.
     """
     if not isinstance(body, bytes) or not isinstance(checksum, bytes):
@@ -130,7 +128,7 @@ def record_of(kind: Kind, body: object, checksum: object) -> Record:
         record: Record = msgspec.json.decode(body, type=_TYPES[kind])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableRecord(f"it is not the JSON of a {kind.value} record: {error}") from error
-    return without_calls_under_way(record)
+    return record
 
 
 _TYPES: dict[Kind, type[Record]] = {
@@ -139,36 +137,6 @@ _TYPES: dict[Kind, type[Record]] = {
     Kind.SOURCE: TaskSource,
     Kind.METADATA: Metadata,
 }
-
-
-def without_calls_under_way(record: Record) -> Record:
-    """The record as it is true after a restart: no runtime call of the old process is under way.
-
-    Clears ``Container.in_flight``, ``Container.cancelling``, ``Volume.in_flight``,
-    ``TaskCgroup.in_flight`` and ``ImageRecord.removing``; all else is as saved.
-    """
-    match record:
-        case Task():
-            return msgspec.structs.replace(
-                record,
-                containers=tuple(map(_settled_container, record.containers)),
-                volumes=tuple(map(_settled_volume, record.volumes)),
-                cgroup=msgspec.structs.replace(record.cgroup, in_flight=False) if record.cgroup is not None else None,
-            )
-        case ImageRecord(removing=True):
-            return msgspec.structs.replace(record, removing=False)
-        case ImageRecord() | TaskSource() | Metadata():
-            return record
-
-
-def _settled_container(container: Container) -> Container:
-    if container.in_flight is None and not container.cancelling:
-        return container
-    return msgspec.structs.replace(container, in_flight=None, cancelling=False)
-
-
-def _settled_volume(volume: Volume) -> Volume:
-    return msgspec.structs.replace(volume, in_flight=False) if volume.in_flight else volume
 
 
 def moment(at: datetime) -> str:

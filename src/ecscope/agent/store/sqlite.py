@@ -95,8 +95,7 @@ class SqliteStore:
     def load(self) -> Loaded:
         """Open the file, salvage it if need be, and read everything; blocking.
 
-        Runtime calls that were under way are not: see ``records.without_calls_under_way``. Raises
-        ``StoreError`` when another agent uses the directory (its process ID is named), a newer agent
+        Raises ``StoreError`` when another agent uses the directory (its process ID is named), a newer agent
         wrote the file (which is not touched), or the directory cannot be written.
         """
         if self._thread is not None or self._closed:

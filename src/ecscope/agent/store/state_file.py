@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ecscope.agent.store import salvage
 from ecscope.agent.store.interface import AGENT, BadRecord, Loaded
-from ecscope.agent.store.migrations import STEPS
+from ecscope.agent.store.migrations import STEPS, upgraded
 from ecscope.agent.store.reader import DATABASE_NAME
 from ecscope.agent.store.records import (
     Change,
@@ -188,7 +188,8 @@ class StateFile(DatabaseFile):
                     history[row.id] = HistoryRow._make(
                         column.decode() if isinstance(column, bytes) else "" for column in row.columns
                     )
-                case salvage.FoundRecord(kind=kind, body=body, checksum=checksum):
+                case salvage.FoundRecord(kind=kind):
+                    body, checksum = upgraded(kind, row.body, row.checksum)
                     try:
                         key = key_of(record_of(kind, body, checksum))
                     except UnreadableRecord as error:

@@ -9,8 +9,8 @@ import pytest
 
 from ecscope.agent.core import actions as act
 from ecscope.model.arn import DockerId
-from ecscope.model.resources import TaskLimits
 from ecscope.model.runtime import RuntimeAction
+from ecscope.model.task_resource import VOLUME
 from tests.builders import SAMPLE_IMAGE, a_change, an_arn
 
 ID = DockerId("a" * 64)
@@ -27,10 +27,8 @@ EACH: tuple[act.AnyAction, ...] = (
     act.RemoveContainer(**PLACE, docker_id=ID),
     act.CancelCall(**PLACE),
     act.InspectContainer(docker_id=ID, seen=RuntimeAction.DIE, exit_code=137),
-    act.CreateVolume(task_arn=an_arn(), volume_name="data"),
-    act.RemoveVolume(task_arn=an_arn(), volume_name="data", docker_name="ecs-data"),
-    act.CreateCgroup(task_arn=an_arn(), limits=TaskLimits(cpu_vcpu=0.5, memory_bytes=1 << 20)),
-    act.RemoveCgroup(task_arn=an_arn()),
+    act.CreateResource(task_arn=an_arn(), kind=VOLUME, name="data"),
+    act.RemoveResource(task_arn=an_arn(), kind=VOLUME, name="data"),
     act.RemoveImage(image=SAMPLE_IMAGE),
     act.RemoveOrphan(docker_id=ID),
     act.ListContainers(),

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from ecscope.agent.core import actions as act
-from ecscope.agent.core import events as ev
-from ecscope.agent.core.cgroups import limits_of
+from ecscope.agent.core.cgroups import limits_of, parent_of
 from ecscope.agent.core.state import Settings
 from ecscope.model.resources import TaskLimits
 from ecscope.model.status import ContainerStatus, TaskStatus
-from ecscope.model.task import TaskCgroup
+from ecscope.model.task_resource import CGROUP
 from tests.builders import a_container, a_task, an_arn
 from tests.world import World
 
@@ -32,21 +30,23 @@ def a_world(version: int = 1) -> World:
 def test_the_parent_is_named_as_the_official_agent_names_it(version: int, parent: str) -> None:
     world = a_world(version)
     world.submit(a_task())
-    assert world.task(ARN).cgroup == TaskCgroup(parent=parent, in_flight=True)
+    (cgroup,) = world.task(ARN).resources
+    assert (cgroup.kind, cgroup.name, cgroup.in_flight) == (CGROUP, parent, True)
+    assert parent_of(world.task(ARN)) == parent
 
 
 def test_without_task_level_limits_there_is_no_cgroup() -> None:
     world = a_world(0)
     world.submit(a_task())
-    assert world.task(ARN).cgroup is None
-    assert not [call for call in world.calls if isinstance(call, act.CreateCgroup)]
+    assert world.task(ARN).resources == ()
+    assert parent_of(world.task(ARN)) == ""
 
 
 def test_the_image_is_not_pulled_before_the_cgroup_is_made() -> None:
     """Source: engine.md §5.3."""
     world = a_world()
     world.submit(a_task())
-    make = next(call for call in world.calls if isinstance(call, act.CreateCgroup))
+    make = next(call for call in world.calls if isinstance(call, act.CreateResource))
     for call in [call for call in world.calls if call is not make]:
         world.finish(call)
     assert world.calls == [make]
@@ -76,7 +76,7 @@ def test_limits(task, limits: TaskLimits) -> None:
 def test_a_cgroup_that_cannot_be_made_stops_the_task_with_the_official_reason() -> None:
     world = a_world()
     world.submit(a_task())
-    world.finish(next(call for call in world.calls if isinstance(call, act.CreateCgroup)), outcome="failed")
+    world.finish(next(call for call in world.calls if isinstance(call, act.CreateResource)), outcome="failed")
     world.run_calls()
     task = world.task(ARN)
     assert task.known is TaskStatus.STOPPED
@@ -95,27 +95,17 @@ def test_it_goes_after_the_containers_and_with_the_task(outcome: str) -> None:
     world.advance(61)
     assert [type(call) for call in world.calls] == [act.RemoveContainer]
     world.finish(world.calls[0])
-    assert [type(call) for call in world.calls] == [act.RemoveCgroup]
+    assert [type(call) for call in world.calls] == [act.RemoveResource]
     world.finish(world.calls[0], outcome=outcome, effect=False)
     assert ARN not in world.state.tasks, "what cannot be removed is remembered and left"
-    assert bool([n.text for n in world.notes if "busy" in n.text]) is (outcome == "failed")
-
-
-def test_late_answers_are_ignored() -> None:
-    world = a_world(0)
-    world.submit(a_task())
-    before = world.task(ARN)
-    for number in (1, 2):
-        world.send(ev.CgroupCreated(**world.head(), task_arn=an_arn(number)))
-        world.send(ev.CgroupCreateFailed(**world.head(), task_arn=an_arn(number), reason="no"))
-        world.send(ev.CgroupRemoved(**world.head(), task_arn=an_arn(number)))
-    assert world.task(ARN) == before
+    left = [n.text for n in world.notes if n.text.startswith(f"could not remove cgroup /ecs/{ID}: ")]
+    assert bool(left) is (outcome == "failed")
 
 
 def test_a_failure_after_the_end_is_no_reason() -> None:
     world = a_world()
     world.submit(a_task())
-    make = next(call for call in world.calls if isinstance(call, act.CreateCgroup))
+    make = next(call for call in world.calls if isinstance(call, act.CreateResource))
     world.stop(ARN)
     world.finish(make, outcome="failed", effect=False)
     world.run_calls()
@@ -129,4 +119,4 @@ def test_a_restart_of_the_agent_makes_it_again() -> None:
     world.run_calls()
     task = world.task(ARN)
     assert task.known is TaskStatus.RUNNING
-    assert task.cgroup == msgspec.structs.replace(TaskCgroup(parent=f"/ecs/{ID}"), created=True)
+    assert task.resources[0].is_created

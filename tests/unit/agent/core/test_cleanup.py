@@ -10,9 +10,9 @@ import pytest
 from ecscope.agent.core import events as ev
 from ecscope.agent.core.actions import (
     CreateContainer,
-    CreateVolume,
+    CreateResource,
     RemoveContainer,
-    RemoveVolume,
+    RemoveResource,
     SetTimer,
     Timer,
     TimerKind,
@@ -21,6 +21,7 @@ from ecscope.model.container import NamedError
 from ecscope.model.history import Happening
 from ecscope.model.status import TaskStatus
 from ecscope.model.task import VolumeKind
+from ecscope.model.task_resource import VOLUME
 from tests.builders import AT, a_container, a_volume
 from tests.unit.agent.core.scenes import (
     ONE,
@@ -100,11 +101,11 @@ def test_containers_go_before_the_volumes_they_use() -> None:
     world = stopped(a_container("a"), a_container("b"))
     world.advance(3 * 3600)
     assert {c.container_name for c in calls_of(world, RemoveContainer)} == {"a", "b"}
-    assert not calls_of(world, RemoveVolume)
+    assert not calls_of(world, RemoveResource)
     for call in calls_of(world, RemoveContainer):
         world.finish(call)
-    assert the_call(world, RemoveVolume) == RemoveVolume(task_arn=ONE, volume_name="data", docker_name=DATA.docker_name)
-    world.finish(the_call(world, RemoveVolume))
+    assert the_call(world, RemoveResource) == RemoveResource(task_arn=ONE, kind=VOLUME, name="data")
+    world.finish(the_call(world, RemoveResource))
     assert ONE not in world.state.tasks
 
 
@@ -150,7 +151,7 @@ def test_each_failure_is_only_remembered() -> None:
     call = the_call(world, RemoveContainer)
     world.calls.remove(call)
     world.send(ev.ContainerRemoved(**world.head(), task_arn=ONE, container_name="app", error=IN_USE))  # type: ignore[arg-type]
-    world.finish(the_call(world, RemoveVolume), outcome="failed", effect=False)
+    world.finish(the_call(world, RemoveResource), outcome="failed", effect=False)
     assert told(world, Happening.CLEANUP_FAILED) == [
         f"could not remove the container: {IN_USE}",
         "could not remove volume data: CannotStartContainerError: Error response from daemon: no",
@@ -168,8 +169,8 @@ def test_clean_up_waits_while_docker_is_away_and_goes_on_afterwards() -> None:
     assert (world.boxes, world.volumes, world.state.tasks) == ({}, set(), {})
 
 
-@pytest.mark.parametrize("kind", [RemoveContainer, RemoveVolume])
-def test_a_removal_that_did_not_reach_docker_is_asked_for_again(kind: type[RemoveContainer | RemoveVolume]) -> None:
+@pytest.mark.parametrize("kind", [RemoveContainer, RemoveResource])
+def test_a_removal_that_did_not_reach_docker_is_asked_for_again(kind: type[RemoveContainer | RemoveResource]) -> None:
     world = stopped()
     world.advance(3 * 3600)
     go_on_to(world, kind)
@@ -208,8 +209,8 @@ def test_a_cleanup_timer_of_a_live_task_changes_nothing() -> None:
 
 def test_a_volume_that_was_being_created_when_its_task_stopped_is_cleaned_up_too() -> None:
     """A stop while volumes are being created: the answer comes after everything else is over."""
-    world = brought_to(a_task(volumes=(DATA,)), CreateVolume, cleanup_wait_s=60.0)
-    world.calls = [the_call(world, CreateVolume)]
+    world = brought_to(a_task(volumes=(DATA,)), CreateResource, cleanup_wait_s=60.0)
+    world.calls = [the_call(world, CreateResource)]
     container = the_container(world)
     assert container.in_flight is not None
     world.send(ev.ManifestResolved(**world.head(), task_arn=ONE, container_name="app", digest=""))  # type: ignore[arg-type]
@@ -222,8 +223,8 @@ def test_a_volume_that_was_being_created_when_its_task_stopped_is_cleaned_up_too
 
 
 def test_a_volume_whose_creation_was_never_answered_is_cleaned_up_too() -> None:
-    world = brought_to(a_task(volumes=(DATA,)), CreateVolume, cleanup_wait_s=60.0)
-    world._happen(the_call(world, CreateVolume))
+    world = brought_to(a_task(volumes=(DATA,)), CreateResource, cleanup_wait_s=60.0)
+    world._happen(the_call(world, CreateResource))
     world.stop(ONE)
     world.restart_agent()
     world.run_calls()

@@ -434,20 +434,14 @@ def test_a_result_for_an_unknown_task_or_container_changes_nothing() -> None:
         assert told(world, Happening.NO_CHANGE)[-1] == f"{name} of {arn} is not known (any more)"
 
 
-def test_a_volume_or_timer_of_an_unknown_task_changes_nothing() -> None:
+def test_a_timer_of_an_unknown_task_changes_nothing() -> None:
     world = running(a_task())
     before = world.state
     other = an_arn(7)
-    error = "no driver"
     for event in (
-        ev.VolumeCreated(**world.head(), task_arn=other, volume_name="data"),  # type: ignore[arg-type]
-        ev.VolumeCreateFailed(**world.head(), task_arn=other, volume_name="data", reason=error),  # type: ignore[arg-type]
-        ev.VolumeRemoved(**world.head(), task_arn=other, volume_name="data"),  # type: ignore[arg-type]
-        *(
-            ev.TimerFired(**world.head(), timer=Timer(kind=kind, task_arn=other))  # type: ignore[arg-type]
-            for kind in TimerKind
-            if kind is not TimerKind.IMAGE_CLEANUP
-        ),
+        ev.TimerFired(**world.head(), timer=Timer(kind=kind, task_arn=other))  # type: ignore[arg-type]
+        for kind in TimerKind
+        if kind is not TimerKind.IMAGE_CLEANUP
     ):
         world.send(event)
         assert world.state is before

@@ -97,7 +97,7 @@ def place(world: World) -> object:
                 (c.name, c.known, c.desired, c.exit_code, c.error, c.docker_id, c.docker_name, c.in_flight, c.removed)
                 for c in sorted(task.containers, key=lambda c: c.name)
             ),
-            tuple((v.name, v.created, v.removed, v.in_flight) for v in task.volumes),
+            tuple((r.name, r.status, r.in_flight) for r in task.resources),
         )
         for task in world.state.tasks.values()
     }

@@ -27,7 +27,18 @@ from ecscope.model.resources import HostResources
 from ecscope.model.runtime import PullProgress, RuntimeAction, RuntimeNotice
 from ecscope.model.status import ContainerStatus, TaskStatus, task_status_of
 from ecscope.model.task import HostResourcesHeld, Task
-from tests.builders import AT, a_container, a_failure, a_source, a_volume, an_attachment, an_obstacle, some_credentials
+from ecscope.model.task_resource import CGROUP
+from tests.builders import (
+    AT,
+    a_container,
+    a_failure,
+    a_resource,
+    a_source,
+    a_volume,
+    an_attachment,
+    an_obstacle,
+    some_credentials,
+)
 from tests.unit.agent.core.scenes import ONE, a_task
 from tests.world import HOST, IMAGE, INSTANCE
 
@@ -54,6 +65,7 @@ SEEN = (CREATED, RUNNING, STOPPED)
 
 def events() -> Iterator[ev.AnyEvent]:
     """Every kind of event, with every outcome that is treated in its own way."""
+    data = {"kind": a_resource().kind, "name": a_resource().name}
     yield ev.TaskReceived(**HEAD, task=a_task(), requested_by="test", source=a_source())
     yield ev.TaskReceived(**HEAD, task=a_task(desired=TaskStatus.STOPPED), requested_by="test")
     yield ev.TaskStopRequested(**HEAD, task_arn=ONE, requested_by="test")
@@ -92,8 +104,8 @@ def events() -> Iterator[ev.AnyEvent]:
         yield ev.ContainerStopFailed(**PLACE, error=ERROR, runtime_answers=not away)
         yield ev.ContainerStopFailed(**PLACE, error=ERROR, runtime_answers=False, is_unreachable=away)
         yield ev.ContainerRemoved(**PLACE, error=ERROR, is_unreachable=away)
-        yield ev.VolumeCreateFailed(**HEAD, task_arn=ONE, volume_name="data", reason="no", is_unreachable=away)
-        yield ev.VolumeRemoved(**HEAD, task_arn=ONE, volume_name="data", error=ERROR, is_unreachable=away)
+        yield ev.ResourceCreateFailed(**HEAD, task_arn=ONE, **data, error=ERROR, is_unreachable=away)
+        yield ev.ResourceRemoved(**HEAD, task_arn=ONE, **data, error=ERROR, is_unreachable=away)
     yield ev.ImageInspected(**PLACE, image=IMAGE)
     yield ev.ContainerRemoved(**PLACE)
     yield ev.ContainerStopDone(**PLACE, inspection=None)
@@ -107,8 +119,8 @@ def events() -> Iterator[ev.AnyEvent]:
         yield ev.ContainerInspected(**HEAD, docker_id=ID, inspection=None, is_not_found=gone, seen=why, exit_code=9)
     for action in RuntimeAction:
         yield ev.RuntimeNoticed(**HEAD, notice=RuntimeNotice(docker_id=ID, action=action, time_ns=0, exit_code=137))
-    yield ev.VolumeCreated(**HEAD, task_arn=ONE, volume_name="data")
-    yield ev.VolumeRemoved(**HEAD, task_arn=ONE, volume_name="data")
+    yield ev.ResourceCreated(**HEAD, task_arn=ONE, **data)
+    yield ev.ResourceRemoved(**HEAD, task_arn=ONE, **data)
     yield ev.ImageRemoved(**HEAD, image="ecscope-sample:latest")
     yield ev.OrphanRemoved(**HEAD, docker_id=ID, error=ERROR)
     yield ev.RuntimeConnected(**HEAD, version="20.10", resources=HOST)
@@ -161,6 +173,7 @@ def states(known: ContainerStatus) -> Iterator[AgentState]:
             host_resources=HostResourcesHeld.RELEASED if is_over else HostResourcesHeld.HELD,
             stopped_at=AT if is_over else None, cleanup_due=is_over,
             volumes=(a_volume(docker_name="ecs-data"),),
+            resources=(a_resource(), a_resource("/ecs/1", kind=CGROUP, is_lost_by_restart=True)),
         )  # fmt: skip
         behavior = PullBehavior.ONCE if due else PullBehavior.DEFAULT
         state = restored_state(instance=INSTANCE, settings=Settings(pull_behavior=behavior), tasks=[task])
@@ -177,7 +190,7 @@ EVENTS = tuple(events())
 def test_each_kind_of_event_is_tried() -> None:
     """The pairs with task resources of their own are tried where those are proved."""
     tried = {type(event) for event in EVENTS}
-    assert {kind for kind in ev.AnyEvent.__args__ if "Cgroup" not in kind.__name__} == tried
+    assert set(ev.AnyEvent.__args__) == tried
 
 
 @pytest.mark.parametrize("known", list(ContainerStatus), ids=lambda status: status.value)

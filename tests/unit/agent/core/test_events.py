@@ -16,6 +16,7 @@ from ecscope.model.container import NamedError
 from ecscope.model.resources import HostResources
 from ecscope.model.runtime import PullProgress, RuntimeAction, RuntimeNotice
 from ecscope.model.status import ContainerStatus
+from ecscope.model.task_resource import VOLUME
 from tests.builders import (
     AT,
     a_container,
@@ -78,12 +79,9 @@ EACH: tuple[ev.AnyEvent, ...] = (
     ev.ContainerRemoved(**PLACE, error=ERROR),
     ev.CallCancelled(**PLACE),
     ev.ContainerInspected(**HEAD, docker_id=ID, inspection=SEEN, seen=RuntimeAction.DIE, exit_code=1),
-    ev.VolumeCreated(**HEAD, task_arn=an_arn(), volume_name="data"),
-    ev.VolumeCreateFailed(**HEAD, task_arn=an_arn(), volume_name="data", reason="no driver"),
-    ev.VolumeRemoved(**HEAD, task_arn=an_arn(), volume_name="data", error=ERROR),
-    ev.CgroupCreated(**HEAD, task_arn=an_arn()),
-    ev.CgroupCreateFailed(**HEAD, task_arn=an_arn(), reason="read-only file system"),
-    ev.CgroupRemoved(**HEAD, task_arn=an_arn(), reason="device or resource busy"),
+    ev.ResourceCreated(**HEAD, task_arn=an_arn(), kind=VOLUME, name="data"),
+    ev.ResourceCreateFailed(**HEAD, task_arn=an_arn(), kind=VOLUME, name="data", error=ERROR),
+    ev.ResourceRemoved(**HEAD, task_arn=an_arn(), kind=VOLUME, name="data", error=ERROR),
     ev.ImageRemoved(**HEAD, image="ecscope-sample:latest", error=ERROR),
     ev.OrphanRemoved(**HEAD, docker_id=ID, error=ERROR),
     ev.RuntimeConnected(**HEAD, version="20.10", resources=HostResources(cpu_units=1, ports_tcp=frozenset({22}))),

@@ -11,7 +11,8 @@ from ecscope.model.arn import DockerId
 from ecscope.model.resources import HostResources
 from ecscope.model.status import ContainerStatus, TaskStatus
 from ecscope.model.task import HostResourcesHeld
-from tests.builders import AT, a_container, a_source, a_task, an_image_record
+from ecscope.model.task_resource import ResourceStatus
+from tests.builders import AT, a_container, a_resource, a_source, a_task, an_image_record
 from tests.unit.agent.core.scenes import ONE, THREE, TWO
 from tests.world import INSTANCE
 
@@ -54,6 +55,30 @@ def test_every_docker_id_finds_its_container_again() -> None:
     state = restored_state(instance=INSTANCE, settings=Settings(), tasks=[a_task(web, a_container("new"))])
     check_state(state)
     assert state.docker_ids == {docker_id: (ONE, "web")}
+
+
+def test_calls_under_way_are_not_after_a_restart() -> None:
+    container = a_container(in_flight=ContainerStatus.CREATED, cancelling=True, docker_name="ecs-sample-1-app-00")
+    removed = a_resource("gone", status=ResourceStatus.REMOVED, is_lost_by_restart=True)
+    saved = a_task(
+        container,
+        resources=(
+            a_resource(in_flight=True, status=ResourceStatus.CREATED),
+            a_resource("secret", in_flight=True, status=ResourceStatus.CREATED, is_lost_by_restart=True),
+            removed,
+        ),
+    )
+    image = an_image_record(removing=True)
+    state = restored_state(instance=INSTANCE, settings=Settings(), tasks=[saved], images=[image])
+    assert state.tasks[ONE] == a_task(
+        a_container(docker_name="ecs-sample-1-app-00"),
+        resources=(
+            a_resource(status=ResourceStatus.CREATED),
+            a_resource("secret", is_lost_by_restart=True),
+            removed,
+        ),
+    )
+    assert state.images[image.name] == an_image_record()
 
 
 def test_records_are_filed_under_their_names() -> None:

@@ -11,7 +11,7 @@ from ecscope.agent.core import events as ev
 from ecscope.agent.core.actions import (
     CancelCall,
     CreateContainer,
-    CreateVolume,
+    CreateResource,
     PullImage,
     ResolveManifest,
     StartContainer,
@@ -24,6 +24,7 @@ from ecscope.model.history import Happening
 from ecscope.model.names import container_docker_name
 from ecscope.model.status import ContainerStatus, TaskStatus
 from ecscope.model.task import VolumeKind
+from ecscope.model.task_resource import VOLUME
 from tests.builders import AT, a_container, a_volume
 from tests.unit.agent.core.scenes import (
     ONE,
@@ -291,6 +292,11 @@ DATA = a_volume(docker_name="ecs-data")
 MOUNTED = a_container(mount_points=(MountPoint(source_volume="data", container_path="/data"),))
 
 
+def fails_with(world: World, name: str, message: str) -> None:
+    error = NamedError(name="CannotCreateVolumeError", message=message)
+    world.send(ev.ResourceCreateFailed(**world.head(), task_arn=ONE, kind=VOLUME, name=name, error=error))
+
+
 def test_volumes_are_made_once_and_before_the_pull_of_who_mounts_them() -> None:
     world = a_world()
     world.submit(a_task(MOUNTED, a_container("other"), volumes=(DATA,)))
@@ -298,56 +304,57 @@ def test_volumes_are_made_once_and_before_the_pull_of_who_mounts_them() -> None:
         world.finish(call)
     assert the_call(world, PullImage).container_name == "other", "it mounts nothing"
     assert statuses(world)["app"] == "MANIFEST_PULLED"
-    world.finish(the_call(world, CreateVolume))
+    world.finish(the_call(world, CreateResource))
     assert the_call(world, PullImage, "app")
-    assert told(world, Happening.VOLUME_CREATED) == ["volume data is ready"]
+    assert told(world, Happening.RESOURCE_CREATED) == ["volume data is ready"]
     world.run_calls()
-    assert len(told(world, Happening.VOLUME_CREATED)) == 1
+    assert len(told(world, Happening.RESOURCE_CREATED)) == 1
 
 
 def test_a_local_image_waits_for_volumes_too() -> None:
     from_path = a_volume("path", kind=VolumeKind.BIND, source_path="/srv")
-    world = brought_to(a_task(MOUNTED, volumes=(from_path, DATA)), CreateVolume)
-    world.calls = [c for c in world.calls if not isinstance(c, CreateVolume)]
+    world = brought_to(a_task(MOUNTED, volumes=(from_path, DATA)), CreateResource)
+    world.calls = [c for c in world.calls if not isinstance(c, CreateResource)]
     world.run_calls()
     assert statuses(world) == {"app": "MANIFEST_PULLED"}
-    assert [v.in_flight for v in world.task(ONE).volumes] == [False, True], "a path is the host's business"
+    assert [(r.name, r.in_flight) for r in world.task(ONE).resources] == [("data", True)], (
+        "a path is the host's business"
+    )
 
 
 def test_a_volume_that_cannot_be_made_stops_the_task_with_its_reason() -> None:
     """engine.md §3.2, Seen running 1: the reason is Docker's own, its first letter raised; no prefix."""
-    world = brought_to(a_task(MOUNTED, volumes=(DATA,)), CreateVolume)
-    world.calls.remove(the_call(world, CreateVolume))
-    reason = "error response from daemon: create ecs-data: no such driver"
-    world.send(ev.VolumeCreateFailed(**world.head(), task_arn=ONE, volume_name="data", reason=reason))  # type: ignore[arg-type]
+    world = brought_to(a_task(MOUNTED, volumes=(DATA,)), CreateResource)
+    world.calls.remove(the_call(world, CreateResource))
+    fails_with(world, "data", "error response from daemon: create ecs-data: no such driver")
     world.run_calls()
     task = world.task(ONE)
     assert task.known is TaskStatus.STOPPED
     assert task.terminal_reason == "Error response from daemon: create ecs-data: no such driver"
     assert task.containers[0].error is None
-    assert told(world, Happening.VOLUME_FAILED) == [task.terminal_reason]
+    assert told(world, Happening.RESOURCE_FAILED) == [task.terminal_reason]
 
 
 def test_the_first_reason_of_a_task_stays() -> None:
-    world = brought_to(a_task(MOUNTED, volumes=(DATA, a_volume("more", docker_name="ecs-more"))), CreateVolume)
-    world.calls = [c for c in world.calls if not isinstance(c, CreateVolume)]
+    world = brought_to(a_task(MOUNTED, volumes=(DATA, a_volume("more", docker_name="ecs-more"))), CreateResource)
+    world.calls = [c for c in world.calls if not isinstance(c, CreateResource)]
     for name in ("data", "more"):
-        world.send(ev.VolumeCreateFailed(**world.head(), task_arn=ONE, volume_name=name, reason=f"{name} fails"))  # type: ignore[arg-type]
+        fails_with(world, name, f"{name} fails")
     assert world.task(ONE).terminal_reason == "Data fails"
 
 
 def test_a_volume_that_fails_after_the_task_stopped_is_no_reason() -> None:
-    world = brought_to(a_task(volumes=(DATA,)), CreateVolume)
+    world = brought_to(a_task(volumes=(DATA,)), CreateResource)
     world.stop(ONE)
     assert world.task(ONE).known is TaskStatus.STOPPED
-    world.finish(the_call(world, CreateVolume), outcome="failed", effect=False)
+    world.finish(the_call(world, CreateResource), outcome="failed", effect=False)
     assert world.task(ONE).terminal_reason == ""
-    assert told(world, Happening.VOLUME_FAILED) == ["No driver"]
+    assert told(world, Happening.RESOURCE_FAILED) == ["No driver"]
 
 
 def test_a_volume_asked_of_a_docker_that_is_away_is_asked_for_again() -> None:
-    world = brought_to(a_task(MOUNTED, volumes=(DATA,)), CreateVolume)
-    world.finish(the_call(world, CreateVolume), outcome="unreachable", effect=False)
+    world = brought_to(a_task(MOUNTED, volumes=(DATA,)), CreateResource)
+    world.finish(the_call(world, CreateResource), outcome="unreachable", effect=False)
     assert (world.reconnect_wanted, world.state.runtime_connected) == (True, False)
     world.run_calls()
     assert world.task(ONE).known is TaskStatus.RUNNING

@@ -17,6 +17,7 @@ from ecscope.agent.core.host_ports import HostPortChooser
 from ecscope.agent.core.restore import restored_state
 from ecscope.agent.core.state import AgentState, Settings
 from ecscope.agent.executors.registry_login import RegistryLogins
+from ecscope.agent.executors.resources.providers import Tools, providers
 from ecscope.agent.executors.runtime import Executor, ExecutorSettings, _is_port_free, _without_tag
 from ecscope.agent.runtime.fake import FakeRuntime, Program
 from ecscope.agent.runtime.interface import RuntimeFailure, VolumeSpec
@@ -26,11 +27,13 @@ from ecscope.model.names import container_docker_name
 from ecscope.model.runtime import RuntimeAction
 from ecscope.model.status import ContainerStatus
 from ecscope.model.task import Task, Volume, VolumeKind
-from tests.builders import AT, SAMPLE_IMAGE, a_container, a_task, a_volume, an_arn
+from ecscope.model.task_resource import CGROUP, VOLUME, ResourceKind
+from tests.builders import AT, SAMPLE_IMAGE, a_container, a_resource, a_task, a_volume, an_arn
 from tests.world import INSTANCE
 
 ARN = an_arn()
 PLACE = {"task_arn": ARN, "container_name": "app"}
+DATA = {"task_arn": ARN, "kind": VOLUME, "name": "data"}
 
 
 class Rig:
@@ -51,6 +54,7 @@ class Rig:
             new_id=lambda: "id",
             now=lambda: AT,
             reconnect=self._reconnect,
+            resources=providers(Tools(runtime=self.runtime)),
             is_port_free=lambda port, protocol: True,
             jitter=random.Random(1),
         )
@@ -348,31 +352,57 @@ def shared(**fields: object) -> Volume:
     ids=["task scope", "shared, made", "shared, there", "shared, missing"],
 )
 async def test_volumes(volume: Volume, exists: bool, reason: str) -> None:
-    async with a_rig(a_task(named(), volumes=(volume,))) as rig:
+    async with a_rig(a_task(named(), volumes=(volume,), resources=(a_resource(),))) as rig:
         if exists:
             await rig.runtime.create_volume(
                 VolumeSpec(name=volume.docker_name, driver="local", driver_options={}, labels={})
             )
-        event = await rig.do(act.CreateVolume(task_arn=ARN, volume_name="data"))
+        event = await rig.do(act.CreateResource(**DATA))
         if reason:
-            assert isinstance(event, ev.VolumeCreateFailed)
-            assert event.reason == reason
+            assert isinstance(event, ev.ResourceCreateFailed)
+            assert event.error.message == reason
             return
-        assert isinstance(event, ev.VolumeCreated)
-        event = await rig.do(act.RemoveVolume(task_arn=ARN, volume_name="data", docker_name=volume.docker_name))
-        assert event == ev.VolumeRemoved(id="id", at=AT, task_arn=ARN, volume_name="data")
+        assert event == ev.ResourceCreated(id="id", at=AT, **DATA)
+        event = await rig.do(act.RemoveResource(**DATA))
+        assert event == ev.ResourceRemoved(id="id", at=AT, **DATA)
+        assert not rig.runtime.volumes
 
 
 async def test_a_volume_that_docker_refuses_carries_dockers_words() -> None:
     volume = a_volume("data", docker_name="ecs-sample-1-data-0", driver="no-such-driver")
-    async with a_rig(a_task(named(), volumes=(volume,))) as rig:
-        event = await rig.do(act.CreateVolume(task_arn=ARN, volume_name="data"))
-        assert isinstance(event, ev.VolumeCreateFailed)
-        assert event.reason.startswith("Error response from daemon: create ecs-sample-1-data-0")
+    async with a_rig(a_task(named(), volumes=(volume,), resources=(a_resource(),))) as rig:
+        event = await rig.do(act.CreateResource(**DATA))
+        assert isinstance(event, ev.ResourceCreateFailed)
+        assert event.error.message.startswith("Error response from daemon: create ecs-sample-1-data-0")
+        assert not event.is_unreachable
         rig.runtime.go_away()
-        event = await rig.do(act.RemoveVolume(task_arn=ARN, volume_name="data", docker_name="x"))
-        assert isinstance(event, ev.VolumeRemoved)
+        event = await rig.do(act.RemoveResource(**DATA))
+        assert isinstance(event, ev.ResourceRemoved)
         assert event.is_unreachable
+
+
+@pytest.mark.parametrize("action", [act.CreateResource, act.RemoveResource])
+async def test_a_resource_that_nobody_can_make_fails_by_name(
+    action: type[act.CreateResource | act.RemoveResource],
+) -> None:
+    """After a downgrade the saved task may have a resource of a kind that this agent does not know."""
+    task = a_task(named(), resources=(a_resource("x", kind=ResourceKind("moon")), a_resource("/ecs/1", kind=CGROUP)))
+    async with a_rig(task) as rig:
+        event = await rig.do(action(task_arn=ARN, kind=ResourceKind("moon"), name="x"))
+        assert isinstance(event, ev.ResourceCreateFailed | ev.ResourceRemoved)
+        assert event.error is not None
+        assert event.error.message == "this agent knows no moon resources; a newer one has accepted the task"
+        event = await rig.do(action(task_arn=ARN, kind=CGROUP, name="/ecs/1"))
+        assert isinstance(event, ev.ResourceCreateFailed | ev.ResourceRemoved)
+        assert event.error is not None
+        assert "task-level limits are off now" in event.error.message
+
+
+async def test_a_resource_that_went_away_under_a_call_gives_an_event_too() -> None:
+    async with a_rig() as rig:
+        event = await rig.do(act.CreateResource(**DATA))
+        assert isinstance(event, ev.ResourceCreateFailed)
+        assert event.error.name == "UnknownError"
 
 
 async def test_images_and_orphans_are_removed_or_their_error_told() -> None:

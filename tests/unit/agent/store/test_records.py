@@ -26,12 +26,10 @@ from ecscope.agent.store.records import (
     moment,
     record_of,
     state_row,
-    without_calls_under_way,
 )
 from ecscope.model.history import HistoryEntry
-from ecscope.model.status import ContainerStatus
 from ecscope.model.task import ImageRecord, Task, TaskSource
-from tests.builders import AT, a_container, a_source, a_task, a_volume, an_entry, an_image_record
+from tests.builders import AT, a_task, an_entry, an_image_record
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
@@ -80,7 +78,7 @@ def test_a_record_comes_back_as_it_was(kind: Kind, model: type) -> None:
     def round_trip(record: typing.Any) -> None:
         row = state_row(kind, key_of(record), record, 5)
         assert row.revision == 5
-        assert _read(kind, row) == without_calls_under_way(record)
+        assert _read(kind, row) == record
 
     round_trip()
 
@@ -128,16 +126,6 @@ def test_a_column_of_another_type_is_noticed(body: object) -> None:
 def test_json_that_is_no_task_is_noticed(body: bytes) -> None:
     with pytest.raises(UnreadableRecord, match="not the JSON of a task record"):
         record_of(Kind.TASK, body, checksum_of("task", body).encode())
-
-
-def test_calls_under_way_are_not_after_a_restart() -> None:
-    container = a_container(in_flight=ContainerStatus.CREATED, cancelling=True, docker_name="ecs-sample-1-app-00")
-    task = a_task(container, volumes=(a_volume(in_flight=True, labels={"a": "b"}),))
-    assert without_calls_under_way(task) == a_task(
-        a_container(docker_name="ecs-sample-1-app-00"), volumes=(a_volume(labels={"a": "b"}),)
-    )
-    assert without_calls_under_way(an_image_record(removing=True)) == an_image_record()
-    assert without_calls_under_way(a_source()) == a_source()
 
 
 def test_moments_sort_as_text() -> None:

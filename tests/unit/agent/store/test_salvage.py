@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ecscope.agent.store.interface import Batch
+from ecscope.agent.store.migrations import STEPS
 from ecscope.agent.store.records import Kind
 from ecscope.agent.store.salvage import FoundEntry, FoundRecord, FoundVersion, find_rows
 from ecscope.agent.store.sqlite import SqliteStore
@@ -54,7 +55,7 @@ async def test_every_row_is_found_also_in_overflow_pages(tmp_path: Path, environ
     }
     rows = list(find_rows(database, b""))
     assert len([row for row in rows if isinstance(row, FoundEntry)]) == 20
-    assert [row.version for row in rows if isinstance(row, FoundVersion)] == [1]
+    assert [row.version for row in rows if isinstance(row, FoundVersion)] == [len(STEPS)]
 
 
 async def test_tasks_keep_their_order(tmp_path: Path) -> None:

@@ -10,9 +10,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ecscope.agent.core.cgroups import limits_of
+from ecscope.agent.executors.resources.interface import ResourceFailure
 from ecscope.model.arn import task_id
+from ecscope.model.container import NamedError
 from ecscope.model.names import task_cgroup_parent
 from ecscope.model.resources import TaskLimits
+from ecscope.model.task import Task
+from ecscope.model.task_resource import TaskResource
 
 _V1_PREFIX = "ecs"
 _V2_SLICE = "ecstasks.slice"
@@ -21,6 +26,38 @@ _V1_NEEDED = ("cpu", "memory")
 
 class CgroupError(Exception):
     """The kernel refused; the message says what and where."""
+
+
+class CgroupProvider:
+    """Holds to ``ResourceProvider``. ``cgroups`` ``None``: task-level limits are off."""
+
+    def __init__(self, cgroups: TaskCgroups | None) -> None:
+        self._cgroups = cgroups
+
+    async def create(self, task: Task, resource: TaskResource) -> None:
+        """Make the cgroup and set its limits."""
+        del resource  # there is one for a task
+        try:
+            self._enabled().create(task.arn, limits_of(task))
+        except CgroupError as error:
+            raise _failure(error) from error
+
+    async def remove(self, task: Task, resource: TaskResource) -> None:
+        """Remove it with what Docker made under it."""
+        del resource
+        try:
+            self._enabled().remove(task.arn)
+        except CgroupError as error:
+            raise _failure(error) from error
+
+    def _enabled(self) -> TaskCgroups:
+        if self._cgroups is None:
+            raise CgroupError("task-level limits are off now, but were on when the task was accepted")
+        return self._cgroups
+
+
+def _failure(error: CgroupError) -> ResourceFailure:
+    return ResourceFailure(NamedError(name="CgroupError", message=str(error)))
 
 
 class TaskCgroups:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from ecscope.agent.executors.resources.cgroup import CgroupError, TaskCgroups
+from ecscope.agent.executors.resources.cgroup import CgroupError, CgroupProvider, TaskCgroups
+from ecscope.agent.executors.resources.interface import ResourceFailure
 from ecscope.model.resources import TaskLimits
-from tests.builders import an_arn
+from ecscope.model.task_resource import CGROUP
+from tests.builders import a_container, a_resource, a_task, an_arn
 
 ARN = an_arn(7)
 ID = f"{7:032x}"
@@ -95,3 +97,23 @@ def test_a_cgroup_in_use_is_named(v1: Path) -> None:
 
 def test_a_mount_that_is_gone_has_nothing_to_remove(tmp_path: Path) -> None:
     TaskCgroups(tmp_path / "gone").remove(ARN)
+
+
+# --- as a task resource ---
+
+
+async def test_a_task_gets_the_limits_that_it_asks_for(v1: Path) -> None:
+    provider = CgroupProvider(TaskCgroups(v1))
+    task = a_task(a_container(cpu_units=256), number=7, memory_mib=64)
+    await provider.create(task, a_resource(f"/ecs/{ID}", kind=CGROUP))
+    assert (v1 / "cpu" / "ecs" / ID / "cpu.shares").read_text() == "256"
+    assert (v1 / "memory" / "ecs" / ID / "memory.limit_in_bytes").read_text() == str(64 * 1024 * 1024)
+
+
+async def test_a_refusal_of_the_kernel_is_an_error_with_a_name(tmp_path: Path) -> None:
+    (tmp_path / "cpu").write_text("not a directory")
+    resource = a_resource(f"/ecs/{ID}", kind=CGROUP)
+    with pytest.raises(ResourceFailure, match=r"^CgroupError: cannot make cgroup .*/cpu/ecs/"):
+        await CgroupProvider(TaskCgroups(tmp_path)).create(a_task(number=7), resource)
+    with pytest.raises(ResourceFailure, match="task-level limits are off now"):
+        await CgroupProvider(None).remove(a_task(number=7), resource)

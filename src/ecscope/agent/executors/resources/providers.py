@@ -1,0 +1,29 @@
+"""Which module makes which kind of task resource: one line for each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from ecscope.agent.executors.resources.cgroup import CgroupProvider, TaskCgroups
+from ecscope.agent.executors.resources.interface import ResourceProvider
+from ecscope.agent.executors.resources.volume import VolumeProvider
+from ecscope.agent.runtime.interface import Runtime
+from ecscope.model.task_resource import CGROUP, VOLUME, ResourceKind
+
+
+class Tools(msgspec.Struct, frozen=True, kw_only=True):
+    """What providers work with."""
+
+    runtime: Runtime
+    cgroups: TaskCgroups | None = None
+    """``None``: task-level limits are off, and the core asks for no cgroup."""
+
+
+def providers(tools: Tools) -> Mapping[ResourceKind, ResourceProvider]:
+    """All of them, by kind."""
+    return {
+        VOLUME: VolumeProvider(tools.runtime),
+        CGROUP: CgroupProvider(tools.cgroups),
+    }

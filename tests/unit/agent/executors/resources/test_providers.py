@@ -1,0 +1,23 @@
+"""Every kind that the core asks for is made by somebody."""
+
+from __future__ import annotations
+
+from ecscope.agent.core import resources
+from ecscope.agent.core.events import TaskReceived
+from ecscope.agent.core.restore import restored_state
+from ecscope.agent.core.state import Settings
+from ecscope.agent.core.step import Step
+from ecscope.agent.executors.resources.providers import Tools, providers
+from ecscope.agent.runtime.fake import FakeRuntime
+from ecscope.model.task_resource import CGROUP, VOLUME
+from tests.builders import AT, a_task, a_volume
+from tests.world import INSTANCE
+
+
+def test_every_kind_that_a_task_can_need_has_a_provider() -> None:
+    task = a_task(volumes=(a_volume(),))
+    state = restored_state(instance=INSTANCE, settings=Settings(cgroup_version=1))
+    step = Step(state, TaskReceived(id="e", at=AT, task=task, requested_by="test"))
+    wanted = {resource.kind for resource in resources.wanted(step, task)}
+    assert wanted == {VOLUME, CGROUP}
+    assert wanted <= providers(Tools(runtime=FakeRuntime())).keys()
