@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from ecscope.control.api.actions import ACTIONS
+from ecscope.control.api.authorization import permit
 from ecscope.control.core import agents, clusters, task_definitions, tasks
 from ecscope.control.core.events import (
     AgentConnected,
@@ -42,13 +43,13 @@ def decide(state: ControlState, event: AnyEvent) -> Decision:
 
 def read(state: ControlState, request: ApiRequest) -> Json:
     """The answer to an action that only reads. Raises ``ApiError``."""
-    return ACTIONS[request.action].function(Step(state, request), request.body)
+    return _answer(Step(state, request), request)
 
 
 def _take(step: Step, event: AnyEvent) -> Json | None:
     match event:
         case ApiRequest():
-            return ACTIONS[event.action].function(step, event.body)
+            return _answer(step, event)
         case AgentConnected():
             agents.connected(step, event)
         case AgentDisconnected():
@@ -69,3 +70,10 @@ def _take(step: Step, event: AnyEvent) -> Json | None:
         case _:
             assert_never(event)
     return None
+
+
+def _answer(step: Step, request: ApiRequest) -> Json:
+    """Authorized in the very state in which it is answered."""
+    if request.rights is not None:
+        permit(step, request.action, request.body, request.rights)
+    return ACTIONS[request.action].function(step, request.body)

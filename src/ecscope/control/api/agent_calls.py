@@ -47,7 +47,7 @@ def register_container_instance(step: Step, body: Json) -> Json:
     """
     cluster = lookup.cluster(step, body.get("cluster"))
     document = _document(body.get("instanceIdentityDocument") or "")
-    known = _known(step, cluster, body)
+    known = known_instance(step, cluster, body)
     arn = known.arn if known is not None else _new_arn(step, cluster, body.get("containerInstanceArn") or "")
     sent = [Attribute(name=given["name"], value=given.get("value")) for given in body.get("attributes", ())]
     reported = {attribute.name: attribute.value for attribute in sent if attribute.name.startswith(_RESERVED_NAMES)}
@@ -86,7 +86,8 @@ def discover_poll_endpoint(step: Step, body: Json) -> Json:
     return {"endpoint": f"{base}/acs/", "telemetryEndpoint": f"{base}/tcs/"}
 
 
-def _known(step: Step, cluster: Cluster, body: Json) -> Instance | None:
+def known_instance(step: Step, cluster: Cluster, body: Json) -> Instance | None:
+    """Which one registers again; ``None``: it is new here."""
     arn, token = body.get("containerInstanceArn") or "", body.get("clientToken") or ""
     if arn:
         return lookup.find_instance(step, cluster, arn)

@@ -24,7 +24,6 @@ from ecscope.control.core.tags import tags_of
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _MOST_DESCRIBED = 100
 _EVERYTHING = ("CONFIGURATIONS", "SETTINGS", "TAGS")
-_PROVIDERS = ("FARGATE", "FARGATE_SPOT")
 _INSIGHTS = ("enabled", "disabled", "enhanced")
 
 
@@ -42,7 +41,7 @@ def create_cluster(step: Step, body: Json) -> Json:
             settings=_settings(body.get("settings", ()), {"containerInsights": effective(step, "containerInsights")}),
             configuration=body.get("configuration", {}),
             service_connect_defaults=body.get("serviceConnectDefaults", {}),
-            **_providers(body.get("capacityProviders", ()), body.get("defaultCapacityProviderStrategy", ())),
+            **_providers(step, body.get("capacityProviders", ()), body.get("defaultCapacityProviderStrategy", ())),
         )
         step.clusters.put(name, cluster)
     return {"cluster": shapes.cluster(step, cluster, _EVERYTHING)}
@@ -103,20 +102,21 @@ def update_cluster_settings(step: Step, body: Json) -> Json:
 
 def put_cluster_capacity_providers(step: Step, body: Json) -> Json:
     cluster = lookup.cluster(step, body["cluster"])
-    cluster = _put(step, cluster, **_providers(body["capacityProviders"], body["defaultCapacityProviderStrategy"]))
+    cluster = _put(
+        step, cluster, **_providers(step, body["capacityProviders"], body["defaultCapacityProviderStrategy"])
+    )
     return {"cluster": shapes.cluster(step, cluster, _EVERYTHING)}
 
 
 def describe_capacity_providers(step: Step, body: Json) -> Json:
-    """Those of AWS; there are no others on one machine."""
-    asked: list[str] = body.get("capacityProviders") or list(_PROVIDERS)
-    of_cluster = lookup.cluster(step, body["cluster"]).capacity_providers if body.get("cluster") else _PROVIDERS
+    asked: list[str] = body.get("capacityProviders") or list(lookup.PROVIDERS)
+    of_cluster = lookup.cluster(step, body["cluster"]).capacity_providers if body.get("cluster") else lookup.PROVIDERS
     found, failures = [], []
     for reference in asked:
-        name = reference.rsplit("/", 1)[-1]
-        arn = lookup.arn_of(step, "capacity-provider", name)
-        if name not in _PROVIDERS or reference not in (name, arn):
-            failures.append(missing(arn if reference == name else reference))
+        name = lookup.find_provider(step, reference)
+        if name is None:
+            arn = reference if lookup.is_arn(reference) else lookup.arn_of(step, "capacity-provider", reference)
+            failures.append(missing(arn))
         elif name in of_cluster:
             found.append(name)
     answer = page(
@@ -177,14 +177,9 @@ def _namespace(given: Json | None, before: Json) -> Json:
     return given if given["namespace"] else {}
 
 
-def _providers(names: Iterable[str], strategy: Iterable[Json]) -> dict[str, Any]:
+def _providers(step: Step, names: Iterable[str], strategy: Iterable[Json]) -> dict[str, Any]:
     """The members of a cluster. Raises ``InvalidParameterException``."""
-    providers = tuple(dict.fromkeys(name.rsplit("/", 1)[-1] for name in names))
-    for name in providers:
-        if name not in _PROVIDERS:
-            raise invalid(
-                f"The specified capacity provider '{name}' was not found. Here are only {' and '.join(_PROVIDERS)}."
-            )
+    providers = tuple(dict.fromkeys(_provider(step, name) for name in names))
     entries = tuple({"weight": 0, "base": 0, **entry} for entry in strategy)
     for entry in entries:
         if entry["capacityProvider"] not in providers:
@@ -195,3 +190,12 @@ def _providers(names: Iterable[str], strategy: Iterable[Json]) -> dict[str, Any]
     if sum(entry["base"] > 0 for entry in entries) > 1:
         raise invalid("Only one capacity provider of a strategy can have a base above 0.")
     return {"capacity_providers": providers, "default_strategy": entries}
+
+
+def _provider(step: Step, reference: str) -> str:
+    """Its name. Raises ``InvalidParameterException``."""
+    found = lookup.find_provider(step, reference)
+    if found is None:
+        known = " and ".join(lookup.PROVIDERS)
+        raise invalid(f"The specified capacity provider '{reference[:200]}' was not found. Here are only {known}.")
+    return found

@@ -37,6 +37,11 @@ def execute_command(step: Step, body: Json) -> Json:
     )
 
 
+def only_container(task: Task) -> str:
+    """Name of the container that is meant where none is named; ``""``: one must be named."""
+    return task.containers[0].name if len(task.containers) == 1 else ""
+
+
 ACTIONS: Mapping[str, Action] = {"ExecuteCommand": Action(execute_command, is_reader=True)}
 
 

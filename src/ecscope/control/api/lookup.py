@@ -1,6 +1,8 @@
 """Which record a client means: by short name, ID or ARN, in the long and in the old short format.
 
-``find_…`` gives ``None`` for what nobody has, in whatever status it is; the others raise what ECS answers.
+``find_…`` gives ``None`` for what nobody has, in whatever status it is; the others raise what ECS answers. These are
+the only ways to a record: whoever acts and whoever authorizes find the same one. A name or an ID has no slash, so one
+that has finds nothing.
 
 Source: control-plane.md §1.1, §2, §3.5.
 """
@@ -13,11 +15,16 @@ from ecscope.control.core.errors import client_error, cluster_not_found, invalid
 from ecscope.control.core.records import Cluster, Instance, Service, Task, TaskDefinition
 from ecscope.control.core.statuses import ClusterStatus, TaskDefinitionStatus
 from ecscope.control.core.step import Step
-from ecscope.model.arn import TaskArn
+from ecscope.model.arn import TaskArn, cluster_name
 
 DEFAULT_CLUSTER = "default"
+PROVIDERS = ("FARGATE", "FARGATE_SPOT")
+"""Names of the capacity providers: those of AWS, there are no others on one machine."""
 _ARN = re.compile(r"arn:[a-z-]+:ecs:[a-z0-9-]*:[0-9]*:([a-z-]+)/(.+)")
 _FAMILY_AND_REVISION = re.compile(r"([A-Za-z0-9_-]{1,255})(?::([0-9]{1,9}))?")
+
+Tagged = Cluster | Instance | Service | Task | TaskDefinition
+"""What has an ARN and can have tags."""
 
 
 def arn_of(step: Step, kind: str, *parts: object) -> str:
@@ -28,16 +35,16 @@ def arn_of(step: Step, kind: str, *parts: object) -> str:
 
 def arn_in(in_cluster: Cluster, kind: str, reference: str) -> str:
     """What a failure names for a reference that nobody has: an ARN as it is, an ID with all that belongs before it."""
-    return reference if _is_arn(reference) else _in_cluster(in_cluster, kind, reference)
+    return reference if is_arn(reference) else _in_cluster(in_cluster, kind, reference)
 
 
 def find_cluster(step: Step, reference: str | None) -> Cluster | None:
     """``None`` and ``""`` mean ``default``."""
     reference = reference or DEFAULT_CLUSTER
-    cluster = step.clusters.get(reference.rsplit("/", 1)[-1])
-    if cluster is None or (_is_arn(reference) and reference != cluster.arn):
-        return None
-    return cluster
+    if not is_arn(reference):
+        return step.clusters.get(reference)
+    found = step.clusters.get(cluster_name(reference))
+    return found if found is not None and found.arn == reference else None
 
 
 def cluster(step: Step, reference: str | None) -> Cluster:
@@ -69,6 +76,32 @@ def service(step: Step, in_cluster: Cluster, reference: str) -> Service:
     if found is None:
         raise service_not_found()
     return found
+
+
+def find_provider(step: Step, reference: str) -> str | None:
+    """The name of a capacity provider."""
+    return next((name for name in PROVIDERS if reference in (name, arn_of(step, "capacity-provider", name))), None)
+
+
+def find_by_arn(step: Step, arn: str) -> Tagged | None:
+    """Whatever has this ARN. One in the old format names no cluster, so it may be of any.
+
+    A task definition's may lack the revision, as in ``find_task_definition``.
+    """
+    parts = arn.split(":", 5)  # arn:partition:service:region:account:resource
+    if len(parts) != 6 or not is_arn(arn):
+        return None
+    kind, _, path = parts[5].partition("/")
+    if kind == "cluster":
+        return find_cluster(step, arn)
+    if kind == "task-definition":
+        return find_task_definition(step, arn)
+    find = {"service": find_service, "task": find_task, "container-instance": find_instance}.get(kind)
+    if find is None:
+        return None
+    named = path.partition("/")[0] if "/" in path else None
+    clusters = (cluster for cluster in step.clusters if named in (None, cluster.name))
+    return next((found for cluster in clusters if (found := find(step, cluster, arn)) is not None), None)
 
 
 def find_task_definition(step: Step, reference: str) -> TaskDefinition | None:
@@ -112,15 +145,16 @@ def exact_task_definition(step: Step, reference: str) -> TaskDefinition:
     return found
 
 
-def _is_arn(reference: str) -> bool:
+def is_arn(reference: str) -> bool:
+    """Anything else is a name or an ID."""
     return reference.startswith("arn:")
 
 
 def _in_cluster(in_cluster: Cluster, kind: str, reference: str) -> str:
     """The long ARN; ``""``: the reference is of another kind, or of another cluster, account or region."""
     prefix = in_cluster.arn.replace(":cluster/", f":{kind}/", 1)
-    if not _is_arn(reference):
-        return f"{prefix}/{reference.rsplit('/', 1)[-1]}"
+    if not is_arn(reference):
+        return f"{prefix}/{reference}"
     arn = _ARN.fullmatch(reference)
     if arn is None or arn[1] != kind:
         return ""

@@ -27,8 +27,18 @@ from ecscope.control.core.step import Step
 _DESCRIBED_MOST = 20
 STOPPED_BY_USER = "ECS deployment stopped by user."
 
-_Found = tuple[Service, Deployment]
+Found = tuple[Service, Deployment]
 _Name = Callable[[Step, Service, Deployment], str]
+
+
+def find_deployment(step: Step, arn: str) -> Found | None:
+    """By the ARN of a service deployment; ``None``: nobody has it."""
+    return _find(step, arn, service_shapes.deployment_arn)
+
+
+def find_revision(step: Step, arn: str) -> Found | None:
+    """By the ARN of a service revision; ``None``: nobody has it."""
+    return _find(step, arn, service_shapes.revision_arn)
 
 
 def describe_service_deployments(step: Step, body: Json) -> Json:
@@ -36,15 +46,13 @@ def describe_service_deployments(step: Step, body: Json) -> Json:
         step,
         body["serviceDeploymentArns"],
         "serviceDeployments",
-        service_shapes.deployment_arn,
+        find_deployment,
         service_shapes.service_deployment,
     )
 
 
 def describe_service_revisions(step: Step, body: Json) -> Json:
-    return _described(
-        step, body["serviceRevisionArns"], "serviceRevisions", service_shapes.revision_arn, service_shapes.revision
-    )
+    return _described(step, body["serviceRevisionArns"], "serviceRevisions", find_revision, service_shapes.revision)
 
 
 def list_service_deployments(step: Step, body: Json) -> Json:
@@ -72,7 +80,7 @@ def stop_service_deployment(step: Step, body: Json) -> Json:
     arn: str = body["serviceDeploymentArn"]
     if body.get("stopType", "ROLLBACK") != "ROLLBACK":
         raise unsupported("stopType is not supported, except for ROLLBACK.")
-    found = _find(step, arn, service_shapes.deployment_arn)
+    found = find_deployment(step, arn)
     if found is None:
         raise ApiError("ServiceDeploymentNotFoundException", "The service deployment was not found.")
     service, deployment = found
@@ -92,14 +100,14 @@ def _described(
     step: Step,
     arns: list[str],
     member: str,
-    name: _Name,
+    find: Callable[[Step, str], Found | None],
     show: Callable[[Step, Service, Deployment], dict[str, Any]],
 ) -> Json:
     if not 1 <= len(arns) <= _DESCRIBED_MOST:
         raise invalid(f"From 1 to {_DESCRIBED_MOST} ARNs can be described at a time.")
     shown, failures = list[Any](), list[Failure]()
     for arn in arns:
-        found = _find(step, arn, name)
+        found = find(step, arn)
         if found is None:
             failures.append(missing(arn))
         else:
@@ -107,7 +115,7 @@ def _described(
     return {member: shown, "failures": [msgspec.to_builtins(failure) for failure in failures]}
 
 
-def _find(step: Step, arn: str, name: _Name) -> _Found | None:
+def _find(step: Step, arn: str, name: _Name) -> Found | None:
     """By an ARN that ``name`` gives: ``…:<kind>/<cluster>/<service>/<digits>``."""
     parts = arn.split("/")
     if len(parts) != 4:

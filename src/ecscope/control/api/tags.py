@@ -11,12 +11,10 @@ import msgspec
 
 from ecscope.control.api import lookup, shapes
 from ecscope.control.api.action import Action
-from ecscope.control.core.errors import client_error, invalid, service_not_found
+from ecscope.control.core.errors import client_error, cluster_not_found, invalid, service_not_found
 from ecscope.control.core.records import Cluster, Instance, Json, Service, Task, TaskDefinition
 from ecscope.control.core.step import Step
 from ecscope.control.core.tags import tags_of
-
-_Tagged = Cluster | Instance | Service | Task | TaskDefinition
 
 
 def tag_resource(step: Step, body: Json) -> Json:
@@ -46,50 +44,30 @@ ACTIONS: Mapping[str, Action] = {
 }
 
 
-def _tagged(step: Step, arn: str) -> _Tagged:
+def _tagged(step: Step, arn: str) -> lookup.Tagged:
     """Raises what ECS answers for an ARN that nobody has."""
+    found = lookup.find_by_arn(step, arn)
+    if found is not None and (not isinstance(found, Cluster) or found.status == "ACTIVE"):
+        return found
     parts = arn.split(":", 5)
-    if len(parts) != 6 or parts[0] != "arn":  # arn:partition:service:region:account:resource
+    if len(parts) != 6 or not lookup.is_arn(arn):
         raise invalid("The resource must be given by its ARN.")
-    kind, _, path = parts[5].partition("/")
-    match kind:
+    match kind := parts[5].partition("/")[0]:
         case "cluster":
-            return lookup.cluster(step, arn)
+            raise cluster_not_found()
         case "task-definition":
-            definition = lookup.find_task_definition(step, arn)
-            if definition is None:
-                raise client_error("Unable to describe task definition.")
-            return definition
-        case "service" | "task" | "container-instance":
-            return _in_a_cluster(step, kind, path, arn)
+            raise client_error("Unable to describe task definition.")
+        case "service":
+            raise service_not_found()
+        case "task" | "container-instance":
+            raise invalid(f"The referenced {kind.replace('-', ' ')} was not found.")
         case "capacity-provider":
             raise invalid("FARGATE and FARGATE_SPOT are AWS's own and have no tags.")
         case _:
             raise invalid(f"A resource of type '{kind}' has no tags here.")
 
 
-def _in_a_cluster(step: Step, kind: str, path: str, arn: str) -> _Tagged:
-    """An ARN of the old short format names no cluster: then any cluster's will do."""
-    named = path.partition("/")[0] if "/" in path else ""
-    found: _Tagged | None
-    for cluster in step.clusters:
-        if named and cluster.name != named:
-            continue
-        match kind:
-            case "service":
-                found = lookup.find_service(step, cluster, arn)
-            case "task":
-                found = lookup.find_task(step, cluster, arn)
-            case _:
-                found = lookup.find_instance(step, cluster, arn)
-        if found is not None:
-            return found
-    if kind == "service":
-        raise service_not_found()
-    raise invalid(f"The referenced {kind.replace('-', ' ')} was not found.")
-
-
-def _put(step: Step, record: _Tagged, tags: dict[str, str]) -> None:
+def _put(step: Step, record: lookup.Tagged, tags: dict[str, str]) -> None:
     match record:
         case Cluster():
             step.clusters.put(record.name, msgspec.structs.replace(record, tags=tags))

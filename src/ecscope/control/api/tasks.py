@@ -185,7 +185,8 @@ def _listed(step: Step, cluster: Cluster, body: Json) -> Iterable[Task]:
     service_arn = lookup.service(step, cluster, body["serviceName"]).arn if body.get("serviceName") else ""
     instance_arn = ""
     if reference := body.get("containerInstance"):
-        instance_arn = lookup.arn_in(cluster, "container-instance", reference)
+        instance = lookup.find_instance(step, cluster, reference)
+        instance_arn = instance.arn if instance else lookup.arn_in(cluster, "container-instance", reference)
     name, desired_status = cluster.name, body.get("desiredStatus") or DesiredStatus.RUNNING
     found = [
         t for t in step.tasks.values() if t.desired_status == desired_status and t.cluster == name

@@ -10,6 +10,7 @@ from datetime import datetime
 
 import msgspec
 
+from ecscope.control.core.iam import Rights
 from ecscope.control.core.records import InstanceStatusDetail, Json
 from ecscope.model.arn import TaskArn
 from ecscope.model.status import HealthStatus
@@ -25,11 +26,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class ApiRequest(Event, frozen=True, kw_only=True, tag=True):
-    """A client asks for a change. Its signature, its rights and the model's rules were checked before."""
+    """A client asks for a change. Its signature and the model's rules were checked before."""
 
     action: str
     principal_arn: str
     body: Json
+    rights: Rights | None = None
+    """Asked again when it is decided: by then a name may mean another record. ``None``: it may do everything."""
 
 
 class AgentConnected(Event, frozen=True, kw_only=True, tag=True):

@@ -49,6 +49,19 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """ARN → keys that only hold for that one, such as its tags."""
 
 
+class Rights(msgspec.Struct, frozen=True, kw_only=True):
+    """Of somebody who calls: what the policies say, and what conditions may ask of the caller."""
+
+    principal_arn: str
+    policies: tuple[Policy, ...]
+    context: Mapping[str, tuple[str, ...]] = {}
+    """Condition key, in lower case → its values."""
+
+    def authorize(self, request: Request) -> None:
+        """Raises ``ApiError`` with AWS's sentence unless every resource of the request is allowed."""
+        authorize(self.principal_arn, self.policies, request)
+
+
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
     """One operator on one key."""
 

@@ -33,6 +33,17 @@ def merged(body: Json, overrides: Json) -> Json:
     return {**body, **task, "containerDefinitions": containers}
 
 
+def role_of(body: Json, overrides: Json, member: str) -> str:
+    """Which role a task has, as it was named; ``""``: none. An empty override overrides nothing.
+
+    Args:
+        body: of the task's definition.
+        member: ``taskRoleArn`` or ``executionRoleArn``.
+    """
+    role: str = overrides.get(member) or body.get(member) or ""
+    return role
+
+
 def check_merged(definition: TaskDefinition, overrides: Json) -> None:
     """Raises ``ClientException`` for what no definition could hold either, such as too much memory."""
     body = merged(definition.body, overrides)

@@ -11,6 +11,7 @@ from hashlib import sha256
 
 import msgspec
 
+from ecscope.control.core.overrides import role_of
 from ecscope.control.core.state import ControlState
 
 
@@ -48,6 +49,11 @@ def role_key(credentials_id: str) -> RoleKey:
     )
 
 
+def role_arn(account: str, named: str) -> str:
+    """Of a role as task definitions name it: by ARN, or by the name of one of this account without a path."""
+    return named if named.startswith("arn:") else f"arn:aws:iam::{account}:role/{named}"
+
+
 def session_of_key(state: ControlState, access_key_id: str) -> RoleSession | None:
     """``None``: no task that is still to run, or stops, has such a key."""
     for task in state.tasks.values():
@@ -60,7 +66,7 @@ def session_of_key(state: ControlState, access_key_id: str) -> RoleSession | Non
             if credentials_id and role_key(credentials_id).access_key_id == access_key_id:
                 body = state.task_definitions[task.definition_arn].body
                 return RoleSession(
-                    role_arn=task.overrides.get(member) or body.get(member) or "",
+                    role_arn=role_arn(state.settings.account, role_of(body, task.overrides, member)),
                     session_name=task.arn.rsplit("/", 1)[-1],
                     key=role_key(credentials_id),
                 )

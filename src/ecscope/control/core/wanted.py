@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from ecscope.control.core.overrides import merged
+from ecscope.control.core.overrides import merged, role_of
 from ecscope.control.core.records import Json, TaskDefinition
 from ecscope.control.core.statuses import LaunchType
 from ecscope.model.resources import ContainerShare, HostResources, task_needs
@@ -37,12 +37,12 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def task_role_arn(self) -> str:
         """``""``: none."""
-        return self.overrides.get("taskRoleArn") or self.definition.body.get("taskRoleArn") or ""
+        return role_of(self.definition.body, self.overrides, "taskRoleArn")
 
     @property
     def execution_role_arn(self) -> str:
         """``""``: none."""
-        return self.overrides.get("executionRoleArn") or self.definition.body.get("executionRoleArn") or ""
+        return role_of(self.definition.body, self.overrides, "executionRoleArn")
 
     def containers(self) -> tuple[Json, ...]:
         """Those of the definition, with what is overridden."""

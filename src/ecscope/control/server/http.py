@@ -22,9 +22,10 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from ecscope.clock import Clock, SystemClock
 from ecscope.control.api.actions import ACTIONS
-from ecscope.control.api.authorization import questions
+from ecscope.control.api.authorization import permit
 from ecscope.control.core.errors import ApiError, unsupported
 from ecscope.control.core.events import ApiRequest
+from ecscope.control.core.iam import Rights
 from ecscope.control.core.records import Json
 from ecscope.control.core.role_sessions import session_of_key
 from ecscope.control.core.step import Step
@@ -78,6 +79,13 @@ class Caller(msgspec.Struct, frozen=True):
     principal: Principal
     context: Mapping[str, tuple[str, ...]]
     """Condition keys about the caller."""
+
+    @property
+    def rights(self) -> Rights | None:
+        """``None``: everything."""
+        if self.principal.is_unrestricted:
+            return None
+        return Rights(principal_arn=self.principal.arn, policies=self.principal.policies, context=self.context)
 
 
 class ApiServer:
@@ -144,10 +152,9 @@ class ApiServer:
 
     def authorize(self, caller: Caller, action: str, body: Json) -> None:
         """Whether the caller may do ``action`` (``RunTask``, ``Poll``) with this input. Raises ``ApiError``."""
-        if not caller.principal.is_unrestricted:
-            step = Step(self._writer.state, self._event(uuid4().hex, caller, action, body))
-            for request in questions(step, action, body, caller.context):
-                caller.principal.authorize(request)
+        request = self._event(uuid4().hex, caller, action, body)
+        if request.rights is not None:
+            permit(Step(self._writer.state, request), action, body, request.rights)
 
     def permit(self, request: web.Request, right: str, about: Json) -> None:
         """Whether an upgrade is signed, and by somebody who has a right such as ``Poll``. Raises ``ApiError``."""
@@ -242,6 +249,7 @@ class ApiServer:
             action=action,
             principal_arn=caller.principal.arn,
             body=body,
+            rights=caller.rights,
         )
 
     def _refusal(self, error: ApiError) -> tuple[HTTPStatus, dict[str, str], bytes]:

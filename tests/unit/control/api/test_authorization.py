@@ -6,29 +6,42 @@ from typing import Any
 
 import pytest
 
-from ecscope.control.api.authorization import CREATED, RESOURCES, questions
+from ecscope.control.api.actions import ACTIONS
+from ecscope.control.api.authorization import AGENT_RIGHTS, CREATED, RESOURCES, questions
 from ecscope.control.core.iam import Request
+from ecscope.control.core.records import Deployment
 from ecscope.control.core.restore import restored_state
 from ecscope.control.core.state import Settings
 from ecscope.control.core.step import Step
 from ecscope.control.server.model import ServiceModel
 from tests.control_builders import (
+    AT,
     PREFIX,
     a_cluster,
     a_control_task,
     a_request,
     a_service,
+    a_state,
     a_task_definition,
     an_instance,
 )
 
+A_DEPLOYMENT = Deployment(
+    id="ecs-svc/1",
+    status="PRIMARY",
+    definition_arn=a_task_definition().arn,
+    desired_count=0,
+    created_at=AT,
+    updated_at=AT,
+)
+DEPLOYMENT = f"{PREFIX}:service-deployment/default/web/1"
 WITH_ROLES = a_task_definition("with-roles", body={"taskRoleArn": "of-the-definition"})
 STATE = restored_state(
     settings=Settings(),
     clusters=[a_cluster(tags={"Team": "one"})],
     task_definitions=[a_task_definition(), a_task_definition(revision=2, tags={"a": "b"}), WITH_ROLES],
     instances=[an_instance(tags={"rack": "1"})],
-    services=[a_service(tags={"a": "b"})],
+    services=[a_service(tags={"a": "b"}, deployments=(A_DEPLOYMENT,))],
     tasks=[a_control_task(tags={"a": "b"})],
 )
 TASK, INSTANCE = a_control_task().arn, an_instance().arn
@@ -47,7 +60,9 @@ def ask_all(action: str, **body: Any) -> tuple[Request, ...]:
     ("action", "body", "resources"),
     [
         ("ListClusters", {}, ["*"]),
-        ("RegisterTaskDefinition", {"family": "a"}, ["*"]),
+        ("ListServices", {}, ["*"]),
+        ("OnlyAwsHasIt", {"cluster": "a"}, ["*"]),
+        ("RegisterTaskDefinition", {"family": "a"}, [f"{PREFIX}:task-definition/a:*"]),
         ("CreateCluster", {}, [f"{PREFIX}:cluster/default"]),
         ("CreateCluster", {"clusterName": "a"}, [f"{PREFIX}:cluster/a"]),
         ("DescribeClusters", {"clusters": ["a", f"{PREFIX}:cluster/b"]},
@@ -58,6 +73,12 @@ def ask_all(action: str, **body: Any) -> tuple[Request, ...]:
         ("RunTask", {"taskDefinition": "none"}, [f"{PREFIX}:task-definition/none"]),
         ("RunTask", {}, [f"{PREFIX}:task-definition/*"]),
         ("StopTask", {"task": "1"}, [f"{PREFIX}:task/default/1"]),
+        ("StopTask", {"task": f"{PREFIX}:task/{TASK[-32:]}"}, [TASK]),
+        ("StopTask", {"task": f"x/{TASK[-32:]}"}, [f"{PREFIX}:task/default/x/{TASK[-32:]}"]),
+        ("DeleteCluster", {"cluster": "x/default"}, [f"{PREFIX}:cluster/x/default"]),
+        ("DeleteCluster", {"cluster": "arn:aws:ecs:::cluster/default"}, ["arn:aws:ecs:::cluster/default"]),
+        ("UpdateService", {"cluster": "x/default", "service": "web"}, [f"{PREFIX}:service/x/default/web"]),
+        ("ExecuteCommand", {"task": TASK}, [f"{PREFIX}:cluster/default", TASK]),
         ("StopTask", {"cluster": f"{PREFIX}:cluster/a", "task": "1"}, [f"{PREFIX}:task/a/1"]),
         ("DescribeTasks", {"tasks": [TASK, "2", "2"]}, [TASK, f"{PREFIX}:task/default/2"]),
         ("DescribeTasks", {"tasks": []}, ["*"]),
@@ -67,7 +88,12 @@ def ask_all(action: str, **body: Any) -> tuple[Request, ...]:
         ("UpdateService", {"service": f"{PREFIX}:service/a/web"}, [f"{PREFIX}:service/a/web"]),
         ("PutAttributes", {"attributes": [{"name": "a", "targetId": INSTANCE}, {"name": "b"}]},
          [INSTANCE, f"{PREFIX}:container-instance/default/*"]),
+        ("GetTaskProtection", {"cluster": "default"}, [f"{PREFIX}:task/default/*", TASK]),
+        ("DescribeServiceDeployments", {"serviceDeploymentArns": [DEPLOYMENT]}, [DEPLOYMENT, a_service().arn]),
+        ("DescribeServiceRevisions", {"serviceRevisionArns": ["arn:none"]}, ["arn:none"]),
         ("TagResource", {"resourceArn": TASK}, [TASK]),
+        ("TagResource", {"resourceArn": f"{PREFIX}:service/web"}, [a_service().arn]),
+        ("TagResource", {"resourceArn": f"{PREFIX}:task-definition/sample"}, [f"{PREFIX}:task-definition/sample:2"]),
         ("TagResource", {}, ["*"]),
         ("Poll", {"cluster": "default", "containerInstance": INSTANCE}, [INSTANCE]),
         ("SubmitTaskStateChange", {"task": TASK}, [f"{PREFIX}:cluster/default"]),
@@ -103,7 +129,39 @@ def test_requests_carry_their_keys() -> None:
     executed = ask("ExecuteCommand", task="1", container="app")
     assert executed.context["ecs:task"] == (f"{PREFIX}:task/default/1",)
     assert executed.context["ecs:container-name"] == ("app",)
-    assert ask("UntagResource", resourceArn=TASK, tagKeys=["x"]).context["aws:tagkeys"] == ("x",)
+    assert ask("ExecuteCommand", task=TASK).context["ecs:container-name"] == ("app",), "the only one is meant"
+    untagged = ask("UntagResource", resourceArn=TASK, tagKeys=["x"])
+    assert untagged.context["aws:tagkeys"] == ("x",)
+    assert "ecs:cluster" not in untagged.context
+    assert untagged.resource_contexts[TASK]["ecs:cluster"] == (f"{PREFIX}:cluster/default",)
+
+
+@pytest.mark.parametrize("action", ["ListClusters", "DescribeTaskDefinition", "RegisterTaskDefinition"])
+def test_who_is_about_no_cluster_has_none(action: str) -> None:
+    assert "ecs:cluster" not in ask(action).context
+
+
+@pytest.mark.parametrize(
+    ("action", "body", "value"),
+    [
+        ("RunTask", {}, ("false",)),
+        ("CreateService", {}, ("false",)),
+        ("RunTask", {"enableExecuteCommand": True}, ("true",)),
+        ("UpdateService", {}, None),
+    ],
+)
+def test_commands_are_disabled_unless_asked_for(action: str, body: dict[str, Any], value: tuple[str] | None) -> None:
+    assert ask(action, **body).context.get("ecs:enable-execute-command") == value
+
+
+def test_tags_whose_keys_differ_in_case_are_values_of_one_key() -> None:
+    tags = [{"key": "Team", "value": "a"}, {"key": "team", "value": "b"}]
+    request = ask("TagResource", resourceArn=TASK, tags=tags)
+    assert request.context["aws:requesttag/team"] == ("a", "b")
+    assert request.context["aws:tagkeys"] == ("Team", "team")
+    state = a_state(a_cluster(tags={"Team": "a", "team": "b"}))
+    (request,) = questions(Step(state, a_request("DeleteCluster")), "DeleteCluster", {"cluster": "default"}, {})
+    assert request.resource_contexts[a_cluster().arn]["aws:resourcetag/team"] == ("a", "b")
 
 
 @pytest.mark.parametrize(
@@ -128,6 +186,7 @@ def test_resources_carry_their_tags(action: str, body: dict[str, Any], key: str)
         ("CreateService", {"serviceName": "web"}, f"{PREFIX}:service/default/web"),
         ("RegisterContainerInstance", {}, f"{PREFIX}:container-instance/default/*"),
         ("RegisterTaskDefinition", {"family": "a"}, f"{PREFIX}:task-definition/a:*"),
+        ("RegisterContainerInstance", {"containerInstanceArn": INSTANCE}, INSTANCE),
         ("RunTask", {"taskDefinition": "sample", "cluster": "a"}, f"{PREFIX}:task/a/*"),
     ],
 )
@@ -149,13 +208,21 @@ def test_roles_of_tasks_are_handed_on() -> None:
     assert passing.resources == (f"{role}of-the-definition",)
     _, passing = ask_all("StartTask", taskDefinition="with-roles", overrides={"taskRoleArn": "other"})
     assert passing.resources == (f"{role}other",)
+    _, passing = ask_all("RunTask", taskDefinition="with-roles", overrides={"taskRoleArn": ""})
+    assert passing.resources == (f"{role}of-the-definition",), "an empty override overrides nothing"
+    overrides = {"executionRoleArn": "pull", "taskRoleArn": ""}
+    _, passing = ask_all("RunTask", taskDefinition="with-roles", overrides=overrides)
+    assert passing.resources == (f"{role}of-the-definition", f"{role}pull")
     assert len(ask_all("RunTask", taskDefinition="sample")) == 1
 
 
 def test_the_tables_name_actions_and_members_of_the_model() -> None:
     model = ServiceModel()
-    for action, (_, member) in RESOURCES.items():
-        if action not in {"Poll", "StartTelemetrySession"}:
-            assert member in model.shape(model.input_shape(action)).members, action
-    for action, (_, member) in CREATED.items():
-        assert {"tags", member} - {""} <= model.shape(model.input_shape(action)).members.keys(), action
+    for action, resources in RESOURCES.items():
+        if action not in AGENT_RIGHTS:
+            members = model.shape(model.input_shape(action)).members
+            assert {member for _, member in resources} <= members.keys(), action
+            if action in ACTIONS and action != "DescribeCapacityProviders":
+                assert ("ecs:cluster" in ask(action).context) == ("cluster" in members), action
+    for action in CREATED:
+        assert "tags" in model.shape(model.input_shape(action)).members, action

@@ -29,7 +29,19 @@ def test_a_cluster_is_found(reference: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "reference", ["none", CLUSTER.arn.replace("us-east-1", "eu-west-1"), f"{PREFIX}:task/default", "old"]
+    "reference",
+    [
+        "none",
+        "x/default",
+        "/default",
+        "cluster/default",
+        "DEFAULT",
+        CLUSTER.arn.replace("us-east-1", "eu-west-1"),
+        CLUSTER.arn.replace("cluster/", "cluster/x/"),
+        CLUSTER.arn.upper(),
+        f"{PREFIX}:task/default",
+        "old",
+    ],
 )
 def test_a_cluster_is_not_found(reference: str) -> None:
     step = a_control_step(CLUSTER, a_cluster("old", status="INACTIVE"))
@@ -58,6 +70,8 @@ def test_things_of_a_cluster_are_found() -> None:
     "reference",
     [
         "0" * 32,
+        f"default/{TASK.arn[-32:]}",
+        f"x/{TASK.arn}",
         TASK.arn.replace("task/default", "task/other"),
         TASK.arn.replace("us-east-1", "us-west-2"),
         TASK.arn.replace(":task/", ":container-instance/"),
@@ -122,6 +136,25 @@ def test_some_actions_need_the_revision() -> None:
         lookup.exact_task_definition(step, "sample:foo")
     with pytest.raises(ApiError, match=r"^Unable to describe task definition\.$"):
         lookup.exact_task_definition(step, "sample:2")
+
+
+def test_capacity_providers_are_found_by_name_and_by_arn() -> None:
+    step = a_control_step()
+    assert lookup.find_provider(step, "FARGATE") == "FARGATE"
+    assert lookup.find_provider(step, f"{PREFIX}:capacity-provider/FARGATE_SPOT") == "FARGATE_SPOT"
+    for reference in ("x/FARGATE", "fargate", "arn:aws:ecs:::capacity-provider/FARGATE", ""):
+        assert lookup.find_provider(step, reference) is None
+
+
+def test_an_arn_finds_whatever_has_it() -> None:
+    twin = a_service(cluster="other")
+    step = a_control_step(CLUSTER, OTHER, TASK, INSTANCE, SERVICE, twin, FIRST)
+    for record in (CLUSTER, TASK, INSTANCE, SERVICE, twin, FIRST):
+        assert lookup.find_by_arn(step, record.arn) == record
+    assert lookup.find_by_arn(step, f"{PREFIX}:service/web") == SERVICE, "the first cluster that has it"
+    assert lookup.find_by_arn(step, f"{PREFIX}:task-definition/sample") == FIRST
+    for arn in ("web", f"x/{TASK.arn}", TASK.arn.upper(), f"{PREFIX}:daemon/x", f"{PREFIX}:service/x/default/web"):
+        assert lookup.find_by_arn(step, arn) is None
 
 
 def test_arns_are_of_the_settings() -> None:
