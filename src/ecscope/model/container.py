@@ -256,7 +256,9 @@ class ContainerInspection(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str = ""
     finished_at: str = ""
     exit_code: int | None = None
-    """``None`` while it runs or when it never ran."""
+    """``None`` while it runs, when it never ran, and with ``start_dropped``, which overwrites it in Docker."""
+    start_dropped: bool = False
+    """The engine gave the last start up because its client had gone. All else is as if nobody had asked for it."""
     oom_killed: bool = False
     error: NamedError | None = None
     """``OutOfMemoryError`` or ``DockerStateError``."""

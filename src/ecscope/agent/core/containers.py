@@ -181,10 +181,14 @@ def take_inspection(
 
 
 def _ended(step: Step, task: Task, container: Container, inspection: ContainerInspection, *, may_restart: bool) -> Task:
-    restarted_since = container.last_restarted_at is not None and container.in_flight is ContainerStatus.RUNNING
-    if restarted_since and inspection.finished_at == container.finished_at:
-        return task  # the end that led to the restart now under way, seen a second time
-    if container.restarts and may_restart and not container.is_stopped:
+    if _is_restart_owed(container, inspection):
+        # the end that led to a restart, seen a second time: that restart is under way, was cut off, or was refused
+        if container.in_flight is ContainerStatus.RUNNING:
+            return task
+        if inspection.error is None and _may_start_again(step, container):
+            return _start_again(step, task, container)
+        inspection = replace(inspection, exit_code=container.exit_code, error=None)
+    elif container.restarts and may_restart and not container.is_stopped:
         refusal = restarts.refusal(container, exit_code=inspection.exit_code, now=step.at)
         if refusal is None and step.may_call_runtime and container.in_flight is None:
             return _restart(step, task, container, inspection)
@@ -201,6 +205,33 @@ def _ended(step: Step, task: Task, container: Container, inspection: ContainerIn
     if inspection.oom_killed:
         why = "killed by the kernel: out of memory"
     return advance_to(step, task, container, ContainerStatus.STOPPED, why)
+
+
+def _is_restart_owed(container: Container, inspection: ContainerInspection) -> bool:
+    """A restart was decided and saved, and Docker shows that the container has not run since."""
+    return (
+        container.last_restarted_at is not None
+        and container.exit_code is not None  # of that end, until it runs again
+        and inspection.finished_at == container.finished_at
+    )
+
+
+def _may_start_again(step: Step, container: Container) -> bool:
+    return container.desired is not ContainerStatus.STOPPED and container.in_flight is None and step.may_call_runtime
+
+
+def _start_again(step: Step, task: Task, container: Container) -> Task:
+    """The saved state says that it should run: an agent that ended, or lost Docker, has left the start undone."""
+    task = step.put_container(task, replace(container, in_flight=ContainerStatus.RUNNING))
+    step.note(
+        Happening.CONTAINER_RESTARTED,
+        "the restart by its policy was cut off; starting it again",
+        task=task,
+        container=container,
+        detail={"exitCode": container.exit_code, "restartCount": container.restart_count},
+    )
+    step.act(StartContainer(task_arn=task.arn, container_name=container.name, docker_id=container.docker_id))
+    return task
 
 
 def _restart(step: Step, task: Task, container: Container, inspection: ContainerInspection) -> Task:

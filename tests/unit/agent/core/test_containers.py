@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from ecscope.agent.core import events as ev
-from ecscope.agent.core.actions import InspectContainer, StartContainer, StopContainer
+from ecscope.agent.core.actions import InspectContainer, ListContainers, StartContainer, StopContainer
 from ecscope.agent.core.containers import is_overtaken, settle_call, with_error, with_metadata
 from ecscope.agent.core.state import PullBehavior
 from ecscope.model.arn import DockerId
@@ -404,8 +404,52 @@ def test_a_restart_whose_answer_never_came_is_settled_by_the_listing() -> None:
         world.finish(the_call(world, StartContainer), outcome="unreachable", effect=effect)
         assert statuses(world) == {"app": "RUNNING"}
         world.run_calls()
-        assert statuses(world) == {"app": "RUNNING" if effect else "STOPPED"}
-        assert the_container(world).exit_code == (None if effect else 9)
+        app, box = the_container(world), world.box(ONE, "app")
+        assert (app.known, app.exit_code, app.restart_count) == (ContainerStatus.RUNNING, None, 1)
+        assert (box.status, box.starts) == (ContainerStatus.RUNNING, 2), "done, or done again: the saved state says so"
+
+
+@pytest.mark.parametrize("dropped", [True, False])
+def test_a_restart_that_was_cut_off_with_the_agent_is_made_good(dropped: bool) -> None:
+    """Engines from 26 on drop a start whose client has gone; the agent may also have ended before it asked."""
+    world = to_the_restart()
+    world.restart_agent()
+    ended = replace(world.box(ONE, "app").inspection(), start_dropped=dropped)
+    listing(world, replace(ended, exit_code=None) if dropped else ended)
+    assert the_container(world).exit_code == 9
+    world.run_calls()
+    app = the_container(world)
+    assert (app.known, app.exit_code, app.restart_count) == (ContainerStatus.RUNNING, None, 1)
+    assert world.box(ONE, "app").starts == 2
+
+
+def test_a_restart_that_was_refused_while_the_agent_ended_is_not_tried_again() -> None:
+    world = to_the_restart()
+    world.restart_agent()
+    refused = NamedError(name="DockerStateError", message="no such device")
+    listing(world, replace(world.box(ONE, "app").inspection(), exit_code=128, error=refused))
+    app = the_container(world)
+    assert (app.known, app.exit_code, app.error) == (ContainerStatus.STOPPED, 9, None)
+    assert not world.calls
+
+
+def test_a_restart_that_was_cut_off_is_not_made_good_when_the_task_is_to_stop() -> None:
+    world = to_the_restart()
+    world.stop(ONE)
+    world.restart_agent()
+    listing(world, replace(world.box(ONE, "app").inspection(), exit_code=None, start_dropped=True))
+    app = the_container(world)
+    assert (app.known, app.exit_code, app.error) == (ContainerStatus.STOPPED, 9, None)
+    assert world.box(ONE, "app").starts == 1
+
+
+def listing(world: World, inspection: ContainerInspection) -> None:
+    """Answer the listing under way with this one container."""
+    world.calls.remove(the_call(world, ListContainers))
+    row = ev.ListedContainer(
+        docker_id=inspection.docker_id, docker_name=inspection.docker_name, task_arn=ONE, inspection=inspection
+    )
+    world.send(ev.RuntimeListed(**world.head(), containers=(row,)))
 
 
 def test_a_container_that_vanished_in_a_restart_has_no_exit_code() -> None:

@@ -256,6 +256,37 @@ def test_a_start_whose_answer_was_lost_is_seen_or_done_again(effect: bool) -> No
     assert world.box(ONE, "app").starts == 1
 
 
+def test_a_start_that_the_engine_dropped_with_its_client_is_done_again() -> None:
+    world = brought_to(a_task(), StartContainer)
+    world.restart_agent()
+    listing(world, a_row(world.box(ONE, "app"), start_dropped=True))
+    assert statuses(world) == {"app": "CREATED"}
+    world.run_calls()
+    app = the_container(world)
+    assert (app.known, app.error, app.exit_code) == (ContainerStatus.RUNNING, None, None)
+    assert world.box(ONE, "app").starts == 1
+
+
+def test_a_start_that_was_refused_while_the_agent_ended_is_not_done_again() -> None:
+    world = brought_to(a_task(), StartContainer)
+    world.restart_agent()
+    error = NamedError(name="DockerStateError", message='exec: "/no-such-program": no such file or directory')
+    listing(world, a_row(world.box(ONE, "app"), status=ContainerStatus.STOPPED, error=error))
+    app = the_container(world)
+    assert (app.known, app.error, world.task(ONE).known) == (ContainerStatus.STOPPED, error, TaskStatus.STOPPED)
+    assert not calls_of(world, StartContainer)
+
+
+def test_a_dropped_start_of_a_task_that_is_to_stop_stays_undone() -> None:
+    world = brought_to(a_task(), StartContainer)
+    world.stop(ONE)
+    world.restart_agent()
+    listing(world, a_row(world.box(ONE, "app"), start_dropped=True))
+    app = the_container(world)
+    assert (app.known, app.error, app.exit_code) == (ContainerStatus.STOPPED, None, None)
+    assert not calls_of(world, StartContainer)
+
+
 def test_a_create_under_way_that_the_listing_shows_already_is_not_hurried() -> None:
     world = brought_to(a_task(), CreateContainer)
     call = the_call(world, CreateContainer)

@@ -3,6 +3,9 @@
 Names only the members that are used, so that decoding skips the rest. Docker's times stay
 text; its zero time is ``""``.
 
+A start that the engine gave up because its client had gone (26 and later do) leaves the error of that and exit
+code 128 in ``State``: neither says anything of the container, so they become ``start_dropped``.
+
 Source: engine.md §7, §10.1, §10.4, §12.
 """
 
@@ -19,6 +22,9 @@ CONTAINER_NAME_LABEL = "com.amazonaws.ecs.container-name"
 
 HEALTH_OUTPUT_LIMIT = 1024
 """Characters. Source: engine.md §10.1."""
+
+_CLIENT_GONE = "context canceled"
+"""In the error of a start that was given up: all of it in 26.1, after ``Canceled: `` in 28.5."""
 
 _ZERO_TIME = "0001-01-01T00:00:00Z"
 
@@ -99,6 +105,9 @@ def container_inspection(body: bytes) -> ContainerInspection:
     container = _decode_container(body)
     state, labels = container.state, container.config.labels or {}
     started_at, finished_at = _time(state.started_at), _time(state.finished_at)
+    start_dropped = not state.running and _CLIENT_GONE in state.error
+    if start_dropped:
+        state = msgspec.structs.replace(state, error="")
     return ContainerInspection(
         docker_id=DockerId(container.id),
         docker_name=container.name.removeprefix("/"),
@@ -107,7 +116,8 @@ def container_inspection(body: bytes) -> ContainerInspection:
         created_at=_time(container.created),
         started_at=started_at,
         finished_at=finished_at,
-        exit_code=state.exit_code if finished_at and not state.running else None,
+        exit_code=state.exit_code if finished_at and not state.running and not start_dropped else None,
+        start_dropped=start_dropped,
         oom_killed=state.oom_killed,
         error=_error(state),
         bindings=_bindings(container.network_settings.ports or {}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,6 +17,8 @@ from ecscope.model.status import ContainerStatus, HealthStatus
 ZERO = "0001-01-01T00:00:00Z"
 T1, T2, T3 = "2024-05-17T12:00:00.123456789Z", "2024-05-17T12:00:01.1Z", "2024-05-17T12:00:09Z"
 ID = "ab" * 32
+ENGINES = Path(__file__).parents[4] / "fixtures" / "docker-engine"
+"""What engines answered; a folder for each version."""
 
 
 def inspected(state: dict[str, Any] | None = None, **members: Any) -> ContainerInspection:
@@ -161,3 +164,39 @@ def test_what_is_no_inspection(body: bytes) -> None:
     for translate in (container_inspection, image_inspection):
         with pytest.raises(msgspec.DecodeError):
             translate(body)
+
+
+def recorded(version: str, name: str) -> ContainerInspection:
+    return container_inspection((ENGINES / version / f"{name}.json").read_bytes())
+
+
+@pytest.mark.parametrize("version", ["26.1.5", "28.5.2"])
+def test_a_start_whose_client_left_is_one_that_was_never_asked_for(version: str) -> None:
+    """Docker shows ``created``, exit code 128 and the error ``context canceled``."""
+    found = recorded(version, "start-left")
+    assert (found.status, found.start_dropped) == (ContainerStatus.CREATED, True)
+    assert (found.error, found.exit_code) == (None, None)
+
+
+@pytest.mark.parametrize("version", ["26.1.5", "28.5.2"])
+def test_a_restart_whose_client_left_leaves_the_end_before_it_without_its_exit_code(version: str) -> None:
+    """The container had exited with 3; Docker shows 128 and the error ``context canceled``."""
+    found = recorded(version, "restart-left")
+    assert (found.status, found.start_dropped) == (ContainerStatus.STOPPED, True)
+    assert (found.error, found.exit_code) == (None, None)
+    assert found.finished_at
+
+
+@pytest.mark.parametrize("version", ["20.10.24", "26.1.5", "28.5.2"])
+def test_a_start_that_was_refused_is_told_from_one_that_was_dropped(version: str) -> None:
+    found = recorded(version, "start-refused")
+    assert (found.status, found.start_dropped, found.exit_code) == (ContainerStatus.STOPPED, False, None)
+    assert found.error is not None
+    assert found.error.name == "DockerStateError"
+    assert "no such file or directory" in found.error.message
+
+
+def test_an_engine_that_goes_on_without_its_client_drops_nothing() -> None:
+    started, exited = recorded("20.10.24", "start-left"), recorded("20.10.24", "restart-left")
+    assert (started.status, started.start_dropped) == (ContainerStatus.RUNNING, False)
+    assert (exited.status, exited.start_dropped, exited.exit_code) == (ContainerStatus.STOPPED, False, 3)
