@@ -13,7 +13,7 @@ import pytest
 
 from ecscope.agent.config.config import SETTINGS
 from ecscope.agent.config.settings import UNSUPPORTED
-from ecscope.cli.exit_codes import EXIT_TERMINAL
+from ecscope.cli.exit_codes import EXIT_TERMINAL, EXIT_USAGE
 from ecscope.model.container_instance import ObstacleKind
 
 ROOT = Path(__file__).parents[2]
@@ -107,6 +107,14 @@ def test_each_action_has_its_reason_in_the_guide() -> None:
     assert {action for cell in rows for action in re.findall(r"`([^`]+)`", cell)} == actions()
 
 
+def test_the_unit_starts_no_agent_again_that_cannot_run() -> None:
+    (codes,) = re.findall(r"^RestartPreventExitStatus=(.*)$", UNIT, re.MULTILINE)
+    assert {int(code) for code in codes.split()} == {EXIT_USAGE, EXIT_TERMINAL}
+    assert "\nRestart=on-failure\n" in UNIT
+    assert "\nType=notify\n" in UNIT
+    assert re.search(r"^WatchdogSec=[1-9]", UNIT, re.MULTILINE)
+
+
 @pytest.mark.parametrize(("name", "service"), [("trust-policy", "ec2"), ("trust-policy-external", "ssm")])
 def test_who_may_take_the_role(name: str, service: str) -> None:
     (statement,) = json.loads((DOCS / "iam" / f"{name}.json").read_text())["Statement"]
@@ -137,11 +145,6 @@ def test_files_named_in_the_guide_exist() -> None:
         assert (DOCS / target).exists(), target
     for path in re.findall(r"\b(?:docs|packaging|requirements)/[\w./-]+\w", GUIDE):
         assert (ROOT / path).exists(), path
-
-
-def test_the_unit_does_not_start_again_what_cannot_heal() -> None:
-    assert f"\nRestartPreventExitStatus={EXIT_TERMINAL}\n" in UNIT
-    assert "\nRestart=on-failure\n" in UNIT
 
 
 def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:

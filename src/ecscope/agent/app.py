@@ -47,6 +47,7 @@ from ecscope.agent.runtime.connection import RuntimeLink
 from ecscope.agent.runtime.interface import RegistryAuth, Runtime, RuntimeFailure
 from ecscope.agent.servers.introspection.server import IntrospectionServer
 from ecscope.agent.store.interface import BadRecord, Batch, Loaded, Store, StoreError
+from ecscope.agent.systemd import READY, STOPPING, Systemd
 from ecscope.agent.taskfiles.source import TaskFiles
 from ecscope.backoff import Backoff
 from ecscope.clock import Clock, SystemClock
@@ -270,6 +271,8 @@ class Agent:
             resources=providers(Tools(runtime=self._runtime, cgroups=cgroups)),
         )
         await self._save_start(instance, loaded)
+        systemd = Systemd(os.environ, pid=os.getpid())
+        systemd.notify(READY)
         source = self._in_cluster(membership) if membership is not None else self._task_files(engine).run()
         lives = {
             "engine": engine.run(),
@@ -277,11 +280,14 @@ class Agent:
             "source of tasks": source,
             "history expiry": self._expire_history(),
         }
+        if systemd.watchdog_s:
+            lives["watchdog"] = systemd.feed_watchdog()
         if self._serves_containers:
             lives["task metadata"] = self._serve_containers(engine)
         try:
             await self._together(lives)
         finally:
+            systemd.notify(STOPPING)
             if membership is not None:
                 if self._config.drain_on_sigterm and self._stopping.is_set():
                     await membership.drain()

@@ -88,6 +88,8 @@ def overrides_of(args: argparse.Namespace) -> dict[str, tuple[str, str]]:
         overrides["data_dir"] = ("--data-dir", args.data_dir)
     if args.log_level is not None:
         overrides["log_level"] = ("--log-level", args.log_level)
+    if args.log_format is not None:
+        overrides["log_format"] = ("--log-format", args.log_format)
     if args.simulated:  # the machine that is pretended is no EC2 instance, and has no control groups
         overrides |= {"imds_disabled": ("--simulated", "true"), "task_cpu_mem_limit": ("--simulated", "false")}
         overrides |= dict.fromkeys(

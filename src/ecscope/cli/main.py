@@ -185,6 +185,7 @@ def _add_agent_options(parser: argparse.ArgumentParser) -> None:
         help="run no containers, only do as if: a further agent for `ecscope up`, with 4 CPUs and 8 GiB",
     )
     parser.add_argument("--log-level", metavar="LEVEL", help="debug, info, warn, error, crit or none (ECS_LOGLEVEL)")
+    parser.add_argument("--log-format", metavar="FORMAT", help="logfmt or json (ECS_LOG_OUTPUT_FORMAT)")
 
 
 def _add_client_options(parser: argparse.ArgumentParser) -> None:

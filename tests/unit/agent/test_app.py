@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -179,6 +180,17 @@ async def test_more_memory_reserved_than_there_is_ends_the_agent(tmp_path: Path)
 def test_settings_that_cannot_be_used_are_named(tmp_path: Path, fields: dict[str, object], reason: str) -> None:
     with pytest.raises(AgentError, match=reason):
         Agent(a_config(tmp_path, **fields), tasks_path=tmp_path)
+
+
+async def test_systemd_learns_of_start_and_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "30000000")
+        async with running(tmp_path, FakeRuntime()):
+            assert [await asyncio.to_thread(manager.recv, 64) for _ in range(2)] == [b"READY=1", b"WATCHDOG=1"]
+        assert manager.recv(64) == b"STOPPING=1"
 
 
 @pytest.mark.parametrize(

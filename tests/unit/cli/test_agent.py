@@ -52,10 +52,13 @@ def test_without_tasks_the_settings_are_those_of_a_cluster(
 
 
 def test_the_command_line_gives_settings() -> None:
-    assert agent.overrides_of(parsed("--cluster", "prod", "--data-dir", "/d", "--log-level", "warn")) == {
+    assert agent.overrides_of(
+        parsed("--cluster", "prod", "--data-dir", "/d", "--log-level", "warn", "--log-format", "json")
+    ) == {
         "cluster": ("--cluster", "prod"),
         "data_dir": ("--data-dir", "/d"),
         "log_level": ("--log-level", "warn"),
+        "log_format": ("--log-format", "json"),
     }
     assert agent.overrides_of(parsed()) == {}
 
