@@ -34,6 +34,7 @@ from ecscope.agent.core.state import (
     AVAILABILITY_ZONE_KEY,
     CLUSTER_KEY,
     EC2_INSTANCE_KEY,
+    INACTIVE_KEY,
     INSTANCE_ARN_KEY,
     MANIFEST_SEQUENCE_KEY,
     AgentState,
@@ -73,7 +74,10 @@ STANDALONE_REGION = "us-east-1"
 _HISTORY_EXPIRY_S = 600.0
 _DOCKER_BACKOFF = Backoff(tries=None, first_s=0.25, cap_s=5.0, factor=1.5, jitter=0.2)
 _SAVE_BACKOFF = Backoff(tries=None, first_s=0.5, cap_s=5.0, factor=1.5, jitter=0.2)
-_OF_THE_INSTANCE = (CLUSTER_KEY, INSTANCE_ARN_KEY, AVAILABILITY_ZONE_KEY, MANIFEST_SEQUENCE_KEY, ATTACHMENTS_KEY)
+_OF_THE_INSTANCE = (
+    *(CLUSTER_KEY, INSTANCE_ARN_KEY, INACTIVE_KEY, AVAILABILITY_ZONE_KEY),
+    *(MANIFEST_SEQUENCE_KEY, ATTACHMENTS_KEY),
+)
 """Under which is saved what another instance has no use for."""
 _STANDALONE_ARN_KEY = "container-instance-arn"
 """Under which an agent without a cluster saves the ARN that it made up."""
@@ -159,8 +163,9 @@ class Agent:
         engine.post(CleanupRequested(id=self._new_id(), at=self._clock.now()))
         try:
             async with asyncio.timeout(limit_s):
-                while any(task.known is TaskStatus.STOPPED for task in engine.state.tasks.values()):  # noqa: ASYNC110
-                    await asyncio.sleep(0.05)  # once, at the end: a published state announces itself to nobody
+                await engine.until(
+                    lambda state: all(task.known is not TaskStatus.STOPPED for task in state.tasks.values())
+                )
         except TimeoutError:
             _log.warning("not all that is left of stopped tasks could be removed within %g s", limit_s)
         self.stop()
@@ -443,6 +448,7 @@ class Agent:
             arn=saved.get(INSTANCE_ARN_KEY, ""),
             agent_version=version_line(),
             availability_zone=saved.get(AVAILABILITY_ZONE_KEY, ""),
+            is_inactive=bool(saved.get(INACTIVE_KEY)),
         )
 
     def _standalone_instance(self, metadata: Mapping[str, str]) -> ContainerInstance:

@@ -79,6 +79,8 @@ class Engine:
         self._checked = checked
         self._queue: asyncio.Queue[AnyEvent] = asyncio.Queue()
         self._idle = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
+        """For the next published state."""
 
     @property
     def state(self) -> AgentState:
@@ -94,6 +96,14 @@ class Engine:
         """Return when every event posted so far has been decided, saved and acted on (tests)."""
         await self._idle.wait()
 
+    async def until(self, wanted: Callable[[AgentState], bool]) -> AgentState:
+        """The first published state that is as ``wanted``: the current one or a later one."""
+        while not wanted(self._state):
+            published: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(published)
+            await published
+        return self._state
+
     async def run(self) -> None:
         """For ever. Cancelling is safe at any moment."""
         while True:
@@ -104,11 +114,18 @@ class Engine:
             self._decide_waiting(decided)
             if not decided.batch.is_empty:
                 await self._save(decided)
-            self._state = decided.state
+            self._publish(decided.state)
             for note in decided.batch.history:
                 _log_note(note)
             for action in decided.actions:
                 self._act(action)
+
+    def _publish(self, state: AgentState) -> None:
+        self._state = state
+        waiting, self._waiting = self._waiting, []
+        for published in waiting:
+            if not published.done():  # else who waited has been cancelled
+                published.set_result(None)
 
     def _decide_waiting(self, decided: _Decided) -> None:
         for _ in range(_BATCH):

@@ -25,6 +25,8 @@ class ContainerInstance(msgspec.Struct, frozen=True, kw_only=True):
     """The whole ``Version`` of ``/v1/metadata``."""
     availability_zone: str = ""
     """What ECS said at registration; ``""``: nothing."""
+    is_inactive: bool = False
+    """ECS has called it inactive since: it was deregistered."""
 
 
 class Attribute(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +42,8 @@ class ObstacleKind(Enum):
 
     STARTING = "Starting"
     """Nothing is wrong: the first try is under way."""
+    INSTANCE_METADATA_UNAVAILABLE = "InstanceMetadataUnavailable"
+    """Registration shows an identity document, and the service that has it does not answer."""
     DOCKER_UNAVAILABLE = "DockerUnavailable"
     """Registration needs to know what Docker offers."""
     NO_CREDENTIALS = "NoCredentials"

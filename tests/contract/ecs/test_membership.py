@@ -17,6 +17,7 @@ from ecscope.agent.config.load import load_config
 from ecscope.agent.runtime.fake import FakeRuntime
 from ecscope.agent.store.interface import Batch, StoreError
 from ecscope.agent.store.sqlite import SqliteStore
+from ecscope.model.container_instance import ObstacleKind
 from fake_ecs import Backend
 from tests.imds import DOCUMENT, Imds
 
@@ -217,10 +218,11 @@ async def test_the_state_of_another_ec2_instance_is_not_gone_on_with_where_it_ca
 async def test_a_metadata_service_that_is_silent_is_said_to_be_waited_for(
     tmp_path: Path, backend: Backend, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ecscope.agent.cluster.build._IDENTITY_PATIENCE_S", 0.0)
-    caplog.set_level("INFO")
+    monkeypatch.setattr("ecscope.agent.cluster.build.IDENTITY_PATIENCE_S", 0.0)
     async with Imds() as imds:
         imds.is_silent = True
-        async with living(an_agent(tmp_path, backend, AWS_EC2_METADATA_SERVICE_ENDPOINT=imds.url)):
-            while "as soon as the EC2 instance metadata service tells" not in caplog.text:
+        async with living(an_agent(tmp_path, backend, AWS_EC2_METADATA_SERVICE_ENDPOINT=imds.url)) as agent:
+            while "is waiting for the EC2 instance metadata service" not in caplog.text:
                 await asyncio.sleep(0.005)
+            assert agent.state.obstacle is not None
+            assert agent.state.obstacle.kind is ObstacleKind.INSTANCE_METADATA_UNAVAILABLE

@@ -91,6 +91,22 @@ async def test_saved_then_published_then_acted_on() -> None:
         assert acted == [act.ListContainers()]
 
 
+async def test_who_waits_for_a_state_gets_the_first_that_is_as_wanted() -> None:
+    async with an_engine([]) as (engine, store, _):
+        assert await engine.until(lambda state: not state.tasks) is engine.state, "the one that is there"
+        waiting = asyncio.create_task(engine.until(lambda state: bool(state.tasks)))
+        given_up = asyncio.create_task(engine.until(lambda state: bool(state.tasks)))
+        engine.post(connected())
+        await engine.settled()
+        given_up.cancel()
+        told_while_saving: list[bool] = []
+        store.while_saving = lambda: told_while_saving.append(waiting.done())
+        engine.post(received())
+        assert (await waiting).tasks
+        assert told_while_saving[0] is False
+        assert given_up.cancelled()
+
+
 async def test_a_full_disk_holds_every_action_back_and_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     trail: list[str] = []
     caplog.set_level(logging.INFO, logger="ecscope.engine")

@@ -12,8 +12,9 @@ import asyncio
 import logging
 import os
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
+from typing import Any
 
 from ecscope import __version__
 from ecscope.agent.aws.client import AwsClient
@@ -25,12 +26,12 @@ from ecscope.agent.aws.registry import AwsRegistryTokens
 from ecscope.agent.cluster.acs import AcsLink
 from ecscope.agent.cluster.acs_events import event_of
 from ecscope.agent.cluster.poll_endpoint import PollEndpoint
-from ecscope.agent.cluster.registration import Registration, RegistrationSettings
+from ecscope.agent.cluster.registration import IDENTITY_PATIENCE_S, Registration, RegistrationSettings
 from ecscope.agent.cluster.spot import SpotWatch
 from ecscope.agent.cluster.tcs import TcsLink
 from ecscope.agent.config.config import Config
 from ecscope.agent.core.capabilities import Offer
-from ecscope.agent.core.events import AnyEvent, InstanceNotRegistered
+from ecscope.agent.core.events import AnyEvent, InstanceNotRegistered, InstanceRegistered
 from ecscope.agent.core.registration import deregistered
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.executors.attachments import AttachmentExecutor
@@ -53,8 +54,6 @@ from ecscope.wire.tcs import messages as tcs
 _log = logging.getLogger("ecscope.ecs")
 
 _DRAIN_LIMIT_S = 5.0
-_IDENTITY_PATIENCE_S = 3.0
-"""Until it is said that the metadata service is what is waited for."""
 
 
 class Membership:
@@ -67,7 +66,7 @@ class Membership:
         runtime: Runtime,
         state: Callable[[], AgentState],
         post: Callable[[AnyEvent], None],
-        what_docker_offers: Callable[[], Awaitable[tuple[Offer, HostResources]]],
+        what_docker_offers: Callable[[], Coroutine[Any, Any, tuple[Offer, HostResources]]],
         why_no_docker: Callable[[], str],
         docker_version: Callable[[], str],
         clock: Clock,
@@ -132,6 +131,7 @@ class Membership:
             what_docker_offers=what_docker_offers,
             why_no_docker=why_no_docker,
             identity=self._identity,
+            identity_patience_s=IDENTITY_PATIENCE_S,
             post=post,
             new_id=new_id,
             now=clock.now,
@@ -224,7 +224,6 @@ class Membership:
         """Both empty where there is none, or where it cannot be had. Source: agent-protocol.md §3.2."""
         if self._config.no_iid:
             return "", ""
-        saying = asyncio.get_running_loop().call_later(_IDENTITY_PATIENCE_S, _say_identity_is_awaited)
         try:
             document = await self._metadata.identity_document()
             return document, await self._metadata.identity_signature()
@@ -232,8 +231,6 @@ class Membership:
             level = logging.INFO if self._config.imds_disabled else logging.WARNING  # as was asked for
             _log.log(level, "registering without an instance identity document: %s", failure)
             return "", ""
-        finally:
-            saying.cancel()
 
     async def _telemetry(self) -> None:
         """For ever; not while ECS does not know the instance."""
@@ -273,6 +270,16 @@ class Membership:
 
     def _acs_connected(self) -> None:
         self._is_known.set()
+        instance = self._state().instance
+        if instance.is_inactive:  # so ECS takes it back
+            self._post(
+                InstanceRegistered(
+                    id=self._new_id(),
+                    at=self._clock.now(),
+                    container_instance_arn=instance.arn,
+                    availability_zone=instance.availability_zone,
+                )
+            )
         self.executor.wake()
 
     def _deregistered(self, words: str) -> None:
@@ -280,10 +287,3 @@ class Membership:
         self._tcs.stop()
         at = self._clock.now()
         self._post(InstanceNotRegistered(id=self._new_id(), at=at, obstacle=deregistered(words, at)))
-
-
-def _say_identity_is_awaited() -> None:
-    _log.info(
-        "registering as soon as the EC2 instance metadata service tells who this instance is, and after a minute"
-        " without it. If this is no EC2 instance, set ECS_EXTERNAL=true, or AWS_EC2_METADATA_DISABLED=true"
-    )

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from datetime import datetime
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -36,6 +37,10 @@ HEALABLE_AGAIN = Backoff(tries=None, first_s=1.0, cap_s=30.0, factor=1.5, jitter
 """For what a person, or the network, may put right at any moment."""
 DOCKER_PATIENCE_S = 2.0
 """Until it is said that Docker is what is waited for."""
+IDENTITY_PATIENCE_S = 2.0
+"""Likewise for the instance metadata service."""
+
+T = TypeVar("T")
 
 
 class RegistrationRefused(Exception):
@@ -67,14 +72,15 @@ class Registration:
         *,
         api: EcsApi,
         settings: RegistrationSettings,
-        what_docker_offers: Callable[[], Awaitable[tuple[Offer, HostResources]]],
+        what_docker_offers: Callable[[], Coroutine[Any, Any, tuple[Offer, HostResources]]],
         why_no_docker: Callable[[], str],
-        identity: Callable[[], Awaitable[tuple[str, str]]],
+        identity: Callable[[], Coroutine[Any, Any, tuple[str, str]]],
         post: Callable[[AnyEvent], None],
         new_id: Callable[[], str],
         now: Callable[[], datetime],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         docker_patience_s: float = DOCKER_PATIENCE_S,
+        identity_patience_s: float = IDENTITY_PATIENCE_S,
     ) -> None:
         """Take what is needed; call nobody yet.
 
@@ -93,13 +99,14 @@ class Registration:
         self._now = now
         self._sleep = sleep
         self._docker_patience_s = docker_patience_s
+        self._identity_patience_s = identity_patience_s
         self._has_created_cluster = False
         self._waits: dict[ObstacleKind, Iterator[float]] = {}
 
     async def run(self) -> None:
         """Return once ECS knows the instance. Raises ``RegistrationRefused``. Cancelling is safe."""
         offer, host = await self._docker()
-        document, signature = await self._identity()
+        document, signature = await self._identity_document()
         told = attributes(offer, is_first_registration=not self._settings.saved_arn)
         body = ecs_api.register_container_instance(
             cluster=self._settings.cluster,
@@ -134,12 +141,32 @@ class Registration:
             return
 
     async def _docker(self) -> tuple[Offer, HostResources]:
-        asking = asyncio.ensure_future(self._what_docker_offers())
+        return await self._awaited(
+            self._what_docker_offers(),
+            patience_s=self._docker_patience_s,
+            obstacle=lambda: rules.docker_unavailable(self._why_no_docker() or "it does not answer", self._now()),
+        )
+
+    async def _identity_document(self) -> tuple[str, str]:
+        return await self._awaited(
+            self._identity(),
+            patience_s=self._identity_patience_s,
+            obstacle=lambda: rules.instance_metadata_unavailable(self._now()),
+        )
+
+    async def _awaited(
+        self, answer: Coroutine[Any, Any, T], *, patience_s: float, obstacle: Callable[[], Obstacle]
+    ) -> T:
+        """What is waited for longer than ``patience_s`` is told of, and that it has come as well."""
+        asking = asyncio.ensure_future(answer)
         try:
-            done, _ = await asyncio.wait([asking], timeout=self._docker_patience_s)
-            if not done:
-                self._tell(rules.docker_unavailable(self._why_no_docker() or "it does not answer", self._now()))
-            return await asking
+            done, _ = await asyncio.wait([asking], timeout=patience_s)
+            if done:
+                return asking.result()
+            self._tell(obstacle())
+            answered = await asking
+            self._tell(rules.registering(self._now()))
+            return answered
         finally:
             asking.cancel()
 

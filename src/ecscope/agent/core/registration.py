@@ -15,7 +15,7 @@ import msgspec
 from ecscope.agent.core import attachments, reporting
 from ecscope.agent.core.actions import ConnectToCluster
 from ecscope.agent.core.events import InstanceNotRegistered, InstanceRegistered
-from ecscope.agent.core.state import AVAILABILITY_ZONE_KEY, CLUSTER_KEY, INSTANCE_ARN_KEY
+from ecscope.agent.core.state import AVAILABILITY_ZONE_KEY, CLUSTER_KEY, INACTIVE_KEY, INSTANCE_ARN_KEY, AgentState
 from ecscope.agent.core.step import Step
 from ecscope.model.api_failure import ApiFailure
 from ecscope.model.container_instance import Obstacle, ObstacleKind
@@ -33,8 +33,12 @@ _INSTANCE_TYPE_CHANGED = "Container instance type changes are not supported."
 def registered(step: Step, event: InstanceRegistered) -> None:
     """ECS knows the instance: the way is free for reports, and for whoever asks on port 51678."""
     was = step.instance
-    step.instance = replace(was, arn=event.container_instance_arn, availability_zone=event.availability_zone)
+    step.instance = replace(
+        was, arn=event.container_instance_arn, availability_zone=event.availability_zone, is_inactive=False
+    )
     step.obstacle = None
+    if was.is_inactive:
+        step.remember(INACTIVE_KEY, "")
     step.remember(INSTANCE_ARN_KEY, event.container_instance_arn)
     step.remember(CLUSTER_KEY, was.cluster)
     step.remember(AVAILABILITY_ZONE_KEY, event.availability_zone)
@@ -52,21 +56,38 @@ def not_registered(step: Step, event: InstanceNotRegistered) -> None:
     """Said once for as long as it stays the same.
 
     Once registered, the instance stays so for whoever asks here, as officially: the link to ECS
-    may be down, and the tasks are still what they are.
+    may be down, and the tasks are still what they are. Only ECS itself can call it inactive.
     """
     obstacle, known = event.obstacle, step.obstacle
+    is_inactive = obstacle.kind is ObstacleKind.DEREGISTERED
+    if is_inactive and not step.instance.is_inactive:
+        step.instance = replace(step.instance, is_inactive=True)
+        step.remember(INACTIVE_KEY, "true")
     if known is not None and _is_same(known, obstacle):
         if known.message != obstacle.message:
             step.obstacle = replace(obstacle, since=known.since)
         step.note(Happening.NO_CHANGE, "the same obstacle as before")
         return
-    if known is not None:
+    if known is not None or is_inactive:
         step.obstacle = obstacle
+    if obstacle.kind is ObstacleKind.STARTING:
+        step.note(Happening.NO_CHANGE, "what stood in the way of the registration has gone")
+        return
     step.note(
         Happening.INSTANCE_NOT_REGISTERED,
         obstacle.message,
         detail={"kind": obstacle.kind.value, **obstacle.detail},
     )
+
+
+def is_introspected(state: AgentState) -> bool:
+    """Whether port 51678 is open: there is a container instance to show, and ECS has not called it inactive.
+
+    Officially it opens once the registration of this start has succeeded; what an earlier one saved is as good, and is
+    there while AWS cannot be reached. Source: introspection-api.md §1.1.
+    """
+    instance = state.instance
+    return not state.settings.joins_cluster or (bool(instance.arn) and not instance.is_inactive)
 
 
 _WORDED_ANEW = frozenset(
@@ -112,7 +133,27 @@ def obstacle_of(failure: ApiFailure, *, cluster: str, at: datetime) -> Obstacle:
 def starting(at: datetime) -> Obstacle:
     """Before the first try has ended."""
     return Obstacle(
-        kind=ObstacleKind.STARTING, message="The agent has just started and is registering with ECS.", since=at
+        kind=ObstacleKind.STARTING,
+        message="The agent has just started: it asks Docker and the instance metadata service, then registers with"
+        " ECS.",
+        since=at,
+    )
+
+
+def registering(at: datetime) -> Obstacle:
+    """What had to be waited for is there, and the next try has not ended."""
+    return Obstacle(kind=ObstacleKind.STARTING, message="The agent is registering with ECS.", since=at)
+
+
+def instance_metadata_unavailable(at: datetime) -> Obstacle:
+    """Who this instance is cannot be shown yet."""
+    return Obstacle(
+        kind=ObstacleKind.INSTANCE_METADATA_UNAVAILABLE,
+        message="The agent is waiting for the EC2 instance metadata service, which has the identity document that"
+        " registration shows; after a minute it registers without it. If this is not an EC2 instance, set"
+        " ECS_EXTERNAL=true or AWS_EC2_METADATA_DISABLED=true. In a container, give the service a hop limit of 2 or use"
+        " the host's network.",
+        since=at,
     )
 
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+
+import pytest
+
+from ecscope.agent.aws import instance_data
 from ecscope.agent.aws.imds import InstanceMetadata
 from ecscope.agent.aws.instance_data import ask_instance
 from ecscope.agent.config.config import Config
@@ -31,3 +36,18 @@ async def test_what_is_not_told_is_empty() -> None:
 async def test_a_service_that_is_not_there_is_not_waited_for() -> None:
     metadata = InstanceMetadata(endpoint="http://127.0.0.1:9", retry=Retry(sleep=no_sleep))
     assert await ask_instance(Config(region="eu-west-1"), metadata=metadata) == InstanceData()
+
+
+@pytest.mark.parametrize(("region", "is_said"), [("", True), ("eu-west-1", False)])
+async def test_what_is_waited_for_is_said(
+    region: str, is_said: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the region is known it is over sooner than that."""
+    monkeypatch.setattr(instance_data, "PATIENCE_S", 0.4)
+    monkeypatch.setattr(instance_data, "HASTE_S", 0.05)
+    monkeypatch.setattr(instance_data, "SAID_AFTER_S", 0.2)
+    async with Imds() as imds:
+        imds.is_silent = True
+        with caplog.at_level(logging.WARNING):
+            await ask_instance(Config(imds_endpoint=imds.url, region=region))
+    assert ("waiting for the EC2 instance metadata service" in caplog.text) is is_said

@@ -37,6 +37,8 @@ class Lab:
         self.slept: list[float] = []
         self.docker = asyncio.Event()
         self.docker.set()
+        self.metadata_service = asyncio.Event()
+        self.metadata_service.set()
         self.registration = Registration(
             api=self.api,
             settings=msgspec.structs.replace(SETTINGS, **settings),
@@ -48,6 +50,7 @@ class Lab:
             now=lambda: AT,
             sleep=self.sleep,
             docker_patience_s=0.0,
+            identity_patience_s=0.0,
         )
 
     async def what_docker_offers(self) -> tuple[Offer, HostResources]:
@@ -55,6 +58,7 @@ class Lab:
         return OFFER, HOST
 
     async def identity(self) -> tuple[str, str]:
+        await self.metadata_service.wait()
         return "document", "signature"
 
     async def sleep(self, seconds: float) -> None:
@@ -175,4 +179,19 @@ async def test_docker_that_is_away_is_what_is_waited_for() -> None:
     assert not lab.api.calls
     lab.docker.set()
     await running
+    assert lab.obstacles() == [ObstacleKind.DOCKER_UNAVAILABLE, ObstacleKind.STARTING], "it is there now"
+    assert isinstance(lab.events[-1], ev.InstanceRegistered)
+
+
+async def test_the_instance_metadata_service_is_named_while_it_is_waited_for() -> None:
+    lab = Lab()
+    lab.metadata_service.clear()
+    running = asyncio.create_task(lab.registration.run())
+    while not lab.events:
+        await asyncio.sleep(0.001)
+    assert lab.obstacles() == [ObstacleKind.INSTANCE_METADATA_UNAVAILABLE]
+    assert not lab.api.calls
+    lab.metadata_service.set()
+    await running
+    assert lab.obstacles() == [ObstacleKind.INSTANCE_METADATA_UNAVAILABLE, ObstacleKind.STARTING]
     assert isinstance(lab.events[-1], ev.InstanceRegistered)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from ecscope.agent.core import events as ev
@@ -61,11 +62,52 @@ def test_words_with_the_time_in_them_are_no_news(world: World) -> None:
     assert world.state.obstacle.since == AT, "since when it began"
 
 
-def test_the_gate_stays_open_once_it_was(world: World) -> None:
+def test_it_is_introspected_as_soon_as_there_is_an_instance_to_show(world: World) -> None:
+    world.state = msgspec.structs.replace(
+        world.state, instance=msgspec.structs.replace(INSTANCE, arn=""), obstacle=registration.starting(AT)
+    )
+    assert not registration.is_introspected(world.state)
     world.register()
-    world.send(ev.InstanceNotRegistered(**world.head(), obstacle=registration.deregistered("gone", AT)))
-    assert world.state.obstacle is None
+    assert registration.is_introspected(world.state)
+
+
+def test_a_saved_registration_is_introspected_whatever_stands_in_the_way(world: World) -> None:
+    assert world.state.instance.arn
+    for kind in ObstacleKind:
+        if kind is not ObstacleKind.DEREGISTERED:
+            world.send(ev.InstanceNotRegistered(**world.head(), obstacle=an_obstacle(kind=kind)))
+            assert registration.is_introspected(world.state)
+
+
+def test_without_a_cluster_it_is_always_introspected() -> None:
+    assert registration.is_introspected(World().state)
+
+
+@pytest.mark.parametrize("was_registered", [True, False])
+def test_an_inactive_instance_is_not_introspected_and_that_is_saved(world: World, *, was_registered: bool) -> None:
+    if was_registered:
+        world.register()
+    decision = world.send(ev.InstanceNotRegistered(**world.head(), obstacle=registration.deregistered("gone", AT)))
+    assert not registration.is_introspected(world.state)
+    assert world.state.obstacle.kind is ObstacleKind.DEREGISTERED
+    assert decision.metadata == {"container-instance-inactive": "true"}
     assert world.notes[-1].happening is Happening.INSTANCE_NOT_REGISTERED
+    again = world.send(ev.InstanceNotRegistered(**world.head(), obstacle=registration.deregistered("gone", AT)))
+    assert again.metadata == {}
+    world.send(ev.InstanceNotRegistered(**world.head(), obstacle=an_obstacle()))
+    assert not registration.is_introspected(world.state), "nothing but ECS can take that back"
+    decision = world.send(ev.InstanceRegistered(**world.head(), container_instance_arn="arn:i"))
+    assert registration.is_introspected(world.state)
+    assert decision.metadata["container-instance-inactive"] == ""
+    assert world.state.obstacle is None
+
+
+def test_what_has_been_waited_for_is_shown_no_longer_and_is_no_news(world: World) -> None:
+    world.send(ev.InstanceNotRegistered(**world.head(), obstacle=registration.instance_metadata_unavailable(AT)))
+    assert world.state.obstacle.kind is ObstacleKind.INSTANCE_METADATA_UNAVAILABLE
+    world.send(ev.InstanceNotRegistered(**world.head(), obstacle=registration.registering(AT)))
+    assert world.state.obstacle == registration.registering(AT)
+    assert world.notes[-1].happening is Happening.NO_CHANGE
 
 
 @pytest.mark.parametrize(
