@@ -13,6 +13,7 @@ import msgspec
 
 from ecscope.model.arn import TaskArn
 from ecscope.model.container import Container
+from ecscope.model.network import NetworkMode
 from ecscope.model.resources import HostResources
 from ecscope.model.state_change import ContainerStateChange, TaskStateChange
 from ecscope.model.status import ReportedStatus, TaskStatus
@@ -80,8 +81,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """What is made for it besides containers; worked out when it is accepted."""
     source: TaskSource | None = None
     """The task file it came from; ``None``: from none."""
-    network_mode: str = ""
-    """``""``, ``bridge``, ``host`` or ``none``."""
+    network_mode: NetworkMode = NetworkMode.DEFAULT
     pid_mode: str = ""
     ipc_mode: str = ""
     cpu_vcpu: float = 0.0

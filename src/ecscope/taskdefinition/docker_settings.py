@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ecscope.model.network import NetworkMode
+
 _MIB = 1024 * 1024
 _NS = 1_000_000_000
 _DEVICE_LETTERS = {"read": "r", "write": "w", "mknod": "m"}
@@ -43,9 +45,9 @@ def config(members: Mapping[str, Any]) -> dict[str, Any]:
     return docker
 
 
-def host_config(members: Mapping[str, Any], network_mode: str) -> dict[str, Any]:
+def host_config(members: Mapping[str, Any], mode: NetworkMode) -> dict[str, Any]:
     """Docker's ``HostConfig``: the part that the agent does not generate. Source: control-plane.md §10.3."""
-    host: dict[str, Any] = {"NetworkMode": network_mode} if network_mode else {}
+    host: dict[str, Any] = {"NetworkMode": mode.value} if mode.value else {}
     for name, docker_name in (
         ("privileged", "Privileged"),
         ("readonlyRootFilesystem", "ReadonlyRootfs"),

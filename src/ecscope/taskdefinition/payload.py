@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from ecscope.model.network import NetworkMode
 from ecscope.taskdefinition import docker_settings
 from ecscope.taskdefinition.rules import cpu_units, memory_mib
 from ecscope.wire.acs.payload import (
@@ -36,7 +37,7 @@ RESTART_ATTEMPT_PERIOD_S = 300
 
 def payload_task(definition: Members, *, arn: str, version: str, desired_status: str = "RUNNING") -> PayloadTask:
     """``definition``: without mistakes, and without anything that this agent does not have."""
-    network_mode: str = definition.get("networkMode", "")
+    mode = NetworkMode(definition.get("networkMode", ""))
     cpu = cpu_units(definition.get("cpu", ""))
     memory = memory_mib(definition.get("memory", ""))
     return PayloadTask(
@@ -45,13 +46,13 @@ def payload_task(definition: Members, *, arn: str, version: str, desired_status:
         version=version,
         desired_status=desired_status,
         overrides="{}",
-        containers=tuple(_container(members, network_mode) for members in definition["containerDefinitions"]),
+        containers=tuple(_container(members, mode) for members in definition["containerDefinitions"]),
         volumes=tuple(_volume(members) for members in definition.get("volumes", ())),
         cpu=cpu / 1024 if cpu else None,
         memory=memory or None,
         pid_mode=definition.get("pidMode"),
         ipc_mode=definition.get("ipcMode"),
-        network_mode=network_mode or None,
+        network_mode=mode.value or None,
     )
 
 
@@ -75,7 +76,7 @@ def docker_api_versions(members: Members) -> set[str]:
     return {version for version, is_needed in needs.items() if is_needed} or {"1.17"}
 
 
-def _container(members: Members, network_mode: str) -> PayloadContainer:
+def _container(members: Members, mode: NetworkMode) -> PayloadContainer:
     """Whether it is essential is always said: absent means no in a payload, and yes in a definition."""
     return PayloadContainer(
         name=members["name"],
@@ -90,7 +91,7 @@ def _container(members: Members, network_mode: str) -> PayloadContainer:
         cpu=members.get("cpu", 0),
         memory=members.get("memory", 0),
         links=tuple(members["links"]) if members.get("links") else None,
-        port_mappings=tuple(_port_mapping(entry, network_mode) for entry in members.get("portMappings", ())),
+        port_mappings=tuple(_port_mapping(entry, mode) for entry in members.get("portMappings", ())),
         mount_points=tuple(
             PayloadMountPoint(
                 source_volume=entry["sourceVolume"],
@@ -116,7 +117,7 @@ def _container(members: Members, network_mode: str) -> PayloadContainer:
         docker_config=PayloadDockerConfig(
             version=docker_api_version(members),
             config=_text(docker_settings.config(members)),
-            host_config=_text(docker_settings.host_config(members, network_mode)),
+            host_config=_text(docker_settings.host_config(members, mode)),
         ),
     )
 
@@ -126,13 +127,13 @@ def _words(members: Members, name: str) -> tuple[str, ...] | None:
     return tuple(members.get(name, ())) or None
 
 
-def _port_mapping(entry: Members, network_mode: str) -> PayloadPortMapping:
+def _port_mapping(entry: Members, mode: NetworkMode) -> PayloadPortMapping:
     port_range: str | None = entry.get("containerPortRange")
     if port_range is not None:
         return PayloadPortMapping(container_port_range=port_range, protocol=entry.get("protocol", "tcp"))
     return PayloadPortMapping(
         container_port=entry["containerPort"],
-        host_port=entry["containerPort"] if network_mode == "host" else entry.get("hostPort", 0),
+        host_port=entry["containerPort"] if mode.shares_host_ports else entry.get("hostPort", 0),
         protocol=entry.get("protocol", "tcp"),
     )
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from ecscope.model.network import NetworkMode, network_mode
 from ecscope.taskdefinition.members import Report
 from ecscope.taskdefinition.positions import Node
 
@@ -132,9 +133,14 @@ def _task_size(task: Place, containers: list[Place], report: Report) -> None:
         report.add(memory.node, "memory", f"is {mib} MiB, less than the {total} MiB of all containers together")
 
 
+def _mode(task: Place) -> NetworkMode | None:
+    """``None``: it is none that there is, which is a mistake of its own."""
+    return network_mode(task.text("networkMode"))
+
+
 def _compatibilities(task: Place, report: Report) -> None:
     for place in task.items("requiresCompatibilities"):
-        if place.node.value == "FARGATE" and task.text("networkMode") != "awsvpc":
+        if place.node.value == "FARGATE" and _mode(task) is not NetworkMode.AWSVPC:
             report.add(place.node, place.path, "FARGATE needs networkMode awsvpc, which this agent does not have")
 
 
@@ -188,9 +194,9 @@ def _links(task: Place, container: Place, names: set[str], report: Report) -> No
         if not isinstance(place.node.value, str):
             continue
         target = place.node.value.split(":", 1)[0]
-        mode = task.text("networkMode")
-        if mode not in (None, "bridge", "awsvpc"):
-            report.add(place.node, place.path, f"needs networkMode bridge, not {mode}")
+        mode = _mode(task)
+        if mode in (None, NetworkMode.HOST, NetworkMode.NONE):
+            report.add(place.node, place.path, f"needs networkMode bridge, not {task.text('networkMode')}")
         else:
             _target(container, place, target, names, report)
 
@@ -258,14 +264,15 @@ def _depends_on(container: Place, names: set[str], containers: list[Place], repo
 
 
 def _ports(task: Place, container: Place, report: Report) -> None:
-    mode = task.text("networkMode") or "bridge"
+    mode = _mode(task)
+    shares_ports = mode is not None and mode.shares_host_ports
     taken: dict[str, set[int]] = {"tcp": set(), "udp": set()}
     ranges = 0
     for mapping in container.items("portMappings"):
         if not isinstance(mapping.node.value, dict):
             continue
         port, port_range, host = (mapping.member(n) for n in ("containerPort", "containerPortRange", "hostPort"))
-        if mode == "none":
+        if mode is NetworkMode.NONE:
             report.add(mapping.node, mapping.path, "cannot be had with networkMode none")
         if port is None and port_range is None:
             report.add(mapping.node, f"{mapping.path}.containerPort", "is required and missing")
@@ -273,13 +280,13 @@ def _ports(task: Place, container: Place, report: Report) -> None:
         ports = range(0)
         if port_range is not None:
             ranges += 1
-            ports = _port_range(mapping, port_range, mode, report)
+            ports = _port_range(mapping, port_range, report, shares_ports=shares_ports)
             for other in (port, host):
                 if other is not None:
                     report.add(other.node, other.path, "cannot stand beside containerPortRange")
         elif port is not None and type(port.node.value) is int:
             ports = range(port.node.value, port.node.value + 1)
-        if mode == "host" and host is not None and port is not None and host.node.value not in (0, port.node.value):
+        if shares_ports and host is not None and port is not None and host.node.value not in (0, port.node.value):
             report.add(host.node, host.path, "must equal containerPort with networkMode host, or be left out")
         used = taken.get(mapping.text("protocol") or "tcp", set())
         place = port_range or port
@@ -292,7 +299,7 @@ def _ports(task: Place, container: Place, report: Report) -> None:
         report.add(place.node, place.path, f"must have at most {_MOST_PORT_RANGES} port ranges, not {ranges}")
 
 
-def _port_range(mapping: Place, place: Place, mode: str, report: Report) -> range:
+def _port_range(mapping: Place, place: Place, report: Report, *, shares_ports: bool) -> range:
     text = mapping.text("containerPortRange") or ""
     first_text, _, last_text = text.partition("-")
     if not (first_text.isascii() and first_text.isdigit() and last_text.isascii() and last_text.isdigit()):
@@ -301,18 +308,19 @@ def _port_range(mapping: Place, place: Place, mode: str, report: Report) -> rang
     if not 1 <= first < last <= 65535:
         report.add(place.node, place.path, "must go from a lower to a higher port, both from 1 to 65535")
         return range(0)
-    if mode == "host":
+    if shares_ports:
         report.add(place.node, place.path, "needs networkMode bridge")
     return range(first, last + 1)
 
 
 def _host_ports(task: Place, containers: list[Place], report: Report) -> None:
     taken: set[tuple[int, str]] = set()
-    is_host_mode = task.text("networkMode") == "host"
+    mode = _mode(task)
+    shares_ports = mode is not None and mode.shares_host_ports
     for container in containers:
         for mapping in container.items("portMappings"):
-            place = mapping.member("hostPort") or (mapping.member("containerPort") if is_host_mode else None)
-            port = mapping.whole("hostPort") or (mapping.whole("containerPort") if is_host_mode else None)
+            place = mapping.member("hostPort") or (mapping.member("containerPort") if shares_ports else None)
+            port = mapping.whole("hostPort") or (mapping.whole("containerPort") if shares_ports else None)
             key = (port or 0, mapping.text("protocol") or "tcp")
             if place is None or not port:
                 continue
@@ -355,7 +363,7 @@ def _single_settings(task: Place, container: Place, report: Report) -> None:
         text = control.text("namespace") or ""
         if namespace is None:
             continue
-        if text.startswith("net.") and task.text("networkMode") == "host":
+        if text.startswith("net.") and _mode(task) is NetworkMode.HOST:
             report.add(namespace.node, namespace.path, "cannot be set with networkMode host")
         elif text.startswith(_IPC_SYSCTLS) and task.text("ipcMode") == "host":
             report.add(namespace.node, namespace.path, "cannot be set with ipcMode host")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ecscope.model.network import NetworkMode
 from ecscope.taskdefinition.docker_settings import config, host_config
 
 from .definitions import FULL, container
@@ -19,7 +20,7 @@ def config_of(**members: object) -> Any:
 
 
 def host_config_of(**members: object) -> Any:
-    return host_config(container("app", **members), "")
+    return host_config(container("app", **members), NetworkMode.DEFAULT)
 
 
 def test_all_of_dockers_config() -> None:
@@ -42,7 +43,7 @@ def test_all_of_dockers_config() -> None:
 
 
 def test_all_of_dockers_host_config() -> None:
-    assert host_config(FULL_CONTAINER, "bridge") == {
+    assert host_config(FULL_CONTAINER, NetworkMode.BRIDGE) == {
         "NetworkMode": "bridge",
         "Privileged": False,
         "ReadonlyRootfs": True,
@@ -80,7 +81,7 @@ def test_health_check_defaults() -> None:
 
 @pytest.mark.parametrize("mode", ["bridge", "host", "none"])
 def test_the_network_mode_reaches_docker(mode: str) -> None:
-    assert host_config(container(), mode) == {"NetworkMode": mode}
+    assert host_config(container(), NetworkMode(mode)) == {"NetworkMode": mode}
 
 
 def test_a_device_has_the_path_and_permissions_of_the_host_by_default() -> None:

@@ -113,7 +113,7 @@ def test_the_task_itself() -> None:
     made = converted(FULL)
     assert made.arn == "arn:aws:ecs:us-west-2:000000000000:task/default/1"
     assert (made.family, made.version, made.received_at) == ("web-app_1", "7", RECEIVED_AT)
-    assert (made.network_mode, made.pid_mode, made.ipc_mode) == ("bridge", "host", "none")
+    assert (made.network_mode.value, made.pid_mode, made.ipc_mode) == ("bridge", "host", "none")
     assert (made.cpu_vcpu, made.memory_mib, made.launch_type) == (0.5, 1024, "EC2")
     assert [each.name for each in made.containers] == ["web", "init"]
     assert [each.name_suffix for each in made.containers] == [f"{0:020x}", f"{1:020x}"]
@@ -121,7 +121,13 @@ def test_the_task_itself() -> None:
 
 def test_a_task_that_asks_for_nothing() -> None:
     made = converted(task())
-    assert (made.network_mode, made.pid_mode, made.ipc_mode, made.cpu_vcpu, made.memory_mib) == ("", "", "", 0.0, 0)
+    assert (made.network_mode.value, made.pid_mode, made.ipc_mode, made.cpu_vcpu, made.memory_mib) == (
+        "",
+        "",
+        "",
+        0.0,
+        0,
+    )
     assert made.volumes == ()
     assert made.containers[0].definition == ContainerDefinition(
         name="app", image="busybox", environment={"AWS_EXECUTION_ENV": "AWS_ECS_EC2"}

@@ -14,6 +14,7 @@ import msgspec
 from ecscope.agent.core.step import Step
 from ecscope.model.container import ContainerDefinition
 from ecscope.model.history import Happening
+from ecscope.model.network import NetworkMode
 from ecscope.model.resources import ContainerShare, HostResources, task_needs
 from ecscope.model.runtime import EngineInfo
 from ecscope.model.status import TaskStatus
@@ -33,13 +34,13 @@ def needs_of(task: Task) -> HostResources:
     )
 
 
-def _share_of(definition: ContainerDefinition, network_mode: str) -> ContainerShare:
+def _share_of(definition: ContainerDefinition, mode: NetworkMode) -> ContainerShare:
     return ContainerShare(
         cpu_units=definition.cpu_units,
         memory_mib=definition.memory_mib,
         memory_reservation_mib=_reservation_mib(definition),
         host_ports=tuple((m.host_port, m.protocol) for m in definition.port_mappings)
-        if network_mode != "awsvpc"  # whose ports are not the host's
+        if mode.reserves_host_ports
         else (),
     )
 

@@ -377,7 +377,7 @@ class Executor:
         return task, container
 
     def _choose_ports(self, task: Task, container: Container) -> dict[str, int]:
-        if task.network_mode in ("host", "none", "awsvpc"):
+        if not task.network_mode.publishes_ports:
             return {}
         return dict(self._ports.assign(container.definition.port_mappings, self._is_port_free))
 

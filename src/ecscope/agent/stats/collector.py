@@ -36,7 +36,6 @@ _PROVEN_S = 60.0
 """A stream that gave measurements for so long works, and what ends it is news."""
 _MOST_SAID = 5
 """Of one container, until its stream works again: Docker's words may differ each time."""
-_NO_NETWORK = frozenset({"host", "none"})
 
 
 class _Measured:
@@ -101,7 +100,7 @@ class Collector:
             measured.ring.mark_reported()
 
     def _task_metric(self, task: Task) -> TaskMetric | None:
-        has_network = task.network_mode not in _NO_NETWORK
+        has_network = task.network_mode.has_own_network
         containers = (
             container_metric(container.name, self._measured[container.docker_id].ring.window(), has_network=has_network)
             for container in _running(task)

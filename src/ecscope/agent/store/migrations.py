@@ -76,7 +76,10 @@ def upgraded(kind: Kind, body: object, checksum: object) -> tuple[object, object
 
 
 def _with_resources(task: dict[str, Any]) -> dict[str, Any]:
-    """What version 1 kept in ``volumes`` and ``cgroup`` of how far they had come, as ``resources``."""
+    """What version 1 kept in ``volumes`` and ``cgroup`` of how far they had come, as ``resources``.
+
+    It kept whatever ECS named as network mode, too.
+    """
     resources: list[dict[str, Any]] = []
     cgroup = task.pop("cgroup", None)
     if cgroup is not None:
@@ -95,6 +98,8 @@ def _with_resources(task: dict[str, Any]) -> dict[str, Any]:
             resources.append(
                 {"kind": "volume", "name": name, **status, "needed_by": needed_by, "removed_at": removed_at}
             )
+    if task["network_mode"] not in ("", "bridge", "host", "none", "awsvpc"):
+        task["network_mode"] = ""  # such a task was stopped at once, and says itself why
     return {**task, "resources": resources}
 
 

@@ -32,6 +32,7 @@ from ecscope.model.container import (
     VolumeFrom,
 )
 from ecscope.model.credentials import RoleType, TaskCredentials
+from ecscope.model.network import NetworkMode, network_mode
 from ecscope.model.status import TaskStatus
 from ecscope.model.task import Task, Volume
 from ecscope.taskdefinition.volumes import bind_volume, docker_volume
@@ -55,7 +56,6 @@ _CONDITIONS = {
 }
 _LARGEST_PORT = 65535
 _LARGEST_VCPU = 2**32  # CPU units are counted in whole numbers, which must not run over
-_NETWORK_MODES = ("bridge", "host", "none")
 _REGISTRY_KINDS = ("ecr", "asm")
 
 _ATTACHED_VOLUMES = {"amazonebs": "EBS volumes", "s3files": "S3 Files volumes"}
@@ -103,7 +103,7 @@ def to_task(payload_task: PayloadTask, *, suffixes: Callable[[], str], received_
             Container(definition=_container(container), name_suffix=suffixes()) for container in containers
         ),
         volumes=tuple(_volumes(payload_task, family=family, version=version, suffixes=suffixes)),
-        network_mode=payload_task.network_mode or "",
+        network_mode=network_mode(payload_task.network_mode) or NetworkMode.DEFAULT,
         pid_mode=payload_task.pid_mode or "",
         ipc_mode=payload_task.ipc_mode or "",
         cpu_vcpu=_vcpu(payload_task.cpu),
@@ -353,9 +353,10 @@ def _unsupported(payload: PayloadTask) -> Iterator[str]:
     if payload.desired_status is None:
         # The official agent takes such a task and never does a thing with it, nor says so.
         yield "no desiredStatus"
-    if payload.network_mode == "awsvpc" or payload.elastic_network_interfaces:
+    network = network_mode(payload.network_mode)
+    if payload.elastic_network_interfaces or (network is not None and network.has_task_address):
         yield "network mode awsvpc"
-    elif payload.network_mode and payload.network_mode not in _NETWORK_MODES:
+    elif network is None:
         yield f"network mode {payload.network_mode}"
     if payload.proxy_configuration is not None:
         yield "proxyConfiguration"

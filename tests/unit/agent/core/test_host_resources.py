@@ -12,6 +12,7 @@ from ecscope.agent.core.restore import restored_state
 from ecscope.agent.core.step import Step
 from ecscope.model.container import PortMapping
 from ecscope.model.history import Happening
+from ecscope.model.network import NetworkMode
 from ecscope.model.resources import HostResources
 from ecscope.model.runtime import EngineInfo
 from ecscope.model.status import ContainerStatus, TaskStatus
@@ -69,7 +70,7 @@ def test_ports_are_those_that_are_asked_for_by_protocol() -> None:
 
 
 def test_an_awsvpc_task_takes_no_port_of_the_host() -> None:
-    needs = needs_of(a_task(a_container(port_mappings=ports(8080), cpu_units=1), network_mode="awsvpc"))
+    needs = needs_of(a_task(a_container(port_mappings=ports(8080), cpu_units=1), network_mode=NetworkMode.AWSVPC))
     assert needs == HostResources(cpu_units=1)
 
 

@@ -24,6 +24,7 @@ from ecscope.agent.runtime.interface import RuntimeFailure, VolumeSpec
 from ecscope.model.arn import DockerId
 from ecscope.model.container import NamedError, PortMapping, RegistryLogin
 from ecscope.model.names import container_docker_name
+from ecscope.model.network import NetworkMode
 from ecscope.model.runtime import RuntimeAction
 from ecscope.model.status import ContainerStatus
 from ecscope.model.task import Task, Volume, VolumeKind
@@ -175,7 +176,7 @@ async def test_dynamic_ports_are_chosen_by_the_agent_and_none_in_host_mode() -> 
     async with a_rig(a_task(named(port_mappings=ports))) as rig:
         docker_id = await rig.create()
         assert rig.runtime.specs[docker_id].host_ports == {"80/tcp": 40000, "443/tcp": 8443}
-    async with a_rig(a_task(named(port_mappings=ports), network_mode="host")) as rig:
+    async with a_rig(a_task(named(port_mappings=ports), network_mode=NetworkMode.HOST)) as rig:
         docker_id = await rig.create()
         assert rig.runtime.specs[docker_id].host_ports == {}
 

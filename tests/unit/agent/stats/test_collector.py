@@ -17,6 +17,7 @@ from ecscope.agent.stats.collector import Collector
 from ecscope.model.arn import DockerId
 from ecscope.model.container import Container, NamedError, RestartPolicy
 from ecscope.model.container_instance import ContainerInstance
+from ecscope.model.network import NetworkMode
 from ecscope.model.stats import StatsSample
 from ecscope.model.status import ContainerStatus
 from ecscope.model.task import Task
@@ -167,7 +168,7 @@ async def test_tasks_of_which_nothing_can_be_said_are_left_out(clock: Clock) -> 
 @pytest.mark.parametrize("mode", ["host", "none"])
 async def test_no_network_set_without_a_network_of_its_own(clock: Clock, mode: str) -> None:
     world = World(clock)
-    world.publish(a_task(await world.running(), network_mode=mode))
+    world.publish(a_task(await world.running(), network_mode=NetworkMode(mode)))
     async with world.collecting():
         await clock.pass_s(5)
         (task,) = world.collector.reading().tasks

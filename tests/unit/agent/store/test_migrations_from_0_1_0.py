@@ -23,6 +23,7 @@ from ecscope.agent.store.interface import Loaded
 from ecscope.agent.store.reader import read_history
 from ecscope.agent.store.sqlite import SqliteStore
 from ecscope.model.history import Happening
+from ecscope.model.network import NetworkMode
 from ecscope.model.status import ContainerStatus
 from ecscope.model.task_resource import RemovedAt
 from ecscope.sqlitefile.checksum import checksum_of
@@ -122,6 +123,22 @@ async def test_a_damaged_file_of_that_version_is_salvaged_into_this_one(tmp_path
     await store.close()
     assert [bad.kind for bad in salvaged.bad] == ["database"]
     assert salvaged.tasks == loaded.tasks
+
+
+async def test_a_network_mode_that_there_is_not_costs_no_task(tmp_path: Path, then: dict[str, list[Any]]) -> None:
+    """That version kept what ECS had named, with the reason why the task was stopped."""
+    shutil.copy(SAVED / "ecscope.db", tmp_path)
+    task = then["task"][0] | {"network_mode": "nat", "arn": "nat"}
+    body = json.dumps(task)
+    connection = sqlite3.connect(tmp_path / "ecscope.db")
+    connection.execute("INSERT INTO tasks (arn, revision, body, checksum) VALUES ('nat', 1, ?, ?)",
+                       (body, checksum_of("task", body.encode())))  # fmt: skip
+    connection.commit()
+    connection.close()
+    store = SqliteStore(tmp_path)
+    loaded = store.load()
+    await store.close()
+    assert (loaded.tasks[-1].arn, loaded.tasks[-1].network_mode) == ("nat", NetworkMode.DEFAULT)
 
 
 async def test_a_task_that_cannot_be_read_is_set_aside_as_ever(tmp_path: Path) -> None:

@@ -1,0 +1,60 @@
+"""The network mode of a task, and what follows from it. Values only.
+
+Source: engine.md §2.2, §7, §8; agent-protocol.md §5.3.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class NetworkMode(Enum):
+    """As ``networkMode`` names them. Ask for a property, not for the mode, where there is one."""
+
+    DEFAULT = ""
+    """Nothing is said: Docker's default network, which is a bridge."""
+    BRIDGE = "bridge"
+    HOST = "host"
+    NONE = "none"
+    AWSVPC = "awsvpc"
+
+    @property
+    def is_bridge(self) -> bool:
+        """Each container has an address on a bridge of Docker's, and containers can be linked."""
+        return self in (NetworkMode.DEFAULT, NetworkMode.BRIDGE)
+
+    @property
+    def publishes_ports(self) -> bool:
+        """Docker publishes a container's ports as ports of the host, of which some may be chosen by the agent."""
+        return self.is_bridge
+
+    @property
+    def shares_host_ports(self) -> bool:
+        """A container's port is the same port of the host."""
+        return self is NetworkMode.HOST
+
+    @property
+    def reserves_host_ports(self) -> bool:
+        """Host ports that the task names are counted among those of the instance.
+
+        Quirk: with ``none`` too, although nothing listens there.
+        """
+        return self is not NetworkMode.AWSVPC
+
+    @property
+    def has_own_network(self) -> bool:
+        """Traffic of the task can be told from the host's, and is measured."""
+        return self not in (NetworkMode.HOST, NetworkMode.NONE)
+
+    @property
+    def has_task_address(self) -> bool:
+        """The containers of a task share one network namespace, with an address of the task's own."""
+        return self is NetworkMode.AWSVPC
+
+
+def network_mode(text: str | None) -> NetworkMode | None:
+    """The mode of that name, ``None`` or ``""`` for the default; ``None``: there is no such mode."""
+    try:
+        return NetworkMode(text or "")
+    except ValueError:
+        return None
