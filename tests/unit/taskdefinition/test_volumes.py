@@ -11,7 +11,6 @@ PLACE = {"family": "web", "version": "7", "suffix": "0123456789abcdef0123"}
 def test_a_path_of_the_host() -> None:
     volume = bind_volume("data", "/srv/data")
     assert volume == Volume(name="data", kind=VolumeKind.BIND, source_path="/srv/data")
-    assert volume.is_ready
 
 
 def test_a_volume_of_the_task_has_a_name_of_its_own_and_dockers_driver() -> None:
