@@ -23,6 +23,8 @@ from typing import TextIO
 
 import msgspec
 
+from ecscope.owned_files import open_owned
+
 EVENT_ID = "eventId"
 """The one id under which an event, its actions, its history and its log lines are found."""
 HAPPENING = "happening"
@@ -251,12 +253,15 @@ def _opened(handler: logging.FileHandler, file: LogFile) -> logging.FileHandler:
     return handler
 
 
-def open_private(path: str) -> TextIOWrapper:
-    """To append text to; nobody but the owner may read it, also where it was there before."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def open_private(path: str, *, errors: str = "strict") -> TextIOWrapper:
+    """To append text to; nobody but the owner may read it, also where it was there before.
+
+    ``errors``: as of ``open``. Raises ``UnsafeFile`` for a link, or for what is not this user's, and ``OSError``.
+    """
+    descriptor = open_owned(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, may_be_shared=True)
     try:
         os.fchmod(descriptor, 0o600)
-        return open(descriptor, "a", encoding="utf-8")  # noqa: PTH123 - it is a descriptor
+        return open(descriptor, "a", encoding="utf-8", errors=errors)  # noqa: PTH123 - it is a descriptor
     except BaseException:
         os.close(descriptor)
         raise

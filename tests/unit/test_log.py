@@ -281,3 +281,13 @@ def test_a_private_file_is_its_owners_alone(tmp_path: Path, rollover: LogRollove
         LOG.info("line %d %s", number, "x" * 40)
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
     assert (len(list(tmp_path.iterdir())) > 1) == (rollover is LogRollover.SIZE)
+
+
+def test_a_private_file_that_is_a_link_is_not_written(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("mine")
+    (tmp_path / "a.log").symlink_to(tmp_path / "target")
+    stream = io.StringIO()
+    configure_logging(stream=stream, file=LogFile(path=str(tmp_path / "a.log"), is_private=True))
+    LOG.info("hello")
+    assert (tmp_path / "target").read_text() == "mine"
+    assert "it is a symbolic link" in stream.getvalue()

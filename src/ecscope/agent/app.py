@@ -60,7 +60,7 @@ from ecscope.model.resources import HostResources
 from ecscope.model.runtime import EngineInfo
 from ecscope.model.status import TaskStatus
 from ecscope.open_files import AcceptErrors, allow_many_files
-from ecscope.sqlitefile.errors import WHOLE_FILE
+from ecscope.sqlitefile.errors import WHOLE_FILE, UnsafeStore
 from ecscope.version import commit, version_line
 
 if TYPE_CHECKING:
@@ -85,6 +85,10 @@ _STANDALONE_ARN_KEY = "container-instance-arn"
 
 class AgentError(Exception):
     """The agent cannot start, or cannot go on; the message says why and what helps."""
+
+
+class WrongSetting(AgentError):
+    """A setting names what cannot be used; starting the agent again as it is cannot help."""
 
 
 class TerminalError(AgentError):
@@ -179,6 +183,8 @@ class Agent:
         """Until ``stop`` or cancellation. Raises ``AgentError`` when saved state cannot be used, or ECS refuses us."""
         try:
             loaded = self._store.load()
+        except UnsafeStore as error:
+            raise WrongSetting(str(error)) from error
         except StoreError as error:
             raise AgentError(str(error)) from error
         try:

@@ -131,7 +131,9 @@ def _simulation(config: Config) -> tuple[Config, Runtime]:
 
 
 def exit_code_of(error: Exception) -> int:
-    """By which a supervisor knows whether to start the agent again: it should, except for ``EXIT_TERMINAL``."""
-    from ecscope.agent.app import TerminalError  # noqa: PLC0415
+    """By which a supervisor knows whether to start the agent again: only for ``EXIT_FAILED``."""
+    from ecscope.agent.app import TerminalError, WrongSetting  # noqa: PLC0415
 
+    if isinstance(error, WrongSetting):
+        return EXIT_USAGE
     return EXIT_TERMINAL if isinstance(error, TerminalError) else EXIT_FAILED

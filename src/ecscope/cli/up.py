@@ -18,6 +18,7 @@ from pathlib import Path
 from ecscope.cli.exit_codes import EXIT_FAILED, EXIT_FINE, EXIT_TERMINAL, EXIT_USAGE
 from ecscope.log import LogFile, LogLevel, configure_logging
 from ecscope.open_files import AcceptErrors, allow_many_files
+from ecscope.owned_files import UnsafeFile, check_directory, check_file
 
 _log = logging.getLogger("ecscope.up")
 
@@ -51,13 +52,17 @@ def run(args: argparse.Namespace) -> int:
     if options.iam_file is not None and not options.iam_file.exists():
         _say(f"--iam {args.iam}: there is no such file")
         return EXIT_USAGE
+    log_file = LogFile(path=str(options.data_dir / "control.log"), is_private=True)  # it names who did what
     try:
         options.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_directory(options.data_dir)
+        check_file(Path(log_file.path), may_be_shared=True)
+    except UnsafeFile as error:
+        _say(f"{error.sentence}, or give another --data-dir")
+        return EXIT_USAGE
     except OSError as error:
         _say(f"cannot make the data directory {options.data_dir}: {error.strerror or error}; give another --data-dir")
         return EXIT_USAGE
-    # The log names who did what, and a data directory that somebody else made may be open to others.
-    log_file = LogFile(path=str(options.data_dir / "control.log"), is_private=True)
     configure_logging(level=LogLevel.WARN, file=log_file, program="ecscope up")
 
     gc.set_threshold(*_GARBAGE)

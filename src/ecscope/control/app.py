@@ -32,7 +32,7 @@ from ecscope.control.store.interface import Loaded, Store, StoreError
 from ecscope.control.store.sqlite import SqliteStore
 from ecscope.control.tcs.server import TcsServer
 from ecscope.control.writer import Writer
-from ecscope.sqlitefile.errors import WHOLE_FILE
+from ecscope.sqlitefile.errors import WHOLE_FILE, UnsafeStore
 
 if TYPE_CHECKING:
     from ecscope.control.server.signatures import AccessKey
@@ -132,6 +132,8 @@ class ControlPlane:
         """Load what was saved and answer. Raises ``ControlPlaneError``; then nothing is left open."""
         try:
             loaded = self._store.load()
+        except UnsafeStore as error:
+            raise WrongOption(str(error)) from error
         except StoreError as error:
             raise ControlPlaneError(str(error)) from error
         try:

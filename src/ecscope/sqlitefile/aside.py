@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 
+from ecscope.owned_files import check_directory
+
 DIRECTORY_NAME = "set-aside"
 
 
@@ -19,6 +21,7 @@ def put_record_aside(data_dir: Path, *, kind: str, key: str, body: object, reaso
     """
     directory = data_dir / DIRECTORY_NAME
     directory.mkdir(mode=0o700, exist_ok=True)
+    check_directory(directory, may_be_link=False)
     now = datetime.now(UTC)
     name = key.rsplit("/", 1)[-1] if kind == "task" else key
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("_")[-100:] or "without-key"

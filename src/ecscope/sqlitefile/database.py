@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from ecscope.owned_files import check_file
 from ecscope.sqlitefile import pages
 from ecscope.sqlitefile.aside import put_record_aside, stamp, sync_directory, unused
 from ecscope.sqlitefile.errors import WHOLE_FILE, BadRecord, Owner, StoreError, UnreadableRecord
@@ -31,6 +32,8 @@ _log = logging.getLogger(__name__)
 
 _MOST_WAL_CHECKED_BYTES = 64 * 1024 * 1024
 _BUSY_TIMEOUT_S = 5.0
+_SUFFIXES = ("", "-wal", "-shm", "-journal")
+"""Of the files that SQLite takes for one database."""
 
 _T = TypeVar("_T")
 
@@ -213,6 +216,9 @@ class DatabaseFile(ABC):
         """Finish what a killed predecessor began, make the file if there is none, return its log."""
         rebuilt = self._beside(".rebuilt")
         try:
+            for path in (self.path, rebuilt):
+                for suffix in _SUFFIXES:
+                    check_file(path.with_name(path.name + suffix))
             if not self.path.exists():
                 if rebuilt.exists():
                     self._adopt(rebuilt)
@@ -279,7 +285,7 @@ class DatabaseFile(ABC):
     def _identity(self) -> tuple[int, int] | None:
         """Device and inode; ``None``: there is no such file. Raises ``StoreError``."""
         try:
-            found = self.path.stat()
+            found = self.path.lstat()
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -339,7 +345,7 @@ class DatabaseFile(ABC):
             if self.path.exists():
                 self.path.rename(moved)
             if wal and not self._beside("-wal").exists():
-                moved.with_name(moved.name + "-wal").write_bytes(wal)
+                _write_new(moved.with_name(moved.name + "-wal"), wal)
             self._adopt(rebuilt, moved)
         except OSError as error:
             raise os_error(error, "salvage the damaged state file", self.path, self._owner) from error
@@ -450,6 +456,11 @@ def _make_empty(path: Path) -> None:
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
+def _write_new(path: Path, content: bytes) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:  # noqa: PTH123
+        file.write(content)
+
+
 def _remove_database(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm", "-journal"):
+    for suffix in _SUFFIXES:
         path.with_name(path.name + suffix).unlink(missing_ok=True)

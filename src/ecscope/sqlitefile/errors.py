@@ -40,5 +40,9 @@ class StoreError(Exception):
         self.is_full = is_full
 
 
+class UnsafeStore(StoreError):
+    """A file or the directory may be somebody else's: nothing of it was taken. Trying again cannot help."""
+
+
 class UnreadableRecord(Exception):
     """A row that cannot be turned into a value; the message says why."""

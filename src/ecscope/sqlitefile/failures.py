@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ecscope.sqlitefile.errors import Owner, StoreError
+from ecscope.owned_files import UnsafeFile
+from ecscope.sqlitefile.errors import Owner, StoreError, UnsafeStore
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NEARLY_NOTHING_BYTES = 256 * 1024
@@ -72,6 +73,8 @@ def os_error(error: OSError, doing: str, path: Path, owner: Owner) -> StoreError
     """The ``StoreError`` of a failed call on a file or directory; ``doing`` as in "cannot <doing> <path>"."""
     if error.errno in _FULL:
         return full(path)
+    if isinstance(error, UnsafeFile):
+        return UnsafeStore(f"{error.sentence}. {owner.data_dir_setting} names the data directory")
     return StoreError(
         f"cannot {doing} {path}: {error.strerror or error}; {owner.data_dir_setting} names the data directory"
     )

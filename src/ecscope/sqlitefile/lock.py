@@ -6,6 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
+from ecscope.owned_files import check_directory, open_owned
 from ecscope.sqlitefile.errors import Owner, StoreError
 from ecscope.sqlitefile.failures import os_error
 
@@ -13,9 +14,13 @@ LOCK_NAME = "ecscope.lock"
 
 
 def make_data_dir(data_dir: Path, owner: Owner) -> None:
-    """For its owner's eyes only; as it is when it is there. Raises ``StoreError``."""
+    """For its owner's eyes only; as it is when it is there.
+
+    Raises ``StoreError``, of the kind ``UnsafeStore`` where other users own it or may write in it.
+    """
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_directory(data_dir)
     except FileExistsError:
         raise StoreError(
             f"the data directory {data_dir} is not a directory; name another with {owner.data_dir_setting}"
@@ -37,7 +42,7 @@ class DataDirLock:
         if self._fd is not None:
             return
         try:
-            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = open_owned(self._path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise os_error(error, "open the lock file", self._path, self._owner) from error
         try:
@@ -71,9 +76,13 @@ def _holder(fd: int) -> str:
 
 
 def holder_of(data_dir: Path) -> int | None:
-    """Process ID of the one that has the directory at this moment; ``None``: nobody, or it cannot be named."""
+    """Process ID of the one that has the directory at this moment; ``None``: nobody, or it cannot be named.
+
+    Nor can it where another user might have written the name.
+    """
     try:
-        fd = os.open(data_dir / LOCK_NAME, os.O_RDWR | os.O_CLOEXEC)
+        check_directory(data_dir)
+        fd = open_owned(data_dir / LOCK_NAME, os.O_RDWR)
     except OSError:
         return None
     try:

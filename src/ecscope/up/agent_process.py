@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ecscope.backoff import Backoff
 from ecscope.log import open_private
+from ecscope.owned_files import UnsafeFile, open_owned
 from ecscope.sqlitefile.lock import holder_of
 
 _AGAIN = Backoff(tries=None, first_s=1.0, cap_s=60.0, factor=2.0)
@@ -102,7 +103,11 @@ class AgentProcess:
         begun_s = time.monotonic()
         self.starts += 1
         self._put_old_log_away()
-        with open_private(os.fspath(self.log_path)) as log:
+        try:
+            log = open_private(os.fspath(self.log_path))
+        except UnsafeFile as error:
+            raise AgentEnded(f"the agent cannot be started: {error.sentence}") from error
+        with log:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
                 env=self._environment,
@@ -143,7 +148,7 @@ class AgentProcess:
 
     def _put_old_log_away(self) -> None:
         try:
-            if self.log_path.stat().st_size > _LARGEST_LOG_BYTES:
+            if self.log_path.lstat().st_size > _LARGEST_LOG_BYTES:
                 self.log_path.replace(self.log_path.with_suffix(".log.1"))
         except FileNotFoundError:
             pass
@@ -151,19 +156,20 @@ class AgentProcess:
     def _shorten_log(self) -> None:
         """The agent goes on at the new end, as the file is open for appending; what it says meanwhile may be lost."""
         try:
-            if self.log_path.stat().st_size > _LARGEST_LOG_BYTES:
-                old = self.log_path.with_suffix(".log.1")
-                old.unlink(missing_ok=True)
-                open_private(os.fspath(old)).close()
-                shutil.copyfile(self.log_path, old)
-                os.truncate(self.log_path, 0)
+            with open(open_owned(self.log_path, os.O_RDWR, may_be_shared=True), "rb+") as log:  # noqa: PTH123
+                if os.fstat(log.fileno()).st_size > _LARGEST_LOG_BYTES:
+                    old = self.log_path.with_suffix(".log.1")
+                    old.unlink(missing_ok=True)
+                    with open_private(os.fspath(old)) as copy:
+                        shutil.copyfileobj(log, copy.buffer)
+                    log.truncate(0)
         except OSError:
             pass  # gone, or no room for a copy: there is no better moment than the next
 
     def _last_words(self) -> str:
         """The last line of its log."""
-        with self.log_path.open("rb") as log:
-            log.seek(max(0, self.log_path.stat().st_size - _LAST_WORDS_BYTES))
+        with open(open_owned(self.log_path, os.O_RDONLY, may_be_shared=True), "rb") as log:  # noqa: PTH123
+            log.seek(max(0, os.fstat(log.fileno()).st_size - _LAST_WORDS_BYTES))
             lines = log.read().decode("utf-8", "replace").split("\n")
         said = (line.strip().removeprefix("ecscope agent: ") for line in reversed(lines) if line.strip())
         return next(said, f"it said nothing in {self.log_path}")

@@ -15,6 +15,8 @@ from ecscope.control.app import ControlPlane, ControlPlaneError, WrongOption
 from ecscope.control.core.errors import ApiError
 from ecscope.control.core.records import Task
 from ecscope.control.core.state import Settings, live_delays
+from ecscope.owned_files import UnsafeFile, check_directory, check_file
+from ecscope.sqlitefile.lock import LOCK_NAME
 from ecscope.up.agent_process import AgentEnded, AgentProcess
 from ecscope.up.docker import docker_problem
 from ecscope.up.introspection import instance_at
@@ -81,6 +83,8 @@ class LocalEcs:
             port=options.port,
             iam_file=options.iam_file,
         )
+        self._agent_dir = options.data_dir / "agent"
+        self._log_path = options.data_dir / "agent.log"
         self._agent: AgentProcess | None = None
         self._stopping = asyncio.Event()
         self._hurrying = asyncio.Event()
@@ -98,6 +102,9 @@ class LocalEcs:
 
     async def run(self) -> Ending:
         """Until ``stop``, or until there is no use in going on."""
+        if self._options.has_agent and (unsafe := self._unsafe()):
+            self._say(f"{unsafe}, or give another --data-dir")
+            return Ending.MISUSED
         try:
             await self._control.start()
         except ControlPlaneError as error:
@@ -174,16 +181,26 @@ class LocalEcs:
             await asyncio.sleep(0.5)
         return True
 
+    def _unsafe(self) -> str:
+        """What of the agent's may be somebody else's; ``""``: nothing. Before a process is ended that a file names."""
+        try:
+            self._agent_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            check_directory(self._agent_dir)
+            check_file(self._agent_dir / LOCK_NAME)
+            check_file(self._log_path, may_be_shared=True)
+        except UnsafeFile as error:
+            return error.sentence
+        except OSError as error:
+            return f"{error.filename}: {error.strerror or error}; remove it"
+        return ""
+
     def _agent_process(self) -> AgentProcess:
-        data_dir = self._options.data_dir / "agent"
-        data_dir.mkdir(mode=0o700, exist_ok=True)
-        log_path = self._options.data_dir / "agent.log"
-        self._say(f"starting the agent; its log: {log_path}")
+        self._say(f"starting the agent; its log: {self._log_path}")
         return AgentProcess(
             command=[sys.executable, "-m", "ecscope.cli.main", "agent"],
-            environment=self._agent_environment(data_dir),
-            data_dir=data_dir,
-            log_path=log_path,
+            environment=self._agent_environment(self._agent_dir),
+            data_dir=self._agent_dir,
+            log_path=self._log_path,
             say=self._say,
         )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ecscope.agent.app import AgentError, TerminalError
+from ecscope.agent.app import AgentError, TerminalError, WrongSetting
 from ecscope.cli import agent
 from ecscope.cli.main import build_parser
 
@@ -86,6 +86,7 @@ def test_a_simulated_agent_joins_no_cluster_of_aws(
 def test_a_supervisor_can_tell_what_cannot_heal() -> None:
     assert agent.exit_code_of(AgentError("no room")) == 1
     assert agent.exit_code_of(TerminalError("refused")) == 5
+    assert agent.exit_code_of(WrongSetting("a link")) == 2
 
 
 def test_wrong_settings_are_all_named(
@@ -105,6 +106,26 @@ def test_a_data_dir_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert ended.stderr.startswith("ecscope agent: ")
     assert "Traceback" not in ended.stderr
+
+
+def test_a_data_dir_in_which_others_may_write_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data").chmod(0o777)
+    ended = run("--tasks", str(tmp_path), "--data-dir", str(tmp_path / "data"))
+    assert ended.returncode == 2
+    assert f"{tmp_path}/data: other users may write in this directory (mode 0777)" in ended.stderr
+    assert "ECS_DATADIR names the data directory" in ended.stderr
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["ecscope.db", "ecscope.lock"])
+def test_a_link_in_the_data_dir_is_not_followed(tmp_path: Path, name: str) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / name).symlink_to(tmp_path / "target")
+    ended = run("--tasks", str(tmp_path), "--data-dir", str(tmp_path / "data"))
+    assert ended.returncode == 2
+    assert f"{tmp_path}/data/{name}: it is a symbolic link" in ended.stderr
+    assert not (tmp_path / "target").exists()
 
 
 def test_it_runs_until_sigterm(tmp_path: Path) -> None:

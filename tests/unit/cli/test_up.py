@@ -98,3 +98,57 @@ def test_a_data_directory_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureF
     (tmp_path / "file").touch()
     assert up.run(parsed("--data-dir", str(tmp_path / "file" / "below"))) == 2
     assert "give another --data-dir" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "keys.json", "control.log", "control.db", "control.db-wal", "ecscope.lock", "agent.log", "agent",
+        "agent/ecscope.lock",
+    ],
+)  # fmt: skip
+def test_a_link_in_the_data_directory_is_not_followed(tmp_path: Path, name: str) -> None:
+    data_dir, target = tmp_path / "data", tmp_path / "target"
+    (data_dir / name).parent.mkdir(mode=0o700, parents=True)
+    if name != "agent":
+        target.write_text("mine")
+    (data_dir / name).symlink_to(target)
+    if name == "agent":
+        target.mkdir(mode=0o777)
+        target.chmod(0o777)
+    ended = ended_up("--data-dir", str(data_dir), "--port", "0", DOCKER_HOST="unix:///nonexistent")
+    assert ended.returncode == 2, ended.stderr
+    assert str(data_dir / name) in ended.stderr
+    assert "symbolic link" in ended.stderr or "other users may write in this directory" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert (data_dir / name).is_symlink()
+    assert target.is_dir() or target.read_text() == "mine"
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o720])
+def test_a_data_directory_in_which_others_may_write(tmp_path: Path, mode: int) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data").chmod(mode)
+    ended = ended_up("--data-dir", str(tmp_path / "data"), "--port", "0")
+    assert (ended.returncode, list((tmp_path / "data").iterdir())) == (2, [])
+    assert f"other users may write in this directory (mode {mode:04o})" in ended.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("name", ["", "keys.json", "control.db", "agent"])
+def test_what_is_another_users_is_not_taken(tmp_path: Path, name: str) -> None:
+    data_dir = tmp_path / "data"
+    assert ended_up("--data-dir", str(data_dir), "--port", "0", DOCKER_HOST="unix:///nonexistent").returncode == 1
+    os.chown(data_dir / name, 12345, 12345)
+    ended = ended_up("--data-dir", str(data_dir), "--port", "0", DOCKER_HOST="unix:///nonexistent")
+    assert ended.returncode == 2, ended.stderr
+    assert str(data_dir / name) in ended.stderr
+    assert "belongs to user 12345" in ended.stderr
+
+
+def test_rights_in_a_file_that_is_a_link(tmp_path: Path) -> None:
+    (tmp_path / "rights.json").write_text("{}")
+    (tmp_path / "iam.json").symlink_to(tmp_path / "rights.json")
+    ended = ended_up("--data-dir", str(tmp_path / "data"), "--port", "0", "--iam", str(tmp_path / "iam.json"))
+    assert ended.returncode == 2
+    assert "it is a symbolic link" in ended.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ecscope.owned_files import UnsafeFile
 from ecscope.sqlitefile.aside import put_record_aside, unused
 from tests.builders import an_arn
 
@@ -58,3 +59,11 @@ def test_unused_counts_on(tmp_path: Path) -> None:
     (tmp_path / "a.db").touch()
     (tmp_path / "a-2.db").touch()
     assert unused(tmp_path / "a", ".db") == tmp_path / "a-3.db"
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "set-aside").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UnsafeFile, match="symbolic link"):
+        put_record_aside(tmp_path, kind="task", key=an_arn(), body=b"{}", reason="r")
+    assert list((tmp_path / "elsewhere").iterdir()) == []

@@ -11,7 +11,7 @@ import pytest
 from ecscope.sqlitefile import pages
 from ecscope.sqlitefile.checksum import checksum_of, names
 from ecscope.sqlitefile.database import DatabaseFile, Salvaged, Unreadable, transaction
-from ecscope.sqlitefile.errors import BadRecord, Owner, StoreError, UnreadableRecord
+from ecscope.sqlitefile.errors import BadRecord, Owner, StoreError, UnreadableRecord, UnsafeStore
 from ecscope.sqlitefile.versions import create_version_table
 
 OWNER = Owner(name="clerk", data_dir_setting="--drawer")
@@ -136,6 +136,29 @@ def test_a_file_that_somebody_removed_is_there_again(tmp_path: Path) -> None:
     (tmp_path / "notes.db").unlink()
     notes.put("b", "2")
     notes.close()
+    assert notes.load() == ({"a": "1", "b": "2"}, [])
+    notes.close()
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-journal", ".rebuilt", ".rebuilt-wal"])
+def test_a_link_in_the_place_of_a_file_is_not_followed(tmp_path: Path, suffix: str) -> None:
+    notes = Notes(tmp_path)
+    (tmp_path / "target").write_bytes(b"mine")
+    (tmp_path / f"notes.db{suffix}").symlink_to(tmp_path / "target")
+    with pytest.raises(UnsafeStore, match="it is a symbolic link"):
+        notes.load()
+    assert (tmp_path / "target").read_bytes() == b"mine"
+
+
+def test_a_link_that_is_put_in_its_place_is_replaced(tmp_path: Path) -> None:
+    notes = Notes(tmp_path)
+    notes.load()
+    notes.put("a", "1")
+    (tmp_path / "notes.db").rename(tmp_path / "moved.db")
+    (tmp_path / "notes.db").symlink_to(tmp_path / "moved.db")
+    notes.put("b", "2")
+    notes.close()
+    assert not (tmp_path / "notes.db").is_symlink()
     assert notes.load() == ({"a": "1", "b": "2"}, [])
     notes.close()
 

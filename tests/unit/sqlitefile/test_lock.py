@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ecscope.sqlitefile.errors import Owner, StoreError
-from ecscope.sqlitefile.lock import DataDirLock, holder_of, make_data_dir
+from ecscope.sqlitefile.errors import Owner, StoreError, UnsafeStore
+from ecscope.sqlitefile.lock import LOCK_NAME, DataDirLock, holder_of, make_data_dir
 
 OWNER = Owner(name="agent", data_dir_setting="ECS_DATADIR")
 
@@ -88,3 +88,33 @@ def test_a_directory_is_made_for_its_owner_only_and_kept_when_it_is_there(tmp_pa
         make_data_dir(tmp_path / "file", OWNER)
     with pytest.raises(StoreError, match="cannot make the data directory"):
         make_data_dir(tmp_path / "file" / "below", OWNER)
+
+
+def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("1\n")
+    (tmp_path / LOCK_NAME).symlink_to(tmp_path / "target")
+    with pytest.raises(
+        UnsafeStore, match=r"ecscope\.lock: it is a symbolic link.*ECS_DATADIR names the data directory"
+    ):
+        DataDirLock(tmp_path, OWNER).acquire()
+    assert (tmp_path / "target").read_text() == "1\n"
+
+
+def test_nobody_is_named_who_might_be_anybody(tmp_path: Path) -> None:
+    """A holder is ended by ``ecscope up``: another user must not be able to name a process of ours."""
+    lock = DataDirLock(tmp_path, OWNER)
+    lock.acquire()
+    (tmp_path / LOCK_NAME).chmod(0o666)
+    assert holder_of(tmp_path) is None
+    (tmp_path / LOCK_NAME).chmod(0o600)
+    tmp_path.chmod(0o777)
+    assert holder_of(tmp_path) is None
+    tmp_path.chmod(0o700)
+    assert holder_of(tmp_path) == os.getpid()
+    lock.release()
+
+
+def test_a_directory_that_others_may_write_in_is_not_used(tmp_path: Path) -> None:
+    tmp_path.chmod(0o775)
+    with pytest.raises(UnsafeStore, match=r"other users may write in this directory \(mode 0775\)"):
+        make_data_dir(tmp_path, OWNER)

@@ -154,3 +154,13 @@ async def test_it_is_asked_to_clean_up_before_it_ends(watched: Watched) -> None:
     watched.life.cancel()
     await process.end(clean_up=True)
     assert "cleaned" in process.log_path.read_text()
+
+
+async def test_a_log_that_is_a_link_is_not_followed(watched: Watched, tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("mine")
+    (tmp_path / "agent.log").symlink_to(tmp_path / "target")
+    watched.start("print('words')")
+    assert watched.life is not None
+    with pytest.raises(AgentEnded, match=r"cannot be started: .*agent\.log: it is a symbolic link"):
+        await watched.life
+    assert (tmp_path / "target").read_text() == "mine"

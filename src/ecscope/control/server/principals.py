@@ -23,6 +23,7 @@ import msgspec
 from ecscope.control.core.iam import Mistake, Policy, Request, allows_everything, authorize, parse_policy
 from ecscope.control.core.role_sessions import RoleSession
 from ecscope.control.server.signatures import AccessKey
+from ecscope.owned_files import UnsafeFile, read_owned
 
 logger = logging.getLogger(__name__)
 
@@ -244,7 +245,7 @@ def _mark_of(path: Path) -> object:
 
 def _decoded(path: Path) -> object:
     try:
-        return msgspec.json.decode(path.read_bytes())
+        return msgspec.json.decode(read_owned(path))
     except OSError as error:
         raise IamFileError(path, (Mistake("file", f"cannot be read: {error.strerror}"),)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -254,13 +255,15 @@ def _decoded(path: Path) -> object:
 def _our_keys(data_dir: Path) -> dict[str, AccessKey]:
     path = data_dir / _KEYS_FILE
     try:
-        keys = msgspec.json.decode(path.read_bytes(), type=dict[str, AccessKey])
+        keys = msgspec.json.decode(read_owned(path, is_secret=True), type=dict[str, AccessKey])
     except FileNotFoundError:
         keys = _new_keys()
         try:
             _write_for_owner(path, msgspec.json.encode(keys))
         except OSError as error:
             raise _of_keys(path, f"cannot be written: {error.strerror}; give another --data-dir") from None
+    except UnsafeFile as error:
+        raise _of_keys(path, f"cannot be used: {error.strerror}. Where there is none, new keys are made") from None
     except OSError as error:
         raise _of_keys(path, f"cannot be read: {error.strerror}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

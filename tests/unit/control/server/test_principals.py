@@ -159,18 +159,42 @@ def test_a_first_start_that_was_cut_off_does_not_stop_the_next(folder: Folder) -
 def test_damaged_keys_are_told(folder: Folder, content: bytes) -> None:
     folder.data_dir.mkdir()
     (folder.data_dir / "keys.json").write_bytes(content)
+    (folder.data_dir / "keys.json").chmod(0o600)
     with pytest.raises(IamFileError, match=r"is damaged .*delete it, and new keys are made"):
         folder.read()
 
 
 def test_keys_that_cannot_be_read_or_written_are_told(folder: Folder) -> None:
     (folder.data_dir / "keys.json").mkdir(parents=True)
-    with pytest.raises(IamFileError, match="cannot be read: Is a directory"):
+    with pytest.raises(
+        IamFileError,
+        match=r"cannot be used: it is not a regular file; remove it\. Where there is none, new keys are made",
+    ):
         folder.read()
     (folder.data_dir / "keys.json").rmdir()
     (folder.data_dir / "keys.new").mkdir()
     with pytest.raises(IamFileError, match=r"cannot be written: .*give another --data-dir"):
         folder.read()
+
+
+def test_keys_that_others_may_know_are_not_taken(folder: Folder) -> None:
+    key = folder.read().administrator
+    (folder.data_dir / "keys.json").chmod(0o640)
+    with pytest.raises(IamFileError, match=r"other users may read it \(mode 0640\)"):
+        folder.read()
+    (folder.data_dir / "keys.json").unlink()
+    assert folder.read().administrator != key
+
+
+def test_a_file_that_others_may_write_changes_no_rights(folder: Folder, caplog: pytest.LogCaptureFixture) -> None:
+    folder.write(UserDetailList=[a_user()])
+    principals = folder.read()
+    folder.write(UserDetailList=[a_user(), a_user("mallory")])
+    folder.file.chmod(0o666)
+    principals.refresh()
+    assert principals.of_key("AKIAmallory") is None
+    assert principals.of_key("AKIAalice") is not None
+    assert "other users may write it (mode 0666)" in caplog.text
 
 
 def test_a_file_adds_users_and_roles(folder: Folder) -> None:

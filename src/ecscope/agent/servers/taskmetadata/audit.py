@@ -6,12 +6,13 @@ Source: task-metadata-api.md §5.
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from datetime import datetime
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from ecscope.log import open_private
 from ecscope.model.credentials import RoleType
 
 _log = logging.getLogger("ecscope.audit")
@@ -95,9 +96,8 @@ class _OwnersFile(RotatingFileHandler):
             _log.warning("lines of the audit log are lost: %s: %s", self.baseFilename, sys.exc_info()[1])
         self.close()
 
-    def _open(self):  # type: ignore[no-untyped-def]  # the library's
-        os.close(os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
-        return super()._open()
+    def _open(self) -> TextIOWrapper:
+        return open_private(self.baseFilename, errors="backslashreplace")
 
 
 def _handler(path: Path) -> RotatingFileHandler:

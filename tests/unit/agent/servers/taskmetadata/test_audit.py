@@ -86,11 +86,26 @@ def test_a_path_that_cannot_be_written_is_said_once(tmp_path: Path, caplog: pyte
     assert "in no audit log" in caplog.text
 
 
-def test_a_full_disk_costs_the_line_only(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:
-    log = AuditLog(Path("/dev/full"))
+def test_a_full_disk_costs_the_line_only(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(audit, "open_private", lambda path, errors: Path("/dev/full").open("a"))  # noqa: SIM115
+    log = AuditLog(tmp_path / "audit.log")
     log.write("one")
     log.write("two")
     log.close()
     assert capsys.readouterr().err == ""
     lost = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert lost == ["lines of the audit log are lost: /dev/full: [Errno 28] No space left on device"]
+    assert lost == [f"lines of the audit log are lost: {tmp_path}/audit.log: [Errno 28] No space left on device"]
+
+
+def test_a_file_that_is_a_link_is_not_followed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "audit.log").symlink_to(tmp_path / "target")
+    log = AuditLog(tmp_path / "audit.log")
+    log.write("one")
+    log.close()
+    assert not (tmp_path / "target").exists()
+    assert "requests for credentials are in no audit log" in caplog.text
