@@ -14,7 +14,28 @@ from enum import Enum
 import msgspec
 
 from ecscope.model.arn import DockerId
-from ecscope.model.status import ContainerStatus, HealthStatus, ReportedStatus
+from ecscope.model.status import ContainerStatus, HealthStatus, ReportedStatus, TaskStatus, task_status_of
+
+
+class ContainerKind(Enum):
+    """Whose a container is, in the official words. Source: task-metadata-api.md, ``Type``."""
+
+    NORMAL = "NORMAL"
+    """The user's: it is in the task definition."""
+    CNI_PAUSE = "CNI_PAUSE"
+    """The agent's: it holds the network namespace of a task."""
+    NAMESPACE_PAUSE = "NAMESPACE_PAUSE"
+    """The agent's: it holds the PID or IPC namespace of a task."""
+
+    @property
+    def is_agents_own(self) -> bool:
+        """The agent made it up: ECS is not told of it, nobody is shown it, and it is not measured."""
+        return self is not ContainerKind.NORMAL
+
+    @property
+    def steady_status(self) -> ContainerStatus:
+        """As far as such a container goes while its task runs. Source: engine.md §1.1."""
+        return ContainerStatus.RESOURCES_PROVISIONED if self is ContainerKind.CNI_PAUSE else ContainerStatus.RUNNING
 
 
 class DependencyCondition(Enum):
@@ -172,6 +193,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     definition: ContainerDefinition
+    kind: ContainerKind = ContainerKind.NORMAL
     name_suffix: str
     """20 hex digits chosen when the task was accepted; the end of ``docker_name``."""
     known: ContainerStatus = ContainerStatus.NONE
@@ -227,7 +249,23 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_essential(self) -> bool:
-        return self.definition.essential
+        """The user said so. What the agent made up is another matter: see ``is_agents_own``."""
+        return self.definition.essential and not self.is_agents_own
+
+    @property
+    def is_agents_own(self) -> bool:
+        """The agent made it up, for the user's containers."""
+        return self.kind.is_agents_own
+
+    @property
+    def is_steady(self) -> bool:
+        """It runs, and has come as far as it goes."""
+        return self.is_running and self.known >= self.kind.steady_status
+
+    @property
+    def task_status(self) -> TaskStatus:
+        """The task status that it stands for."""
+        return task_status_of(self.known, steady=self.kind.steady_status)
 
     @property
     def is_running(self) -> bool:

@@ -53,7 +53,7 @@ class ContainerStatus(_Ordered):
     RUNNING = "RUNNING"
     """The Docker container has been started: the steady state of ordinary containers."""
     RESOURCES_PROVISIONED = "RESOURCES_PROVISIONED"
-    """Only for network pause containers (awsvpc), which do not exist here yet."""
+    """The network of the task is set up: the steady state of network pause containers."""
     STOPPED = "STOPPED"
     """Terminal."""
 
@@ -99,9 +99,11 @@ _TASK_STATUS = {
 }
 
 
-def task_status_of(status: ContainerStatus) -> TaskStatus:
-    """The task status that a container of this known status stands for.
+def task_status_of(status: ContainerStatus, *, steady: ContainerStatus = ContainerStatus.RUNNING) -> TaskStatus:
+    """The task status that a container of this known status stands for; ``steady`` is as far as it goes.
 
-    Source: engine.md §1.2 (containers whose steady state is ``RUNNING``).
+    Source: engine.md §1.2.
     """
+    if status is ContainerStatus.RUNNING and status < steady:
+        return TaskStatus.CREATED
     return _TASK_STATUS[status]

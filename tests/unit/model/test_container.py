@@ -9,6 +9,7 @@ from ecscope.model.arn import DockerId
 from ecscope.model.container import (
     Container,
     ContainerInspection,
+    ContainerKind,
     Dependency,
     DependencyCondition,
     Health,
@@ -21,7 +22,7 @@ from ecscope.model.container import (
     RestartPolicy,
     VolumeFrom,
 )
-from ecscope.model.status import ContainerStatus, HealthStatus
+from ecscope.model.status import ContainerStatus, HealthStatus, TaskStatus
 from tests.builders import AT, a_container
 
 
@@ -44,6 +45,20 @@ def test_running_means_running_or_provisioned_and_stopped_means_stopped(status: 
     container = a_container(known=status)
     assert container.is_running is (status.value in ("RUNNING", "RESOURCES_PROVISIONED"))
     assert container.is_stopped is (status.value == "STOPPED")
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_agents_own", "steady"),
+    [("NORMAL", False, "RUNNING"), ("CNI_PAUSE", True, "RESOURCES_PROVISIONED"), ("NAMESPACE_PAUSE", True, "RUNNING")],
+)
+def test_each_kind_of_container(kind: str, is_agents_own: bool, steady: str) -> None:
+    """engine.md §1.1; what the agent made up is never essential, whatever its definition says."""
+    container = a_container(kind=ContainerKind(kind), essential=True)
+    assert (container.is_agents_own, container.is_essential) == (is_agents_own, not is_agents_own)
+    for status in ContainerStatus:
+        came_to = a_container(kind=ContainerKind(kind), known=status)
+        assert came_to.is_steady is (came_to.is_running and status >= ContainerStatus(steady))
+        assert (came_to.task_status is TaskStatus.RUNNING) is came_to.is_steady
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,16 @@ def test_a_container_status_stands_for_a_task_status(container: str, task: str) 
     assert task_status_of(ContainerStatus(container)) is TaskStatus(task)
 
 
+def test_a_container_that_goes_further_than_running_stands_for_created_until_it_has() -> None:
+    """engine.md §1.2."""
+    steady = ContainerStatus.RESOURCES_PROVISIONED
+    found = {status.value: task_status_of(status, steady=steady).value for status in ContainerStatus}
+    assert found == {
+        "NONE": "NONE", "MANIFEST_PULLED": "MANIFEST_PULLED", "PULLED": "MANIFEST_PULLED", "CREATED": "CREATED",
+        "RUNNING": "CREATED", "RESOURCES_PROVISIONED": "RUNNING", "STOPPED": "STOPPED",
+    }  # fmt: skip
+
+
 def test_health_knows_two_verdicts_and_unknown() -> None:
     """engine.md §10.1."""
     assert [h.value for h in HealthStatus] == ["UNKNOWN", "HEALTHY", "UNHEALTHY"]

@@ -34,7 +34,7 @@ def parent_of(task: Task) -> str:
 
 def limits_of(task: Task) -> TaskLimits:
     """A quota where the task asks for CPU, else the weight of its containers together."""
-    shares = sum(max(_MIN_SHARES, c.definition.cpu_units) for c in task.containers)
+    shares = sum(max(_MIN_SHARES, c.definition.cpu_units) for c in task.containers if not c.is_agents_own)
     return TaskLimits(
         cpu_vcpu=task.cpu_vcpu,
         cpu_shares=min(max(shares, _MIN_SHARES), _MAX_SHARES),

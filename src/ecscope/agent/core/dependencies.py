@@ -120,7 +120,12 @@ def may_go_on(task: Task, target: Container, *, now: datetime, pull_dependents_u
 
 
 def may_stop(task: Task, target: Container) -> bool:
-    """Whether everything that depends on ``target`` has stopped. Source: engine.md §5.2."""
+    """Whether everything that depends on ``target`` has stopped. Source: engine.md §5.2, §5.3.
+
+    All of the user's containers depend on what the agent made up for them.
+    """
+    if target.is_agents_own:
+        return all(other.is_stopped for other in task.containers if not other.is_agents_own)
     return all(
         other.is_stopped
         for other in task.containers
@@ -147,7 +152,7 @@ def _is_met(
         case DependencyCondition.CREATE:
             return needed.known >= ContainerStatus.CREATED
         case DependencyCondition.START:
-            return needed.is_running or needed.is_stopped
+            return needed.is_steady or needed.is_stopped
         case DependencyCondition.SUCCESS:
             return needed.is_stopped and needed.exit_code == 0
         case DependencyCondition.COMPLETE:

@@ -58,9 +58,11 @@ def _gather_containers(step: Step, task: Task) -> Task:
 
 
 def _container_status_to_tell(container: Container) -> ReportedStatus | None:
+    if container.is_agents_own:
+        return None
     if container.is_stopped:
         return ReportedStatus.STOPPED
-    if container.is_running:
+    if container.is_steady:
         return ReportedStatus.RUNNING
     if container.known >= ContainerStatus.MANIFEST_PULLED and container.image_digest:
         return ReportedStatus.PENDING

@@ -39,7 +39,7 @@ from ecscope.agent.core.step import Step
 from ecscope.model.container import Container
 from ecscope.model.history import Happening
 from ecscope.model.names import container_docker_name
-from ecscope.model.status import ContainerStatus, TaskStatus, task_status_of
+from ecscope.model.status import ContainerStatus, TaskStatus
 from ecscope.model.task import HostResourcesHeld, Task
 
 replace = msgspec.structs.replace
@@ -53,8 +53,9 @@ _NEXT = {
     ContainerStatus.MANIFEST_PULLED: ContainerStatus.PULLED,
     ContainerStatus.PULLED: ContainerStatus.CREATED,
     ContainerStatus.CREATED: ContainerStatus.RUNNING,
+    ContainerStatus.RUNNING: ContainerStatus.RESOURCES_PROVISIONED,
 }
-"""The step that follows each status on the way to running."""
+"""The step that follows each status on the way to the steady one."""
 
 
 def advance(step: Step, task: Task) -> None:
@@ -66,6 +67,7 @@ def advance(step: Step, task: Task) -> None:
         return
     task = _follow_resources(step, task)
     task = _follow_essential(step, task)
+    task = _follow_agents_own(step, task)
     task = _follow_desired(step, task)
     if _may_go_forward(step, task):
         task = resources.provide(step, task)
@@ -101,6 +103,14 @@ def _follow_essential(step: Step, task: Task) -> Task:
     for container in essential:
         if container.is_stopped or container.desired is ContainerStatus.STOPPED:
             return stop(step, task, f"essential container {container.name} {_ending(container)}")
+    return task
+
+
+def _follow_agents_own(step: Step, task: Task) -> Task:
+    """The user's containers cannot go on without what the agent made up for them."""
+    for container in task.containers:
+        if container.is_agents_own and (container.is_stopped or container.desired is ContainerStatus.STOPPED):
+            return stop(step, task, f"container {container.name}, which the agent added, {_ending(container)}")
     return task
 
 
@@ -186,7 +196,7 @@ def _verdict(
 
 
 def _may_take_step(step: Step, task: Task, container: Container) -> bool:
-    if container.is_stopped or container.is_running or container.in_flight is not None:
+    if container.is_stopped or container.is_steady or container.in_flight is not None:
         return False
     return _may_go_forward(step, task)
 
@@ -235,12 +245,18 @@ def _move_forward(step: Step, task: Task, container: Container) -> Task:
             return _to_pulled(step, task, container)
         case ContainerStatus.PULLED:
             return _to_created(step, task, container)
-        case _:
+        case ContainerStatus.CREATED:
             return _to_running(step, task, container)
+        case _:
+            return containers.advance_to(
+                step, task, container, ContainerStatus.RESOURCES_PROVISIONED, "what it is there for is set up"
+            )
 
 
 def _to_manifest_pulled(step: Step, task: Task, container: Container) -> Task:
     image = container.definition.image
+    if container.is_agents_own:
+        return containers.advance_to(step, task, container, ContainerStatus.MANIFEST_PULLED, "an image of the agent's")
     digest = images.digest_in(image)
     if images.prefers_local(step, image) and not container.digest_checked:
         task = _begin(step, task, container, ContainerStatus.MANIFEST_PULLED)
@@ -257,7 +273,7 @@ def _to_manifest_pulled(step: Step, task: Task, container: Container) -> Task:
 
 
 def _to_pulled(step: Step, task: Task, container: Container) -> Task:
-    if container.use_local_image:
+    if container.use_local_image or container.is_agents_own:
         return containers.advance_to(step, task, container, ContainerStatus.PULLED, "local image is used")
     if credentials.are_awaited(step, task, container):
         return task
@@ -299,11 +315,10 @@ def _update_known(step: Step, task: Task) -> None:
         known = TaskStatus.STOPPED
         task = replace(task, terminal_reason=task.terminal_reason or NO_PROGRESS)
     else:
-        earliest = min(task.containers, key=lambda c: c.known.rank)
+        known = min(container.task_status for container in task.containers)
         essential_stopped = any(c.is_essential and c.is_stopped for c in task.containers)
-        if earliest.is_running and essential_stopped:
+        if known is TaskStatus.RUNNING and essential_stopped:
             return
-        known = task_status_of(earliest.known)
     if known <= task.known:
         return
     before = task.known

@@ -168,4 +168,5 @@ class Collector:
 
 
 def _running(task: Task) -> Iterator[Container]:
-    return (container for container in task.containers if container.is_running and container.docker_id)
+    """The user's containers that run."""
+    return (c for c in task.containers if c.is_running and c.docker_id and not c.is_agents_own)

@@ -10,7 +10,7 @@ import pytest
 from ecscope.agent.core import events as ev
 from ecscope.agent.core.actions import SubmitTaskStateChange, Timer, TimerKind
 from ecscope.agent.core.state import PullBehavior, Settings
-from ecscope.model.container import NamedError, PortBinding, RestartPolicy
+from ecscope.model.container import ContainerKind, NamedError, PortBinding, RestartPolicy
 from ecscope.model.history import Happening
 from ecscope.model.status import ContainerStatus, ReportedStatus, TaskStatus
 from ecscope.model.task import Task
@@ -231,3 +231,14 @@ def test_without_a_cluster_nobody_is_told() -> None:
     assert world.task(ONE).containers[0].known is ContainerStatus.RUNNING
     assert not world.submits
     assert not world.task(ONE).state_changes
+
+
+def test_what_the_agent_made_up_is_not_told(world: World) -> None:
+    """engine.md §1.3."""
+    run(world, a_task(a_container("app"), a_container("~internal~ecs~pause", kind=ContainerKind.NAMESPACE_PAUSE)))
+    world.accept_all()
+    world.stop(ONE)
+    world.run_calls()
+    world.accept_all()
+    assert world.task(ONE).known is TaskStatus.STOPPED
+    assert {name for _, containers in changes(world) for name, _ in containers} == {"app"}

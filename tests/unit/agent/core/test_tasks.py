@@ -19,12 +19,12 @@ from ecscope.agent.core.actions import (
     Timer,
     TimerKind,
 )
-from ecscope.model.container import MountPoint, NamedError
+from ecscope.model.container import ContainerKind, MountPoint, NamedError
 from ecscope.model.history import Happening
 from ecscope.model.names import container_docker_name
 from ecscope.model.status import ContainerStatus, TaskStatus
 from ecscope.model.task import VolumeKind
-from ecscope.model.task_resource import VOLUME
+from ecscope.model.task_resource import VOLUME, ContainerReached, ResourceKind, TaskResource
 from tests.builders import AT, a_container, a_volume
 from tests.unit.agent.core.scenes import (
     ONE,
@@ -408,3 +408,67 @@ def test_a_dependency_check_only_lets_the_rules_run_again() -> None:
     timer = Timer(kind=TimerKind.DEPENDENCY_CHECK, task_arn=ONE)
     world.send(ev.TimerFired(**world.head(), timer=timer))  # type: ignore[arg-type]
     assert (world.state, world.calls) == (before, [])
+
+
+# --- containers that the agent made up: engine.md §1.2, §5.3, §8 ---
+
+PAUSE = a_container("~internal~ecs~pause", kind=ContainerKind.CNI_PAUSE)
+NAMESPACE = TaskResource(
+    kind=ResourceKind("namespace"),
+    name="pause",
+    made_after=ContainerReached(container_name=PAUSE.name, status=ContainerStatus.RUNNING),
+    needed_by=(PAUSE.name,),
+    needed_for=ContainerStatus.RESOURCES_PROVISIONED,
+)
+
+
+def with_pause(monkeypatch: pytest.MonkeyPatch) -> World:
+    """A task with a pause container has been accepted, and a network namespace is made once that runs."""
+    monkeypatch.setattr("ecscope.agent.core.resources._RULES", (lambda settings, task: (NAMESPACE,),))
+    world = a_world()
+    world.submit(a_task(PAUSE, a_container("app")))
+    return world
+
+
+def test_a_task_runs_once_its_pause_container_is_provisioned(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = with_pause(monkeypatch)
+    assert {call.container_name for call in calls_of(world, ResolveManifest)} == {"app"}, "its image is the agent's own"
+    while rest := [call for call in world.calls if not isinstance(call, CreateResource)]:
+        assert not isinstance(rest[0], PullImage) or rest[0].container_name == "app"
+        world.finish(rest[0])
+    assert statuses(world) == {PAUSE.name: "RUNNING", "app": "RUNNING"}
+    assert world.task(ONE).known is TaskStatus.CREATED
+    world.finish(the_call(world, CreateResource))
+    assert statuses(world) == {PAUSE.name: "RESOURCES_PROVISIONED", "app": "RUNNING"}
+    assert world.task(ONE).known is TaskStatus.RUNNING
+
+
+def test_the_pause_container_stops_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = with_pause(monkeypatch)
+    world.run_calls()
+    world.stop(ONE)
+    assert [call.container_name for call in calls_of(world, StopContainer)] == ["app"]
+    world.finish(the_call(world, StopContainer))
+    assert [call.container_name for call in calls_of(world, StopContainer)] == [PAUSE.name]
+    world.run_calls()
+    assert world.task(ONE).known is TaskStatus.STOPPED
+
+
+def test_a_task_ends_with_its_pause_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = with_pause(monkeypatch)
+    world.run_calls()
+    exits(world, PAUSE.name, 137)
+    world.run_calls()
+    task = world.task(ONE)
+    assert (task.desired, task.known) == (TaskStatus.STOPPED, TaskStatus.STOPPED)
+    assert told(world, Happening.TASK_DESIRED_STATUS)[-1].endswith(
+        f"container {PAUSE.name}, which the agent added, exited with 137"
+    )
+
+
+def test_the_end_of_the_users_containers_alone_decides_when_the_task_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = with_pause(monkeypatch)
+    world.run_calls()
+    exits(world, "app", 0)
+    assert world.task(ONE).execution_stopped_at == AT
+    assert world.task(ONE).desired is TaskStatus.STOPPED

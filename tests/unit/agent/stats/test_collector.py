@@ -15,7 +15,7 @@ from ecscope.agent.runtime.fake import FakeRuntime, Program, Use
 from ecscope.agent.runtime.interface import ContainerSpec, RuntimeFailure
 from ecscope.agent.stats.collector import Collector
 from ecscope.model.arn import DockerId
-from ecscope.model.container import Container, NamedError, RestartPolicy
+from ecscope.model.container import Container, ContainerKind, NamedError, RestartPolicy
 from ecscope.model.container_instance import ContainerInstance
 from ecscope.model.network import NetworkMode
 from ecscope.model.stats import StatsSample
@@ -281,3 +281,12 @@ async def test_the_end_closes_all_streams(clock: Clock) -> None:
     async with world.collecting():
         await clock.pass_s(5)
     assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("stats ")]
+
+
+async def test_what_the_agent_made_up_is_not_measured(clock: Clock) -> None:
+    world = World(clock)
+    pause = await world.running("pause", kind=ContainerKind.CNI_PAUSE)
+    async with world.collecting():
+        world.publish(a_task(pause, await world.running("app")))
+        await clock.pass_s(3)
+        assert counts(world.collector.reading()).keys() == {"app"}

@@ -121,7 +121,7 @@ def task_entry(task: Task) -> TaskEntry:
         known_status=_WORDS[known],
         family=task.family,
         version=task.version,
-        containers=tuple(container_entry(container) for container in task.containers if _lookup_key(container)),
+        containers=tuple(container_entry(c) for c in task.containers if _lookup_key(c) and not c.is_agents_own),
     )
 
 
@@ -194,7 +194,10 @@ def _ports(container: Container) -> tuple[PortEntry, ...]:
 
 
 def _lookup_key(container: Container) -> str:
-    """``""``: the container cannot be looked up, and is not shown."""
+    """``""``: the container cannot be looked up, and is not shown. The agent's own are looked up, and not shown either.
+
+    Source: introspection-api.md §6.2.
+    """
     return container.docker_id or container.docker_name
 
 

@@ -13,7 +13,7 @@ from ecscope.agent.core.state import AgentState
 from ecscope.agent.servers import go_json
 from ecscope.agent.servers.introspection import v1
 from ecscope.model.arn import DockerId
-from ecscope.model.container import Container, Mount, PortBinding, PortMapping, RestartPolicy
+from ecscope.model.container import Container, ContainerKind, Mount, PortBinding, PortMapping, RestartPolicy
 from ecscope.model.container_instance import ContainerInstance
 from ecscope.model.status import TaskStatus
 from ecscope.model.task import Task
@@ -370,3 +370,14 @@ def test_the_index_follows_a_single_change_among_many() -> None:
     assert outcome(views, after, docker_id="000000000033") == 404
     assert outcome(views, after, docker_id=an_id(51)) == 404
     assert outcome(views, after, docker_id="0000000001f4") == go_json.encode(v1.task_entry(moved))
+
+
+def test_what_the_agent_made_up_is_found_by_its_id_and_not_shown() -> None:
+    """introspection-api.md §6.2, §6.5."""
+    pause = created("~internal~ecs~pause", 1, kind=ContainerKind.CNI_PAUSE)
+    state = a_state(a_task(pause, created("app", 2)))
+    views = v1.TaskViews()
+    for key in (an_id(1), an_id(1)[:12]):
+        (container,) = json.loads(views.by_docker_id(state, key))["Containers"]
+        assert container["Name"] == "app"
+    assert failure(state, "") == 400, "both containers count"
