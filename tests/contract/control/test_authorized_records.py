@@ -20,8 +20,10 @@ from ecscope.control.api.authorization import AGENT_RIGHTS, RESOURCES, questions
 from ecscope.control.core.errors import ApiError
 from ecscope.control.core.iam import Rights, parse_policy
 from ecscope.control.core.records import Deployment
+from ecscope.control.core.role_sessions import role_key, session_of_key
 from ecscope.control.core.step import Step
 from ecscope.control.decide import decide
+from ecscope.model.container_instance import Attribute
 from tests.control_builders import (
     AT,
     MODEL,
@@ -66,7 +68,12 @@ def a_deployment() -> Deployment:
 def records_of(cluster: str) -> Iterator[Any]:
     yield a_cluster(cluster, tags={"of": cluster})
     for number in (1, 2):
-        instance = an_instance(number, cluster=cluster, tags={"of": f"{cluster} {number}"})
+        instance = an_instance(
+            number,
+            cluster=cluster,
+            tags={"of": f"{cluster} {number}"},
+            reported_attributes=(Attribute(name="com.amazonaws.ecs.capability.task-iam-role"),),
+        )
         service = a_service(
             "web" if number == 1 else "api",
             cluster=cluster,
@@ -285,8 +292,12 @@ def outcome(action: str, sent: Mapping[str, Any], rights: Rights | None = None) 
 
 def rights(*statements: tuple[str, str, list[str]]) -> Rights:
     """Of (effect, action, resources), and what goes beside an action."""
+    return just(*statements, ("Allow", "iam:PassRole", ["*"]), ("Allow", "ecs:TagResource", ["*"]))
+
+
+def just(*statements: tuple[str, str, list[str]]) -> Rights:
+    """Of these and no more."""
     written = [{"Effect": effect, "Action": action, "Resource": resources} for effect, action, resources in statements]
-    written.append({"Effect": "Allow", "Action": ["iam:PassRole", "ecs:TagResource"], "Resource": "*"})
     policy, mistakes = parse_policy({"Version": "2012-10-17", "Statement": written}, name="p", place="p")
     assert policy is not None, mistakes
     return Rights(principal_arn=PRINCIPAL, policies=(policy,))
@@ -297,13 +308,8 @@ def denied(action: str, *arns: str) -> Rights:
 
 
 def allowed(action: str, *arns: str) -> Rights:
-    policy = rights(("Allow", f"ecs:{action}", list(arns)))
-    if action != "TagResource":
-        return policy
-    statement = {"Effect": "Allow", "Action": "ecs:TagResource", "Resource": list(arns)}
-    only, _ = parse_policy({"Version": "2012-10-17", "Statement": statement}, name="p", place="p")
-    assert only is not None
-    return msgspec.structs.replace(policy, policies=(only,))
+    statement = ("Allow", f"ecs:{action}", list(arns))
+    return just(statement) if action == "TagResource" else rights(statement)
 
 
 def beside(action: str, record: str, cluster: str) -> list[str]:
@@ -443,3 +449,58 @@ def test_every_action_says_what_it_is_about() -> None:
     for action, resources in RESOURCES.items():
         if action not in AGENT_RIGHTS:
             assert {member for _, member in resources} <= members(action).keys(), action
+
+
+ROLES = "arn:aws:iam::000000000000:role/"
+GIVEN = (None, "", "given", f"{ROLES}given", "x/given", "arn:aws:iam::999999999999:role/given")
+"""What an override may say; ``None``: it does not."""
+
+
+@pytest.mark.parametrize("action", ["RunTask", "StartTask"])
+@pytest.mark.parametrize(("task_role", "execution_role"), tuple(product(GIVEN, GIVEN)))
+def test_the_roles_that_a_task_gets_are_those_that_are_passed(
+    action: str, task_role: str | None, execution_role: str | None
+) -> None:
+    definition = a_task_definition("roles")
+    roles = {"taskRoleArn": "of-the-definition", "executionRoleArn": f"{ROLES}for-execution"}
+    definition = msgspec.structs.replace(definition, body={**definition.body, **roles})
+    definitions = {**STATE.task_definitions, definition.arn: definition}
+    state = msgspec.structs.replace(STATE, task_definitions=definitions, revisions={**STATE.revisions, "roles": 1})
+    given = {"taskRoleArn": task_role, "executionRoleArn": execution_role}
+    overrides = {member: role for member, role in given.items() if role is not None}
+    request = a_request(action, **REST.get(action, {}), taskDefinition="roles", overrides=overrides)
+    answered = decide(state, request)
+    assert answered.answer is not None
+    (started,) = answered.answer["tasks"]
+    task = answered.state.tasks[started["taskArn"]]
+    used = set()
+    for credentials_id in (task.credentials_id, task.execution_credentials_id):
+        session = session_of_key(answered.state, role_key(credentials_id).access_key_id)
+        assert session is not None
+        used.add(session.role_arn)
+    run = ("Allow", f"ecs:{action}", ["*"])
+    for role in used:
+        for statements in (
+            [run, ("Allow", "iam:PassRole", ["*"]), ("Deny", "iam:PassRole", [role])],
+            [run, ("Allow", "iam:PassRole", [f"{ROLES}another", *(used - {role})])],
+        ):
+            refused = msgspec.structs.replace(request, rights=just(*statements))
+            with pytest.raises(ApiError, match=f"is not authorized to perform: iam:PassRole on resource: {role} "):
+                decide(state, refused)
+    enough = just(run, ("Allow", "iam:PassRole", sorted(used)))
+    assert decide(state, msgspec.structs.replace(request, rights=enough)).answer == answered.answer
+
+
+def test_a_request_is_authorized_in_the_state_in_which_it_is_decided() -> None:
+    """A name may mean another record by then: here a revision that was registered while the request waited."""
+    run = just(("Allow", "ecs:RunTask", [f"{PREFIX}:task-definition/sample:2"]))
+    request = msgspec.structs.replace(a_request("RunTask", taskDefinition="sample"), rights=run)
+    assert decide(STATE, request).answer is not None
+    later = a_task_definition(revision=3)
+    state = msgspec.structs.replace(
+        STATE,
+        task_definitions={**STATE.task_definitions, later.arn: later},
+        revisions={**STATE.revisions, "sample": 3},
+    )
+    with pytest.raises(ApiError, match=r"ecs:RunTask on resource: .*task-definition/sample:3 "):
+        decide(state, request)

@@ -13,6 +13,7 @@ from ecscope.control.api import lookup, shapes
 from ecscope.control.api.action import Action
 from ecscope.control.core.errors import client_error, cluster_not_found, invalid, service_not_found
 from ecscope.control.core.records import Cluster, Instance, Json, Service, Task, TaskDefinition
+from ecscope.control.core.statuses import ClusterStatus
 from ecscope.control.core.step import Step
 from ecscope.control.core.tags import tags_of
 
@@ -47,7 +48,7 @@ ACTIONS: Mapping[str, Action] = {
 def _tagged(step: Step, arn: str) -> lookup.Tagged:
     """Raises what ECS answers for an ARN that nobody has."""
     found = lookup.find_by_arn(step, arn)
-    if found is not None and (not isinstance(found, Cluster) or found.status == "ACTIVE"):
+    if found is not None and (not isinstance(found, Cluster) or found.status == ClusterStatus.ACTIVE):
         return found
     parts = arn.split(":", 5)
     if len(parts) != 6 or not lookup.is_arn(arn):

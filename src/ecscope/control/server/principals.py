@@ -92,7 +92,7 @@ MANAGED_POLICIES: Mapping[str, Mapping[str, Any]] = {
 """AWS's, as far as they are about what is here. Source: AWS Managed Policy Reference."""
 
 _IGNORED = {
-    "Path", "Arn", "CreateDate", "UserId", "RoleId", "Tags", "InstanceProfileList", "AssumeRolePolicyDocument",
+    "Arn", "CreateDate", "UserId", "RoleId", "Tags", "InstanceProfileList", "AssumeRolePolicyDocument",
     "RoleLastUsed", "PolicyId", "UpdateDate", "AttachmentCount", "IsAttachable", "DefaultVersionId",
     "PermissionsBoundaryUsageCount", "VersionId", "Description",
 }  # fmt: skip
@@ -104,6 +104,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
     arn: str
     name: str
+    path: str = "/"
     is_role: bool
     key: AccessKey
     policies: tuple[Policy, ...]
@@ -112,7 +113,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     def context(self, *, account: str, region: str, source_ip: str) -> Mapping[str, tuple[str, ...]]:
         """Condition keys that tell of the caller."""
         context = {
-            "aws:principalarn": (_role_arn(self, account) if self.is_role else self.arn,),
+            "aws:principalarn": (_role_arn(account, self.path, self.name) if self.is_role else self.arn,),
             "aws:principalaccount": (account,),
             "aws:principaltype": ("AssumedRole" if self.is_role else "User",),
             "aws:requestedregion": (region,),
@@ -130,8 +131,8 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
         authorize(self.arn, self.policies, request)
 
 
-def _role_arn(principal: Principal, account: str) -> str:
-    return f"arn:aws:iam::{account}:role/{principal.name}"
+def _role_arn(account: str, path: str, name: str) -> str:
+    return f"arn:aws:iam::{account}:role{path}{name}"
 
 
 class IamFileError(Exception):
@@ -170,20 +171,20 @@ class Principals:
         return self._by_key.get(access_key_id)
 
     def of_session(self, session: RoleSession) -> Principal:
-        """A task in its role: what the file allows the role of that name, else what the agent asks for the task.
+        """A task in its role: what the file allows the role of that ARN, else what the agent asks for the task.
 
         Without a file it may do everything.
         """
-        name = session.role_arn.rsplit("/", 1)[-1]
+        full_name = "/" + (session.role_arn.partition(":role/")[2] or session.role_arn.rpartition("/")[2])
         key = AccessKey(
             access_key_id=session.key.access_key_id,
             secret_access_key=session.key.secret_access_key,
             session_token=session.key.session_token,
         )
-        policies = self._of_roles.get(name)
+        policies = self._of_roles.get(session.role_arn)
         if policies is None:
             policies = _everything() if self._iam_file is None else _own_protection(session.session_name)
-        return _principal(self._account, name, session.session_name, key, policies, is_role=True)
+        return _principal(self._account, full_name, session.session_name, key, policies, is_role=True)
 
     def refresh(self) -> None:
         """Read the file again if it has changed. A faulty one changes nothing, and is logged once."""
@@ -344,6 +345,13 @@ class _Reader:
             return ""
         return value
 
+    def path(self, written: Mapping[str, Any], place: str) -> str:
+        """What stands before the name in an ARN."""
+        path = self.text(written, "Path", place, default="/")
+        if not (path.startswith("/") and path.endswith("/")):
+            self.wrong(f"{place}.Path", "must begin and end with a slash")
+        return path
+
     def policy(self, document: object, name: str, place: str) -> tuple[Policy, ...]:
         policy, mistakes = parse_policy(document, name=name, place=place)
         self.mistakes += mistakes
@@ -369,8 +377,8 @@ class _Reader:
         for arn, document in MANAGED_POLICIES.items():
             self.managed[arn] = self.policy(document, arn.rsplit("/", 1)[-1], arn)
         for at, item in self.listed(written, "Policies", ""):
-            each = self.members(item, at, {"PolicyName", "Arn", "PolicyVersionList"})
-            name = self.text(each, "PolicyName", at)
+            each = self.members(item, at, {"PolicyName", "Arn", "Path", "PolicyVersionList"})
+            name, path = self.text(each, "PolicyName", at), self.path(each, at)
             versions = self.listed(each, "PolicyVersionList", at)
             chosen = [(place, v) for place, v in versions if isinstance(v, dict) and v.get("IsDefaultVersion", True)]
             if len(chosen) != 1:
@@ -378,7 +386,7 @@ class _Reader:
                 continue
             place, version = chosen[0]
             inside = self.members(version, place, {"Document", "IsDefaultVersion"})
-            arn = each.get("Arn", f"arn:aws:iam::{self.account}:policy/{name}")
+            arn = each.get("Arn", f"arn:aws:iam::{self.account}:policy{path}{name}")
             self.managed[str(arn)] = self.policy(inside.get("Document"), name, f"{place}.Document")
 
     def keys(self, written: Mapping[str, Any], place: str, *, is_role: bool) -> list[tuple[str, AccessKey]]:
@@ -399,7 +407,7 @@ class _Reader:
 def _parse(
     written: object, *, account: str, ours: Mapping[str, AccessKey]
 ) -> tuple[list[Principal], dict[str, tuple[Policy, ...]], tuple[Mistake, ...]]:
-    """Those with keys, what each role may do, and what is wrong."""
+    """Those with keys, what each role may do by its ARN, and what is wrong."""
     reader = _Reader(account)
     top = reader.members(written, "", {"UserDetailList", "RoleDetailList", "Policies", "GroupDetailList"})
     if top.get("GroupDetailList"):
@@ -411,9 +419,9 @@ def _parse(
     for member, kind in (("UserDetailList", "User"), ("RoleDetailList", "Role")):
         is_role = kind == "Role"
         for place, item in reader.listed(top, member, ""):
-            known = {f"{kind}Name", f"{kind}PolicyList", "AttachedManagedPolicies", "AccessKeys", "GroupList"}
+            known = {f"{kind}Name", "Path", f"{kind}PolicyList", "AttachedManagedPolicies", "AccessKeys", "GroupList"}
             each = reader.members(item, place, known)
-            name = reader.text(each, f"{kind}Name", place)
+            name, path = reader.text(each, f"{kind}Name", place), reader.path(each, place)
             if name in names[member]:
                 reader.wrong(f"{place}.{kind}Name", f"{name!r} is there twice")
             names[member].add(name)
@@ -421,18 +429,20 @@ def _parse(
                 reader.wrong(f"{place}.GroupList", "groups are not understood here: give their policies to the user")
             policies = reader.policies(each, f"{kind}PolicyList", place)
             if is_role:
-                of_roles[name] = policies
+                of_roles[_role_arn(account, path, name)] = policies
             keys = reader.keys(each, place, is_role=is_role)
             if name in ours and is_role is (name == INSTANCE_ROLE):
                 keys.append((SESSION, ours[name]))
-            principals += [_principal(account, name, session, key, policies, is_role=is_role) for session, key in keys]
+            principals += [
+                _principal(account, path + name, session, key, policies, is_role=is_role) for session, key in keys
+            ]
     if ADMINISTRATOR not in names["UserDetailList"]:
         everything = reader.managed["arn:aws:iam::aws:policy/AdministratorAccess"]
-        principals.append(_principal(account, ADMINISTRATOR, "", ours[ADMINISTRATOR], everything, is_role=False))
-    if INSTANCE_ROLE not in of_roles:
+        principals.append(_principal(account, f"/{ADMINISTRATOR}", "", ours[ADMINISTRATOR], everything, is_role=False))
+    if INSTANCE_ROLE not in names["RoleDetailList"]:
         agents = reader.managed["arn:aws:iam::aws:policy/service-role/AmazonEC2ContainerServiceforEC2Role"]
-        of_roles[INSTANCE_ROLE] = agents
-        principals.append(_principal(account, INSTANCE_ROLE, SESSION, ours[INSTANCE_ROLE], agents, is_role=True))
+        of_roles[_role_arn(account, "/", INSTANCE_ROLE)] = agents
+        principals.append(_principal(account, f"/{INSTANCE_ROLE}", SESSION, ours[INSTANCE_ROLE], agents, is_role=True))
     seen: set[str] = set()
     for principal in principals:
         key = principal.key.access_key_id
@@ -443,12 +453,15 @@ def _parse(
 
 
 def _principal(
-    account: str, name: str, session: str, key: AccessKey, policies: tuple[Policy, ...], *, is_role: bool
+    account: str, full_name: str, session: str, key: AccessKey, policies: tuple[Policy, ...], *, is_role: bool
 ) -> Principal:
-    path = f"sts::{account}:assumed-role/{name}/{session}" if is_role else f"iam::{account}:user/{name}"
+    """``full_name``: with the path, ``/people/alice``."""
+    path, _, name = full_name.rpartition("/")
+    who = f"sts::{account}:assumed-role/{name}/{session}" if is_role else f"iam::{account}:user{full_name}"
     return Principal(
-        arn=f"arn:aws:{path}",
+        arn=f"arn:aws:{who}",
         name=name,
+        path=f"{path}/",
         is_role=is_role,
         key=key,
         policies=policies,

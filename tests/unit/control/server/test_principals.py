@@ -8,11 +8,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from ecscope.control.core.errors import ApiError
 from ecscope.control.core.iam import KEYS, Request
-from ecscope.control.core.role_sessions import RoleSession, role_key
+from ecscope.control.core.role_sessions import RoleSession, role_arn, role_key
 from ecscope.control.server.principals import (
     ADMINISTRATOR,
     INSTANCE_ROLE,
@@ -129,12 +130,51 @@ def test_a_task_whose_role_is_not_in_the_file_may_see_to_its_own_protection(fold
 
 
 def test_a_task_may_do_what_the_file_allows_its_role_and_no_more(folder: Folder) -> None:
-    folder.write(RoleDetailList=[a_role("app", AccessKeys=[], RolePolicyList=a_user()["UserPolicyList"])])
+    role = a_role("app", AccessKeys=[], RolePolicyList=a_user()["UserPolicyList"], Path="/path/")
+    folder.write(RoleDetailList=[role])
     principals = folder.read()
     task = principals.of_session(a_session())
     assert may(task, "RunTask")
     assert not may(task, "UpdateTaskProtection", f"arn:aws:ecs:us-east-1:{ACCOUNT}:task/default/{'1' * 32}")
     assert may(principals.of_session(a_session(f"role/{INSTANCE_ROLE}")), "Poll")
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "x/app",
+        "path/app",
+        f"arn:aws:iam::{ACCOUNT}:role/x/app",
+        f"arn:aws:iam::{ACCOUNT}:user/app",
+        "arn:aws:iam::999999999999:role/app",
+        "arn:aws-cn:iam::000000000000:role/app",
+        "arn:app",
+        "APP",
+    ],
+)
+def test_a_role_of_another_arn_is_another_role(folder: Folder, named: str) -> None:
+    """Else who may not pass ``role/app`` would pass it under a name of his own."""
+    folder.write(RoleDetailList=[a_role("app", AccessKeys=[], RolePolicyList=a_user()["UserPolicyList"])])
+    session = msgspec.structs.replace(a_session(), role_arn=role_arn(ACCOUNT, named))
+    assert not may(folder.read().of_session(session), "RunTask")
+    session = msgspec.structs.replace(a_session(), role_arn=role_arn(ACCOUNT, "app"))
+    assert may(folder.read().of_session(session), "RunTask")
+
+
+def test_a_path_is_part_of_an_arn(folder: Folder) -> None:
+    folder.write(
+        UserDetailList=[a_user(Path="/people/")],
+        RoleDetailList=[a_role(Path="/robots/")],
+        Policies=[{"PolicyName": "p", "Path": "/x/", "PolicyVersionList": [{"Document": ALLOW_RUN}]}],
+    )
+    principals = folder.read()
+    assert found(principals, "AKIAalice").arn == f"arn:aws:iam::{ACCOUNT}:user/people/alice"
+    role = found(principals, "ASIAdeployer")
+    assert role.arn == f"arn:aws:sts::{ACCOUNT}:assumed-role/deployer/ci"
+    context = role.context(account=ACCOUNT, region="a", source_ip="")
+    assert context["aws:principalarn"] == (f"arn:aws:iam::{ACCOUNT}:role/robots/deployer",)
+    folder.write(UserDetailList=[a_user(Path="people")])
+    assert folder.mistakes() == ["UserDetailList[0].Path: must begin and end with a slash"]
 
 
 def test_our_keys_are_made_once_and_for_their_owner_only(folder: Folder) -> None:
