@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -72,6 +73,9 @@ STANDALONE_REGION = "us-east-1"
 """In the ARNs of a standalone agent that was told no region; no call goes there."""
 
 _HISTORY_EXPIRY_S = 600.0
+_CALLS_END_S = 5.0
+"""How long calls to Docker may go on after SIGTERM. ``docker stop`` and ``ecscope up`` wait 10 s or more."""
+_SAVED_WITHIN_S = 1.0
 _DOCKER_BACKOFF = Backoff(tries=None, first_s=0.25, cap_s=5.0, factor=1.5, jitter=0.2)
 _SAVE_BACKOFF = Backoff(tries=None, first_s=0.5, cap_s=5.0, factor=1.5, jitter=0.2)
 _OF_THE_INSTANCE = (
@@ -296,7 +300,7 @@ class Agent:
         if self._serves_containers:
             lives["task metadata"] = self._serve_containers(engine)
         try:
-            await self._together(lives)
+            await self._together(lives, before_the_end=lambda: self._let_calls_end(executor, engine))
         finally:
             systemd.notify(STOPPING)
             if membership is not None:
@@ -379,8 +383,16 @@ class Agent:
         server = TaskMetadataServer(lambda: engine.state, rates=config.task_metadata_rates, audit=audit)
         await serve(server, Redirect(port=PORT))
 
-    async def _together(self, lives: Mapping[str, Coroutine[None, None, None]]) -> None:
-        """Run all of them until told to stop; if one fails, all end and the failure is raised."""
+    async def _together(
+        self,
+        lives: Mapping[str, Coroutine[None, None, None]],
+        *,
+        before_the_end: Callable[[], Coroutine[None, None, None]],
+    ) -> None:
+        """Run all of them until told to stop, and ``before_the_end`` beside them then.
+
+        If one fails, all end and the failure is raised.
+        """
         stopping = asyncio.create_task(self._stopping.wait(), name="stop asked for")
         tasks = [asyncio.create_task(life, name=name) for name, life in lives.items()]
         try:
@@ -389,10 +401,24 @@ class Agent:
                 if task is not stopping:
                     task.result()
                     raise RuntimeError(f"{task.get_name()} ended, which it never should")
+            await before_the_end()
         finally:
             for task in (stopping, *tasks):
                 task.cancel()
             await asyncio.gather(stopping, *tasks, return_exceptions=True)
+
+    async def _let_calls_end(self, executor: Executor, engine: Engine) -> None:
+        """Engines from 26 on drop a start whose client goes, and the results of the others are worth a moment."""
+        left = await executor.finish(within_s=_CALLS_END_S)
+        if left:
+            _log.warning(
+                "%d calls to Docker did not end within %g s; what they were for is taken up at the next start",
+                left,
+                _CALLS_END_S,
+            )
+        with suppress(TimeoutError):  # where nothing can be saved, the engine has said so
+            async with asyncio.timeout(_SAVED_WITHIN_S):
+                await engine.settled()
 
     async def _expire_history(self) -> None:
         while True:

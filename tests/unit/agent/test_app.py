@@ -124,6 +124,21 @@ async def test_a_restart_finds_its_containers_and_starts_nothing_twice(tmp_path:
     assert len(runtime.calls_of("create_container")) == 1
 
 
+async def test_what_a_start_led_to_is_saved_when_the_agent_is_stopped_meanwhile(tmp_path: Path) -> None:
+    """Engines from 26 on drop a start whose client goes."""
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "sample.json").write_text(json.dumps(DEFINITION))
+    runtime = FakeRuntime(images=[SAMPLE_IMAGE])
+    runtime.latency_s["start_container"] = 0.1
+    async with running(tmp_path, runtime) as agent:
+        await until(lambda: bool(runtime.calls_of("start_container")))
+    assert known(agent) == ["RUNNING"]
+    async with running(tmp_path, runtime) as agent:
+        assert known(agent) == ["RUNNING"], "saved, not found out"
+        await until(lambda: agent.state.reconciled)
+    assert len(runtime.calls_of("start_container")) == 1
+
+
 async def test_an_unreadable_task_record_is_reported_and_its_containers_removed(tmp_path: Path) -> None:
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks" / "sample.json").write_text(json.dumps(DEFINITION))

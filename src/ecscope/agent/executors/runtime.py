@@ -40,6 +40,21 @@ _IMAGES_REMEMBERED = 256
 
 Key = tuple[TaskArn, str]
 
+_WORTH_WAITING_FOR = (
+    act.CreateContainer,
+    act.StartContainer,
+    act.RemoveContainer,
+    act.CreateResource,
+    act.RemoveResource,
+    act.RemoveImage,
+    act.RemoveOrphan,
+)
+"""What changes something, soon, and may be dropped or left half done by an engine whose client goes.
+
+Not a stop, which every engine tried carries through (20.10, 26.1, 28.5) and which takes as long as the container
+likes; not a pull, which begins again where it was.
+"""
+
 
 class _Stamp(TypedDict):
     """What every event carries."""
@@ -108,6 +123,8 @@ class Executor:
         self._calls: dict[Key, asyncio.Task[None]] = {}
         self._others: set[asyncio.Task[None]] = set()
         self._timers: dict[act.Timer, asyncio.TimerHandle] = {}
+        self._short: set[asyncio.Task[None]] = set()
+        self._is_ending = False
         self._inspecting_images: dict[str, asyncio.Task[ImageInspection | None]] = {}
         self._images_by_id: dict[str, ImageInspection] = {}
 
@@ -126,6 +143,8 @@ class Executor:
                     call.cancel()
             case act.ReconnectRuntime():
                 self._reconnect()
+            case _ if self._is_ending:
+                return
             case (
                 act.InspectImage()
                 | act.ResolveManifest()
@@ -138,6 +157,17 @@ class Executor:
                 self._begin_call(action)
             case _:
                 self._begin_other(action)
+
+    async def finish(self, *, within_s: float) -> int:
+        """Begin no more calls, and let those that change something end: how many of them did not.
+
+        What is not begun any more, and what did not end, is in the saved state, and is taken up at the next start.
+        """
+        self._is_ending = True
+        if not self._short:
+            return 0
+        _, pending = await asyncio.wait(self._short, timeout=within_s)
+        return len(pending)
 
     async def close(self) -> None:
         """End everything under way without a further event. What it was for is in the saved state."""
@@ -157,6 +187,7 @@ class Executor:
             self._guard_call(action), name=f"{type(action).__name__} {action.container_name} of {action.task_arn}"
         )
         self._calls[key] = task
+        self._note_if_short(action, task)
         task.add_done_callback(lambda done: self._call_done(key, done, action))
 
     def _call_done(self, key: Key, done: asyncio.Task[None], action: act.ContainerAction) -> None:
@@ -170,7 +201,13 @@ class Executor:
     def _begin_other(self, action: act.AnyAction) -> None:
         task = asyncio.create_task(self._guard_other(action), name=type(action).__name__)
         self._others.add(task)
+        self._note_if_short(action, task)
         task.add_done_callback(self._others.discard)
+
+    def _note_if_short(self, action: act.Action, task: asyncio.Task[None]) -> None:
+        if isinstance(action, _WORTH_WAITING_FOR):
+            self._short.add(task)
+            task.add_done_callback(self._short.discard)
 
     def _set_timer(self, action: act.SetTimer) -> None:
         if (handle := self._timers.pop(action.timer, None)) is not None:

@@ -454,3 +454,40 @@ def test_a_port_is_free_when_nobody_listens() -> None:
 def test_failures_are_what_they_say() -> None:
     failure = RuntimeFailure(NamedError(name="A", message="b"), is_not_found=True)
     assert str(failure) == "A: b"
+
+
+# --- the end of the agent ---
+
+
+async def test_a_start_under_way_is_given_the_time_to_end_and_nothing_more_is_begun() -> None:
+    async with a_rig() as rig:
+        docker_id = await rig.create()
+        rig.runtime.latency_s["start_container"] = 0.05
+        rig.executor.start(act.StartContainer(**PLACE, docker_id=docker_id))
+        ending = asyncio.create_task(rig.executor.finish(within_s=5))
+        await asyncio.sleep(0)
+        rig.executor.start(act.ListContainers())
+        rig.executor.start(act.StopContainer(**PLACE, docker_id=docker_id, grace_s=1))
+        assert await ending == 0
+        event = await rig.next()
+        assert isinstance(event, ev.ContainerStarted)
+        assert [call.name for call in rig.runtime.calls][-2:] == ["start_container", "inspect_container"]
+
+
+async def test_a_call_that_does_not_end_keeps_the_agent_for_a_moment_only() -> None:
+    async with a_rig() as rig:
+        docker_id = await rig.create()
+        rig.runtime.hang_next("start_container")
+        rig.executor.start(act.StartContainer(**PLACE, docker_id=docker_id))
+        assert await rig.executor.finish(within_s=0.02) == 1
+
+
+async def test_a_pull_and_a_stop_are_not_waited_for() -> None:
+    """The one begins again where it was; the other is carried through by the engine."""
+    async with a_rig() as rig:
+        docker_id = await rig.create()
+        rig.runtime.latency_s |= {"pull_image": 60.0, "stop_container": 60.0}
+        rig.executor.start(act.StopContainer(**PLACE, docker_id=docker_id, grace_s=30))
+        rig.executor.start(act.PullImage(task_arn=ARN, container_name="other", image="web:1", digest=""))
+        async with asyncio.timeout(5):
+            assert await rig.executor.finish(within_s=60) == 0
