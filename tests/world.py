@@ -41,7 +41,9 @@ MESSAGE: dict[str, Any] = {
     "container_instance_arn": INSTANCE.arn,
 }
 HOST = HostResources(cpu_units=4096, memory_mib=8192, ports_tcp=frozenset({22, 51678}))
-IMAGE = ImageInspection(image_id="sha256:" + "c" * 64, repo_digests=("sample@sha256:" + "d" * 64,), size_bytes=1000)
+IMAGE = ImageInspection(
+    image_id="sha256:" + "c" * 64, repo_digests=("ecscope-sample@sha256:" + "d" * 64,), size_bytes=1000
+)
 ERROR = NamedError(name="CannotStartContainerError", message="Error response from daemon: no")
 
 

@@ -64,6 +64,13 @@ class ImageReference(msgspec.Struct, frozen=True, kw_only=True):
         return self.host in _HUB_HOSTS
 
     @property
+    def repository(self) -> str:
+        """Registry and path in their one full spelling: ``docker.io/library/nginx`` for ``nginx``."""
+        if not self.is_hub:
+            return self.name
+        return f"docker.io/{self.path}" if "/" in self.path else f"docker.io/library/{self.path}"
+
+    @property
     def tag_or_digest(self) -> str:
         """What selects the image within its repository: digest, else tag, else ``latest``."""
         return self.digest or self.tag or DEFAULT_TAG

@@ -95,3 +95,18 @@ def test_what_selects_the_image(text: str, tagged: str, selector: str) -> None:
     reference = parse_image_reference(text)
     assert (reference.tagged, reference.tag_or_digest) == (tagged, selector)
     assert reference.with_digest(DIGEST) == f"{reference.name}@{DIGEST}"
+
+
+@pytest.mark.parametrize(
+    ("text", "repository"),
+    [
+        ("busybox", "docker.io/library/busybox"),
+        ("docker.io/busybox:1", "docker.io/library/busybox"),
+        ("index.docker.io/library/busybox", "docker.io/library/busybox"),
+        ("team/app:1", "docker.io/team/app"),
+        ("localhost:5000/busybox", "localhost:5000/busybox"),
+        (f"registry.example/team/app@{DIGEST}", "registry.example/team/app"),
+    ],
+)
+def test_a_repository_has_one_spelling(text: str, repository: str) -> None:
+    assert parse_image_reference(text).repository == repository

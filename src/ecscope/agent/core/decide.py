@@ -309,7 +309,7 @@ def _image_inspected(step: Step, task: Task, container: Container, event: ImageI
             container,
             use_local_image=True,
             image_id=image.image_id,
-            image_digest=images.digest_of(image) or images.digest_in(container.definition.image),
+            image_digest=images.digest_of(image, container.definition.image),
         )
     step.put_container(task, container)
 

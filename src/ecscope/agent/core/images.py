@@ -16,6 +16,7 @@ from ecscope.agent.core.state import PullBehavior
 from ecscope.agent.core.step import Step
 from ecscope.model.container import Container, ImageInspection
 from ecscope.model.history import Happening
+from ecscope.model.image_reference import InvalidImageReference, parse_image_reference
 from ecscope.model.task import ImageRecord
 
 
@@ -42,9 +43,27 @@ def failure_stops_task(step: Step) -> bool:
     return step.settings.pull_behavior in (PullBehavior.ALWAYS, PullBehavior.ONCE)
 
 
-def digest_of(image: ImageInspection) -> str:
-    """Digest from the local image's RepoDigests; ``""``: none."""
-    return image.repo_digests[0].partition("@")[2] if image.repo_digests else ""
+def digest_of(image: ImageInspection, reference: str) -> str:
+    """Digest under which a local image is known in the repository that was asked for; ``""``: none.
+
+    RepoDigests name an image in every repository that it was pulled from or pushed to, each with a digest of its own.
+    """
+    if digest := digest_in(reference):
+        return digest
+    repository = _repository_of(reference)
+    for entry in image.repo_digests:
+        name, _, digest = entry.partition("@")
+        if repository and _repository_of(name) == repository:
+            return digest
+    return ""
+
+
+def _repository_of(reference: str) -> str:
+    """``""``: it is not the reference of an image in a repository."""
+    try:
+        return parse_image_reference(reference).repository
+    except InvalidImageReference:
+        return ""
 
 
 def record_pull(step: Step, container: Container, image: ImageInspection) -> None:

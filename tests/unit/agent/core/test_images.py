@@ -192,9 +192,15 @@ def test_a_digest_that_could_not_be_resolved_is_no_digest() -> None:
 @pytest.mark.parametrize(
     ("image", "digests", "digest"),
     [
-        (SAMPLE_IMAGE, (f"sample@{DIGEST}", "other@sha256:0"), DIGEST),
+        (SAMPLE_IMAGE, (f"ecscope-sample@{DIGEST}", "other@sha256:0"), DIGEST),
+        (SAMPLE_IMAGE, ("mirror.example/ecscope-sample@sha256:0", f"ecscope-sample@{DIGEST}"), DIGEST),
+        (SAMPLE_IMAGE, (f"docker.io/library/ecscope-sample@{DIGEST}",), DIGEST),  # as Podman spells it
+        (f"docker.io/{SAMPLE_IMAGE}", ("team/ecscope-sample@sha256:0",), ""),
+        (SAMPLE_IMAGE, ("mirror.example/ecscope-sample@sha256:0",), ""),
         (SAMPLE_IMAGE, (), ""),  # none → skipped silently
         (BY_DIGEST, (), DIGEST),
+        (BY_DIGEST, ("sample@sha256:0",), DIGEST),
+        ("sha256:1", (f"sample@{DIGEST}",), ""),  # an ID, asked for in no repository
     ],
 )
 def test_without_a_pull_the_digest_is_that_of_the_local_image(
