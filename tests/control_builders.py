@@ -13,12 +13,14 @@ from ecscope.control.core.errors import ApiError
 from ecscope.control.core.events import ApiRequest
 from ecscope.control.core.records import Cluster, Instance, Record, Service, Task, TaskContainer, TaskDefinition
 from ecscope.control.core.restore import restored_state
+from ecscope.control.core.service_members import PlacementStrategy
 from ecscope.control.core.state import ControlState, Settings
 from ecscope.control.core.step import Step
 from ecscope.control.core.wanted import Wanted
 from ecscope.control.server.model import ServiceModel
 from ecscope.model.arn import TaskArn
 from ecscope.model.resources import HostResources
+from ecscope.taskdefinition.definition import PlacementConstraint
 
 AT = datetime(2024, 5, 17, 12, 0, 0, tzinfo=UTC)
 PREFIX = "arn:aws:ecs:us-east-1:000000000000"
@@ -135,6 +137,12 @@ def a_service(name: str = "web", *, cluster: str = "default", **fields: Any) -> 
 
 def a_wanted(**fields: Any) -> Wanted:
     """A task of ``sample:1``, as RunTask wants it."""
+    fields["strategy"] = msgspec.convert(
+        fields.get("strategy", ()), tuple[PlacementStrategy, ...], from_attributes=True
+    )
+    fields["constraints"] = msgspec.convert(
+        fields.get("constraints", ()), tuple[PlacementConstraint, ...], from_attributes=True
+    )
     return msgspec.structs.replace(
         Wanted(definition=a_task_definition(), cluster="default", group="family:sample"), **fields
     )

@@ -5,9 +5,11 @@ Source: engine.md §2.2.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
+
+from ecscope.model.network import NetworkMode
 
 
 class HostResources(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,19 +55,58 @@ class ContainerShare(msgspec.Struct, frozen=True, kw_only=True):
         return self.memory_mib if self.memory_reservation_mib is None else self.memory_reservation_mib
 
 
-def task_needs(*, cpu_units: int, memory_mib: int, containers: Iterable[ContainerShare]) -> HostResources:
+def task_needs(
+    *,
+    launch_type: str,
+    network_mode: NetworkMode,
+    cpu_units: int,
+    memory_mib: int,
+    containers: Iterable[ContainerShare],
+) -> HostResources:
     """What a task takes of its instance; 0 of CPU or memory: it has no limit of its own, its containers count.
 
     Source: engine.md §2.2; control-plane.md §7.1.
     """
+    if launch_type == "FARGATE":
+        return HostResources()
     shares = tuple(containers)
-    ports = [(port, protocol) for share in shares for port, protocol in share.host_ports if port > 0]
+    asked = [(port, protocol) for share in shares for port, protocol in share.host_ports if port > 0]
+    ports = asked if network_mode.reserves_host_ports else []
     return HostResources(
         cpu_units=cpu_units or sum(share.cpu_units for share in shares),
         memory_mib=memory_mib if memory_mib > 0 else sum(share.counted_memory_mib for share in shares),
         ports_tcp=frozenset(port for port, protocol in ports if protocol == "tcp"),
         ports_udp=frozenset(port for port, protocol in ports if protocol == "udp"),
     )
+
+
+class Lack(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that an instance does not have for a task."""
+
+    kind: str
+    """``CPU``, ``MEMORY``, ``PORTS``: as placement failures of ECS call it."""
+    needed: int = 0
+    """CPU units, or MiB."""
+    free: int = 0
+    """CPU units, or MiB; never below 0."""
+    protocol: str = ""
+    """Of the ports."""
+    ports: frozenset[int] = frozenset()
+    is_reserved: bool = False
+    """No task may have these ports; ``False``: another task has them."""
+
+
+def lacks(needs: HostResources, *, host: HostResources, taken: HostResources) -> Iterator[Lack]:
+    """What an instance does not have for a task; nothing: it has room. The ports of ``host`` are those reserved."""
+    if (free := host.cpu_units - taken.cpu_units) < needs.cpu_units:
+        yield Lack(kind="CPU", needed=needs.cpu_units, free=max(free, 0))
+    if (free := host.memory_mib - taken.memory_mib) < needs.memory_mib:
+        yield Lack(kind="MEMORY", needed=needs.memory_mib, free=max(free, 0))
+    for holder, is_reserved in ((taken, False), (host, True)):
+        if ports := needs.ports_tcp & holder.ports_tcp:
+            yield Lack(kind="PORTS", protocol="TCP", ports=ports, is_reserved=is_reserved)
+        if ports := needs.ports_udp & holder.ports_udp:
+            yield Lack(kind="PORTS", protocol="UDP", ports=ports, is_reserved=is_reserved)
 
 
 class TaskLimits(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,99 +8,91 @@ Source: control-plane.md §10.3.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from ecscope.model.network import NetworkMode
+from ecscope.taskdefinition.definition import ContainerDefinition, LinuxParameters
 
 _MIB = 1024 * 1024
 _NS = 1_000_000_000
 _DEVICE_LETTERS = {"read": "r", "write": "w", "mknod": "m"}
 
+DockerMembers = dict[str, object]
+"""Members of the Docker API under its own names, as JSON has them."""
 
-def config(members: Mapping[str, Any]) -> dict[str, Any]:
+
+def config(container: ContainerDefinition) -> DockerMembers:
     """Docker's ``Config``: the part that the agent does not generate. Source: control-plane.md §10.3."""
-    docker: dict[str, Any] = {}
-    for name, docker_name in (
-        ("user", "User"),
-        ("workingDirectory", "WorkingDir"),
-        ("hostname", "Hostname"),
-        ("dockerLabels", "Labels"),
-        ("disableNetworking", "NetworkDisabled"),
-        ("interactive", "OpenStdin"),
-        ("pseudoTerminal", "Tty"),
-    ):
-        if name in members:
-            docker[docker_name] = members[name]
-    health = members.get("healthCheck")
+    docker = _given(
+        User=container.user,
+        WorkingDir=container.working_directory,
+        Hostname=container.hostname,
+        Labels=container.docker_labels,
+        NetworkDisabled=container.disable_networking,
+        OpenStdin=container.interactive,
+        Tty=container.pseudo_terminal,
+    )
+    health = container.health_check
     if health is not None:
         docker["Healthcheck"] = {
-            "Test": health["command"],
-            "Interval": health.get("interval", 30) * _NS,
-            "Timeout": health.get("timeout", 5) * _NS,
-            "Retries": health.get("retries", 3),
+            "Test": health.command,
+            "Interval": health.interval * _NS,
+            "Timeout": health.timeout * _NS,
+            "Retries": health.retries,
+            **({"StartPeriod": health.start_period * _NS} if health.start_period else {}),
         }
-        if health.get("startPeriod"):
-            docker["Healthcheck"]["StartPeriod"] = health["startPeriod"] * _NS
     return docker
 
 
-def host_config(members: Mapping[str, Any], mode: NetworkMode) -> dict[str, Any]:
+def host_config(container: ContainerDefinition, mode: NetworkMode) -> DockerMembers:
     """Docker's ``HostConfig``: the part that the agent does not generate. Source: control-plane.md §10.3."""
-    host: dict[str, Any] = {"NetworkMode": mode.value} if mode.value else {}
-    for name, docker_name in (
-        ("privileged", "Privileged"),
-        ("readonlyRootFilesystem", "ReadonlyRootfs"),
-        ("dnsServers", "Dns"),
-        ("dnsSearchDomains", "DnsSearch"),
-        ("dockerSecurityOptions", "SecurityOpt"),
-    ):
-        if name in members:
-            host[docker_name] = members[name]
-    if "extraHosts" in members:
-        host["ExtraHosts"] = [f"{entry['hostname']}:{entry['ipAddress']}" for entry in members["extraHosts"]]
-    if "ulimits" in members:
+    host: DockerMembers = {"NetworkMode": mode.value} if mode.value else {}
+    host |= _given(
+        Privileged=container.privileged,
+        ReadonlyRootfs=container.readonly_root_filesystem,
+        Dns=container.dns_servers,
+        DnsSearch=container.dns_search_domains,
+        SecurityOpt=container.docker_security_options,
+    )
+    if container.extra_hosts is not None:
+        host["ExtraHosts"] = [f"{entry.hostname}:{entry.ip_address}" for entry in container.extra_hosts]
+    if container.ulimits is not None:
         host["Ulimits"] = [
-            {"Name": limit["name"], "Soft": limit["softLimit"], "Hard": limit["hardLimit"]}
-            for limit in members["ulimits"]
+            {"Name": limit.name, "Soft": limit.soft_limit, "Hard": limit.hard_limit} for limit in container.ulimits
         ]
-    if "logConfiguration" in members:
-        log = members["logConfiguration"]
-        host["LogConfig"] = {"Type": log["logDriver"], "Config": log.get("options", {})}
-    if "memoryReservation" in members:
-        host["MemoryReservation"] = members["memoryReservation"] * _MIB
-    if members.get("systemControls"):  # ECS fills in an empty list
-        host["Sysctls"] = {control["namespace"]: control["value"] for control in members["systemControls"]}
-    host.update(_linux(members.get("linuxParameters", {}), members.get("memory", 0)))
-    return host
+    if container.log_configuration is not None:
+        host["LogConfig"] = {"Type": container.log_driver, "Config": container.log_configuration.options}
+    if container.memory_reservation is not None:
+        host["MemoryReservation"] = container.memory_reservation * _MIB
+    if container.system_controls:  # ECS fills in an empty list
+        host["Sysctls"] = {control.namespace: control.value for control in container.system_controls}
+    return host | _linux(container.linux_parameters, container.memory)
 
 
-def _linux(linux: Mapping[str, Any], container_memory_mib: int) -> dict[str, Any]:
-    host: dict[str, Any] = {}
-    capabilities = linux.get("capabilities", {})
-    for name, docker_name in (("add", "CapAdd"), ("drop", "CapDrop")):
-        if name in capabilities:
-            host[docker_name] = capabilities[name]
-    if "devices" in linux:
+def _linux(linux: LinuxParameters, container_memory_mib: int) -> DockerMembers:
+    host = _given(CapAdd=linux.capabilities.add, CapDrop=linux.capabilities.drop)
+    if linux.devices is not None:
         host["Devices"] = [
             {
-                "PathOnHost": device["hostPath"],
-                "PathInContainer": device.get("containerPath", device["hostPath"]),
-                "CgroupPermissions": "".join(_DEVICE_LETTERS[word] for word in device.get("permissions", ())) or "rwm",
+                "PathOnHost": device.host_path,
+                "PathInContainer": device.host_path if device.container_path is None else device.container_path,
+                "CgroupPermissions": "".join(_DEVICE_LETTERS[word] for word in device.permissions) or "rwm",
             }
-            for device in linux["devices"]
+            for device in linux.devices
         ]
-    if "initProcessEnabled" in linux:
-        host["Init"] = linux["initProcessEnabled"]
-    if linux.get("sharedMemorySize"):
-        host["ShmSize"] = linux["sharedMemorySize"] * _MIB
-    if "tmpfs" in linux:
+    if linux.init_process_enabled is not None:
+        host["Init"] = linux.init_process_enabled
+    if linux.shared_memory_size:
+        host["ShmSize"] = linux.shared_memory_size * _MIB
+    if linux.tmpfs is not None:
         host["Tmpfs"] = {
-            mount["containerPath"]: ",".join([f"size={mount['size']}m", *mount.get("mountOptions", ())])
-            for mount in linux["tmpfs"]
+            mount.container_path: ",".join([f"size={mount.size}m", *mount.mount_options]) for mount in linux.tmpfs
         }
-    if "maxSwap" in linux:
-        host["MemorySwap"] = (container_memory_mib + linux["maxSwap"]) * _MIB
-        if "swappiness" in linux:  # without maxSwap ECS takes no notice of it
-            host["MemorySwappiness"] = linux["swappiness"]
+    if linux.max_swap is not None:
+        host["MemorySwap"] = (container_memory_mib + linux.max_swap) * _MIB
+        if linux.swappiness is not None:  # without maxSwap ECS takes no notice of it
+            host["MemorySwappiness"] = linux.swappiness
     return host
+
+
+def _given(**members: object) -> DockerMembers:
+    """Without those that the definition does not have."""
+    return {name: value for name, value in members.items() if value is not None}

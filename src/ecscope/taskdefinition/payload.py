@@ -7,13 +7,11 @@ Source: control-plane.md §10.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import msgspec
 
 from ecscope.model.network import NetworkMode
 from ecscope.taskdefinition import docker_settings
+from ecscope.taskdefinition.definition import ContainerDefinition, Definition, PortMapping, RestartPolicy, Volume
 from ecscope.taskdefinition.rules import cpu_units, memory_mib
 from ecscope.wire.acs.payload import (
     PayloadContainer,
@@ -29,143 +27,134 @@ from ecscope.wire.acs.payload import (
     PayloadVolumeFrom,
 )
 
-Members = Mapping[str, Any]
-
 RESTART_ATTEMPT_PERIOD_S = 300
 """Where a restart policy has none. Source: control-plane.md §5.1."""
 
 
-def payload_task(definition: Members, *, arn: str, version: str, desired_status: str = "RUNNING") -> PayloadTask:
-    """``definition``: without mistakes, and without anything that this agent does not have."""
-    mode = NetworkMode(definition.get("networkMode", ""))
-    cpu = cpu_units(definition.get("cpu", ""))
-    memory = memory_mib(definition.get("memory", ""))
+def payload_task(
+    definition: Definition, *, family: str, arn: str, version: str, desired_status: str = "RUNNING"
+) -> PayloadTask:
+    """``definition``: without anything that this agent does not have."""
+    cpu = cpu_units(definition.cpu)
+    memory = memory_mib(definition.memory)
     return PayloadTask(
         arn=arn,
-        family=definition["family"],
+        family=family,
         version=version,
         desired_status=desired_status,
         overrides="{}",
-        containers=tuple(_container(members, mode) for members in definition["containerDefinitions"]),
-        volumes=tuple(_volume(members) for members in definition.get("volumes", ())),
+        containers=tuple(_container(each, definition.network_mode) for each in definition.container_definitions),
+        volumes=tuple(map(_volume, definition.volumes)),
         cpu=cpu / 1024 if cpu else None,
         memory=memory or None,
-        pid_mode=definition.get("pidMode"),
-        ipc_mode=definition.get("ipcMode"),
-        network_mode=mode.value or None,
+        pid_mode=definition.pid_mode,
+        ipc_mode=definition.ipc_mode,
+        network_mode=definition.network_mode.value or None,
     )
 
 
-def docker_api_version(members: Members) -> str:
+def docker_api_version(container: ContainerDefinition) -> str:
     """The oldest Docker API version that has all that the container asks for."""
-    return max(docker_api_versions(members), key=lambda version: [int(part) for part in version.split(".")])
+    return max(docker_api_versions(container), key=lambda version: [int(part) for part in version.split(".")])
 
 
-def docker_api_versions(members: Members) -> set[str]:
+def docker_api_versions(container: ContainerDefinition) -> set[str]:
     """What each feature needs; ``1.17`` where there is none. Source: control-plane.md §5.2, §10.3."""
-    linux = members.get("linuxParameters", {})
-    driver = members.get("logConfiguration", {}).get("logDriver", "")
+    linux, driver = container.linux_parameters, container.log_driver
     needs = {
-        "1.18": bool(members.get("ulimits") or members.get("extraHosts") or driver),
+        "1.18": bool(container.ulimits or container.extra_hosts or driver),
         "1.19": driver in ("journald", "awslogs"),
         "1.20": driver in ("gelf", "fluentd"),
-        "1.22": driver == "splunk" or bool(linux.get("sharedMemorySize") or linux.get("tmpfs")),
-        "1.24": "healthCheck" in members,
-        "1.25": linux.get("initProcessEnabled", False),
+        "1.22": driver == "splunk" or bool(linux.shared_memory_size or linux.tmpfs),
+        "1.24": container.health_check is not None,
+        "1.25": bool(linux.init_process_enabled),
     }
     return {version for version, is_needed in needs.items() if is_needed} or {"1.17"}
 
 
-def _container(members: Members, mode: NetworkMode) -> PayloadContainer:
+def _container(container: ContainerDefinition, mode: NetworkMode) -> PayloadContainer:
     """Whether it is essential is always said: absent means no in a payload, and yes in a definition."""
     return PayloadContainer(
-        name=members["name"],
-        image=members["image"],
-        essential=members.get("essential", True),
-        command=_words(members, "command"),
-        entry_point=_words(members, "entryPoint"),
+        name=container.name,
+        image=container.image,
+        essential=container.essential,
+        command=container.command or None,
+        entry_point=container.entry_point or None,
         environment={
             "AWS_EXECUTION_ENV": "AWS_ECS_EC2",
-            **{variable["name"]: variable.get("value", "") for variable in members.get("environment", ())},
+            **{variable.name: variable.value for variable in container.environment},
         },
-        cpu=members.get("cpu", 0),
-        memory=members.get("memory", 0),
-        links=tuple(members["links"]) if members.get("links") else None,
-        port_mappings=tuple(_port_mapping(entry, mode) for entry in members.get("portMappings", ())),
+        cpu=container.cpu,
+        memory=container.memory,
+        links=container.links or None,
+        port_mappings=tuple(_port_mapping(mapping, mode) for mapping in container.port_mappings),
         mount_points=tuple(
             PayloadMountPoint(
-                source_volume=entry["sourceVolume"],
-                container_path=entry["containerPath"],
-                read_only=entry.get("readOnly", False),
+                source_volume=mount.source_volume, container_path=mount.container_path, read_only=mount.read_only
             )
-            for entry in members.get("mountPoints", ())
+            for mount in container.mount_points
         ),
         volumes_from=tuple(
-            PayloadVolumeFrom(source_container=entry["sourceContainer"], read_only=entry.get("readOnly", False))
-            for entry in members.get("volumesFrom", ())
+            PayloadVolumeFrom(source_container=source.source_container, read_only=source.read_only)
+            for source in container.volumes_from
         ),
         depends_on=tuple(
-            PayloadDependency(container_name=entry["containerName"], condition=entry["condition"])
-            for entry in members.get("dependsOn", ())
+            PayloadDependency(container_name=dependency.container_name, condition=dependency.condition)
+            for dependency in container.depends_on
         )
         or None,
-        start_timeout=members.get("startTimeout"),
-        stop_timeout=members.get("stopTimeout"),
-        restart_policy=_restart_policy(members.get("restartPolicy")),
-        health_check_type="docker" if "healthCheck" in members else None,
+        start_timeout=container.start_timeout,
+        stop_timeout=container.stop_timeout,
+        restart_policy=_restart_policy(container.restart_policy),
+        health_check_type="docker" if container.health_check is not None else None,
         overrides="{}",
         docker_config=PayloadDockerConfig(
-            version=docker_api_version(members),
-            config=_text(docker_settings.config(members)),
-            host_config=_text(docker_settings.host_config(members, mode)),
+            version=docker_api_version(container),
+            config=_text(docker_settings.config(container)),
+            host_config=_text(docker_settings.host_config(container, mode)),
         ),
     )
 
 
-def _words(members: Members, name: str) -> tuple[str, ...] | None:
-    """An empty list asks for nothing, like an absent one: the image's own is used."""
-    return tuple(members.get(name, ())) or None
-
-
-def _port_mapping(entry: Members, mode: NetworkMode) -> PayloadPortMapping:
-    port_range: str | None = entry.get("containerPortRange")
-    if port_range is not None:
-        return PayloadPortMapping(container_port_range=port_range, protocol=entry.get("protocol", "tcp"))
+def _port_mapping(mapping: PortMapping, mode: NetworkMode) -> PayloadPortMapping:
+    if mapping.container_port_range is not None:
+        return PayloadPortMapping(container_port_range=mapping.container_port_range, protocol=mapping.protocol)
     return PayloadPortMapping(
-        container_port=entry["containerPort"],
-        host_port=entry["containerPort"] if mode.shares_host_ports else entry.get("hostPort", 0),
-        protocol=entry.get("protocol", "tcp"),
+        container_port=mapping.container_port,
+        host_port=mapping.host_port_in(mode),
+        protocol=mapping.protocol,
     )
 
 
-def _restart_policy(policy: Members | None) -> PayloadRestartPolicy | None:
+def _restart_policy(policy: RestartPolicy | None) -> PayloadRestartPolicy | None:
     if policy is None:
         return None
+    period_s = policy.restart_attempt_period
     return PayloadRestartPolicy(
-        enabled=policy["enabled"],
-        ignored_exit_codes=tuple(policy.get("ignoredExitCodes", ())),
-        restart_attempt_period=policy.get("restartAttemptPeriod", RESTART_ATTEMPT_PERIOD_S),
+        enabled=policy.enabled,
+        ignored_exit_codes=policy.ignored_exit_codes,
+        restart_attempt_period=RESTART_ATTEMPT_PERIOD_S if period_s is None else period_s,
     )
 
 
-def _volume(members: Members) -> PayloadVolume:
+def _volume(volume: Volume) -> PayloadVolume:
     """Source: control-plane.md §10.4."""
-    docker = members.get("dockerVolumeConfiguration")
+    docker = volume.docker_volume_configuration
     if docker is None:
-        source_path = members.get("host", {}).get("sourcePath")
-        return PayloadVolume(name=members["name"], type="host", host=PayloadHostVolume(source_path=source_path or None))
+        host = PayloadHostVolume(source_path=volume.host.source_path or None)
+        return PayloadVolume(name=volume.name, type="host", host=host)
     return PayloadVolume(
-        name=members["name"],
+        name=volume.name,
         type="docker",
         docker_volume_configuration=PayloadDockerVolume(
-            scope=docker.get("scope", "task"),
-            autoprovision=docker.get("autoprovision", False),
-            driver=docker.get("driver", "local"),
-            driver_opts=docker.get("driverOpts", {}),
-            labels=docker.get("labels", {}),
+            scope=docker.scope,
+            autoprovision=docker.autoprovision,
+            driver=docker.driver,
+            driver_opts=docker.driver_opts,
+            labels=docker.labels,
         ),
     )
 
 
-def _text(members: Members) -> str:
+def _text(members: docker_settings.DockerMembers) -> str:
     return msgspec.json.encode(members).decode()

@@ -131,8 +131,9 @@ def to_task(
         version: the revision as text.
         suffixes: gives 20 fresh hex digits at each call; one for each container and volume.
     """
+    from ecscope.taskdefinition.definition import definition_of  # noqa: PLC0415
     from ecscope.taskdefinition.payload import payload_task  # noqa: PLC0415
     from ecscope.wire.acs import to_task as acs_task  # noqa: PLC0415  # 2 MiB that only a task needs
 
-    payload = payload_task(definition.members, arn=arn, version=version)
+    payload = payload_task(definition_of(definition.members), family=definition.family, arn=arn, version=version)
     return acs_task.to_task(payload, suffixes=suffixes, received_at=received_at)

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from ecscope.model.network import NetworkMode
-from ecscope.taskdefinition.docker_settings import config, host_config
+from ecscope.taskdefinition import docker_settings
+from ecscope.taskdefinition.definition import ContainerDefinition
 
 from .definitions import FULL, container
 
 FULL_CONTAINER = FULL["containerDefinitions"][0]
 MIB = 1024 * 1024
+
+
+def config(members: object) -> Any:
+    return plain(docker_settings.config(msgspec.convert(members, ContainerDefinition)))
+
+
+def host_config(members: object, mode: NetworkMode) -> Any:
+    return plain(docker_settings.host_config(msgspec.convert(members, ContainerDefinition), mode))
+
+
+def plain(members: object) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(members))
 
 
 def config_of(**members: object) -> Any:

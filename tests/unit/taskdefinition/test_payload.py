@@ -8,17 +8,25 @@ from typing import Any
 import msgspec
 import pytest
 
+from ecscope.taskdefinition.definition import ContainerDefinition, definition_of
 from ecscope.taskdefinition.payload import docker_api_version, docker_api_versions, payload_task
 from ecscope.wire.acs.payload import PayloadTask
 
 from .definitions import FULL, container, task
 
+CHECK = {"command": ["CMD", "true"]}
+LIMIT = {"name": "nofile", "softLimit": 1, "hardLimit": 2}
+
 
 def sent(definition: Any) -> Any:
-    payload = payload_task(definition, arn="arn:task/1", version="7")
+    payload = payload_task(definition_of(definition), family=definition["family"], arn="arn:task/1", version="7")
     frame = msgspec.json.encode(payload)
     assert msgspec.json.decode(frame, type=PayloadTask) == payload
     return json.loads(frame)
+
+
+def read(**members: object) -> ContainerDefinition:
+    return msgspec.convert(container("app", **members), ContainerDefinition)
 
 
 def sent_container(**members: object) -> Any:
@@ -130,20 +138,20 @@ def test_in_host_mode_the_host_port_is_the_container_port() -> None:
     ("members", "version"),
     [
         ({}, "1.17"),
-        ({"ulimits": [{}]}, "1.18"),
-        ({"extraHosts": [{}]}, "1.18"),
+        ({"ulimits": [LIMIT]}, "1.18"),
+        ({"extraHosts": [{"hostname": "db", "ipAddress": "10.0.0.9"}]}, "1.18"),
         ({"logConfiguration": {"logDriver": "json-file"}}, "1.18"),
         ({"logConfiguration": {"logDriver": "awslogs"}}, "1.19"),
         ({"logConfiguration": {"logDriver": "gelf"}}, "1.20"),
-        ({"linuxParameters": {"tmpfs": [{}]}}, "1.22"),
-        ({"healthCheck": {}, "ulimits": [{}]}, "1.24"),
+        ({"linuxParameters": {"tmpfs": [{"containerPath": "/t", "size": 1}]}}, "1.22"),
+        ({"healthCheck": CHECK, "ulimits": [LIMIT]}, "1.24"),
         ({"linuxParameters": {"initProcessEnabled": True}}, "1.25"),
     ],
 )
 def test_features_need_a_docker_api_version(members: Any, version: str) -> None:
-    assert docker_api_version(members) == version
+    assert docker_api_version(read(**members)) == version
 
 
 def test_every_version_that_a_feature_needs_is_told() -> None:
-    members = {"logConfiguration": {"logDriver": "awslogs"}, "healthCheck": {}}
-    assert docker_api_versions(members) == {"1.18", "1.19", "1.24"}
+    members = {"logConfiguration": {"logDriver": "awslogs"}, "healthCheck": CHECK}
+    assert docker_api_versions(read(**members)) == {"1.18", "1.19", "1.24"}

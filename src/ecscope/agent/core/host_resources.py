@@ -14,8 +14,7 @@ import msgspec
 from ecscope.agent.core.step import Step
 from ecscope.model.container import ContainerDefinition
 from ecscope.model.history import Happening
-from ecscope.model.network import NetworkMode
-from ecscope.model.resources import ContainerShare, HostResources, task_needs
+from ecscope.model.resources import ContainerShare, HostResources, Lack, lacks, task_needs
 from ecscope.model.runtime import EngineInfo
 from ecscope.model.status import TaskStatus
 from ecscope.model.task import HostResourcesHeld, Task
@@ -25,23 +24,21 @@ _MIB = 1024 * 1024
 
 def needs_of(task: Task) -> HostResources:
     """What a task takes of the instance while it is not STOPPED."""
-    if task.launch_type == "FARGATE":
-        return HostResources()
     return task_needs(
+        launch_type=task.launch_type,
+        network_mode=task.network_mode,
         cpu_units=int(task.cpu_vcpu * 1024),
         memory_mib=task.memory_mib,
-        containers=(_share_of(container.definition, task.network_mode) for container in task.containers),
+        containers=(_share_of(container.definition) for container in task.containers),
     )
 
 
-def _share_of(definition: ContainerDefinition, mode: NetworkMode) -> ContainerShare:
+def _share_of(definition: ContainerDefinition) -> ContainerShare:
     return ContainerShare(
         cpu_units=definition.cpu_units,
         memory_mib=definition.memory_mib,
         memory_reservation_mib=_reservation_mib(definition),
-        host_ports=tuple((m.host_port, m.protocol) for m in definition.port_mappings)
-        if mode.reserves_host_ports
-        else (),
+        host_ports=tuple((mapping.host_port, mapping.protocol) for mapping in definition.port_mappings),
     )
 
 
@@ -76,20 +73,16 @@ def host_of(
 
 def shortage(needs: HostResources, *, host: HostResources, taken: HostResources) -> str:
     """What is lacking, as one clause; ``""``: nothing. The ports of ``host`` are those reserved."""
-    lacks = []
-    if (free := host.cpu_units - taken.cpu_units) < needs.cpu_units:
-        lacks.append(f"{needs.cpu_units} CPU units, {max(free, 0)} free")
-    if (free := host.memory_mib - taken.memory_mib) < needs.memory_mib:
-        lacks.append(f"{needs.memory_mib} MiB of memory, {max(free, 0)} free")
-    if ports := needs.ports_tcp & taken.ports_tcp:
-        lacks.append(f"TCP port {', '.join(map(str, sorted(ports)))}, held by another task")
-    if ports := needs.ports_udp & taken.ports_udp:
-        lacks.append(f"UDP port {', '.join(map(str, sorted(ports)))}, held by another task")
-    if ports := needs.ports_tcp & host.ports_tcp:
-        lacks.append(f"TCP port {', '.join(map(str, sorted(ports)))}, reserved on this instance")
-    if ports := needs.ports_udp & host.ports_udp:
-        lacks.append(f"UDP port {', '.join(map(str, sorted(ports)))}, reserved on this instance")
-    return "; ".join(lacks)
+    return "; ".join(map(_clause, lacks(needs, host=host, taken=taken)))
+
+
+def _clause(lack: Lack) -> str:
+    if lack.kind == "PORTS":
+        ports = ", ".join(map(str, sorted(lack.ports)))
+        whose = "reserved on this instance" if lack.is_reserved else "held by another task"
+        return f"{lack.protocol} port {ports}, {whose}"
+    what = "CPU units" if lack.kind == "CPU" else "MiB of memory"
+    return f"{lack.needed} {what}, {lack.free} free"
 
 
 def release(step: Step, task: Task) -> Task:

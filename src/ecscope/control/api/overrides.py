@@ -35,7 +35,7 @@ def overrides_of(given: Json, definition: TaskDefinition) -> Json:
         if amount is None or amount <= 0:
             raise client_error(f"Invalid '{member}' setting for task: {given[member]!r} is no amount.")
         checked[member] = str(amount)
-    names = {container["name"] for container in definition.containers}
+    names = {container.name for container in definition.members.container_definitions}
     containers: list[Json] = []
     for override in given.get("containerOverrides", ()):
         name = override.get("name")

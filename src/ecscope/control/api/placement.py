@@ -7,10 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from ecscope.control.core.constraints import QueryError, parsed
 from ecscope.control.core.errors import invalid, unsupported
 from ecscope.control.core.records import Cluster, Json, TaskDefinition
+from ecscope.control.core.service_members import PlacementStrategy
 from ecscope.control.core.statuses import LaunchType
+from ecscope.model.network import NetworkMode
+from ecscope.taskdefinition.definition import PlacementConstraint
 
 _MOST_CONSTRAINTS = 10
 _MOST_STRATEGIES = 5
@@ -18,13 +23,13 @@ _FARGATE = ("FARGATE", "FARGATE_SPOT")
 _LAUNCH_TYPES = (LaunchType.EC2, LaunchType.EXTERNAL)
 
 
-def constraints_of(given: Iterable[Json]) -> tuple[Json, ...]:
+def constraints_of(given: Iterable[Json]) -> tuple[PlacementConstraint, ...]:
     """Checked. Raises ``InvalidParameterException``."""
-    constraints = tuple(given)
+    constraints = msgspec.convert(tuple(given), tuple[PlacementConstraint, ...])
     if len(constraints) > _MOST_CONSTRAINTS:
         raise invalid(f"Placement constraints cannot have more than {_MOST_CONSTRAINTS} elements.")
     for constraint in constraints:
-        kind, expression = constraint.get("type"), constraint.get("expression")
+        kind, expression = constraint.type, constraint.expression
         if kind == "distinctInstance":
             if expression:
                 raise invalid("A placement constraint of type distinctInstance has no expression.")
@@ -44,13 +49,13 @@ def expression_of(text: str) -> str:
     return text
 
 
-def strategy_of(given: Iterable[Json]) -> tuple[Json, ...]:
+def strategy_of(given: Iterable[Json]) -> tuple[PlacementStrategy, ...]:
     """Checked. Raises ``InvalidParameterException``."""
-    strategies = tuple(given)
+    strategies = msgspec.convert(tuple(given), tuple[PlacementStrategy, ...])
     if len(strategies) > _MOST_STRATEGIES:
         raise invalid(f"Placement strategies cannot have more than {_MOST_STRATEGIES} elements.")
     for strategy in strategies:
-        kind, field = strategy.get("type"), strategy.get("field") or ""
+        kind, field = strategy.type, strategy.field
         lowered = field.lower()
         if kind == "random":
             if field:
@@ -92,7 +97,7 @@ def launch_type_of(body: Json, cluster: Cluster, definition: TaskDefinition) -> 
 
 def refuse_network(body: Json, definition: TaskDefinition) -> None:
     """Raises ``ApiError`` for network mode awsvpc, and for a configuration that is for it only."""
-    is_awsvpc = definition.body.get("networkMode") == "awsvpc"
+    is_awsvpc = definition.members.network_mode is NetworkMode.AWSVPC
     if is_awsvpc and not body.get("networkConfiguration"):
         raise invalid("Network Configuration must be provided when networkMode 'awsvpc' is specified.")
     if is_awsvpc:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ecscope.control.api.placement import strategy_of
+from ecscope.control.api.placement import constraints_of, strategy_of
 from ecscope.control.core.deployments import DAEMON_PERCENTS, REPLICA_PERCENTS
 from ecscope.control.core.errors import ApiError, invalid, unsupported
 from ecscope.control.core.records import Json
@@ -123,6 +123,13 @@ def as_given(body: Json) -> dict[str, Any]:
     return {member: body[member] for member in _AS_GIVEN if member in body}
 
 
+def placement_constraints(body: Json) -> list[Json]:
+    """Checked."""
+    given: list[Json] = list(body.get("placementConstraints", ()))
+    constraints_of(given)
+    return given
+
+
 def placement_strategy(body: Json, scheduling_strategy: str) -> list[Json]:
     """Checked; an entry without members, which stands for none, is left out."""
     given = [rule for rule in body.get("placementStrategy", ()) if rule]
@@ -131,7 +138,8 @@ def placement_strategy(body: Json, scheduling_strategy: str) -> list[Json]:
             "The daemon scheduling strategy does not support placement strategies."
             " Remove the placement strategy and try again."
         )
-    return [_as_shown(rule) for rule in strategy_of(given)]
+    strategy_of(given)
+    return [_as_shown(rule) for rule in given]
 
 
 def _as_shown(rule: Json) -> Json:

@@ -11,8 +11,8 @@ from typing import Any
 from ecscope.control.api.lookup import arn_of
 from ecscope.control.api.shapes import moment, tags
 from ecscope.control.core import breaker
-from ecscope.control.core.deployments import counts, tasks_of
-from ecscope.control.core.records import Deployment, Json, Service, Task
+from ecscope.control.core.deployments import circuit_breaker, counts, tasks_of
+from ecscope.control.core.records import Deployment, Service, Task
 from ecscope.control.core.statuses import DeploymentStatus, RolloutState
 from ecscope.control.core.step import Step
 
@@ -158,7 +158,7 @@ def all_deployments(record: Service) -> Sequence[Deployment]:
 def revision(step: Step, record: Service, one: Deployment) -> dict[str, Any]:
     """``ServiceRevision``."""
     definition = step.task_definitions.get(one.definition_arn)
-    containers: Iterable[Json] = definition.containers if definition is not None else ()
+    containers = definition.members.container_definitions if definition is not None else ()
     return {
         "serviceRevisionArn": revision_arn(step, record, one),
         "serviceArn": record.arn,
@@ -167,7 +167,7 @@ def revision(step: Step, record: Service, one: Deployment) -> dict[str, Any]:
         "createdAt": moment(one.created_at),
         "loadBalancers": [],
         "serviceRegistries": [],
-        "containerImages": [{"containerName": each["name"], "image": each["image"]} for each in containers],
+        "containerImages": [{"containerName": each.name, "image": each.image} for each in containers],
         "guardDutyEnabled": False,
         **one.settings,
     }
@@ -184,8 +184,7 @@ def _revision_summary(step: Step, record: Service, one: Deployment, tasks: Itera
 
 
 def _breaker_status(record: Service, one: Deployment) -> str:
-    configuration = record.body.get("deploymentConfiguration", {}).get("deploymentCircuitBreaker", {})
-    if not configuration.get("enable"):
+    if not circuit_breaker(record).enable:
         return "DISABLED"
     return {RolloutState.IN_PROGRESS: "MONITORING", RolloutState.FAILED: "TRIGGERED"}.get(
         one.rollout_state, "MONITORING_COMPLETE"

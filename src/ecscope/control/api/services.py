@@ -13,7 +13,7 @@ import msgspec
 from ecscope.control.api import lookup, service_input, service_shapes, tokens
 from ecscope.control.api.action import Action
 from ecscope.control.api.pages import page
-from ecscope.control.api.placement import constraints_of, launch_type_of, refuse_network
+from ecscope.control.api.placement import launch_type_of, refuse_network
 from ecscope.control.api.shapes import includes
 from ecscope.control.core.deployments import primary, with_deployment
 from ecscope.control.core.errors import ApiError, Failure, invalid, missing, service_not_found
@@ -45,7 +45,7 @@ def create_service(step: Step, body: Json) -> Json:
     kept: dict[str, Any] = {
         "launchType": launch_type,
         "deploymentConfiguration": service_input.deployment_configuration(body, strategy),
-        "placementConstraints": list(constraints_of(body.get("placementConstraints", ()))),
+        "placementConstraints": service_input.placement_constraints(body),
         "placementStrategy": service_input.placement_strategy(body, strategy),
         "propagateTags": "NONE",
         "enableECSManagedTags": False,
@@ -92,7 +92,7 @@ def update_service(step: Step, body: Json) -> Json:
         before = service.body.get("deploymentConfiguration")
         changes["deploymentConfiguration"] = service_input.deployment_configuration(body, strategy, before)
     if "placementConstraints" in body:
-        changes["placementConstraints"] = list(constraints_of(body["placementConstraints"]))
+        changes["placementConstraints"] = service_input.placement_constraints(body)
     if "placementStrategy" in body:
         changes["placementStrategy"] = service_input.placement_strategy(body, strategy)
     desired = service_input.desired_count(body, strategy)
@@ -155,7 +155,7 @@ def list_services(step: Step, body: Json) -> Json:
         if is_ours
         and service.cluster == cluster.name
         and service.status == ServiceStatus.ACTIVE
-        and launch_type in (None, service.body.get("launchType"))
+        and launch_type in (None, service.members.launch_type)
         and strategy in (None, service.scheduling_strategy)
     ]
     return page("ListServices", body, "serviceArns", services, key=_arn, show=_arn)
@@ -169,7 +169,7 @@ def list_services_by_namespace(step: Step, body: Json) -> Json:
 
 def _with_launch_type(service: Service, body: Json) -> Json:
     """An update, which can change the launch type only by giving a capacity provider strategy."""
-    return body if body.get("capacityProviderStrategy") else {**body, "launchType": service.body["launchType"]}
+    return body if body.get("capacityProviderStrategy") else {**body, "launchType": service.members.launch_type}
 
 
 def _made_before(step: Step, body: Json) -> Service | None:
@@ -198,7 +198,7 @@ def _settings(service: Service, body: Json, before: Json | None = None) -> Json:
     """Of a deployment; what is not given is as ``before``."""
     connect = body.get("serviceConnectConfiguration", (before or {}).get("serviceConnectConfiguration"))
     shown = {} if connect is None else {"serviceConnectConfiguration": connect}
-    return {"launchType": service.body["launchType"], **shown}
+    return {"launchType": service.members.launch_type, **shown}
 
 
 def _put(step: Step, service: Service) -> Service:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from ecscope.control.core.deployments import (
-    breaker,
+    circuit_breaker,
     has_check,
     healthy_at,
     primary,
@@ -37,12 +37,11 @@ _FAILURES = (StopCode.ESSENTIAL_CONTAINER_EXITED, StopCode.TASK_FAILED_TO_START)
 
 def threshold(service: Service) -> int:
     """So many failed tasks give a deployment up."""
-    configuration = breaker(service).get("thresholdConfiguration") or {}
-    kind, value = configuration.get("type") or "BOUNDED_PERCENT", configuration.get("value", 50)
-    if kind == "COUNT":
-        return max(1, int(value))
-    share = -(-service.desired_count * int(value) // 100)
-    return max(1, share) if kind == "UNBOUNDED_PERCENT" else min(max(share, FEWEST), MOST)
+    given = circuit_breaker(service).threshold_configuration
+    if given.type == "COUNT":
+        return max(1, given.value)
+    share = -(-service.desired_count * given.value // 100)
+    return max(1, share) if given.type == "UNBOUNDED_PERCENT" else min(max(share, FEWEST), MOST)
 
 
 def delay(settings: Settings, tries: int) -> timedelta:
@@ -100,14 +99,14 @@ def calm_at(step: Step, service: Service, tasks: tuple[Task, ...]) -> datetime |
 def tripped(step: Step, service: Service) -> Service:
     """The service after its circuit breaker has looked: as it was, FAILED, or on its way back."""
     deployment = primary(service)
-    configuration = breaker(service)
-    if not configuration.get("enable") or deployment.rollout_state != RolloutState.IN_PROGRESS:
+    configuration = circuit_breaker(service)
+    if not configuration.enable or deployment.rollout_state != RolloutState.IN_PROGRESS:
         return service
     if not deployment.failed_tasks or deployment.failed_tasks < threshold(service):
         return service
     service = failed(step, service, FAILED_REASON)
     service = say(step, service, f"(deployment {deployment.id}) deployment failed: tasks failed to start.")
-    if configuration.get("rollback") and not deployment.rolls_back:
+    if configuration.rollback and not deployment.rolls_back:
         service = rolled_back(step, service)
     return service
 
@@ -125,17 +124,17 @@ def rolled_back(step: Step, service: Service) -> Service:
     Tasks of that deployment which still run stay, and so does its ID.
     """
     last, given_up = service.last_completed, primary(service)
-    if not last or last["id"] == given_up.id:
+    if not last.id or last.id == given_up.id:
         return service
-    again = _standing(service, last["id"])
+    again = _standing(service, last.id)
     if again is not None:
         service = with_deployment_again(step, service, again, rolls_back=given_up.id)
     else:
         service = with_deployment(
             step,
             service,
-            definition_arn=last["definition_arn"],
-            settings=last["settings"],
+            definition_arn=last.definition_arn,
+            settings=last.settings,
             rolls_back=given_up.id,
         )
     return say(step, service, f"rolling back to deployment {primary(service).id}.")
@@ -164,7 +163,7 @@ def _after_end(step: Step, service: Service, task: Task) -> Service:
 
 
 def _resets(service: Service) -> bool:
-    return breaker(service).get("resetOnHealthyTask", True) is not False
+    return circuit_breaker(service).reset_on_healthy_task
 
 
 def _turned_healthy(was: Task | None, now: Task) -> bool:

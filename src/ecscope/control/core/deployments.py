@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
-from ecscope.control.core.records import Deployment, Json, Service, Task
+from ecscope.control.core.records import CompletedDeployment, Deployment, Json, Service, Task
 from ecscope.control.core.service_events import say
+from ecscope.control.core.service_members import CircuitBreaker
 from ecscope.control.core.statuses import DeploymentStatus, RolloutState
 from ecscope.control.core.step import Step
 from ecscope.model.status import HealthStatus
@@ -41,17 +42,18 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 def limits(service: Service, desired: int) -> Limits:
     """Half a task more is healthy, half a task less is allowed."""
-    configuration: Json = service.body.get("deploymentConfiguration", {})
+    configuration = service.members.deployment_configuration
     minimum, maximum = DAEMON_PERCENTS if service.is_daemon else REPLICA_PERCENTS
-    minimum = configuration.get("minimumHealthyPercent", minimum)
-    maximum = configuration.get("maximumPercent", maximum)
+    if configuration.minimum_healthy_percent is not None:
+        minimum = configuration.minimum_healthy_percent
+    if configuration.maximum_percent is not None:
+        maximum = configuration.maximum_percent
     return Limits(lower=-(-desired * minimum // 100), upper=desired * maximum // 100)
 
 
-def breaker(service: Service) -> Json:
+def circuit_breaker(service: Service) -> CircuitBreaker:
     """``deploymentCircuitBreaker``, as it is configured."""
-    found: Json = service.body.get("deploymentConfiguration", {}).get("deploymentCircuitBreaker", {})
-    return found
+    return service.members.deployment_configuration.deployment_circuit_breaker
 
 
 def primary(service: Service) -> Deployment:
@@ -90,7 +92,7 @@ def healthy_at(step: Step, service: Service, task: Task) -> datetime | None:
     if has_check(task):
         return began_at if task.health is HealthStatus.HEALTHY else None
     settings, after_s = step.settings, step.settings.healthy_after_s
-    if breaker(service).get("enable"):
+    if circuit_breaker(service).enable:
         after_s = max(after_s, settings.breaker_healthy_after_s)
     return began_at + timedelta(seconds=after_s)
 
@@ -102,8 +104,8 @@ def is_healthy(step: Step, service: Service, task: Task) -> bool:
 
 def graced_until(service: Service, task: Task) -> datetime:
     """Before this, no failed health check is held against it."""
-    grace_s = service.body.get("healthCheckGracePeriodSeconds") or 0
-    return (task.started_at or task.created_at) + timedelta(seconds=grace_s)
+    grace = timedelta(seconds=service.members.health_check_grace_period_seconds)
+    return (task.started_at or task.created_at) + grace
 
 
 def is_unhealthy(step: Step, service: Service, task: Task) -> bool:
@@ -215,6 +217,6 @@ def completed(step: Step, service: Service) -> Service:
         finished_at=step.at,
         failed_tasks=0,
     )
-    last = {"id": deployment.id, "definition_arn": deployment.definition_arn, "settings": deployment.settings}
+    last = CompletedDeployment(id=deployment.id, definition_arn=deployment.definition_arn, settings=deployment.settings)
     service = msgspec.structs.replace(service, last_completed=last)
     return say(step, service, f"(deployment {deployment.id}) deployment completed.")

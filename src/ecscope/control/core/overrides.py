@@ -10,9 +10,15 @@ from typing import Any
 from ecscope.control.core.errors import ApiError, client_error
 from ecscope.control.core.records import Json, TaskDefinition
 from ecscope.control.core.task_definitions import check
+from ecscope.taskdefinition.definition import Definition, definition_of
 
 _OF_TASKS = ("cpu", "memory", "taskRoleArn", "executionRoleArn")
 _AMOUNTS_OF_CONTAINERS = ("cpu", "memory", "memoryReservation")
+
+
+def members_for(definition: TaskDefinition, overrides: Json) -> Definition:
+    """What a definition says to one task. ``overrides``: as for ``merged``."""
+    return definition_of(merged(definition.body, overrides)) if overrides else definition.members
 
 
 def merged(body: Json, overrides: Json) -> Json:

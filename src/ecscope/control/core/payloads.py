@@ -9,11 +9,12 @@ from collections.abc import Mapping
 
 import msgspec
 
-from ecscope.control.core.overrides import merged
-from ecscope.control.core.records import Json, Task
+from ecscope.control.core.overrides import members_for
+from ecscope.control.core.records import Task
 from ecscope.control.core.role_sessions import role_key
 from ecscope.control.core.state import ControlState
 from ecscope.control.core.task_definitions import ECR
+from ecscope.taskdefinition.definition import ContainerDefinition
 from ecscope.taskdefinition.payload import payload_task as payload_of
 from ecscope.wire.acs.payload import (
     PayloadContainer,
@@ -31,9 +32,10 @@ EXPIRATION = "2099-01-01T00:00:00Z"
 def payload_task(state: ControlState, task: Task) -> PayloadTask:
     """The task of a PayloadMessage."""
     definition = state.task_definitions[task.definition_arn]
-    body = merged(definition.body, task.overrides)
+    members = members_for(definition, task.overrides)
     payload = payload_of(
-        {**body, "family": definition.family},
+        members,
+        family=definition.family,
         arn=task.arn,
         version=str(definition.revision),
         desired_status=task.desired_status,
@@ -42,9 +44,12 @@ def payload_task(state: ControlState, task: Task) -> PayloadTask:
     return msgspec.structs.replace(
         payload,
         task_cluster_arn=state.clusters[task.cluster].arn,
-        containers=tuple(_container(container, body, task, arns) for container in payload.containers or ()),
-        role_credentials=_role_credentials(task.credentials_id, body.get("taskRoleArn")),
-        execution_role_credentials=_role_credentials(task.execution_credentials_id, body.get("executionRoleArn")),
+        containers=tuple(
+            _container(container, written, task, arns, has_execution_role=bool(members.execution_role_arn))
+            for container, written in zip(payload.containers or (), members.container_definitions, strict=True)
+        ),
+        role_credentials=_role_credentials(task.credentials_id, members.task_role_arn),
+        execution_role_credentials=_role_credentials(task.execution_credentials_id, members.execution_role_arn),
         launch_type=task.launch_type,
         group=task.group,
         service_name=task.group.removeprefix("service:") if task.service_arn else None,
@@ -58,15 +63,19 @@ def _zone(state: ControlState, task: Task) -> str:
     return zone or state.settings.availability_zone
 
 
-def _container(container: PayloadContainer, body: Json, task: Task, arns: Mapping[str, str]) -> PayloadContainer:
-    has_execution_role = bool(body.get("executionRoleArn"))
-    written = next(each for each in body["containerDefinitions"] if each["name"] == container.name)
-    is_awslogs = written.get("logConfiguration", {}).get("logDriver") == "awslogs"
+def _container(
+    container: PayloadContainer,
+    written: ContainerDefinition,
+    task: Task,
+    arns: Mapping[str, str],
+    *,
+    has_execution_role: bool,
+) -> PayloadContainer:
     return msgspec.structs.replace(
         container,
-        container_arn=arns.get(container.name or ""),
-        registry_authentication=_registry_authentication(container.image or "", has_execution_role=has_execution_role),
-        logs_auth_strategy="ExecutionRole" if is_awslogs and has_execution_role else None,
+        container_arn=arns.get(written.name),
+        registry_authentication=_registry_authentication(written.image, has_execution_role=has_execution_role),
+        logs_auth_strategy="ExecutionRole" if written.log_driver == "awslogs" and has_execution_role else None,
         managed_agents=(PayloadManagedAgent(name="ExecuteCommandAgent", properties={}),)
         if task.execute_command_enabled
         else None,
@@ -83,7 +92,7 @@ def _registry_authentication(image: str, *, has_execution_role: bool) -> Payload
     )
 
 
-def _role_credentials(credentials_id: str, role_arn: str | None) -> RoleCredentials | None:
+def _role_credentials(credentials_id: str, role_arn: str) -> RoleCredentials | None:
     if not credentials_id or not role_arn:
         return None
     key = role_key(credentials_id)

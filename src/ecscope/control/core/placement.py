@@ -6,38 +6,30 @@ Source: control-plane.md §6.2, §7.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
 from ecscope.control.core.constraints import Predicate, QueryError, parsed
 from ecscope.control.core.errors import Failure
-from ecscope.control.core.records import Instance, Json
+from ecscope.control.core.records import Instance
+from ecscope.control.core.service_members import PlacementStrategy
 from ecscope.control.core.statuses import InstanceStatus, LaunchType
 from ecscope.control.core.step import Step
 from ecscope.control.core.task_definitions import attributes_for_a_role
 from ecscope.control.core.wanted import Wanted
-from ecscope.model.resources import HostResources
+from ecscope.model.resources import HostResources, lacks
+from ecscope.taskdefinition.definition import PlacementConstraint
 
 EXTERNAL = "ecs.capability.external"
 """The attribute of instances outside AWS; they run tasks of launch type EXTERNAL and no other."""
 MEMBER_OF = "MemberOf placement constraint unsatisfied."
 DISTINCT_INSTANCE = "DistinctInstance placement constraint unsatisfied."
-SERVICE_STRATEGY: tuple[Json, ...] = (
-    {"type": "spread", "field": "attribute:ecs.availability-zone"},
-    {"type": "spread", "field": "instanceId"},
+SERVICE_STRATEGY = (
+    PlacementStrategy(type="spread", field="attribute:ecs.availability-zone"),
+    PlacementStrategy(type="spread", field="instanceId"),
 )
 """Of a service that names none."""
-
-_PLATFORM: tuple[tuple[str, str, Mapping[str, str]], ...] = (
-    ("cpuArchitecture", "ecs.cpu-architecture", {"X86_64": "x86_64", "ARM64": "arm64"}),
-    ("operatingSystemFamily", "ecs.os-family", {}),
-)
-"""Member of ``runtimePlatform``, the attribute by which an instance tells its own, and values that are spelt otherwise.
-
-Difference: an instance that does not tell is taken for one that fits. On EC2 the identity document tells; elsewhere
-agents tell their architecture only when they are external. Source: agent-protocol.md §3.2.
-"""
 
 _NOTHING = HostResources()
 _STAGES = (
@@ -127,15 +119,16 @@ def _filter(step: Step, wanted: Wanted) -> Callable[[Instance], str]:
     needs = wanted.needs()
     required = _required(wanted)
     predicates = _predicates(wanted)
-    is_distinct = any(constraint.get("type") == "distinctInstance" for constraint in _constraints(wanted))
+    is_distinct = any(constraint.type == "distinctInstance" for constraint in _constraints(wanted))
 
     def obstacle(instance: Instance) -> str:
         if instance.status != InstanceStatus.ACTIVE:
             return InstanceStatus.INACTIVE
         if not instance.is_connected:
             return "AGENT"
-        if lack := shortage(needs, instance.resources, step.taken.get(instance.arn, _NOTHING)):
-            return f"RESOURCE:{lack}"
+        lacking = lacks(needs, host=instance.resources, taken=step.taken.get(instance.arn, _NOTHING))
+        if (lack := next(lacking, None)) is not None:
+            return f"RESOURCE:{lack.kind}"
         if _lacking(required, instance):
             return "ATTRIBUTE"
         if not all(predicate(step, instance) for predicate in predicates):
@@ -145,19 +138,6 @@ def _filter(step: Step, wanted: Wanted) -> Callable[[Instance], str]:
         return ""
 
     return obstacle
-
-
-def shortage(needs: HostResources, host: HostResources, taken: HostResources) -> str:
-    """``CPU``, ``MEMORY`` or ``PORTS``, the first that is lacking; ``""``: nothing is. As the agent counts."""
-    if host.cpu_units - taken.cpu_units < needs.cpu_units:
-        return "CPU"
-    if host.memory_mib - taken.memory_mib < needs.memory_mib:
-        return "MEMORY"
-    if needs.ports_tcp & taken.ports_tcp or needs.ports_tcp & host.ports_tcp:
-        return "PORTS"
-    if needs.ports_udp & taken.ports_udp or needs.ports_udp & host.ports_udp:
-        return "PORTS"
-    return ""
 
 
 class _Requirement(msgspec.Struct, frozen=True):
@@ -174,15 +154,23 @@ class _Requirement(msgspec.Struct, frozen=True):
 
 
 def _required(wanted: Wanted) -> tuple[_Requirement, ...]:
-    platform = wanted.definition.body.get("runtimePlatform") or {}
-    role = attributes_for_a_role(wanted.definition.body) if wanted.overrides.get("taskRoleArn") else ()
+    """What the definition asks for, what a role of the request does, and the platform, in the words of the attributes.
+
+    Difference: an instance that does not tell its platform is taken for one that fits. On EC2 the identity document
+    tells; elsewhere agents tell their architecture only when they are external. Source: agent-protocol.md §3.2.
+    """
+    platform = wanted.definition.members.runtime_platform
+    role = attributes_for_a_role(wanted.definition.members) if wanted.overrides.get("taskRoleArn") else ()
     return (
         *(_Requirement(attribute.name, attribute.value or "") for attribute in wanted.definition.requires_attributes),
         *map(_Requirement, role),
         *(
-            _Requirement(name, spelling.get(platform[member], platform[member]), is_assumed=True)
-            for member, name, spelling in _PLATFORM
-            if platform.get(member)
+            _Requirement(name, spelling.get(value, value), is_assumed=True)
+            for value, name, spelling in (
+                (platform.cpu_architecture, "ecs.cpu-architecture", {"X86_64": "x86_64", "ARM64": "arm64"}),
+                (platform.operating_system_family, "ecs.os-family", {}),
+            )
+            if value
         ),
     )
 
@@ -201,16 +189,12 @@ def _missing_attributes(wanted: Wanted, instance: Instance) -> str:
     return f"The container instance lacks {', '.join(map(str, _lacking(_required(wanted), instance)))}."
 
 
-def _constraints(wanted: Wanted) -> tuple[Json, ...]:
-    return (*wanted.definition.body.get("placementConstraints", ()), *wanted.constraints)
+def _constraints(wanted: Wanted) -> tuple[PlacementConstraint, ...]:
+    return (*wanted.definition.members.placement_constraints, *wanted.constraints)
 
 
 def _predicates(wanted: Wanted) -> list[Predicate]:
-    return [
-        _predicate(constraint.get("expression") or "")
-        for constraint in _constraints(wanted)
-        if constraint.get("type") == "memberOf"
-    ]
+    return [_predicate(constraint.expression) for constraint in _constraints(wanted) if constraint.type == "memberOf"]
 
 
 def _predicate(expression: str) -> Predicate:
@@ -228,16 +212,16 @@ def _tasks_of_group(step: Step, wanted: Wanted, instance: Instance) -> int:
     return counts.get(wanted.group, 0) if counts else 0
 
 
-def _narrowed(step: Step, wanted: Wanted, candidates: list[Instance], strategy: Json) -> list[Instance]:
+def _narrowed(step: Step, wanted: Wanted, candidates: list[Instance], strategy: PlacementStrategy) -> list[Instance]:
     """Those that the strategy likes best. Source: control-plane.md §7.2."""
-    field = (strategy.get("field") or "").lower()
-    match strategy.get("type"):
+    field = strategy.field.lower()
+    match strategy.type:
         case "binpack" if field == "cpu":
             ranks = [i.resources.cpu_units - step.taken.get(i.arn, _NOTHING).cpu_units for i in candidates]
         case "binpack":
             ranks = [i.resources.memory_mib - step.taken.get(i.arn, _NOTHING).memory_mib for i in candidates]
         case "spread" if field.startswith("attribute:"):
-            name = (strategy.get("field") or "").split(":", 1)[1]
+            name = strategy.field.split(":", 1)[1]
             counts: Counter[str | None] = Counter()
             for instance in step.instances:
                 if instance.cluster == wanted.cluster:

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from ecscope.control.core.service_members import ServiceMembers
 from ecscope.control.core.statuses import (
     ClusterStatus,
     DeploymentStatus,
@@ -31,6 +32,7 @@ from ecscope.model.arn import TaskArn
 from ecscope.model.container_instance import Attribute
 from ecscope.model.resources import HostResources
 from ecscope.model.status import HealthStatus
+from ecscope.taskdefinition.definition import Definition, definition_of
 
 _RUNNING, _STOPPED, _TO_STOP = LastStatus.RUNNING, LastStatus.STOPPED, DesiredStatus.STOPPED
 """Asked of thousands of tasks at a time; a name is found faster than a member of an enum."""
@@ -58,7 +60,7 @@ class Cluster(Record, frozen=True, kw_only=True):
     service_connect_defaults: Json = {}
 
 
-class TaskDefinition(Record, frozen=True, kw_only=True):
+class TaskDefinition(Record, frozen=True, kw_only=True, dict=True):
     """Key: its ARN."""
 
     arn: str
@@ -66,7 +68,8 @@ class TaskDefinition(Record, frozen=True, kw_only=True):
     revision: int
     status: TaskDefinitionStatus = TaskDefinitionStatus.ACTIVE
     body: Json
-    """What was registered, with the defaults that ECS fills in; no member of this record is repeated in it."""
+    """What was registered, with the defaults that ECS fills in: it is kept and shown to the last member. Rules read
+    ``members``. No member of this record is repeated in it."""
     requires_attributes: tuple[Attribute, ...] = ()
     compatibilities: tuple[LaunchType, ...] = (LaunchType.EC2,)
     tags: Mapping[str, str] = {}
@@ -75,9 +78,10 @@ class TaskDefinition(Record, frozen=True, kw_only=True):
     deregistered_at: datetime | None = None
     delete_requested_at: datetime | None = None
 
-    @property
-    def containers(self) -> tuple[Json, ...]:
-        return tuple(self.body["containerDefinitions"])
+    @cached_property
+    def members(self) -> Definition:
+        """What ``body`` says."""
+        return definition_of(self.body)
 
 
 class InstanceStatusDetail(msgspec.Struct, frozen=True, kw_only=True):
@@ -235,6 +239,20 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     failed_at: datetime | None = None
     """When the newest of the failed tasks ended."""
 
+    @property
+    def launch_type(self) -> LaunchType:
+        """Of its tasks."""
+        return LaunchType(self.settings.get("launchType", LaunchType.EC2))
+
+
+class CompletedDeployment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a circuit breaker would roll back to."""
+
+    id: str = ""
+    """``""``: no deployment was completed yet."""
+    definition_arn: str = ""
+    settings: Json = {}
+
 
 class ServiceEvent(msgspec.Struct, frozen=True, kw_only=True):
     """What happened to a service, in ECS's words."""
@@ -244,7 +262,7 @@ class ServiceEvent(msgspec.Struct, frozen=True, kw_only=True):
     message: str
 
 
-class Service(Record, frozen=True, kw_only=True):
+class Service(Record, frozen=True, kw_only=True, dict=True):
     """A service. Key: its ARN."""
 
     arn: str
@@ -263,16 +281,20 @@ class Service(Record, frozen=True, kw_only=True):
     created_by: str
     client_token: str = ""
     body: Json = {}
-    """Other members as given or by default: deploymentConfiguration, placementStrategy, propagateTags, …"""
+    """Other members as given or by default, kept and shown to the last one. Rules read ``members``."""
     tags: Mapping[str, str] = {}
-    last_completed: Json = {}
-    """What the circuit breaker rolls back to: definition and settings of the newest COMPLETED deployment."""
+    last_completed: CompletedDeployment = CompletedDeployment()
     steady_said_at: datetime | None = None
     last_problem: str = ""
     """The last complaint among the events, so that it is not repeated."""
     last_problem_at: datetime | None = None
     look_at: datetime | None = None
     """When time alone may change something about it; ``None``: it waits for nothing but events."""
+
+    @cached_property
+    def members(self) -> ServiceMembers:
+        """What ``body`` says."""
+        return msgspec.convert(self.body, ServiceMembers)
 
     @property
     def is_daemon(self) -> bool:

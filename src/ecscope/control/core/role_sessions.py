@@ -11,7 +11,7 @@ from hashlib import sha256
 
 import msgspec
 
-from ecscope.control.core.overrides import role_of
+from ecscope.control.core.overrides import members_for
 from ecscope.control.core.state import ControlState
 
 
@@ -59,14 +59,13 @@ def session_of_key(state: ControlState, access_key_id: str) -> RoleSession | Non
     for task in state.tasks.values():
         if task.is_stopped:
             continue
-        for credentials_id, member in (
-            (task.credentials_id, "taskRoleArn"),
-            (task.execution_credentials_id, "executionRoleArn"),
-        ):
+        for credentials_id in (task.credentials_id, task.execution_credentials_id):
             if credentials_id and role_key(credentials_id).access_key_id == access_key_id:
-                body = state.task_definitions[task.definition_arn].body
+                members = members_for(state.task_definitions[task.definition_arn], task.overrides)
+                is_of_task = credentials_id == task.credentials_id
+                named = members.task_role_arn if is_of_task else members.execution_role_arn
                 return RoleSession(
-                    role_arn=role_arn(state.settings.account, role_of(body, task.overrides, member)),
+                    role_arn=role_arn(state.settings.account, named),
                     session_name=task.arn.rsplit("/", 1)[-1],
                     key=role_key(credentials_id),
                 )

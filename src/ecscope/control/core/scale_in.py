@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 
 from ecscope.control.core.deployments import is_healthy
 from ecscope.control.core.placement import SERVICE_STRATEGY
-from ecscope.control.core.records import Instance, Json, Service, Task
+from ecscope.control.core.records import Instance, Service, Task
+from ecscope.control.core.service_members import PlacementStrategy
 from ecscope.control.core.step import Step
 
 
@@ -40,13 +41,13 @@ def _ranks(step: Step, service: Service, tasks: Sequence[Task]) -> list[Callable
             return 2
         return 0 if is_healthy(step, service, task) else 1
 
-    strategy = service.body.get("placementStrategy") or SERVICE_STRATEGY
-    return [idleness, *(_rank(step, rule, tasks) for rule in strategy if rule.get("type") != "random")]
+    strategy = service.members.placement_strategy or SERVICE_STRATEGY
+    return [idleness, *(_rank(step, rule, tasks) for rule in strategy if rule.type != "random")]
 
 
-def _rank(step: Step, rule: Json, tasks: Sequence[Task]) -> Callable[[Task], int]:
-    field = str(rule.get("field", ""))
-    if rule.get("type") == "binpack":
+def _rank(step: Step, rule: PlacementStrategy, tasks: Sequence[Task]) -> Callable[[Task], int]:
+    field = rule.field
+    if rule.type == "binpack":
         return lambda task: _left(step, task, field)
     crowd = Counter(_value(step.instances.get(task.instance_arn), field) for task in tasks)
     return lambda task: crowd[_value(step.instances.get(task.instance_arn), field)]

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from ecscope.control.core.breaker import UNHEALTHY_REASON
 from ecscope.control.core.deployments import primary
 from ecscope.control.core.placement import SERVICE_STRATEGY, is_fit
-from ecscope.control.core.records import Json, Service, Task, TaskDefinition
-from ecscope.control.core.statuses import InstanceStatus, LaunchType, StopCode
+from ecscope.control.core.records import Service, Task, TaskDefinition
+from ecscope.control.core.statuses import InstanceStatus, StopCode
 from ecscope.control.core.step import Step
 from ecscope.control.core.tasks import stop
 from ecscope.control.core.wanted import Wanted
@@ -23,8 +23,7 @@ def wanted(step: Step, service: Service, instance_arn: str = "") -> Wanted | Non
     definition = step.task_definitions.get(deployment.definition_arn)
     if definition is None:
         return None
-    body = service.body
-    strategy: tuple[Json, ...] = tuple(body.get("placementStrategy", ()))
+    members = service.members
     return Wanted(
         definition=definition,
         cluster=service.cluster,
@@ -33,20 +32,20 @@ def wanted(step: Step, service: Service, instance_arn: str = "") -> Wanted | Non
         started_by=deployment.id,
         service_arn=service.arn,
         deployment_id=deployment.id,
-        launch_type=LaunchType(deployment.settings.get("launchType", LaunchType.EC2)),
+        launch_type=deployment.launch_type,
         tags=task_tags(service, definition),
-        execute_command_enabled=bool(body.get("enableExecuteCommand")),
-        constraints=tuple(body.get("placementConstraints", ())),
-        strategy=() if instance_arn else strategy or SERVICE_STRATEGY,
+        execute_command_enabled=members.enable_execute_command,
+        constraints=members.placement_constraints,
+        strategy=() if instance_arn else members.placement_strategy or SERVICE_STRATEGY,
         instance_arn=instance_arn,
     )
 
 
 def task_tags(service: Service, definition: TaskDefinition) -> Mapping[str, str]:
     """What its tasks are tagged with."""
-    source = service.body.get("propagateTags")
+    source = service.members.propagate_tags
     tags = dict(service.tags if source == "SERVICE" else definition.tags if source == "TASK_DEFINITION" else {})
-    if service.body.get("enableECSManagedTags"):
+    if service.members.enable_ecs_managed_tags:
         tags |= {"aws:ecs:clusterName": service.cluster, "aws:ecs:serviceName": service.name}
     return tags
 

@@ -20,6 +20,8 @@ from ecscope.control.core.records import Json, TaskDefinition
 from ecscope.control.core.statuses import LaunchType, ServiceStatus
 from ecscope.control.core.step import Step
 from ecscope.model.container_instance import Attribute
+from ecscope.model.network import NetworkMode
+from ecscope.taskdefinition.definition import ContainerDefinition, Definition, definition_of
 from ecscope.taskdefinition.payload import docker_api_versions
 from ecscope.taskdefinition.read import mistakes_in
 from ecscope.taskdefinition.rules import cpu_units, memory_mib
@@ -49,7 +51,7 @@ def register(step: Step, body: Json, tags: dict[str, str]) -> TaskDefinition:
         family=family,
         revision=revision,
         body=filled,
-        requires_attributes=tuple(Attribute(name=name) for name in dict.fromkeys(_required(filled))),
+        requires_attributes=tuple(Attribute(name=name) for name in dict.fromkeys(_required(definition_of(filled)))),
         compatibilities=(LaunchType.EC2, LaunchType.EXTERNAL),
         tags=tags,
         registered_at=step.at,
@@ -78,7 +80,7 @@ def _in_use(step: Step) -> frozenset[str]:
         (
             *(task.definition_arn for task in step.tasks.values() if not task.is_stopped),
             *(deployment.definition_arn for service in services for deployment in service.deployments),
-            *(service.last_completed["definition_arn"] for service in services if service.last_completed),
+            *(service.last_completed.definition_arn for service in services),
         )
     )
 
@@ -93,24 +95,24 @@ def check(definition: Json) -> None:
             if not container.get(member):
                 raise client_error(f"Container.{member} should not be null or empty.")
     mistakes = [f"{mistake.path}: {mistake.reason}" for mistake in mistakes_in(definition)]
-    mistakes = mistakes or list(_bad_expressions(definition))
+    mistakes = mistakes or list(_bad_expressions(definition_of(definition)))
     if mistakes:
         rest = [f"and {len(mistakes) - _MOST_TOLD} more"] if len(mistakes) > _MOST_TOLD else []
         raise client_error("; ".join([*mistakes[:_MOST_TOLD], *rest]) + ".")
-    if not definition.get("memory"):
-        for container in definition["containerDefinitions"]:
-            if not (container.get("memory") or container.get("memoryReservation")):
+    members = definition_of(definition)
+    if not members.memory:
+        for container in members.container_definitions:
+            if not (container.memory or container.memory_reservation):
                 raise client_error(
-                    f"Invalid setting for container '{container['name']}'. At least one of 'memory' or"
+                    f"Invalid setting for container '{container.name}'. At least one of 'memory' or"
                     " 'memoryReservation' must be specified."
                 )
 
 
-def _bad_expressions(definition: Json) -> Iterator[str]:
-    for index, constraint in enumerate(definition.get("placementConstraints", ())):
-        expression = constraint.get("expression", "")
+def _bad_expressions(definition: Definition) -> Iterator[str]:
+    for index, constraint in enumerate(definition.placement_constraints):
         try:
-            parsed(expression)
+            parsed(constraint.expression)
         except QueryError as error:
             yield f"placementConstraints[{index}].expression: cannot be read {error}"
 
@@ -163,54 +165,52 @@ def _volume(volume: Json) -> dict[str, Any]:
     return {"host": {}, **volume}
 
 
-def _required(body: Json) -> Iterator[str]:
+def _required(definition: Definition) -> Iterator[str]:
     """Names of attributes, the same always. Source: control-plane.md §5.2.
 
     Difference: what this agent does without telling so is not required: ``pid-ipc-namespace-sharing`` is of the modes
     that are refused.
     """
-    containers: list[Json] = body["containerDefinitions"]
+    containers = definition.container_definitions
     versions = {version for container in containers for version in docker_api_versions(container)}
     for version in sorted(versions - {"1.17"} or versions):
         yield f"{_OLD}.docker-remote-api.{version}"
     for container in containers:
-        yield from _required_by(container, has_execution_role=bool(body.get("executionRoleArn")))
-    if body.get("taskRoleArn"):
-        yield from attributes_for_a_role(body)
-    if "cpu" in body or "memory" in body:
+        yield from _required_by(container, has_execution_role=bool(definition.execution_role_arn))
+    if definition.task_role_arn:
+        yield from attributes_for_a_role(definition)
+    if definition.cpu or definition.memory:
         yield f"{_NEW}.task-cpu-mem-limit"
-    if int(body.get("cpu", 0)) > _LARGEST_CPU_OF_OLD_AGENTS:
+    if int(definition.cpu or 0) > _LARGEST_CPU_OF_OLD_AGENTS:
         yield f"{_NEW}.increased-task-cpu-limit"
-    for volume in body["volumes"]:
-        if "dockerVolumeConfiguration" in volume:
-            driver: str = volume["dockerVolumeConfiguration"].get("driver", "local")
-            yield f"{_NEW}.docker-plugin.{driver.replace(':', '.')}"
+    for volume in definition.volumes:
+        if volume.docker_volume_configuration is not None:
+            yield f"{_NEW}.docker-plugin.{volume.docker_volume_configuration.driver.replace(':', '.')}"
 
 
-def attributes_for_a_role(body: Json) -> Iterator[str]:
+def attributes_for_a_role(definition: Definition) -> Iterator[str]:
     """What an instance must have to hand a task of this definition the credentials of a role."""
     yield _TASK_ROLES
-    if body.get("networkMode") == "host":
+    if definition.network_mode is NetworkMode.HOST:
         yield f"{_TASK_ROLES}-network-host"
 
 
-def _required_by(container: Json, *, has_execution_role: bool) -> Iterator[str]:
-    driver = container.get("logConfiguration", {}).get("logDriver")
-    if driver:
-        yield f"{_OLD}.logging-driver.{driver}"
-    if driver == "awslogs" and has_execution_role:
+def _required_by(container: ContainerDefinition, *, has_execution_role: bool) -> Iterator[str]:
+    if container.log_driver:
+        yield f"{_OLD}.logging-driver.{container.log_driver}"
+    if container.log_driver == "awslogs" and has_execution_role:
         yield f"{_NEW}.execution-role-awslogs"
-    if container.get("privileged"):
+    if container.privileged:
         yield f"{_OLD}.privileged-container"
-    if ECR.fullmatch(container["image"]):
+    if ECR.fullmatch(container.image):
         yield f"{_OLD}.ecr-auth"
         if has_execution_role:
             yield f"{_NEW}.execution-role-ecr-pull"
-    if "healthCheck" in container:
+    if container.health_check is not None:
         yield f"{_NEW}.container-health-check"
-    if container.get("dependsOn"):
+    if container.depends_on:
         yield f"{_NEW}.container-ordering"
-    if "restartPolicy" in container:
+    if container.restart_policy is not None:
         yield f"{_NEW}.container-restart-policy"
-    if any("containerPortRange" in mapping for mapping in container["portMappings"]):
+    if any(mapping.container_port_range is not None for mapping in container.port_mappings):
         yield f"{_NEW}.network.container-port-range"

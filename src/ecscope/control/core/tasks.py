@@ -21,6 +21,7 @@ from ecscope.control.core.step import Step
 from ecscope.control.core.wanted import Wanted as Wanted  # noqa: PLC0414 (those who start tasks know it from here)
 from ecscope.model.arn import TaskArn, task_arn
 from ecscope.model.status import HealthStatus, ReportedStatus
+from ecscope.taskdefinition.definition import ContainerDefinition
 
 TOKEN_KEPT = timedelta(hours=24)
 """How long a client token is remembered. Source: control-plane.md §6.1."""
@@ -72,7 +73,10 @@ def start(step: Step, wanted: Wanted) -> Task | tuple[Failure, ...]:
         cluster=wanted.cluster,
         definition_arn=wanted.definition.arn,
         instance_arn=instance.arn,
-        containers=tuple(_container(container, arn=f"{prefix}/{step.new_uuid()}") for container in wanted.containers()),
+        containers=tuple(
+            _container(container, arn=f"{prefix}/{step.new_uuid()}")
+            for container in wanted.members.container_definitions
+        ),
         overrides=wanted.overrides,
         needs=wanted.needs(),
         group=wanted.group,
@@ -83,8 +87,8 @@ def start(step: Step, wanted: Wanted) -> Task | tuple[Failure, ...]:
         execute_command_enabled=wanted.execute_command_enabled,
         created_at=step.at,
         tags=wanted.tags,
-        credentials_id=step.new_uuid() if wanted.task_role_arn else "",
-        execution_credentials_id=step.new_uuid() if wanted.execution_role_arn else "",
+        credentials_id=step.new_uuid() if wanted.members.task_role_arn else "",
+        execution_credentials_id=step.new_uuid() if wanted.members.execution_role_arn else "",
     )
     (task,) = tell(step, instance, [task])
     return task
@@ -218,21 +222,17 @@ def expire(step: Step) -> None:
 # --- pieces ---------------------------------------------------------------------------------------
 
 
-def _container(definition: Json, *, arn: str) -> TaskContainer:
+def _container(definition: ContainerDefinition, *, arn: str) -> TaskContainer:
     return TaskContainer(
-        name=definition["name"],
+        name=definition.name,
         arn=arn,
-        image=definition["image"],
-        is_essential=definition.get("essential", True),
-        has_health_check="healthCheck" in definition,
-        cpu=str(definition.get("cpu") or 0),
-        memory=_amount(definition, "memory"),
-        memory_reservation=_amount(definition, "memoryReservation"),
+        image=definition.image,
+        is_essential=definition.essential,
+        has_health_check=definition.health_check is not None,
+        cpu=str(definition.cpu),
+        memory=str(definition.memory or ""),
+        memory_reservation=str(definition.memory_reservation or ""),
     )
-
-
-def _amount(definition: Json, member: str) -> str:
-    return str(definition[member]) if definition.get(member) else ""
 
 
 def _in_order(arns: Iterable[TaskArn]) -> list[TaskArn]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 
 import msgspec
 
-from ecscope.control.core.overrides import merged, role_of
+from ecscope.control.core.overrides import members_for
 from ecscope.control.core.records import Json, TaskDefinition
+from ecscope.control.core.service_members import PlacementStrategy
 from ecscope.control.core.statuses import LaunchType
+from ecscope.model.network import NetworkMode
 from ecscope.model.resources import ContainerShare, HostResources, task_needs
+from ecscope.taskdefinition.definition import ContainerDefinition, Definition, PlacementConstraint
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class Wanted(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """See the module docstring."""
 
     definition: TaskDefinition
@@ -28,48 +32,33 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     launch_type: LaunchType = LaunchType.EC2
     tags: Mapping[str, str] = {}
     execute_command_enabled: bool = False
-    constraints: tuple[Json, ...] = ()
+    constraints: tuple[PlacementConstraint, ...] = ()
     """Of the request or the service; those of the definition hold besides."""
-    strategy: tuple[Json, ...] = ()
+    strategy: tuple[PlacementStrategy, ...] = ()
     instance_arn: str = ""
     """On this instance or nowhere; ``""``: placement chooses."""
 
-    @property
-    def task_role_arn(self) -> str:
-        """``""``: none."""
-        return role_of(self.definition.body, self.overrides, "taskRoleArn")
-
-    @property
-    def execution_role_arn(self) -> str:
-        """``""``: none."""
-        return role_of(self.definition.body, self.overrides, "executionRoleArn")
-
-    def containers(self) -> tuple[Json, ...]:
-        """Those of the definition, with what is overridden."""
-        return tuple(merged(self.definition.body, self.overrides)["containerDefinitions"])
+    @cached_property
+    def members(self) -> Definition:
+        """What the definition says, with what is overridden."""
+        return members_for(self.definition, self.overrides)
 
     def needs(self) -> HostResources:
         """What it takes of an instance: the numbers that the agent will count. Source: control-plane.md §7.1."""
-        body, overrides = self.definition.body, self.overrides
-        mode = body.get("networkMode") or "bridge"
+        members = self.members
         return task_needs(
-            cpu_units=int(overrides.get("cpu") or body.get("cpu") or 0),
-            memory_mib=int(overrides.get("memory") or body.get("memory") or 0),
-            containers=(_share_of(container, mode) for container in self.containers()),
+            launch_type=self.launch_type,
+            network_mode=members.network_mode,
+            cpu_units=int(members.cpu or 0),
+            memory_mib=int(members.memory or 0),
+            containers=(_share_of(container, members.network_mode) for container in members.container_definitions),
         )
 
 
-def _share_of(container: Json, network_mode: str) -> ContainerShare:
+def _share_of(container: ContainerDefinition, mode: NetworkMode) -> ContainerShare:
     return ContainerShare(
-        cpu_units=container.get("cpu") or 0,
-        memory_mib=container.get("memory") or 0,
-        memory_reservation_mib=container.get("memoryReservation") or None,
-        host_ports=tuple((_host_port(m, network_mode), m.get("protocol", "tcp")) for m in container["portMappings"])
-        if network_mode != "awsvpc" and "portMappings" in container
-        else (),
+        cpu_units=container.cpu,
+        memory_mib=container.memory,
+        memory_reservation_mib=container.memory_reservation or None,
+        host_ports=tuple((mapping.host_port_in(mode), mapping.protocol) for mapping in container.port_mappings),
     )
-
-
-def _host_port(mapping: Json, network_mode: str) -> int:
-    chosen: int = mapping.get("hostPort") or 0
-    return mapping.get("containerPort") or 0 if network_mode == "host" else chosen

@@ -72,7 +72,10 @@ def test_zeros_override_nothing() -> None:
     given = app(command=["true"], cpu=0, memory=0, memoryReservation=0)
     definition = msgspec.structs.replace(
         DEFINITION,
-        body={**DEFINITION.body, "containerDefinitions": [{**DEFINITION.containers[0], "cpu": 7, "memory": 64}]},
+        body={
+            **DEFINITION.body,
+            "containerDefinitions": [{**DEFINITION.body["containerDefinitions"][0], "cpu": 7, "memory": 64}],
+        },
     )
     (container,) = merged(definition.body, overrides_of(given, definition))["containerDefinitions"]
     assert (container["command"], container["cpu"], container["memory"]) == (["true"], 7, 64)

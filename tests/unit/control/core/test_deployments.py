@@ -27,7 +27,7 @@ from ecscope.control.core.deployments import (
     with_deployment_again,
     without_drained,
 )
-from ecscope.control.core.records import Task, TaskContainer
+from ecscope.control.core.records import CompletedDeployment, Task, TaskContainer
 from ecscope.control.core.state import ControlState, Settings
 from ecscope.control.core.step import Step
 from ecscope.model.status import HealthStatus
@@ -128,7 +128,7 @@ def test_a_deployment_begins_in_front_and_leaves_by_the_back() -> None:
     assert first.rollout_reason == f"ECS deployment {first.id} in progress."
     assert first.id.startswith("ecs-svc/")
     service = completed(step, service)
-    assert service.last_completed == {"id": first.id, "definition_arn": "d:1", "settings": {}}
+    assert service.last_completed == CompletedDeployment(id=first.id, definition_arn="d:1")
     service = with_deployment(step, service, definition_arn="d:2", settings={})
     assert [(one.status, one.definition_arn) for one in service.deployments] == [("PRIMARY", "d:2"), ("ACTIVE", "d:1")]
     last_one = a_control_task(deployment_id=first.id)

@@ -16,7 +16,6 @@ from ecscope.control.core.placement import (
     choose,
     complaint,
     is_fit,
-    shortage,
 )
 from ecscope.control.core.records import Instance, Task, TaskDefinition
 from ecscope.control.core.step import Step
@@ -197,22 +196,6 @@ def test_only_active_instances_of_the_cluster_and_the_launch_type_are_tried() ->
     assert choose(a_control_step(*others), a_wanted()) == ()
     assert where(a_wanted(), *others, an_instance(5)) == {"5"}
     assert where(a_wanted(launch_type="EXTERNAL"), *others, an_instance(5)) == {"4"}
-
-
-@pytest.mark.parametrize(
-    ("taken", "lack"),
-    [
-        (HostResources(), ""),
-        (HostResources(cpu_units=1), "CPU"),
-        (HostResources(memory_mib=1), "MEMORY"),
-        (HostResources(ports_tcp=frozenset({80})), "PORTS"),
-        (HostResources(ports_udp=frozenset({53})), "PORTS"),
-        (HostResources(ports_udp=frozenset({80}), ports_tcp=frozenset({53})), ""),
-    ],
-)
-def test_shortage(taken: HostResources, lack: str) -> None:
-    needs = HostResources(cpu_units=10, memory_mib=10, ports_tcp=frozenset({80}), ports_udp=frozenset({53}))
-    assert shortage(needs, HostResources(cpu_units=10, memory_mib=10), taken) == lack
 
 
 def test_a_daemon_goes_by_what_does_not_pass() -> None:

@@ -29,8 +29,7 @@ def deployed(step: Step, **body: Any) -> Service:
 
 def test_a_task_carries_what_its_service_says() -> None:
     step = a_step()
-    constraint = {"type": "distinctInstance"}
-    service = deployed(step, enableExecuteCommand=True, placementConstraints=[constraint])
+    service = deployed(step, enableExecuteCommand=True, placementConstraints=[{"type": "distinctInstance"}])
     task = wanted(step, service)
     assert task is not None
     assert (task.group, task.started_by, task.deployment_id, task.service_arn) == (
@@ -39,11 +38,15 @@ def test_a_task_carries_what_its_service_says() -> None:
         service.deployments[0].id,
         service.arn,
     )
-    assert (task.execute_command_enabled, task.constraints, task.strategy) == (True, (constraint,), SERVICE_STRATEGY)
-    rule = {"type": "binpack", "field": "cpu"}
-    packed = wanted(step, deployed(step, placementStrategy=[rule]))
+    assert (task.execute_command_enabled, task.constraints, task.strategy) == (
+        True,
+        service.members.placement_constraints,
+        SERVICE_STRATEGY,
+    )
+    assert [one.type for one in task.constraints] == ["distinctInstance"]
+    packed = wanted(step, deployed(step, placementStrategy=[{"type": "binpack", "field": "cpu"}]))
     assert packed is not None
-    assert packed.strategy == (rule,)
+    assert [(one.type, one.field) for one in packed.strategy] == [("binpack", "cpu")]
     daemon = wanted(step, service, "an instance")
     assert daemon is not None
     assert (daemon.instance_arn, daemon.strategy) == ("an instance", ())

@@ -216,7 +216,7 @@ def an_unchecked_world(desired: int, **body: Any) -> World:
     """Its tasks have a health check that has not told anything yet."""
     world = World(instances=3)
     checked = a_task_definition("checked")
-    container = {**checked.containers[0], "healthCheck": {"command": ["CMD", "true"]}}
+    container = {**checked.body["containerDefinitions"][0], "healthCheck": {"command": ["CMD", "true"]}}
     checked = msgspec.structs.replace(checked, body={**checked.body, "containerDefinitions": [container]})
     world.do(lambda step: step.put_task_definition(checked))
     world.ask("CreateService", serviceName="web", taskDefinition="checked", desiredCount=desired, **body)

@@ -64,10 +64,10 @@ def test_needs(definition: TaskDefinition, overrides: dict[str, Any], needs: Hos
 
 def test_a_role_of_the_request_wins() -> None:
     definition = a_definition(APP, taskRoleArn="arn:t", executionRoleArn="arn:e")
-    assert a_wanted(definition=definition).task_role_arn == "arn:t"
-    wanted = a_wanted(definition=definition, overrides={"taskRoleArn": "arn:u", "executionRoleArn": "arn:f"})
-    assert (wanted.task_role_arn, wanted.execution_role_arn) == ("arn:u", "arn:f")
-    assert a_wanted(definition=a_definition(APP)).execution_role_arn == ""
+    assert a_wanted(definition=definition).members.task_role_arn == "arn:t"
+    members = a_wanted(definition=definition, overrides={"taskRoleArn": "arn:u", "executionRoleArn": "arn:f"}).members
+    assert (members.task_role_arn, members.execution_role_arn) == ("arn:u", "arn:f")
+    assert a_wanted(definition=a_definition(APP)).members.execution_role_arn == ""
 
 
 amounts = st.sampled_from([None, 6, 64, 100])
