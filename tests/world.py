@@ -411,8 +411,7 @@ class World:
                     self.resources.discard((call.task_arn, call.kind, call.name))
                 return ev.ResourceRemoved(**self.head(), **_resource(call), **failed)
             case act.ListContainers():
-                self.reconnect_wanted = True
-                return ev.RuntimeDisconnected(**self.head(), reason="list failed")
+                return ev.RuntimeListFailed(**self.head(), error=ERROR)
             case act.RemoveImage():
                 return ev.ImageRemoved(**self.head(), image=call.image, error=ERROR)
             case act.RemoveOrphan():

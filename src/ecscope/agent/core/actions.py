@@ -114,7 +114,7 @@ class RemoveOrphan(Action, frozen=True, kw_only=True, tag=True):
 
 
 class ListContainers(Action, frozen=True, kw_only=True, tag=True):
-    """List and inspect all task containers after a (re)connect. Gives ``RuntimeListed``."""
+    """List and inspect all task containers after a (re)connect. Gives ``RuntimeListed`` or ``RuntimeListFailed``."""
 
 
 class ReconnectRuntime(Action, frozen=True, kw_only=True, tag=True):

@@ -64,6 +64,7 @@ from ecscope.agent.core.events import (
     RuntimeConnected,
     RuntimeDisconnected,
     RuntimeListed,
+    RuntimeListFailed,
     RuntimeNoticed,
     StateChangeAccepted,
     StateChangeRefused,
@@ -187,12 +188,8 @@ def _take(step: Step, event: AnyEvent) -> None:
         case OrphanRemoved():
             if event.error is not None:
                 step.note(Happening.CLEANUP_FAILED, f"could not remove orphan {event.docker_id}: {event.error}")
-        case RuntimeConnected():
-            reconcile.connected(step, event)
-        case RuntimeDisconnected():
-            reconcile.disconnected(step, event)
-        case RuntimeListed():
-            reconcile.listed(step, event)
+        case RuntimeConnected() | RuntimeDisconnected() | RuntimeListed() | RuntimeListFailed():
+            reconcile.take(step, event)
         case RuntimeNoticed():
             _take_notice(step, event)
         case TimerFired():

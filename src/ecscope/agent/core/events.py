@@ -365,6 +365,12 @@ class RuntimeListed(Event, frozen=True, kw_only=True, tag=True):
     containers: tuple[ListedContainer, ...]
 
 
+class RuntimeListFailed(Event, frozen=True, kw_only=True, tag=True):
+    """The listing could not be made, so that nobody knows what is there."""
+
+    error: NamedError
+
+
 class RuntimeNoticed(Event, frozen=True, kw_only=True, tag=True):
     """One event of the runtime's stream."""
 
@@ -418,6 +424,7 @@ AnyEvent = (
     | RuntimeConnected
     | RuntimeDisconnected
     | RuntimeListed
+    | RuntimeListFailed
     | RuntimeNoticed
     | TimerFired
 )

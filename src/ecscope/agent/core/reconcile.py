@@ -7,11 +7,19 @@ Source: engine.md §13.
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import msgspec
 
 from ecscope.agent.core import cleanup, containers, images, tasks
-from ecscope.agent.core.actions import ListContainers, RemoveOrphan
-from ecscope.agent.core.events import ListedContainer, RuntimeConnected, RuntimeDisconnected, RuntimeListed
+from ecscope.agent.core.actions import ListContainers, ReconnectRuntime, RemoveOrphan
+from ecscope.agent.core.events import (
+    ListedContainer,
+    RuntimeConnected,
+    RuntimeDisconnected,
+    RuntimeListed,
+    RuntimeListFailed,
+)
 from ecscope.agent.core.step import Step
 from ecscope.model.container import Container
 from ecscope.model.history import Happening
@@ -21,7 +29,22 @@ from ecscope.model.task import Task
 replace = msgspec.structs.replace
 
 
-def connected(step: Step, event: RuntimeConnected) -> None:
+def take(step: Step, event: RuntimeConnected | RuntimeDisconnected | RuntimeListed | RuntimeListFailed) -> None:
+    """The runtime as a whole came, went, or was listed."""
+    match event:
+        case RuntimeConnected():
+            _connected(step, event)
+        case RuntimeDisconnected():
+            _disconnected(step, event)
+        case RuntimeListed():
+            _listed(step, event)
+        case RuntimeListFailed():
+            _list_failed(step, event)
+        case _:
+            assert_never(event)
+
+
+def _connected(step: Step, event: RuntimeConnected) -> None:
     """Ask for the listing; until it is in, no runtime call is decided."""
     step.runtime_connected = True
     step.reconciled = False
@@ -30,7 +53,7 @@ def connected(step: Step, event: RuntimeConnected) -> None:
     step.act(ListContainers())
 
 
-def disconnected(step: Step, event: RuntimeDisconnected) -> None:
+def _disconnected(step: Step, event: RuntimeDisconnected) -> None:
     """Decide no runtime call until it is back."""
     if not step.runtime_connected:
         return
@@ -39,7 +62,18 @@ def disconnected(step: Step, event: RuntimeDisconnected) -> None:
     step.note(Happening.RUNTIME_DISCONNECTED, f"lost Docker: {event.reason}", detail={"reason": event.reason})
 
 
-def listed(step: Step, event: RuntimeListed) -> None:
+def _list_failed(step: Step, event: RuntimeListFailed) -> None:
+    """Begin anew: a listing comes with the next connection. A connection that is lost already has begun."""
+    if not step.runtime_connected:
+        return
+    step.runtime_connected = False
+    step.reconciled = False
+    reason = f"its containers could not be listed: {event.error}"
+    step.note(Happening.RUNTIME_DISCONNECTED, f"lost Docker: {reason}", detail={"reason": reason})
+    step.act(ReconnectRuntime())
+
+
+def _listed(step: Step, event: RuntimeListed) -> None:
     """Take in what is there, look closer at what is not, and let everything go on."""
     if not step.runtime_connected:
         return

@@ -14,7 +14,7 @@ import random
 import socket
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TypedDict
+from typing import TypedDict, assert_never
 
 import msgspec
 
@@ -39,6 +39,16 @@ _INSPECTIONS_AT_ONCE = 16
 _IMAGES_REMEMBERED = 256
 
 Key = tuple[TaskArn, str]
+
+OtherCall = (
+    act.InspectContainer
+    | act.ListContainers
+    | act.CreateResource
+    | act.RemoveResource
+    | act.RemoveImage
+    | act.RemoveOrphan
+)
+"""Calls that are not for one container of one task."""
 
 _WORTH_WAITING_FOR = (
     act.CreateContainer,
@@ -155,8 +165,17 @@ class Executor:
                 | act.RemoveContainer()
             ):
                 self._begin_call(action)
-            case _:
+            case (
+                act.InspectContainer()
+                | act.ListContainers()
+                | act.CreateResource()
+                | act.RemoveResource()
+                | act.RemoveImage()
+                | act.RemoveOrphan()
+            ):
                 self._begin_other(action)
+            case _:
+                raise TypeError(f"not carried out here: {action!r}")
 
     async def finish(self, *, within_s: float) -> int:
         """Begin no more calls, and let those that change something end: how many of them did not.
@@ -198,7 +217,7 @@ class Executor:
             # Told here, since a call that is cancelled before its first turn never runs a line.
             self._post(ev.CallCancelled(**self._of(action)))
 
-    def _begin_other(self, action: act.AnyAction) -> None:
+    def _begin_other(self, action: OtherCall) -> None:
         task = asyncio.create_task(self._guard_other(action), name=type(action).__name__)
         self._others.add(task)
         self._note_if_short(action, task)
@@ -237,8 +256,7 @@ class Executor:
             )
         self._post(event)
 
-    async def _guard_other(self, action: act.AnyAction) -> None:
-        event: ev.AnyEvent | None
+    async def _guard_other(self, action: OtherCall) -> None:
         try:
             event = await self._other(action)
         except RuntimeFailure as failure:
@@ -251,10 +269,9 @@ class Executor:
             _log.exception("bug in carrying out %s", type(action).__name__)
             unknown = NamedError(name="UnknownError", message=f"{type(error).__name__}: {error}")
             event = self._other_failed(action, unknown, is_unreachable=False)
-        if event is not None:
-            self._post(event)
+        self._post(event)
 
-    def _other_failed(self, action: act.AnyAction, error: NamedError, *, is_unreachable: bool) -> ev.AnyEvent | None:
+    def _other_failed(self, action: OtherCall, error: NamedError, *, is_unreachable: bool) -> ev.AnyEvent:
         match action:
             case act.CreateResource():
                 return ev.ResourceCreateFailed(**self._of_resource(action), error=error, is_unreachable=is_unreachable)
@@ -272,9 +289,10 @@ class Executor:
                     seen=action.seen,
                     exit_code=action.exit_code,
                 )
+            case act.ListContainers():
+                return ev.RuntimeListFailed(**self._stamp(), error=error)
             case _:
-                self._reconnect()  # a listing comes with the next connection
-                return None
+                assert_never(action)
 
     def _failed(self, action: act.ContainerAction, error: NamedError, *, is_unreachable: bool) -> ev.AnyEvent:
         kind: type[ev.ManifestFailed | ev.ImagePullFailed | ev.ContainerCreateFailed | ev.ContainerStartFailed]
@@ -484,7 +502,7 @@ class Executor:
 
     # --- other calls ---------------------------------------------------------------------------------
 
-    async def _other(self, action: act.AnyAction) -> ev.AnyEvent:
+    async def _other(self, action: OtherCall) -> ev.AnyEvent:
         match action:
             case act.InspectContainer():
                 return await self._inspect_container(action)
@@ -503,7 +521,7 @@ class Executor:
                 await self._runtime.remove_container(action.docker_id, force=True)
                 return ev.OrphanRemoved(**self._stamp(), docker_id=action.docker_id)
             case _:
-                raise TypeError(f"not carried out here: {action!r}")
+                assert_never(action)
 
     async def _inspect_container(self, action: act.InspectContainer) -> ev.AnyEvent:
         inspection = await self._inspect_if_there(action.docker_id)

@@ -119,6 +119,7 @@ def events() -> Iterator[ev.AnyEvent]:
         yield ev.ContainerInspected(**HEAD, docker_id=ID, inspection=None, is_not_found=gone, seen=why, exit_code=9)
     for action in RuntimeAction:
         yield ev.RuntimeNoticed(**HEAD, notice=RuntimeNotice(docker_id=ID, action=action, time_ns=0, exit_code=137))
+    yield ev.RuntimeListFailed(**HEAD, error=ERROR)
     yield ev.ResourceCreated(**HEAD, task_arn=ONE, **data)
     yield ev.ResourceRemoved(**HEAD, task_arn=ONE, **data)
     yield ev.ImageRemoved(**HEAD, image="ecscope-sample:latest")

@@ -86,6 +86,7 @@ EACH: tuple[ev.AnyEvent, ...] = (
     ev.OrphanRemoved(**HEAD, docker_id=ID, error=ERROR),
     ev.RuntimeConnected(**HEAD, version="20.10", resources=HostResources(cpu_units=1, ports_tcp=frozenset({22}))),
     ev.RuntimeDisconnected(**HEAD, reason="connection refused"),
+    ev.RuntimeListFailed(**HEAD, error=ERROR),
     ev.RuntimeListed(
         **HEAD,
         containers=(ev.ListedContainer(docker_id=ID, docker_name="x", task_arn=an_arn(), inspection=SEEN),),

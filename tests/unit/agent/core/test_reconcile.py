@@ -101,6 +101,25 @@ def test_a_listing_of_a_connection_that_is_gone_is_not_believed() -> None:
 # --- the Docker id is known: engine.md §13 ---
 
 
+def test_a_listing_that_fails_leads_to_a_new_connection_and_nothing_is_begun_before() -> None:
+    """ADR 0001: it is an event, and that the agent begins anew is the core's to say."""
+    world = running(a_task())
+    world.disconnect()
+    world.connect()
+    assert not world.reconnect_wanted
+    world.finish(world.calls[0], outcome="failed", effect=False)
+    assert world.reconnect_wanted
+    assert not world.state.runtime_connected
+    assert told(world, Happening.RUNTIME_DISCONNECTED)[-1].startswith("lost Docker: its containers could not be listed")
+    world.submit(a_task(number=2))
+    assert not world.calls
+    before = world.state
+    world.send(ev.RuntimeListFailed(**world.head(), error=NamedError(name="CannotListContainersError", message="no")))
+    assert world.state is before, "an answer of the connection that was given up"
+    world.run_calls()
+    assert world.task(TWO).known is TaskStatus.RUNNING
+
+
 def test_containers_keep_running_while_the_agent_is_away() -> None:
     world = restarted(running(a_task()))
     assert statuses(world) == {"app": "RUNNING"}

@@ -323,14 +323,21 @@ async def test_the_listing_holds_every_container_of_a_task() -> None:
         assert row.inspection is not None
 
 
-async def test_a_listing_that_fails_asks_for_a_new_connection() -> None:
+async def test_a_listing_that_fails_is_an_event_and_what_follows_is_not_decided_here() -> None:
     async with a_rig() as rig:
         rig.runtime.go_away()
-        rig.executor.start(act.ListContainers())
-        while not rig.reconnects:
-            await asyncio.sleep(0)
+        event = await rig.do(act.ListContainers())
+        assert isinstance(event, ev.RuntimeListFailed)
+        assert event.error.name == "CannotListContainersError"
+        assert rig.reconnects == 0
         rig.executor.start(act.ReconnectRuntime())
-        assert rig.reconnects == 2
+        assert rig.reconnects == 1
+
+
+async def test_an_action_for_somebody_else_is_a_bug_that_is_not_hidden() -> None:
+    async with a_rig() as rig:
+        with pytest.raises(TypeError, match="not carried out here: ConnectToCluster"):
+            rig.executor.start(act.ConnectToCluster())
 
 
 def shared(**fields: object) -> Volume:
