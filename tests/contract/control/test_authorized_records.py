@@ -504,3 +504,28 @@ def test_a_request_is_authorized_in_the_state_in_which_it_is_decided() -> None:
     )
     with pytest.raises(ApiError, match=r"ecs:RunTask on resource: .*task-definition/sample:3 "):
         decide(state, request)
+
+
+TAGGING = sorted(action for action in ACTIONS if "tags" in members(action))
+
+
+@pytest.mark.parametrize("effect", ["Allow", "Deny"])
+@pytest.mark.parametrize("spelled", [("Team", "team"), ("team", "Team"), ("TEAM", "Team"), ("team", "TEAM"), ("Team",)])
+@pytest.mark.parametrize("action", TAGGING)
+def test_no_tag_hides_behind_another(action: str, spelled: tuple[str, ...], effect: str) -> None:
+    """Only ``dev`` is allowed, or ``prod`` is denied; all spellings but the last one are ``prod`` and ``dev``."""
+    member, record = next(case.values[1:] for case in CASES if case.values[0] == action)
+    condition = {"StringEquals": {"aws:RequestTag/Team": "prod" if effect == "Deny" else "dev"}}
+    statements = [{"Effect": effect, "Action": "*", "Resource": "*", "Condition": condition}]
+    if effect == "Deny":
+        statements.append({"Effect": "Allow", "Action": "*", "Resource": "*"})
+    policy, _ = parse_policy({"Version": "2012-10-17", "Statement": statements}, name="p", place="p")
+    assert policy is not None
+    by = Rights(principal_arn=PRINCIPAL, policies=(policy,))
+    sent = body(action, member, record.name, record.cluster)
+    for order in (1, -1):
+        values = ("prod", "dev")[::order] if len(spelled) > 1 else ("dev",)
+        sent["tags"] = [{"key": key, "value": value} for key, value in zip(spelled, values, strict=True)]
+        assert outcome(action, sent, by).is_denied is (len(spelled) > 1), sent
+        if len(spelled) > 1 and action != "CreateCluster":  # its tags are not taken: the cluster is there
+            assert "differ in case only" in outcome(action, sent).said, sent

@@ -19,7 +19,7 @@ from ecscope.control.core.errors import client_error, invalid
 from ecscope.control.core.records import Cluster, Instance, Json, Task
 from ecscope.control.core.statuses import InstanceStatus
 from ecscope.control.core.step import Step
-from ecscope.control.core.tags import tags_of
+from ecscope.control.core.tags import not_respelled, tags_of
 from ecscope.control.core.tasks import ContainerReport, Report
 from ecscope.model.container_instance import Attribute
 from ecscope.model.resources import HostResources
@@ -57,6 +57,7 @@ def register_container_instance(step: Step, body: Json) -> Json:
         check_name(name)
         check_value(name, value or None)
     before = known.custom_attributes if known is not None else {}
+    tags: Mapping[str, str] = known.tags if known is not None else {}
     if known is not None and (was := known.attributes.get(_INSTANCE_TYPE)) != reported.get(_INSTANCE_TYPE, was):
         raise client_error("Container instance type changes are not supported.")
     instance = Instance(
@@ -68,7 +69,7 @@ def register_container_instance(step: Step, body: Json) -> Json:
         resources=_resources(body.get("totalResources", ())),
         reported_attributes=tuple(Attribute(name=name, value=value) for name, value in reported.items()),
         custom_attributes={name: value for name, value in {**before, **own}.items() if name not in reported},
-        tags=tags_of(body.get("tags", ()), before=known.tags if known is not None else None),
+        tags=tags_of(not_respelled(body.get("tags", ()), tags), before=tags),
         client_token=body.get("clientToken") or "",
         version_info=body.get("versionInfo") or (known.version_info if known is not None else {}),
         connection_id=known.connection_id if known is not None else "",

@@ -282,7 +282,7 @@ OPERATORS = (*_POSITIVE, *_NEGATIVE, "Null")
 KEYS = (
     "aws:currenttime", "aws:epochtime", "aws:principalaccount", "aws:principalarn", "aws:principaltype",
     "aws:requestedregion", "aws:securetransport", "aws:sourceip", "aws:tagkeys", "aws:userid", "aws:username",
-    "ecs:cluster", "ecs:container-instances", "ecs:container-name", "ecs:createaction",
+    "ecs:account-setting", "ecs:cluster", "ecs:container-instances", "ecs:container-name", "ecs:createaction",
     "ecs:enable-execute-command", "ecs:service", "ecs:task", "ecs:task-definition", "iam:passedtoservice",
 )  # fmt: skip
 """What a request is known to carry. Source: Service Authorization Reference, Amazon ECS; IAM's global keys."""
@@ -305,7 +305,11 @@ def _holds(condition: Condition, context: Mapping[str, tuple[str, ...]], stateme
     if not found:
         # Without the key a negated operator holds, as do those with IfExists.
         return condition.if_exists or (is_negative and not condition.quantifier)
-    return any(one(value) for value in found)
+    if condition.quantifier == "ForAnyValue":
+        return any(one(value) for value in found)
+    # The policy speaks of one value. Where there are several, such as those of two tags whose keys differ in case, each
+    # must be as an Allow says, and one is enough for a Deny.
+    return (all if statement.is_allow else any)(one(value) for value in found)
 
 
 def _safely(test: Test, found: str, wanted: str) -> bool:

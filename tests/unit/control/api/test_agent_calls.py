@@ -128,6 +128,13 @@ def test_what_an_instance_was_told_and_does_stays_over_a_registration() -> None:
     assert instance.version_info == {"agentVersion": "1"}
 
 
+def test_an_agent_whose_tag_is_spelled_otherwise_registers_all_the_same() -> None:
+    was = an_instance(tags={"Team": "b"})
+    step = a_world(was)
+    register(step, container_instance_arn=was.arn, tags={"team": "c", "d": "e"})
+    assert step.instances[was.arn].tags == {"Team": "b", "d": "e"}
+
+
 def test_a_client_token_that_comes_again_registers_nothing_new() -> None:
     step = a_world()
     assert register(step)["containerInstanceArn"] == register(step)["containerInstanceArn"]

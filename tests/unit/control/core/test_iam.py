@@ -335,3 +335,24 @@ def test_all_mistakes_are_told_together() -> None:
 
 def test_each_operator_is_tried_above() -> None:
     assert {operator for operator, *_ in COMPARISONS} | {"Null"} == set(OPERATORS)
+
+
+@pytest.mark.parametrize(
+    ("operator", "wanted", "allows", "denies"),
+    [
+        ("StringEquals", "a", False, True),
+        ("StringEquals", ["a", "b"], True, True),
+        ("StringEquals", "c", False, False),
+        ("StringNotEquals", "a", False, True),
+        ("StringNotEquals", "c", True, True),
+        ("StringNotEquals", ["a", "b"], False, False),
+    ],
+)
+def test_of_several_values_each_must_be_allowed_and_none_denied(
+    operator: str, wanted: object, allows: bool, denies: bool
+) -> None:
+    condition = {operator: {"aws:RequestTag/Team": wanted}}
+    keys = {"aws__requesttag/team": ("a", "b")}
+    assert (verdict(a_statement(Condition=condition), **keys) is Verdict.ALLOWED) is allows
+    refused = verdict(a_statement(), a_statement("Deny", Condition=condition), **keys) is Verdict.DENIED
+    assert refused is denies
