@@ -7,6 +7,7 @@ Source: control-plane.md §3.1; PutAccountSetting of the ECS API (2014-11-13).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -91,9 +92,19 @@ ACTIONS: Mapping[str, Action] = {
 
 
 def _key(step: Step, principal_arn: str | None) -> str:
-    """The account's root user stands for the account."""
-    arn = principal_arn or step.principal_arn
-    return _ACCOUNT if arn.endswith(":root") else arn
+    """Whose a setting is: the account's root user stands for the account. Raises ``InvalidParameterException``.
+
+    A role's sessions have the settings of the role, by the ARN that it has without a path.
+    """
+    arn, account = principal_arn or step.principal_arn, step.settings.account
+    if arn == f"arn:aws:iam::{account}:root":
+        return _ACCOUNT
+    session = re.fullmatch(rf"arn:aws:sts::{account}:assumed-role/([^/]+)/[^/]+", arn)
+    if session is not None:
+        return f"arn:aws:iam::{account}:role/{session[1]}"
+    if principal_arn and re.fullmatch(rf"arn:aws:iam::{account}:(user|role)/.+", arn) is None:
+        raise invalid("The principalArn must be that of a user, a role or the root user of this account.")
+    return arn
 
 
 def _put(step: Step, owner: str, body: Json) -> Json:

@@ -161,6 +161,8 @@ def questions(step: Step, action: str, body: Json, caller: Keys) -> tuple[Reques
         body: readable, and yet not known to keep the model's rules.
         caller: condition keys that tell who calls, and from where.
     """
+    if action in AGENT_RIGHTS and (instance := step.instances.get(body["containerInstance"])) is not None:
+        body = {**body, "cluster": instance.cluster}  # which the agent's word does not change
     context = {**caller, **_moment(step.at), **_context(step, action, body)}
     asked = [_request(f"ecs:{action}", _things(step, action, body), context)]
     if action in CREATED and body.get("tags"):
@@ -343,6 +345,8 @@ def _context(step: Step, action: str, body: Json) -> dict[str, tuple[str, ...]]:
         )
     if container := _container(step, action, body):
         context["ecs:container-name"] = (container,)
+    if action.endswith(("AccountSetting", "AccountSettingDefault")) and body.get("name"):
+        context["ecs:account-setting"] = (body["name"],)
     if "enableExecuteCommand" in body or action in _OFF_BY_DEFAULT:
         context["ecs:enable-execute-command"] = (str(body.get("enableExecuteCommand", False)).lower(),)
     return context | _requested_tags(body)

@@ -147,8 +147,10 @@ class ApiServer:
         )
         principal = self._principal(signed.access_key_id)
         assert principal is not None, "its key was found"
-        account = self._writer.state.settings.account
-        return Caller(principal, principal.context(account=account, region=signed.region, source_ip=source_ip))
+        # The region is the one whose records there are; any may be signed for.
+        settings = self._writer.state.settings
+        context = principal.context(account=settings.account, region=settings.region, source_ip=source_ip)
+        return Caller(principal, context)
 
     def authorize(self, caller: Caller, action: str, body: Json) -> None:
         """Whether the caller may do ``action`` (``RunTask``, ``Poll``) with this input. Raises ``ApiError``."""

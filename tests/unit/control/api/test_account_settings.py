@@ -105,3 +105,32 @@ def test_a_deleted_setting_falls_back() -> None:
 def test_what_is_no_setting(action: str, body: Any, words: str) -> None:
     with pytest.raises(ApiError, match=words):
         asked(a_control_step(), action, **body)
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        "arn:aws:iam::999999999999:root",
+        "x:root",
+        f"x/{ROOT}",
+        ROOT.upper(),
+        "tester",
+        "arn:aws:iam::999999999999:user/tester",
+        "arn:aws:iam::000000000000:group/all",
+    ],
+)
+def test_only_the_accounts_own_principals_have_settings(arn: str) -> None:
+    """What only ends as the root user's ARN does was taken for the account."""
+    step = a_control_step()
+    for action, more in (("PutAccountSetting", {"value": "enabled"}), ("DeleteAccountSetting", {})):
+        with pytest.raises(ApiError, match="user, a role or the root user of this account") as caught:
+            asked(step, action, name="containerInsights", principalArn=arn, **more)
+        assert caught.value.code == "InvalidParameterException"
+    assert effective(step, "containerInsights", OTHER) == "disabled"
+
+
+def test_the_sessions_of_a_role_have_its_settings() -> None:
+    step = a_control_step()
+    role, session = "arn:aws:iam::000000000000:role/ci", "arn:aws:sts::000000000000:assumed-role/ci/1"
+    asked(step, "PutAccountSetting", name="containerInsights", value="enabled", principalArn=role)
+    assert effective(step, "containerInsights", session) == "enabled"

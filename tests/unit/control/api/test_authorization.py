@@ -136,6 +136,19 @@ def test_requests_carry_their_keys() -> None:
     assert untagged.resource_contexts[TASK]["ecs:cluster"] == (f"{PREFIX}:cluster/default",)
 
 
+def test_an_agent_is_of_the_cluster_of_its_instance() -> None:
+    for right in AGENT_RIGHTS:
+        request = ask(right, cluster="other", containerInstance=INSTANCE)
+        assert request.resources == (INSTANCE,)
+        assert request.context["ecs:cluster"] == (f"{PREFIX}:cluster/default",)
+        assert request.resource_contexts[INSTANCE]["aws:resourcetag/rack"] == ("1",)
+
+
+def test_account_settings_are_told_by_name() -> None:
+    for action in ("PutAccountSetting", "PutAccountSettingDefault", "DeleteAccountSetting"):
+        assert ask(action, name="containerInsights").context["ecs:account-setting"] == ("containerInsights",)
+
+
 @pytest.mark.parametrize("action", ["ListClusters", "DescribeTaskDefinition", "RegisterTaskDefinition"])
 def test_who_is_about_no_cluster_has_none(action: str) -> None:
     assert "ecs:cluster" not in ask(action).context
