@@ -16,8 +16,13 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from ecscope.control.server.signatures import AccessKey
+from ecscope.model.container_instance import Attribute
+from tests.control_builders import PREFIX, a_cluster, a_control_task, a_state, a_task_definition, an_instance
 from tests.control_server import ControlServer
 from tests.control_world import HandClock
+
+ROLES = (Attribute(name="com.amazonaws.ecs.capability.task-iam-role"),)
+"""What an instance must have for tasks with roles."""
 
 
 @pytest.fixture
@@ -158,6 +163,48 @@ def test_rights_go_by_resource_tag_and_condition(tmp_path: Path) -> None:
         assert error_of(ecs.describe_clusters, clusters=["team-a", "other"])[0] == "AccessDeniedException"
         assert error_of(ecs.delete_cluster, cluster="team-a")[0] == "AccessDeniedException"
         assert ecs.delete_cluster(cluster="team-b")["cluster"]["status"] == "INACTIVE"
+
+
+def test_a_deny_is_not_got_past_by_another_name(tmp_path: Path) -> None:
+    """On the wire; every action and every name are in ``test_authorized_records.py``."""
+    task = a_control_task(cluster="prod")
+    old = f"{PREFIX}:task/{task.arn.rsplit('/', 1)[-1]}"
+    definition = a_task_definition("admin")
+    definition = msgspec.structs.replace(definition, body={**definition.body, "taskRoleArn": "admin"})
+    state = a_state(a_cluster("prod"), an_instance(cluster="prod", reported_attributes=ROLES), task, definition)
+    iam = IamFile(tmp_path / "iam.json")
+    untouchable = [f"{PREFIX}:cluster/prod", f"{PREFIX}:task/prod/*", "arn:aws:iam::*:role/admin"]
+    team = {"StringEquals": {"aws:RequestTag/Team": "prod"}}
+    iam.allow(
+        {"Action": "*"},
+        {"Effect": "Deny", "Action": "*", "Resource": untouchable},
+        {"Effect": "Deny", "Action": "*", "Condition": team},
+    )
+    with ControlServer(state=state, iam_file=iam.path) as server:
+        ecs = server.client(iam.key)
+        settings = [{"name": "containerInsights", "value": "enabled"}]
+        for call, parameters in (
+            (ecs.delete_cluster, {}),
+            (ecs.update_cluster_settings, {"settings": settings}),
+            (ecs.list_container_instances, {}),
+        ):
+            assert error_of(call, cluster="prod", **parameters)[0] == "AccessDeniedException"
+            assert error_of(call, cluster="anything/prod", **parameters)[0] == "ClusterNotFoundException"
+        (failure,) = ecs.describe_clusters(clusters=["anything/prod"])["failures"]
+        assert failure == {"arn": f"{PREFIX}:cluster/anything/prod", "reason": "MISSING"}
+        denied, message = error_of(ecs.stop_task, cluster="prod", task=old)
+        assert (denied, task.arn in message) == ("AccessDeniedException", True)
+        for overrides in ({}, {"taskRoleArn": ""}, {"executionRoleArn": "admin", "taskRoleArn": "other"}):
+            denied, message = error_of(ecs.run_task, cluster="prod", taskDefinition="admin", overrides=overrides)
+            assert (denied, "iam:PassRole on resource: arn:aws:iam::000000000000:role/admin " in message) == (
+                "AccessDeniedException",
+                True,
+            )
+        tags = [{"key": "Team", "value": "prod"}, {"key": "team", "value": "dev"}]
+        assert error_of(ecs.create_cluster, clusterName="new", tags=tags)[0] == "AccessDeniedException"
+        assert server.state.tasks == {task.arn: task}
+        ecs.run_task(cluster="prod", taskDefinition="admin", overrides={"taskRoleArn": "other"})
+        assert len(server.state.tasks) == 2
 
 
 def test_the_instances_role_may_do_what_agents_do_and_no_more(server: ControlServer) -> None:

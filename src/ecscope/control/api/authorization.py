@@ -24,6 +24,7 @@ from ecscope.control.core.iam import Request, Rights
 from ecscope.control.core.overrides import role_of
 from ecscope.control.core.records import Cluster, Instance, Json, Service, Task, TaskDefinition
 from ecscope.control.core.role_sessions import role_arn
+from ecscope.control.core.statuses import InstanceStatus
 from ecscope.control.core.step import Step
 
 POLL = "Poll"
@@ -161,7 +162,7 @@ def questions(step: Step, action: str, body: Json, caller: Keys) -> tuple[Reques
         body: readable, and yet not known to keep the model's rules.
         caller: condition keys that tell who calls, and from where.
     """
-    if action in AGENT_RIGHTS and (instance := step.instances.get(body["containerInstance"])) is not None:
+    if action in AGENT_RIGHTS and (instance := step.instances.get(body.get("containerInstance", ""))):
         body = {**body, "cluster": instance.cluster}  # which the agent's word does not change
     context = {**caller, **_moment(step.at), **_context(step, action, body)}
     asked = [_request(f"ecs:{action}", _things(step, action, body), context)]
@@ -257,13 +258,15 @@ def _of_service(step: Step, kind: str, reference: str) -> Iterator[_Thing]:
 
 
 def _all(step: Step, kind: str, body: Json) -> Iterator[_Thing]:
-    """Everything of a kind, and what is yet to come."""
+    """Everything of a kind that there is to act on, and what is yet to come."""
     if kind == "capacity-provider":
         yield from (_Thing(lookup.arn_of(step, kind, name)) for name in ("*", *lookup.PROVIDERS))
         return
     yield _Thing(_in_cluster(step, kind, body, ""))
     cluster = lookup.find_cluster(step, body.get("cluster"))
-    records: Iterable[Task | Instance] = step.tasks.values() if kind == "task" else step.instances
+    tasks = (task for task in step.tasks.values() if not task.is_stopped)
+    instances = (instance for instance in step.instances if instance.status != InstanceStatus.INACTIVE)
+    records: Iterator[Task | Instance] = tasks if kind == "task" else instances
     for record in records:
         if cluster is not None and record.cluster == cluster.name:
             yield _Thing(record.arn, _tags(record.tags))

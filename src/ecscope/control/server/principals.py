@@ -422,6 +422,8 @@ def _parse(
             known = {f"{kind}Name", "Path", f"{kind}PolicyList", "AttachedManagedPolicies", "AccessKeys", "GroupList"}
             each = reader.members(item, place, known)
             name, path = reader.text(each, f"{kind}Name", place), reader.path(each, place)
+            if "/" in name:
+                reader.wrong(f"{place}.{kind}Name", f"{name!r} has a slash: what stands before the name is its Path")
             if name in names[member]:
                 reader.wrong(f"{place}.{kind}Name", f"{name!r} is there twice")
             names[member].add(name)

@@ -106,6 +106,15 @@ def test_actions_name_their_resources(action: str, body: dict[str, Any], resourc
     assert list(request.resources) == resources
 
 
+def test_none_named_is_all_that_there_is_to_act_on() -> None:
+    gone = (an_instance(2, status="INACTIVE"), a_control_task(2, last_status="STOPPED"))
+    step = Step(a_state(a_cluster(), an_instance(), a_control_task(), *gone), a_request("Any"))
+    (asked,) = questions(step, "PutAttributes", {"attributes": [{"name": "a"}]}, {})
+    assert asked.resources == (f"{PREFIX}:container-instance/default/*", INSTANCE)
+    (asked,) = questions(step, "GetTaskProtection", {"cluster": "default"}, {})
+    assert asked.resources == (f"{PREFIX}:task/default/*", TASK)
+
+
 def test_requests_carry_their_keys() -> None:
     request = ask(
         "UpdateService",

@@ -175,6 +175,10 @@ def test_a_path_is_part_of_an_arn(folder: Folder) -> None:
     assert context["aws:principalarn"] == (f"arn:aws:iam::{ACCOUNT}:role/robots/deployer",)
     folder.write(UserDetailList=[a_user(Path="people")])
     assert folder.mistakes() == ["UserDetailList[0].Path: must begin and end with a slash"]
+    folder.write(RoleDetailList=[a_role("x/app")])
+    assert folder.mistakes() == [
+        "RoleDetailList[0].RoleName: 'x/app' has a slash: what stands before the name is its Path"
+    ]
 
 
 def test_our_keys_are_made_once_and_for_their_owner_only(folder: Folder) -> None:
