@@ -1,7 +1,8 @@
 """Terraform's AWS provider, by its calls in its order: what it reads back is what it asked for, so a plan stays empty.
 
-The program itself cannot be had from a registry that we use. The order of calls, what it waits for and what it takes
-for equal are those of its resources aws_ecs_cluster, aws_ecs_task_definition and aws_ecs_service.
+The program is in no package registry: ``test_terraform_program`` runs it where it is installed. The order of calls,
+what it waits for and what it takes for equal are those of its resources aws_ecs_cluster, aws_ecs_task_definition and
+aws_ecs_service.
 """
 
 from __future__ import annotations
