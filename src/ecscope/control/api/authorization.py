@@ -24,7 +24,7 @@ from ecscope.control.core.iam import Request, Rights
 from ecscope.control.core.overrides import role_of
 from ecscope.control.core.records import Cluster, Instance, Json, Service, Task, TaskDefinition
 from ecscope.control.core.role_sessions import role_arn
-from ecscope.control.core.statuses import InstanceStatus
+from ecscope.control.core.statuses import ClusterStatus, InstanceStatus, ServiceStatus
 from ecscope.control.core.step import Step
 
 POLL = "Poll"
@@ -130,6 +130,9 @@ Source: ECS Developer Guide, "Grant permission to tag resources on creation".
 _NONE_IS_ALL = frozenset({"DeleteAttributes", "DescribeCapacityProviders", "GetTaskProtection", "PutAttributes"})
 """Actions that are about everything of a kind when they name none of it."""
 
+_MADE_ANEW = frozenset({"CreateCluster", "CreateService"})
+"""Actions that make something under a name that a deleted one may still be shown under."""
+
 _IN_CLUSTER = frozenset({"service", "task", "container-instance"})
 _ALSO_IN_CLUSTER = frozenset({"DiscoverPollEndpoint", "ListServices", "RunTask", "StartTask"})
 """Actions whose resources do not tell that they have a cluster, too; without ``cluster`` it is ``default``."""
@@ -197,7 +200,9 @@ def _things(step: Step, action: str, body: Json) -> Iterator[_Thing]:
             listed = [None]
         for each in listed:
             reference = _reference(each)
-            if reference or action not in _NONE_IS_ALL:
+            if action in _MADE_ANEW:
+                yield from _made_anew(step, kind, body, reference)
+            elif reference or action not in _NONE_IS_ALL:
                 yield from _meant(step, kind, body, reference)
             else:
                 yield from _all(step, kind, body)
@@ -232,6 +237,16 @@ def _meant(step: Step, kind: str, body: Json, reference: str) -> Iterator[_Thing
         case _:
             tagged = lookup.find_by_arn(step, reference)
             yield _Thing(reference or "*") if tagged is None else _Thing(tagged.arn, _keys(step, tagged))
+
+
+def _made_anew(step: Step, kind: str, body: Json, name: str) -> Iterator[_Thing]:
+    """What stands there under the name of something new; a deleted one's tags are not the new one's."""
+    cluster = lookup.find_cluster(step, name if kind == "cluster" else body.get("cluster"))
+    found = lookup.find_service(step, cluster, name) if kind == "service" and cluster is not None else cluster
+    is_deleted = found is not None and found.status in (ClusterStatus.INACTIVE, ServiceStatus.INACTIVE)
+    for thing in _meant(step, kind, body, name):
+        keys = {key: values for key, values in thing.keys.items() if not (is_deleted and "resourcetag/" in key)}
+        yield _Thing(thing.arn, keys)
 
 
 def _keys(step: Step, record: lookup.Tagged) -> Keys:

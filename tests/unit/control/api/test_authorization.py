@@ -106,6 +106,20 @@ def test_actions_name_their_resources(action: str, body: dict[str, Any], resourc
     assert list(request.resources) == resources
 
 
+def test_what_is_made_anew_has_no_tags_of_what_was_deleted() -> None:
+    tags = {"owner": "me"}
+    new = {"cluster": "default", "serviceName": "web"}
+    for status, is_tagged in (("INACTIVE", False), ("ACTIVE", True)):
+        state = a_state(a_cluster(), a_cluster("old", status=status, tags=tags), a_service(status=status, tags=tags))
+        for action, body in (("CreateCluster", {"clusterName": "old"}), ("CreateService", new)):
+            asked = questions(Step(state, a_request(action)), action, {**body, "tags": [{"key": "a"}]}, {})
+            assert len(asked) == 2
+            for request in asked:
+                keys = request.resource_contexts.get(request.resources[0], {})
+                assert ("aws:resourcetag/owner" in keys) is is_tagged, (action, request.action)
+                assert "ecs:cluster" in {**request.context, **keys}
+
+
 def test_none_named_is_all_that_there_is_to_act_on() -> None:
     gone = (an_instance(2, status="INACTIVE"), a_control_task(2, last_status="STOPPED"))
     step = Step(a_state(a_cluster(), an_instance(), a_control_task(), *gone), a_request("Any"))
