@@ -11,13 +11,14 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from ecscope.model import history
 from ecscope.model.api_failure import ApiFailure
 from ecscope.model.arn import TaskArn, task_arn
 from ecscope.model.attachment import Attachment
 from ecscope.model.container import Container, ContainerDefinition
 from ecscope.model.container_instance import Obstacle, ObstacleKind
 from ecscope.model.credentials import RoleType, TaskCredentials
-from ecscope.model.history import Happening, HistoryEntry
+from ecscope.model.history import AnyHappening, HistoryEntry
 from ecscope.model.state_change import ContainerStateChange, TaskStateChange
 from ecscope.model.status import ReportedStatus
 from ecscope.model.task import ImageRecord, Task, TaskSource, Volume, VolumeKind
@@ -89,15 +90,14 @@ def a_source(key: str = "/etc/ecscope/tasks/sample.json", **fields: object) -> T
     return msgspec.structs.replace(TaskSource(key=key, digest="cd" * 32, version="1", task_arn=an_arn()), **fields)
 
 
-def an_entry(happening: Happening = Happening.TASK_STATUS, **fields: object) -> HistoryEntry:
-    """A history entry about task 1."""
+def an_entry(what: AnyHappening | None = None, *, text: str = "The volume failed.", **fields: object) -> HistoryEntry:
+    """A history entry about task 1; unless ``what`` happened, one whose sentence is ``text``."""
     entry = HistoryEntry(
         at=AT,
         event_id="event-1",
         cause="container started",
-        happening=happening,
+        what=what or history.VolumeFailed(volume="data", reason=text),
         task_arn=an_arn(),
-        text="The task is RUNNING.",
     )
     return msgspec.structs.replace(entry, **fields)
 

@@ -12,7 +12,7 @@ import pytest
 from ecscope.agent.store.interface import Batch, Loaded, Store, StoreError
 from ecscope.agent.store.memory import MemoryStore
 from ecscope.agent.store.sqlite import SqliteStore
-from ecscope.model.history import Happening
+from ecscope.model import history
 from tests.builders import AT, a_source, a_task, an_arn, an_entry, an_image_record
 
 MakeStore = Callable[..., Store]
@@ -63,11 +63,13 @@ async def test_history_of_one_task(make_store: MakeStore) -> None:
 async def test_an_entry_comes_back_as_it_was(make_store: MakeStore) -> None:
     store = make_store()
     entry = an_entry(
-        Happening.CONTAINER_OOM,
+        history.InstanceNotRegistered(
+            obstacle="AccessDenied",
+            message="Größe\n\x00 'quoted' 日本",
+            facts={"exitCode": 137, "oomKilled": True, "share": 0.5, "output": "a\nb", "signal": None},
+        ),
         at=AT + timedelta(microseconds=7),
         container_name="app",
-        text="Größe\n\x00 'quoted' 日本",
-        detail={"exitCode": 137, "oomKilled": True, "share": 0.5, "output": "a\nb", "signal": None},
     )
     await store.save(Batch(history=[entry]))
     assert list(store.history(None, limit=1)) == [entry]
@@ -91,7 +93,7 @@ async def test_the_oldest_entries_above_the_number_are_dropped(make_store: MakeS
 
 async def test_the_oldest_entries_above_the_size_are_dropped(make_store: MakeStore) -> None:
     store = make_store(history_max_size=50_500)
-    await store.save(Batch(history=[an_entry(event_id=str(number), text="x" * 1000) for number in range(100)]))
+    await store.save(Batch(history=[an_entry(event_id=str(number), text="x" * 500) for number in range(100)]))
     await store.expire_history(AT)
     kept = _ids(store)
     assert kept == [str(number) for number in range(100 - len(kept), 100)]

@@ -53,10 +53,11 @@ from ecscope.agent.systemd import READY, STOPPING, Systemd
 from ecscope.agent.taskfiles.source import TaskFiles
 from ecscope.backoff import Backoff
 from ecscope.clock import Clock, SystemClock
+from ecscope.model import history
 from ecscope.model.arn import STANDALONE_ACCOUNT, cluster_name, container_instance_arn
 from ecscope.model.container_instance import ContainerInstance
 from ecscope.model.credentials import TaskCredentials
-from ecscope.model.history import Happening, HistoryEntry
+from ecscope.model.history import AnyHappening, HistoryEntry
 from ecscope.model.resources import HostResources
 from ecscope.model.runtime import EngineInfo
 from ecscope.model.status import TaskStatus
@@ -446,7 +447,7 @@ class Agent:
             tasks=dict.fromkeys((task.arn for task in loaded.tasks), None),
             images=dict.fromkeys((image.name for image in loaded.images), None),
             metadata=dict.fromkeys(_OF_THE_INSTANCE, "") | {EC2_INSTANCE_KEY: here},
-            history=[self._entry(Happening.RECORD_SET_ASIDE, f"dropped the state of EC2 instance {saved}")],
+            history=[self._entry(history.StateOfOtherInstanceDropped(ec2_instance_id=saved))],
         )
         try:
             await self._store.save(gone)
@@ -524,7 +525,7 @@ class Agent:
                 bad.set_aside_as,
                 bad.reason,
             )
-        entries = [self._entry(Happening.AGENT_STARTED, f"{instance.agent_version}, {len(loaded.tasks)} saved tasks")]
+        entries = [self._entry(history.AgentStarted(version=instance.agent_version, saved_tasks=len(loaded.tasks)))]
         entries += [self._set_aside(bad) for bad in loaded.bad]
         facts = {} if self._joins_cluster else {_STANDALONE_ARN_KEY: instance.arn}
         if self._ec2_instance_id:
@@ -532,7 +533,7 @@ class Agent:
         await self._try_save(Batch(metadata=facts, history=entries))
 
     async def _save_end(self) -> None:
-        await self._try_save(Batch(history=[self._entry(Happening.AGENT_STOPPED, "stopped as asked")]))
+        await self._try_save(Batch(history=[self._entry(history.AgentStopped())]))
 
     async def _try_save(self, batch: Batch) -> None:
         try:
@@ -542,24 +543,18 @@ class Agent:
 
     def _set_aside(self, bad: BadRecord) -> HistoryEntry:
         return self._entry(
-            Happening.RECORD_SET_ASIDE,
-            f"a saved {bad.kind} record cannot be read: {bad.reason}",
+            history.RecordSetAside(record=bad.kind, key=bad.key, set_aside_as=bad.set_aside_as, reason=bad.reason),
             task_arn=bad.key if bad.kind == "task" else "",
-            detail={"kind": bad.kind, "key": bad.key, "setAsideAs": bad.set_aside_as},
         )
 
-    def _entry(
-        self, happening: Happening, text: str, *, task_arn: str = "", detail: dict[str, str] | None = None
-    ) -> HistoryEntry:
+    def _entry(self, what: AnyHappening, *, task_arn: str = "") -> HistoryEntry:
         now: datetime = self._clock.now()
         return HistoryEntry(
             at=now,
             event_id=self._new_id(),
             cause="Agent",
-            happening=happening,
+            what=what,
             task_arn=task_arn,
-            text=text,
-            detail=detail or {},
         )
 
 

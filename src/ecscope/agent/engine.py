@@ -23,7 +23,8 @@ from ecscope.agent.core.state import AgentState
 from ecscope.agent.store.interface import Batch, Store, StoreError
 from ecscope.backoff import Backoff
 from ecscope.log import CONTAINER_NAME, EVENT_ID, HAPPENING, TASK_ARN
-from ecscope.model.history import Happening, HistoryEntry
+from ecscope.model import history
+from ecscope.model.history import HistoryEntry
 
 _log = logging.getLogger("ecscope.engine")
 
@@ -32,19 +33,19 @@ _BATCH = 256
 _MOST_UNSAVED_NOTES = 10_000
 """Of history, while nothing can be saved: the newest."""
 
-_LOUD = {
-    Happening.CONTAINER_ERROR: logging.WARNING,
-    Happening.TASK_REFUSED: logging.ERROR,
-    Happening.RUNTIME_DISCONNECTED: logging.WARNING,
-    Happening.ORPHAN_FOUND: logging.WARNING,
-    Happening.RESOURCE_FAILED: logging.ERROR,
-    Happening.CLEANUP_FAILED: logging.WARNING,
-    Happening.INSTANCE_NOT_REGISTERED: logging.WARNING,
-    Happening.STATE_CHANGE_REFUSED: logging.ERROR,
-    Happening.STATE_CHANGE_QUEUED: logging.DEBUG,
-    Happening.STATE_CHANGE_ACCEPTED: logging.DEBUG,
-    Happening.IMAGE_PULL_PROGRESS: logging.DEBUG,
-    Happening.NO_CHANGE: logging.DEBUG,
+_LOUD: dict[type[history.Happening], int] = {
+    history.ContainerError: logging.WARNING,
+    history.TaskRefused: logging.ERROR,
+    history.RuntimeDisconnected: logging.WARNING,
+    history.OrphanContainerFound: logging.WARNING,
+    history.TaskResourceFailed: logging.ERROR,
+    history.CleanupFailed: logging.WARNING,
+    history.InstanceNotRegistered: logging.WARNING,
+    history.StateChangeRefused: logging.ERROR,
+    history.StateChangeQueued: logging.DEBUG,
+    history.StateChangeAccepted: logging.DEBUG,
+    history.ImagePullProgress: logging.DEBUG,
+    history.NoChange: logging.DEBUG,
 }
 
 
@@ -151,7 +152,7 @@ class Engine:
         batch.sources.update((key, state.sources.get(key)) for key in decision.sources)
         batch.metadata.update(decision.metadata)
         for note in decision.notes:
-            if note.happening is Happening.NO_CHANGE:
+            if isinstance(note.what, history.NoChange):
                 _log_note(note)
             else:
                 batch.history.append(note)
@@ -185,9 +186,9 @@ class Engine:
 
 
 def _log_note(note: HistoryEntry) -> None:
-    level = _LOUD.get(note.happening, logging.INFO)
+    level = _LOUD.get(type(note.what), logging.INFO)
     if _log.isEnabledFor(level):
-        fields: dict[str, object] = {EVENT_ID: note.event_id, HAPPENING: note.happening.value}
+        fields: dict[str, object] = {EVENT_ID: note.event_id, HAPPENING: note.kind}
         if note.task_arn:
             fields[TASK_ARN] = note.task_arn
         if note.container_name:

@@ -121,8 +121,24 @@ def _data_dirs(data_dir: str | None) -> Sequence[Path]:
 
 def json_of(task: Task, entries: Iterable[HistoryEntry], why_none: str) -> str:
     """``Task``: the agent's own object. ``Events``: the history. ``EventsMissing``: why there are none, or ``""``."""
-    document = msgspec.json.encode({"Task": task.raw, "Events": list(entries), "EventsMissing": why_none})
+    document = msgspec.json.encode(
+        {"Task": task.raw, "Events": [event_of(entry) for entry in entries], "EventsMissing": why_none}
+    )
     return msgspec.json.format(document, indent=2).decode()
+
+
+def event_of(entry: HistoryEntry) -> dict[str, object]:
+    """One entry as ``--json`` shows it."""
+    return {
+        "at": entry.at,
+        "event_id": entry.event_id,
+        "cause": entry.cause,
+        "happening": entry.kind,
+        "task_arn": entry.task_arn,
+        "container_name": entry.container_name,
+        "text": entry.text,
+        "detail": entry.detail,
+    }
 
 
 def lines_of(task: Task, *, now: datetime, colour: bool) -> list[str]:
@@ -150,7 +166,7 @@ def event_lines(entries: Sequence[HistoryEntry], why_none: str, *, colour: bool)
     rows = [
         (
             f"{entry.at:%Y-%m-%d %H:%M:%S}.{entry.at.microsecond // 1000:03d}Z",
-            entry.happening.value,
+            entry.kind,
             entry.container_name or NO_VALUE,
             entry.text + _what_the_text_lacks(entry),
         )
@@ -164,7 +180,9 @@ def _what_the_text_lacks(entry: HistoryEntry) -> str:
     return "".join(
         f"  {name}={value}"
         for name, value in entry.detail.items()
-        if value not in (None, "") and not (isinstance(value, str) and value in entry.text)
+        if name not in entry.what.told
+        and value not in (None, "")
+        and not (isinstance(value, str) and value in entry.text)
     )
 
 

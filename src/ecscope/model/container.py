@@ -235,6 +235,12 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     health: Health = Health()
     die_exit_code: int | None = None
     """What the last ``die`` notice said, for a container that cannot be inspected afterwards."""
+    die_signal: int | None = None
+    """The signal of that notice: the last one sent through Docker in that run; ``None``: none was."""
+    died_at_ns: int = 0
+    """When, by Docker's clock: nanoseconds since the epoch; 0: no notice came."""
+    stop_asked_at: datetime | None = None
+    """When the agent last asked Docker to stop it; ``None``: it never did."""
     may_be_running: bool = False
     """A failed start may have started it after all, so it must be stopped. Source: engine.md §3.2."""
     removed: bool = False

@@ -47,7 +47,8 @@ class RuntimeNotice(msgspec.Struct, frozen=True, kw_only=True):
     """When it happened, nanoseconds since the epoch."""
     exit_code: int | None = None
     """Of ``DIE``."""
-    signal: str = ""
+    signal: int | None = None
+    """Of ``DIE``: the last signal sent through the runtime since the start; ``None``: none was sent that way."""
 
 
 class PullProgress(msgspec.Struct, frozen=True, kw_only=True):

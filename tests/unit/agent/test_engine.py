@@ -20,7 +20,7 @@ from ecscope.agent.store.interface import Batch, StoreError
 from ecscope.agent.store.memory import MemoryStore
 from ecscope.backoff import Backoff
 from ecscope.log import JsonFormatter, LogfmtFormatter
-from ecscope.model.history import Happening
+from ecscope.model import history
 from tests.builders import AT, a_container, a_task, an_arn
 from tests.world import HOST, INSTANCE
 
@@ -161,9 +161,9 @@ async def test_what_was_changed_and_what_was_noted_is_in_the_batch() -> None:
         await engine.settled()
         [batch] = store.batches
         assert batch.tasks == {an_arn(): engine.state.tasks[an_arn()]}
-        assert [entry.happening for entry in batch.history] == [
-            Happening.TASK_ACCEPTED,
-            Happening.TASK_WAITS_FOR_RESOURCES,
+        assert [type(entry.what) for entry in batch.history] == [
+            history.TaskAccepted,
+            history.TaskWaitsForHostResources,
         ]
         assert {entry.event_id for entry in batch.history} == {"e2"}
 

@@ -13,7 +13,8 @@ from ecscope.agent.store.sqlite import SqliteStore
 from ecscope.cli.client import Client
 from ecscope.cli.main import build_parser
 from ecscope.cli.task import event_lines, events_of, find, lines_of, run
-from ecscope.model.history import Happening
+from ecscope.model import history
+from ecscope.model.status import HealthStatus
 from tests.builders import an_entry
 from tests.unit.cli.answering import Answers, a_container, a_task, captured, nobody, serving
 
@@ -171,16 +172,14 @@ class TestEvents:
         arn = f"arn:aws:ecs:us-west-2:012345678910:task/default/{RUNNING}"
         at = datetime(2026, 11, 23, 14, 47, 17, 500_000, tzinfo=UTC)
         entries = [
-            an_entry(Happening.TASK_ACCEPTED, task_arn=arn, at=at, text="accepted", container_name="", detail={}),
+            an_entry(history.TaskStopRequested(requested_by="accepted"), task_arn=arn, at=at),
             an_entry(
-                Happening.CONTAINER_STATUS,
+                history.ContainerNotRestarted(why="exit code 0 should be ignored", exit_code=0, restart_count=3),
                 task_arn=arn,
                 at=at + timedelta(seconds=1),
-                text="busybox is RUNNING",
                 container_name="busybox",
-                detail={"exitCode": 0},
             ),
-            an_entry(Happening.TASK_ACCEPTED, task_arn="arn:other", at=at, text="another", detail={}),
+            an_entry(history.TaskCleanedUp(), task_arn="arn:other", at=at),
         ]
 
         async def keep() -> None:
@@ -198,9 +197,10 @@ class TestEvents:
         assert task_run(RUNNING, "--endpoint", agent.endpoint, "--data-dir", str(data_dir)) == 0
         out = capsys.readouterr().out
         assert out.split("\n\n")[-1].splitlines() == [
-            "WHEN                      EVENT                   CONTAINER  WHAT",
-            "2026-11-23 14:47:17.500Z  TaskAccepted            -          accepted",
-            "2026-11-23 14:47:18.500Z  ContainerStatusChanged  busybox    busybox is RUNNING  exitCode=0",
+            "WHEN                      EVENT                  CONTAINER  WHAT",
+            "2026-11-23 14:47:17.500Z  TaskStopRequested      -          stop requested by accepted",
+            "2026-11-23 14:47:18.500Z  ContainerNotRestarted  busybox    not restarted: exit code 0 should be ignored"
+            "  exitCode=0  restartCount=3",
         ]
 
     def test_the_environment_names_the_directory(
@@ -209,7 +209,7 @@ class TestEvents:
         monkeypatch.setenv("ECS_DATADIR", str(data_dir))
         assert task_run(RUNNING, "--endpoint", agent.endpoint, "--events", "1") == 0
         out = capsys.readouterr().out
-        assert "busybox is RUNNING" in out
+        assert "should be ignored" in out
         assert "accepted" not in out
 
     def test_from_the_directory_of_ecscope_up(
@@ -236,7 +236,13 @@ class TestEvents:
         assert task_run(RUNNING, "--json", "--endpoint", agent.endpoint, "--data-dir", str(data_dir)) == 0
         document = json.loads(capsys.readouterr().out)
         assert document["Task"] == json.loads(captured("tasks-by-arn-running")[1])
-        assert [event["happening"] for event in document["Events"]] == ["TaskAccepted", "ContainerStatusChanged"]
+        assert [event["happening"] for event in document["Events"]] == ["TaskStopRequested", "ContainerNotRestarted"]
+        assert document["Events"][1] == {
+            "at": "2026-11-23T14:47:18.500000Z", "event_id": "event-1", "cause": "container started",
+            "happening": "ContainerNotRestarted", "task_arn": document["Events"][0]["task_arn"],
+            "container_name": "busybox", "text": "not restarted: exit code 0 should be ignored",
+            "detail": {"why": "exit code 0 should be ignored", "exitCode": 0, "restartCount": 3},
+        }  # fmt: skip
         assert document["EventsMissing"] == ""
 
     def test_a_task_of_which_nothing_is_kept(
@@ -266,7 +272,11 @@ class TestEvents:
         assert "Events" not in capsys.readouterr().out
 
     def test_texts_cannot_command_the_terminal(self) -> None:
-        entry = an_entry(text="a\x1b[2J\nb", detail={"out": "\x07"})
+        entry = an_entry(
+            history.ContainerHealthChanged(
+                before=HealthStatus.UNKNOWN, to=HealthStatus.HEALTHY, output="a\x1b[2J\nb\x07", exit_code=0
+            )
+        )
         lines = event_lines([entry], "", colour=False)
         assert len(lines) == 2
         assert all(line.isprintable() for line in lines)

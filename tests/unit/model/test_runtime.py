@@ -16,7 +16,7 @@ def test_the_events_that_matter_are_those_of_the_table() -> None:
 
 @pytest.mark.parametrize("action", list(RuntimeAction))
 def test_a_notice_is_the_same_after_it_was_logged(action: RuntimeAction) -> None:
-    notice = RuntimeNotice(docker_id=DockerId("a" * 64), action=action, time_ns=1, exit_code=0, signal="9")
+    notice = RuntimeNotice(docker_id=DockerId("a" * 64), action=action, time_ns=1, exit_code=0, signal=9)
     assert msgspec.json.decode(msgspec.json.encode(notice), type=RuntimeNotice) == notice
 
 

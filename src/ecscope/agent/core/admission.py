@@ -10,7 +10,7 @@ import msgspec
 from ecscope.agent.core import dependencies, host_resources, resources, tasks, volumes
 from ecscope.agent.core.events import TaskReceived, TaskSourceGone, TaskStopRequested
 from ecscope.agent.core.step import Step
-from ecscope.model.history import Happening
+from ecscope.model import history
 from ecscope.model.status import ContainerStatus, TaskStatus
 from ecscope.model.task import HostResourcesHeld, Task
 
@@ -31,7 +31,7 @@ def take(step: Step, task: Task, *, requested_by: str) -> None:
         if task.desired is TaskStatus.STOPPED:
             request_stop(step, known, requested_by)
         else:
-            step.note(Happening.NO_CHANGE, "the task is known already", task=known)
+            step.note(history.NoChange(why="the task is known already"), task=known)
         return
     refusal = _refusal(task)
     if refusal:
@@ -45,12 +45,7 @@ def take(step: Step, task: Task, *, requested_by: str) -> None:
     )
     task = replace(task, needs=host_resources.needs_of(task), resources=resources.wanted(step, task))
     task = step.put(task)
-    step.note(
-        Happening.TASK_ACCEPTED,
-        f"{task.family}:{task.version} from {requested_by}",
-        task=task,
-        detail={"requestedBy": requested_by, "family": task.family, "version": task.version},
-    )
+    step.note(history.TaskAccepted(requested_by=requested_by, family=task.family, version=task.version), task=task)
     if task.unsupported:
         _stop_at_once(step, task, f"ecscope cannot run this task: {task.unsupported}")
         return
@@ -82,7 +77,7 @@ def _refusal(task: Task) -> str:
 
 def refuse(step: Step, task: Task, reason: str, *, requested_by: str) -> None:
     """Never manage it. ECS is told; nobody else sees it. Source: engine.md §2, "Seen running" 4."""
-    step.note(Happening.TASK_REFUSED, reason, task=task, detail={"requestedBy": requested_by})
+    step.note(history.TaskRefused(reason=reason, requested_by=requested_by), task=task)
     if not step.settings.joins_cluster:
         return
     step.put(
@@ -116,9 +111,7 @@ def stop_requested(step: Step, event: TaskStopRequested) -> None:
     """Somebody wants a task stopped."""
     task = step.tasks.get(event.task_arn)
     if task is None:
-        step.note(
-            Happening.NO_CHANGE, "stop requested for a task that is not known", detail={"taskARN": event.task_arn}
-        )
+        step.note(history.NoChange(why=f"stop requested for {event.task_arn}, which is not known"))
         return
     request_stop(step, task, event.requested_by)
 
@@ -127,7 +120,7 @@ def source_gone(step: Step, event: TaskSourceGone) -> None:
     """A task file is gone: its task stops, and the file's record with it."""
     source = step.sources.get(event.key)
     if source is None:
-        step.note(Happening.NO_CHANGE, f"no record of task file {event.key}")
+        step.note(history.NoChange(why=f"no record of task file {event.key}"))
         return
     step.drop_source(event.key)
     task = step.tasks.get(source.task_arn)
@@ -141,13 +134,8 @@ def request_stop(step: Step, task: Task, requested_by: str) -> None:
         if task.desired is not TaskStatus.STOPPED:
             # a task whose containers all ended by themselves still wants RUNNING; official agents report that
             step.put(replace(task, desired=TaskStatus.STOPPED, stop_requested_by=requested_by))
-        step.note(Happening.NO_CHANGE, f"{requested_by} asks for a stop that is under way or done", task=task)
+        step.note(history.NoChange(why=f"{requested_by} asks for a stop that is under way or done"), task=task)
         return
     task = step.put(replace(task, stop_requested_by=requested_by))
-    step.note(
-        Happening.TASK_STOP_REQUESTED,
-        f"stop requested by {requested_by}",
-        task=task,
-        detail={"requestedBy": requested_by},
-    )
+    step.note(history.TaskStopRequested(requested_by=requested_by), task=task)
     tasks.stop(step, task, f"requested by {requested_by}")

@@ -22,8 +22,8 @@ from ecscope.agent.core.events import (
 )
 from ecscope.agent.core.state import ATTACHMENTS_KEY
 from ecscope.agent.core.step import Step
+from ecscope.model import history
 from ecscope.model.attachment import Attachment
-from ecscope.model.history import Happening
 
 replace = msgspec.structs.replace
 
@@ -46,13 +46,16 @@ def _received(step: Step, event: AttachmentsReceived) -> None:
     """Take over what is not known yet; acknowledge the message in any case."""
     for attachment in event.attachments:
         if attachment.arn in step.attachments:
-            step.note(Happening.NO_CHANGE, f"{attachment.arn} is known already")
+            step.note(history.NoChange(why=f"{attachment.arn} is known already"))
             continue
         _put(step, attachment)
         step.note(
-            Happening.ATTACHMENT_RECEIVED,
-            f"a network interface with the address {attachment.mac_address} is to come",
-            detail={**_detail(attachment), "messageId": event.message_id},
+            history.AttachmentReceived(
+                attachment_arn=attachment.arn,
+                mac_address=attachment.mac_address,
+                task_arn=attachment.task_arn,
+                message_id=event.message_id,
+            )
         )
         _go_on(step, attachment)
     step.act(
@@ -68,13 +71,13 @@ def _appeared(step: Step, event: InterfaceAppeared) -> None:
     """The interface is there."""
     attachment = step.attachments.get(event.attachment_arn)
     if attachment is None or attachment.is_attached:
-        step.note(Happening.NO_CHANGE, f"{event.attachment_arn} is not awaited (any more)")
+        step.note(history.NoChange(why=f"{event.attachment_arn} is not awaited (any more)"))
         return
     attachment = _put(step, replace(attachment, is_attached=True))
     step.note(
-        Happening.ATTACHMENT_ATTACHED,
-        f"the network interface with the address {attachment.mac_address} is here",
-        detail=_detail(attachment),
+        history.AttachmentAttached(
+            attachment_arn=attachment.arn, mac_address=attachment.mac_address, task_arn=attachment.task_arn
+        )
     )
     _go_on(step, attachment)
 
@@ -83,7 +86,7 @@ def _ended(step: Step, event: AttachmentAccepted | AttachmentRefused | Attachmen
     """ECS knows, will never know, or does not want to know any more."""
     attachment = step.attachments.get(event.attachment_arn)
     if attachment is None:
-        step.note(Happening.NO_CHANGE, f"{event.attachment_arn} is not known (any more)")
+        step.note(history.NoChange(why=f"{event.attachment_arn} is not known (any more)"))
         return
     match event:
         case AttachmentAccepted():
@@ -131,14 +134,13 @@ def _put(step: Step, attachment: Attachment) -> Attachment:
 def _forget(step: Step, attachment: Attachment, why: str) -> None:
     step.attachments.drop(attachment.arn)
     _save(step)
-    step.note(Happening.ATTACHMENT_ENDED, f"{attachment.arn}: {why}", detail=_detail(attachment))
+    step.note(
+        history.AttachmentEnded(
+            attachment_arn=attachment.arn, mac_address=attachment.mac_address, task_arn=attachment.task_arn, why=why
+        )
+    )
 
 
 def _save(step: Step) -> None:
     saved = msgspec.json.encode(tuple(step.attachments)).decode() if step.attachments else ""
     step.remember(ATTACHMENTS_KEY, saved)
-
-
-def _detail(attachment: Attachment) -> dict[str, str]:
-    detail = {"attachmentArn": attachment.arn, "macAddress": attachment.mac_address}
-    return {**detail, "taskARN": attachment.task_arn} if attachment.task_arn else detail

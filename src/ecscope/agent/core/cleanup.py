@@ -11,9 +11,9 @@ from ecscope.agent.core import credentials, images, resources
 from ecscope.agent.core.actions import RemoveContainer, SetTimer, Timer, TimerKind
 from ecscope.agent.core.events import ContainerRemoved
 from ecscope.agent.core.step import Step
+from ecscope.model import history
 from ecscope.model.arn import DockerId
 from ecscope.model.container import Container
-from ecscope.model.history import Happening
 from ecscope.model.status import ContainerStatus, TaskStatus
 from ecscope.model.task import Task
 from ecscope.model.task_resource import RemovedAt
@@ -55,7 +55,7 @@ def advance(step: Step, task: Task) -> None:
         task = step.tasks[task.arn]
         for image in {c.definition.image for c in task.containers}:
             images.record_use(step, image)
-        step.note(Happening.TASK_REMOVED, "its containers and volumes are removed", task=task)
+        step.note(history.TaskCleanedUp(), task=task)
         credentials.forget(step, task)
         step.drop(task)
 
@@ -86,6 +86,4 @@ def container_removed(step: Step, task: Task, container: Container, event: Conta
     container = replace(container, in_flight=None, cancelling=False, removed=not event.is_unreachable)
     task = step.put_container(task, container)
     if event.error is not None and not event.is_unreachable:
-        step.note(
-            Happening.CLEANUP_FAILED, f"could not remove the container: {event.error}", task=task, container=container
-        )
+        step.note(history.CleanupFailed(what="the container", error=str(event.error)), task=task, container=container)

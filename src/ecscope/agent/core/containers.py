@@ -14,9 +14,9 @@ from ecscope.agent.core import restarts
 from ecscope.agent.core.actions import StartContainer, StopContainer
 from ecscope.agent.core.events import FailureEvent
 from ecscope.agent.core.step import Step
+from ecscope.model import history
 from ecscope.model.container import Container, ContainerInspection, NamedError
 from ecscope.model.docker_time import parse_docker_time
-from ecscope.model.history import Detail, Happening
 from ecscope.model.status import ContainerStatus
 from ecscope.model.task import Task
 
@@ -63,11 +63,9 @@ def fail(step: Step, task: Task, container: Container, event: FailureEvent, doin
     container = with_error(settle_call(container), event.error)
     task = step.put_container(task, container)
     step.note(
-        Happening.CONTAINER_ERROR,
-        f"{doing} failed: {event.error}",
+        history.ContainerError(doing=doing, error_name=event.error.name, message=event.error.message),
         task=task,
         container=container,
-        detail={"errorName": event.error.name},
     )
     return task, container
 
@@ -79,36 +77,34 @@ def advance_to(step: Step, task: Task, container: Container, status: ContainerSt
         return step.put_container(task, container)
     container = replace(container, known=status)
     task = step.put_container(task, container)
-    step.note(
-        Happening.CONTAINER_STATUS,
-        f"{before.value} → {status.value}: {why}",
-        task=task,
-        container=container,
-        detail=_status_detail(container, before),
-    )
+    step.note(_status_changed(container, before, why), task=task, container=container)
     return task
 
 
-def _status_detail(container: Container, before: ContainerStatus) -> dict[str, Detail]:
-    detail: dict[str, Detail] = {"from": before.value, "to": container.known.value}
-    if container.docker_id:
-        detail["dockerId"] = container.docker_id
-    if container.known is ContainerStatus.STOPPED:
-        detail["exitCode"] = container.exit_code
-        if container.exit_code is not None and container.exit_code > 128:
-            detail["signal"] = container.exit_code - 128
-        detail["oomKilled"] = container.oom_killed
-        if container.error is not None:
-            detail["reason"] = str(container.error)
-        if container.finished_at:
-            detail["finishedAt"] = container.finished_at
-    elif container.known is ContainerStatus.PULLED:
-        detail["image"] = container.definition.image
-        detail["imageId"] = container.image_id
-        detail["fromLocalImage"] = container.use_local_image
-    elif container.known is ContainerStatus.RUNNING and container.started_at:
-        detail["startedAt"] = container.started_at
-    return detail
+def _status_changed(container: Container, before: ContainerStatus, why: str) -> history.ContainerStatusChanged:
+    changed = history.ContainerStatusChanged(before=before, to=container.known, why=why, docker_id=container.docker_id)
+    match container.known:
+        case ContainerStatus.STOPPED:
+            code = container.exit_code
+            return replace(
+                changed,
+                exit_code=code,
+                signal=code - 128 if code is not None and code > 128 else None,
+                oom_killed=container.oom_killed,
+                reason=str(container.error) if container.error is not None else "",
+                finished_at=container.finished_at,
+            )
+        case ContainerStatus.PULLED:
+            return replace(
+                changed,
+                image=container.definition.image,
+                image_id=container.image_id,
+                from_local_image=container.use_local_image,
+            )
+        case ContainerStatus.RUNNING:
+            return replace(changed, started_at=container.started_at)
+        case _:
+            return changed
 
 
 def wait_for(step: Step, task: Task, container: Container, waits_for: str) -> Task:
@@ -118,13 +114,7 @@ def wait_for(step: Step, task: Task, container: Container, waits_for: str) -> Ta
     container = replace(container, waits_for=waits_for)
     task = step.put_container(task, container)
     if waits_for:
-        step.note(
-            Happening.CONTAINER_WAITS,
-            f"waits for {waits_for}",
-            task=task,
-            container=container,
-            detail={"dependsOn": waits_for},
-        )
+        step.note(history.ContainerWaitsForDependency(depends_on=waits_for), task=task, container=container)
     return task
 
 
@@ -193,11 +183,13 @@ def _ended(step: Step, task: Task, container: Container, inspection: ContainerIn
         if refusal is None and step.may_call_runtime and container.in_flight is None:
             return _restart(step, task, container, inspection)
         step.note(
-            Happening.CONTAINER_STATUS,
-            f"not restarted: {refusal or 'another call is under way'}",
+            history.ContainerNotRestarted(
+                why=refusal or "another call is under way",
+                exit_code=inspection.exit_code,
+                restart_count=container.restart_count,
+            ),
             task=task,
             container=container,
-            detail={"exitCode": inspection.exit_code, "restartCount": container.restart_count},
         )
     ran_before = container.known
     container = with_error(with_metadata(container, inspection), inspection.error)
@@ -224,11 +216,15 @@ def _start_again(step: Step, task: Task, container: Container) -> Task:
     """The saved state says that it should run: an agent that ended, or lost Docker, has left the start undone."""
     task = step.put_container(task, replace(container, in_flight=ContainerStatus.RUNNING))
     step.note(
-        Happening.CONTAINER_RESTARTED,
-        "the restart by its policy was cut off; starting it again",
+        history.ContainerRestarted(
+            exit_code=container.exit_code,
+            restart_count=container.restart_count,
+            oom_killed=container.oom_killed,
+            finished_at=container.finished_at,
+            was_cut_off=True,
+        ),
         task=task,
         container=container,
-        detail={"exitCode": container.exit_code, "restartCount": container.restart_count},
     )
     step.act(StartContainer(task_arn=task.arn, container_name=container.name, docker_id=container.docker_id))
     return task
@@ -243,18 +239,18 @@ def _restart(step: Step, task: Task, container: Container, inspection: Container
         finished_at=inspection.finished_at,
         exit_code=inspection.exit_code,  # until it runs again: what ended it, should the restart fail
         die_exit_code=None,
+        die_signal=None,
     )
     task = step.put_container(task, container)
     step.note(
-        Happening.CONTAINER_RESTARTED,
-        f"exited with {inspection.exit_code}; restarted by its restart policy",
+        history.ContainerRestarted(
+            exit_code=inspection.exit_code,
+            restart_count=container.restart_count,
+            oom_killed=inspection.oom_killed,
+            finished_at=inspection.finished_at,
+        ),
         task=task,
         container=container,
-        detail={
-            "exitCode": inspection.exit_code,
-            "restartCount": container.restart_count,
-            "oomKilled": inspection.oom_killed,
-        },
     )
     step.act(StartContainer(task_arn=task.arn, container_name=container.name, docker_id=container.docker_id))
     return task
@@ -273,7 +269,7 @@ def vanished(step: Step, task: Task, container: Container) -> Task:
         return advance_to(step, task, container, ContainerStatus.STOPPED, "killed and removed from outside")
     container = replace(with_error(container, VANISHED), created_at="", exit_code=None)
     task = advance_to(step, task, container, ContainerStatus.STOPPED, "gone from Docker")
-    step.note(Happening.CONTAINER_VANISHED, str(VANISHED), task=task, container=container)
+    step.note(history.ContainerVanished(why=str(VANISHED)), task=task, container=container)
     return task
 
 
@@ -281,26 +277,20 @@ def _came_back(step: Step, task: Task, container: Container) -> Task:
     """Somebody started a STOPPED container: it is stopped again, once per task. Source: engine.md §3.2."""
     if task.stopped_again or container.in_flight is not None or not step.may_call_runtime:
         return task
-    container = replace(container, in_flight=ContainerStatus.STOPPED)
-    task = step.put_container(replace(task, stopped_again=True), container)
-    step.note(
-        Happening.CONTAINER_CAME_BACK,
-        "was started from outside after it had stopped; stopping it once more",
-        task=task,
-        container=container,
+    step.note(history.ContainerStartedFromOutside(), task=task, container=container)
+    return stop(step, replace(task, stopped_again=True), container)
+
+
+def stop(step: Step, task: Task, container: Container) -> Task:
+    """Begin the stop call, with the container's own stop timeout or else the agent's."""
+    grace_s = container.definition.stop_timeout_s or step.settings.stop_timeout_s
+    container = replace(container, in_flight=ContainerStatus.STOPPED, stop_asked_at=step.at)
+    task = step.put_container(task, container)
+    step.note(history.ContainerStopping(grace_s=grace_s, docker_id=container.docker_id), task=task, container=container)
+    step.act(
+        StopContainer(task_arn=task.arn, container_name=container.name, docker_id=container.docker_id, grace_s=grace_s)
     )
-    step.act(stop_action(step, task, container))
     return task
-
-
-def stop_action(step: Step, task: Task, container: Container) -> StopContainer:
-    """The stop call, with the container's own stop timeout or else the agent's."""
-    return StopContainer(
-        task_arn=task.arn,
-        container_name=container.name,
-        docker_id=container.docker_id,
-        grace_s=container.definition.stop_timeout_s or step.settings.stop_timeout_s,
-    )
 
 
 def _take_health(
@@ -315,11 +305,15 @@ def _take_health(
     task = step.put_container(task, container)
     if changed:
         step.note(
-            Happening.CONTAINER_HEALTH,
-            f"{before.value} → {health.status.value}",
+            history.ContainerHealthChanged(
+                before=before,
+                to=health.status,
+                output=health.output,
+                exit_code=health.exit_code,
+                checked_at=health.since,
+            ),
             task=task,
             container=container,
-            detail={"output": health.output, "exitCode": health.exit_code},
         )
     return task, container
 

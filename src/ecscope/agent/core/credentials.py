@@ -10,9 +10,9 @@ from __future__ import annotations
 from ecscope.agent.core.actions import AcknowledgeCredentials
 from ecscope.agent.core.events import CredentialsReceived
 from ecscope.agent.core.step import Step
+from ecscope.model import history
 from ecscope.model.container import Container
 from ecscope.model.credentials import RoleType, TaskCredentials
-from ecscope.model.history import Happening
 from ecscope.model.task import Task
 
 
@@ -21,22 +21,21 @@ def received(step: Step, event: CredentialsReceived) -> None:
     task = step.tasks.get(event.credentials.task_arn)
     if task is None or task.is_refused:
         step.note(
-            Happening.NO_CHANGE,
-            "credentials for a task that is not known",
-            detail={"taskARN": event.credentials.task_arn, "credentialsId": event.credentials.credentials_id},
+            history.NoChange(
+                why=f"credentials {event.credentials.credentials_id} for {event.credentials.task_arn},"
+                " which is not known"
+            )
         )
         return
     keep(step, event.credentials)
     step.note(
-        Happening.CREDENTIALS_RECEIVED,
-        f"credentials of role type {event.credentials.role_type.value}",
+        history.CredentialsReceived(
+            credentials_id=event.credentials.credentials_id,
+            role_arn=event.credentials.role_arn,
+            role_type=event.credentials.role_type.value,
+            expiration=event.credentials.expiration,
+        ),
         task=task,
-        detail={
-            "credentialsId": event.credentials.credentials_id,
-            "roleArn": event.credentials.role_arn,
-            "roleType": event.credentials.role_type.value,
-            "expiration": event.credentials.expiration,
-        },
     )
     acknowledge(step, event.message_id, event.credentials)
 

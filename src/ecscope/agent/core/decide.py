@@ -76,9 +76,9 @@ from ecscope.agent.core.events import (
 )
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.core.step import Decision, Step
+from ecscope.model import history
 from ecscope.model.container import Container
-from ecscope.model.history import Happening
-from ecscope.model.runtime import RuntimeAction
+from ecscope.model.runtime import RuntimeAction, RuntimeNotice
 from ecscope.model.status import ContainerStatus
 from ecscope.model.task import Task
 
@@ -187,7 +187,7 @@ def _take(step: Step, event: AnyEvent) -> None:
             images.removed(step, event)
         case OrphanRemoved():
             if event.error is not None:
-                step.note(Happening.CLEANUP_FAILED, f"could not remove orphan {event.docker_id}: {event.error}")
+                step.note(history.CleanupFailed(what=f"orphan {event.docker_id}", error=str(event.error)))
         case RuntimeConnected() | RuntimeDisconnected() | RuntimeListed() | RuntimeListFailed():
             reconcile.take(step, event)
         case RuntimeNoticed():
@@ -199,7 +199,7 @@ def _take(step: Step, event: AnyEvent) -> None:
 
 
 def _ignore(step: Step, why: str) -> None:
-    step.note(Happening.NO_CHANGE, why)
+    step.note(history.NoChange(why=why))
 
 
 def _runtime_is_away(step: Step) -> None:
@@ -246,16 +246,14 @@ def _take_result(step: Step, task: Task, container: Container, event: ContainerE
         case ImagePullProgressed():
             progress = event.progress
             step.note(
-                Happening.IMAGE_PULL_PROGRESS,
-                f"{progress.layers_done} of {progress.layers_total} layers",
+                history.ImagePullProgress(
+                    layers_done=progress.layers_done,
+                    layers_total=progress.layers_total,
+                    bytes_done=progress.bytes_done,
+                    bytes_total=progress.bytes_total,
+                ),
                 task=task,
                 container=container,
-                detail={
-                    "layersDone": progress.layers_done,
-                    "layersTotal": progress.layers_total,
-                    "bytesDone": progress.bytes_done,
-                    "bytesTotal": progress.bytes_total,
-                },
             )
         case ImagePulled():
             _image_pulled(step, task, container, event)
@@ -317,11 +315,9 @@ def _image_pulled(step: Step, task: Task, container: Container, event: ImagePull
     task = step.put_container(replace(task, pull_stopped_at=step.at), container)
     images.record_pull(step, container, image)
     step.note(
-        Happening.IMAGE_PULLED,
-        f"pulled {container.definition.image}",
+        history.ImagePulled(image=container.definition.image, image_id=image.image_id, size_bytes=image.size_bytes),
         task=task,
         container=container,
-        detail={"image": container.definition.image, "imageId": image.image_id, "sizeBytes": image.size_bytes},
     )
     if container.known < ContainerStatus.PULLED:
         containers.advance_to(step, task, container, ContainerStatus.PULLED, "image pulled")
@@ -330,7 +326,13 @@ def _image_pulled(step: Step, task: Task, container: Container, event: ImagePull
 def _image_pull_failed(step: Step, task: Task, container: Container, event: ImagePullFailed) -> None:
     task, container = containers.fail(step, task, container, event, "pull")
     task = step.put(replace(task, pull_stopped_at=step.at))
-    step.note(Happening.IMAGE_PULL_FAILED, str(event.error), task=task, container=container)
+    step.note(
+        history.ImagePullFailed(
+            error_name=event.error.name, message=event.error.message, image=container.definition.image
+        ),
+        task=task,
+        container=container,
+    )
     if images.failure_stops_task(step):
         tasks.stop(step, task, f"pull behavior {step.settings.pull_behavior.value}: {event.error}")
         return
@@ -369,7 +371,11 @@ def _restart_failed(step: Step, task: Task, container: Container, event: Contain
     """The error of a restart is not the container's reason: its exit is. Source: engine.md §10.2."""
     container = containers.settle_call(container)
     task = step.put_container(task, container)
-    step.note(Happening.CONTAINER_ERROR, f"restart failed: {event.error}", task=task, container=container)
+    step.note(
+        history.ContainerError(doing="restart", error_name=event.error.name, message=event.error.message),
+        task=task,
+        container=container,
+    )
     if container.is_stopped:
         return
     if event.inspection is not None and event.inspection.status is ContainerStatus.RUNNING:
@@ -455,28 +461,53 @@ def _take_notice(step: Step, event: RuntimeNoticed) -> None:
             else:
                 step.look_at(notice.docker_id, seen=notice.action)
         case RuntimeAction.DIE:
+            task, container = _take_death(step, task, container, notice)
             if container.is_stopped:
-                _ignore(step, "known to be stopped")
-                return
-            step.put_container(task, replace(container, die_exit_code=notice.exit_code))
+                return  # the call that stopped it, or a look at it, was quicker
             if container.in_flight not in (ContainerStatus.RUNNING, ContainerStatus.STOPPED):
                 step.look_at(notice.docker_id, seen=notice.action, exit_code=notice.exit_code)
         case RuntimeAction.OOM:
-            step.note(
-                Happening.CONTAINER_OOM, "the kernel killed a process: out of memory", task=task, container=container
-            )
+            step.note(history.ContainerOutOfMemory(time_ns=notice.time_ns), task=task, container=container)
         case RuntimeAction.DESTROY:
             if not container.is_stopped and container.in_flight is None:
                 step.look_at(notice.docker_id, seen=notice.action)
             elif container.is_stopped and not task.cleanup_due:
                 step.note(
-                    Happening.CONTAINER_VANISHED, "removed from Docker from outside", task=task, container=container
+                    history.ContainerVanished(why="removed from Docker from outside", time_ns=notice.time_ns),
+                    task=task,
+                    container=container,
                 )
         case RuntimeAction.HEALTH:
             if container.definition.health_check_is_docker and not container.is_stopped:
                 step.look_at(notice.docker_id, seen=notice.action)
         case _:
             assert_never(notice.action)
+
+
+def _take_death(step: Step, task: Task, container: Container, notice: RuntimeNotice) -> tuple[Task, Container]:
+    """What only Docker's ``die`` says is kept, once: the signal, and the moment to the nanosecond."""
+    is_newer = notice.time_ns > container.died_at_ns if notice.time_ns else not container.is_stopped
+    if container.die_exit_code is not None and not is_newer:
+        _ignore(step, "the same death again")
+        return task, container
+    container = replace(
+        container,
+        die_exit_code=notice.exit_code,
+        die_signal=notice.signal,
+        died_at_ns=notice.time_ns,
+    )
+    task = step.put_container(task, container)
+    step.note(
+        history.ContainerDied(
+            exit_code=notice.exit_code,
+            signal=notice.signal,
+            time_ns=notice.time_ns,
+            stop_requested=container.stop_asked_at is not None,
+        ),
+        task=task,
+        container=container,
+    )
+    return task, container
 
 
 def _take_inspected(step: Step, event: ContainerInspected) -> None:

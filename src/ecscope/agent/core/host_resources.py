@@ -12,8 +12,8 @@ import json
 import msgspec
 
 from ecscope.agent.core.step import Step
+from ecscope.model import history
 from ecscope.model.container import ContainerDefinition
-from ecscope.model.history import Happening
 from ecscope.model.resources import ContainerShare, HostResources, Lack, lacks, task_needs
 from ecscope.model.runtime import EngineInfo
 from ecscope.model.status import TaskStatus
@@ -114,10 +114,7 @@ def serve_queue(step: Step) -> None:
         step.taken = step.taken.plus(task.needs)
         task = step.put(msgspec.structs.replace(task, host_resources=HostResourcesHeld.HELD))
         step.note(
-            Happening.TASK_RESOURCES_HELD,
-            "the instance has what the task needs",
-            task=task,
-            detail={"cpuUnits": task.needs.cpu_units, "memoryMiB": task.needs.memory_mib},
+            history.TaskHostResourcesHeld(cpu_units=task.needs.cpu_units, memory_mib=task.needs.memory_mib), task=task
         )
 
 
@@ -133,8 +130,5 @@ def note_wait(step: Step, task: Task) -> None:
     else:
         text = f"waits behind {step.waiting[0]}, first in the queue for host resources"
     step.note(
-        Happening.TASK_WAITS_FOR_RESOURCES,
-        text,
-        task=current,
-        detail={"queuePosition": step.waiting.index(task.arn) + 1},
+        history.TaskWaitsForHostResources(why=text, queue_position=step.waiting.index(task.arn) + 1), task=current
     )

@@ -14,8 +14,8 @@ from ecscope.agent.core.actions import RemoveImage, SetTimer, Timer, TimerKind
 from ecscope.agent.core.events import ImageRemoved
 from ecscope.agent.core.state import PullBehavior
 from ecscope.agent.core.step import Step
+from ecscope.model import history
 from ecscope.model.container import Container, ImageInspection
-from ecscope.model.history import Happening
 from ecscope.model.image_reference import InvalidImageReference, parse_image_reference
 from ecscope.model.task import ImageRecord
 
@@ -139,12 +139,8 @@ def removed(step: Step, event: ImageRemoved) -> None:
     record = step.images.get(event.image)
     if event.error is None:
         step.drop_image(event.image)
-        step.note(Happening.IMAGE_REMOVED, f"removed image {event.image}, unused", detail={"image": event.image})
+        step.note(history.ImageRemoved(image=event.image))
     else:
         if record is not None:
             step.put_image(msgspec.structs.replace(record, removing=False))
-        step.note(
-            Happening.CLEANUP_FAILED,
-            f"could not remove image {event.image}: {event.error}",
-            detail={"image": event.image},
-        )
+        step.note(history.CleanupFailed(what=f"image {event.image}", error=str(event.error)))

@@ -10,7 +10,7 @@ from ecscope.agent.core.actions import AcknowledgeMessage, VerifyStop
 from ecscope.agent.core.events import ManifestReceived, StopVerified
 from ecscope.agent.core.state import MANIFEST_SEQUENCE_KEY
 from ecscope.agent.core.step import Step
-from ecscope.model.history import Happening
+from ecscope.model import history
 from ecscope.model.status import TaskStatus
 
 
@@ -18,9 +18,10 @@ def received(step: Step, event: ManifestReceived) -> None:
     """Only a manifest that is newer than all that was heard counts."""
     if event.timeline <= step.manifest_sequence:
         step.note(
-            Happening.NO_CHANGE,
-            f"manifest with timeline {event.timeline} is not newer than {step.manifest_sequence}",
-            detail={"messageId": event.message_id},
+            history.NoChange(
+                why=f"manifest {event.message_id} with timeline {event.timeline}"
+                f" is not newer than {step.manifest_sequence}"
+            )
         )
         return
     raise_sequence(step, event.timeline)
@@ -38,9 +39,9 @@ def received(step: Step, event: ManifestReceived) -> None:
         if task.desired is TaskStatus.RUNNING and not task.is_refused and arn not in event.running
     )
     step.note(
-        Happening.MANIFEST_RECEIVED,
-        f"ECS lists {len(event.running)} running tasks; {len(beside)} more are here",
-        detail={"messageId": event.message_id, "timeline": event.timeline, "beside": len(beside)},
+        history.ManifestReceived(
+            message_id=event.message_id, timeline=event.timeline, running=len(event.running), beside=len(beside)
+        )
     )
     if beside:
         step.act(VerifyStop(message_id=event.message_id, cluster_arn=event.cluster_arn, task_arns=beside))
@@ -49,11 +50,7 @@ def received(step: Step, event: ManifestReceived) -> None:
 def stop_verified(step: Step, event: StopVerified) -> None:
     """Only the answer to the newest question counts, and only once."""
     if not step.manifest_message_id or event.message_id != step.manifest_message_id:
-        step.note(
-            Happening.NO_CHANGE,
-            "a stop verification that was not asked for",
-            detail={"messageId": event.message_id},
-        )
+        step.note(history.NoChange(why=f"the stop verification {event.message_id} was not asked for"))
         return
     step.manifest_message_id = ""
     for arn in event.task_arns:

@@ -12,7 +12,7 @@ from ecscope.agent.core import admission, credentials, manifests
 from ecscope.agent.core.actions import AcknowledgeMessage
 from ecscope.agent.core.events import PayloadReceived, UnreadableTask
 from ecscope.agent.core.step import Step
-from ecscope.model.history import Happening
+from ecscope.model import history
 from ecscope.model.status import TaskStatus
 from ecscope.model.task import Task
 
@@ -20,14 +20,12 @@ from ecscope.model.task import Task
 def received(step: Step, event: PayloadReceived) -> None:
     """Take in all that can be; acknowledge the message only if nothing in it was unreadable."""
     if not step.settings.joins_cluster:
-        step.note(Happening.NO_CHANGE, "this agent has joined no cluster")
+        step.note(history.NoChange(why="this agent has joined no cluster"))
         return
     if event.sequence_number is not None:
         manifests.raise_sequence(step, event.sequence_number)
     step.note(
-        Happening.PAYLOAD_RECEIVED,
-        f"payload of {len(event.tasks) + len(event.unreadable)} tasks",
-        detail={"messageId": event.message_id, "tasks": len(event.tasks), "unreadable": len(event.unreadable)},
+        history.PayloadReceived(message_id=event.message_id, tasks=len(event.tasks), unreadable=len(event.unreadable))
     )
     requested_by = f"ACS payload {event.message_id}"
     # those that free resources first, whatever their order in the message
@@ -54,7 +52,7 @@ def received(step: Step, event: PayloadReceived) -> None:
 def _refuse(step: Step, unreadable: UnreadableTask, requested_by: str) -> None:
     reason = f"UnrecogniedTaskError: Error loading task - {unreadable.error}"  # Quirk: spelt so officially
     if not unreadable.task_arn or unreadable.task_arn in step.tasks:
-        step.note(Happening.TASK_REFUSED, reason, detail={"requestedBy": requested_by, "taskARN": unreadable.task_arn})
+        step.note(history.TaskRefused(reason=reason, requested_by=requested_by, task_arn=unreadable.task_arn))
         return
     task = Task(arn=unreadable.task_arn, family="", version="", containers=(), received_at=step.at)
     admission.refuse(step, task, reason, requested_by=requested_by)

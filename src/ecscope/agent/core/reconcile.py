@@ -21,8 +21,8 @@ from ecscope.agent.core.events import (
     RuntimeListFailed,
 )
 from ecscope.agent.core.step import Step
+from ecscope.model import history
 from ecscope.model.container import Container
-from ecscope.model.history import Happening
 from ecscope.model.status import ContainerStatus, TaskStatus
 from ecscope.model.task import Task
 
@@ -49,7 +49,7 @@ def _connected(step: Step, event: RuntimeConnected) -> None:
     step.runtime_connected = True
     step.reconciled = False
     step.host = event.resources
-    step.note(Happening.RUNTIME_CONNECTED, f"connected to Docker {event.version}", detail={"version": event.version})
+    step.note(history.RuntimeConnected(version=event.version))
     step.act(ListContainers())
 
 
@@ -59,7 +59,7 @@ def _disconnected(step: Step, event: RuntimeDisconnected) -> None:
         return
     step.runtime_connected = False
     step.reconciled = False
-    step.note(Happening.RUNTIME_DISCONNECTED, f"lost Docker: {event.reason}", detail={"reason": event.reason})
+    step.note(history.RuntimeDisconnected(reason=event.reason))
 
 
 def _list_failed(step: Step, event: RuntimeListFailed) -> None:
@@ -69,7 +69,7 @@ def _list_failed(step: Step, event: RuntimeListFailed) -> None:
     step.runtime_connected = False
     step.reconciled = False
     reason = f"its containers could not be listed: {event.error}"
-    step.note(Happening.RUNTIME_DISCONNECTED, f"lost Docker: {reason}", detail={"reason": reason})
+    step.note(history.RuntimeDisconnected(reason=reason))
     step.act(ReconnectRuntime())
 
 
@@ -139,17 +139,15 @@ def _resume(step: Step, task: Task) -> None:
 def _orphan(step: Step, row: ListedContainer) -> None:
     """A container with a task ARN of no task: removed if it is ours for sure, else only reported."""
     if row.task_arn in step.lost_task_arns:
-        step.note(
-            Happening.ORPHAN_FOUND,
-            f"container {row.docker_name} belongs to {row.task_arn}, whose record could not be read; removing it",
-            detail={"dockerId": row.docker_id, "taskARN": row.task_arn},
-        )
+        step.note(_orphan_note(row, is_removed=True))
         step.act(RemoveOrphan(docker_id=row.docker_id))
         return
     if row.docker_id in step.foreign:
         return
-    step.note(
-        Happening.ORPHAN_FOUND,
-        f"container {row.docker_name} carries {row.task_arn}, which is no task of this agent; left alone",
-        detail={"dockerId": row.docker_id, "taskARN": row.task_arn},
+    step.note(_orphan_note(row, is_removed=False))
+
+
+def _orphan_note(row: ListedContainer, *, is_removed: bool) -> history.OrphanContainerFound:
+    return history.OrphanContainerFound(
+        docker_id=row.docker_id, docker_name=row.docker_name, task_arn=row.task_arn, is_removed=is_removed
     )

@@ -17,9 +17,10 @@ from ecscope.agent.core.actions import ConnectToCluster
 from ecscope.agent.core.events import InstanceNotRegistered, InstanceRegistered
 from ecscope.agent.core.state import AVAILABILITY_ZONE_KEY, CLUSTER_KEY, INACTIVE_KEY, INSTANCE_ARN_KEY, AgentState
 from ecscope.agent.core.step import Step
+from ecscope.model import history
 from ecscope.model.api_failure import ApiFailure
 from ecscope.model.container_instance import Obstacle, ObstacleKind
-from ecscope.model.history import Detail, Happening
+from ecscope.model.history import Detail
 
 replace = msgspec.structs.replace
 
@@ -42,11 +43,7 @@ def registered(step: Step, event: InstanceRegistered) -> None:
     step.remember(INSTANCE_ARN_KEY, event.container_instance_arn)
     step.remember(CLUSTER_KEY, was.cluster)
     step.remember(AVAILABILITY_ZONE_KEY, event.availability_zone)
-    step.note(
-        Happening.INSTANCE_REGISTERED,
-        f"registered with cluster {was.cluster} as {event.container_instance_arn}",
-        detail={"containerInstanceArn": event.container_instance_arn, "cluster": was.cluster},
-    )
+    step.note(history.InstanceRegistered(container_instance_arn=event.container_instance_arn, cluster=was.cluster))
     step.act(ConnectToCluster())
     reporting.resume(step)
     attachments.resume(step)
@@ -66,17 +63,15 @@ def not_registered(step: Step, event: InstanceNotRegistered) -> None:
     if known is not None and _is_same(known, obstacle):
         if known.message != obstacle.message:
             step.obstacle = replace(obstacle, since=known.since)
-        step.note(Happening.NO_CHANGE, "the same obstacle as before")
+        step.note(history.NoChange(why="the same obstacle as before"))
         return
     if known is not None or is_inactive:
         step.obstacle = obstacle
     if obstacle.kind is ObstacleKind.STARTING:
-        step.note(Happening.NO_CHANGE, "what stood in the way of the registration has gone")
+        step.note(history.NoChange(why="what stood in the way of the registration has gone"))
         return
     step.note(
-        Happening.INSTANCE_NOT_REGISTERED,
-        obstacle.message,
-        detail={"kind": obstacle.kind.value, **obstacle.detail},
+        history.InstanceNotRegistered(obstacle=obstacle.kind.value, message=obstacle.message, facts=obstacle.detail)
     )
 
 

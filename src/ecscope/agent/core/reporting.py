@@ -15,8 +15,8 @@ import msgspec
 from ecscope.agent.core.actions import CancelTimer, SetTimer, SubmitTaskStateChange, Timer, TimerKind
 from ecscope.agent.core.events import StateChangeAccepted, StateChangeRefused
 from ecscope.agent.core.step import Step
+from ecscope.model import history
 from ecscope.model.container import Container
-from ecscope.model.history import Happening
 from ecscope.model.state_change import ContainerStateChange, TaskStateChange
 from ecscope.model.status import ContainerStatus, ReportedStatus, TaskStatus
 from ecscope.model.task import Task
@@ -113,12 +113,7 @@ def _queue(step: Step, task: Task, status: ReportedStatus) -> Task:
         )
     )
     step.act(CancelTimer(timer=_drain_timer(task)))
-    step.note(
-        Happening.STATE_CHANGE_QUEUED,
-        f"ECS is to be told {status.value}",
-        task=task,
-        detail={"number": number, "status": status.value},
-    )
+    step.note(history.StateChangeQueued(number=number, status=status), task=task)
     if is_first:
         step.report_queue = (*step.report_queue, task.arn)
     return task
@@ -159,21 +154,24 @@ def answered(step: Step, event: StateChangeAccepted | StateChangeRefused) -> Non
     """ECS has taken a state change, or never will."""
     task = step.tasks.get(event.task_arn)
     if event.task_arn not in step.reporting or task is None or task.state_changes[0].number != event.number:
-        step.note(Happening.NO_CHANGE, f"no state change {event.number} of {event.task_arn} is under way")
+        step.note(history.NoChange(why=f"no state change {event.number} of {event.task_arn} is under way"))
         return
     change, *left = task.state_changes
     step.reporting -= {task.arn}
     if left:
         step.report_queue = (*step.report_queue, task.arn)
-    detail = {"number": event.number, "status": change.status.value}
     if isinstance(event, StateChangeAccepted):
-        step.note(Happening.STATE_CHANGE_ACCEPTED, f"ECS was told {change.status.value}", task=task, detail=detail)
+        step.note(history.StateChangeAccepted(number=event.number, status=change.status), task=task)
     else:
         step.note(
-            Happening.STATE_CHANGE_REFUSED,
-            f"ECS refuses to be told {change.status.value}, so it is not told again: {event.failure}",
+            history.StateChangeRefused(
+                number=event.number,
+                status=change.status,
+                code=event.failure.code,
+                message=event.failure.message,
+                failure=str(event.failure),
+            ),
             task=task,
-            detail={**detail, "code": event.failure.code, "message": event.failure.message},
         )
     task = step.put(replace(task, state_changes=tuple(left)))
     if task.is_refused and not left:

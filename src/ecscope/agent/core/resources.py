@@ -18,8 +18,8 @@ from ecscope.agent.core.actions import CreateResource, RemoveResource
 from ecscope.agent.core.events import ResourceCreated, ResourceCreateFailed, ResourceRemoved
 from ecscope.agent.core.state import Settings
 from ecscope.agent.core.step import Step
+from ecscope.model import history
 from ecscope.model.container import Container
-from ecscope.model.history import Happening
 from ecscope.model.status import ContainerStatus
 from ecscope.model.task import Task
 from ecscope.model.task_resource import RemovedAt, ResourceStatus, TaskResource
@@ -77,29 +77,29 @@ def take(step: Step, event: ResourceCreated | ResourceCreateFailed | ResourceRem
     task = step.tasks.get(event.task_arn)
     resource = task.resource(event.kind, event.name) if task is not None else None
     if task is None or resource is None:
-        step.note(Happening.NO_CHANGE, f"{event.kind} {event.name} of {event.task_arn} is not known (any more)")
+        step.note(history.NoChange(why=f"{event.kind} {event.name} of {event.task_arn} is not known (any more)"))
         return
     if resource.status is ResourceStatus.REMOVED:
-        step.note(Happening.NO_CHANGE, f"{event.kind} {event.name} is removed already", task=task)
+        step.note(history.NoChange(why=f"{event.kind} {event.name} is removed already"), task=task)
         return
     resource = replace(resource, in_flight=False)
     match event:
         case ResourceCreated():
             task = _put(step, task, replace(resource, status=ResourceStatus.CREATED))
-            _note(step, task, resource, Happening.RESOURCE_CREATED, f"{resource.kind} {resource.name} is ready")
+            step.note(history.TaskResourceCreated(resource=resource.kind, name=resource.name), task=task)
         case ResourceCreateFailed(is_unreachable=True):
             _put(step, task, resource)
         case ResourceCreateFailed():
             reason = event.error.message[:1].upper() + event.error.message[1:]
             task = _put(step, task, replace(resource, error=resource.failure_reason or reason))
-            _note(step, task, resource, Happening.RESOURCE_FAILED, reason)
+            step.note(history.TaskResourceFailed(resource=resource.kind, name=resource.name, reason=reason), task=task)
         case ResourceRemoved(is_unreachable=True):
             _put(step, task, resource)
         case ResourceRemoved():
             task = _put(step, task, replace(resource, status=ResourceStatus.REMOVED))
             if event.error is not None:  # remembered, and left to whoever reads the history
-                text = f"could not remove {resource.kind} {resource.name}: {event.error}"
-                _note(step, task, resource, Happening.CLEANUP_FAILED, text)
+                what = f"{resource.kind} {resource.name}"
+                step.note(history.CleanupFailed(what=what, error=str(event.error)), task=task)
         case _:
             assert_never(event)
 
@@ -114,7 +114,3 @@ def _may_be_made(task: Task, resource: TaskResource) -> bool:
 def _put(step: Step, task: Task, resource: TaskResource) -> Task:
     key = (resource.kind, resource.name)
     return step.put(replace(task, resources=tuple(resource if (r.kind, r.name) == key else r for r in task.resources)))
-
-
-def _note(step: Step, task: Task, resource: TaskResource, happening: Happening, text: str) -> None:
-    step.note(happening, text, task=task, detail={"kind": resource.kind, "name": resource.name})

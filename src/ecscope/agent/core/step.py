@@ -17,7 +17,7 @@ from ecscope.agent.core.events import AnyEvent
 from ecscope.agent.core.state import AgentState, Settings
 from ecscope.model.arn import DockerId, TaskArn
 from ecscope.model.container import Container
-from ecscope.model.history import Detail, Happening, HistoryEntry
+from ecscope.model.history import AnyHappening, HistoryEntry
 from ecscope.model.runtime import RuntimeAction
 from ecscope.model.task import ImageRecord, Task, TaskSource
 from ecscope.state_table import Draft
@@ -105,12 +105,10 @@ class Step(Draft[AgentState]):
 
     def note(
         self,
-        happening: Happening,
-        text: str,
+        what: AnyHappening,
         *,
         task: Task | None = None,
         container: Container | None = None,
-        detail: Mapping[str, Detail] | None = None,
     ) -> None:
         """Remember what happened, for the log and the durable history."""
         self._notes.append(
@@ -118,11 +116,9 @@ class Step(Draft[AgentState]):
                 at=self.event.at,
                 event_id=self.event.id,
                 cause=self._cause,
-                happening=happening,
+                what=what,
                 task_arn=task.arn if task is not None else "",
                 container_name=container.definition.name if container is not None else "",
-                text=text,
-                detail=detail or {},
             )
         )
 

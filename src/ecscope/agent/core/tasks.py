@@ -36,8 +36,8 @@ from ecscope.agent.core.actions import (
     TimerKind,
 )
 from ecscope.agent.core.step import Step
+from ecscope.model import history
 from ecscope.model.container import Container
-from ecscope.model.history import Happening
 from ecscope.model.names import container_docker_name
 from ecscope.model.status import ContainerStatus, TaskStatus
 from ecscope.model.task import HostResourcesHeld, Task
@@ -127,12 +127,7 @@ def stop(step: Step, task: Task, why: str) -> Task:
     if task.desired is TaskStatus.STOPPED:
         return task
     task = step.put(replace(task, desired=TaskStatus.STOPPED))
-    step.note(
-        Happening.TASK_DESIRED_STATUS,
-        f"desired status is now STOPPED: {why}",
-        task=task,
-        detail={"to": TaskStatus.STOPPED.value},
-    )
+    step.note(history.TaskDesiredStatusChanged(to=TaskStatus.STOPPED, why=why), task=task)
     return task
 
 
@@ -222,10 +217,7 @@ def _move_to_stop(step: Step, task: Task, container: Container) -> Task:
     if container.is_running or container.may_be_running:
         if not step.may_call_runtime or not dependencies.may_stop(task, container):
             return task
-        container = replace(container, in_flight=ContainerStatus.STOPPED)
-        task = step.put_container(task, container)
-        step.act(containers.stop_action(step, task, container))
-        return task
+        return containers.stop(step, task, container)
     if container.docker_name and not step.reconciled:
         return task  # a create or a start may have succeeded unseen: wait for the listing
     return containers.stop_without_call(step, task, container, "not started, and not wanted any more")
@@ -281,7 +273,7 @@ def _to_pulled(step: Step, task: Task, container: Container) -> Task:
         task = step.put(replace(task, pull_started_at=step.at))
     task = _begin(step, task, container, ContainerStatus.PULLED)
     image = container.definition.image
-    step.note(Happening.IMAGE_PULL_STARTED, f"pulling {image}", task=task, container=container, detail={"image": image})
+    step.note(history.ImagePullStarted(image=image), task=task, container=container)
     step.act(PullImage(task_arn=task.arn, container_name=container.name, image=image, digest=container.image_digest))
     return task
 
@@ -324,15 +316,7 @@ def _update_known(step: Step, task: Task) -> None:
     before = task.known
     task = step.put(replace(task, known=known, stopped_at=step.at if known is TaskStatus.STOPPED else task.stopped_at))
     step.note(
-        Happening.TASK_STATUS,
-        f"{before.value} → {known.value}",
-        task=task,
-        detail={
-            "from": before.value,
-            "to": known.value,
-            "desired": task.desired.value,
-            "reason": task.terminal_reason,
-        },
+        history.TaskStatusChanged(before=before, to=known, desired=task.desired, reason=task.terminal_reason), task=task
     )
     if known is TaskStatus.RUNNING:
         schedule_steady_check(step, task)

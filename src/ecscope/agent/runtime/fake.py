@@ -38,7 +38,7 @@ from ecscope.model.runtime import EngineInfo, PullProgress, RuntimeAction, Runti
 from ecscope.model.stats import NetworkCounters, StatsSample
 from ecscope.model.status import ContainerStatus, HealthStatus
 
-SIGTERM, SIGKILL = "15", "9"
+SIGTERM, SIGKILL = 15, 9
 EXIT_BY_SIGTERM, EXIT_BY_SIGKILL = 143, 137
 
 _NS = 1_000_000_000
@@ -173,7 +173,7 @@ class _Container:
         self.health = Health()
         self.starts = 0
         self.program = Program()
-        self.last_signal = ""
+        self.last_signal: int | None = None
         self.timers: list[asyncio.TimerHandle] = []
         self.ended: asyncio.Future[None] | None = None
 
@@ -314,7 +314,7 @@ class FakeRuntime:
         """The engine answers again. What happened meanwhile is not told by any stream."""
         self._away = False
 
-    def kill(self, container: str, *, signal: str = SIGKILL, exit_code: int = EXIT_BY_SIGKILL) -> None:
+    def kill(self, container: str, *, signal: int = SIGKILL, exit_code: int = EXIT_BY_SIGKILL) -> None:
         """End a container from outside; ``container`` is its Docker ID, Docker name or name in the definition."""
         found = self.find(container)
         if found is not None:
@@ -662,7 +662,7 @@ class FakeRuntime:
         container.program = program
         container.starts += 1
         container.running, container.error, container.out_of_memory = True, "", False
-        container.exit_code, container.last_signal = None, ""
+        container.exit_code, container.last_signal = None, None
         container.started_at = self._now_text()
         container.running_since_s = loop.time()
         container.health = Health()
@@ -800,7 +800,7 @@ class FakeRuntime:
             raise errors.unusable(operation, str(error)) from error
 
     def _tell(
-        self, container: _Container, action: RuntimeAction, *, exit_code: int | None = None, signal: str = ""
+        self, container: _Container, action: RuntimeAction, *, exit_code: int | None = None, signal: int | None = None
     ) -> None:
         notice = RuntimeNotice(
             docker_id=container.docker_id, action=action, time_ns=self._now_ns(), exit_code=exit_code, signal=signal

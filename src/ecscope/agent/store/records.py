@@ -8,15 +8,15 @@ a damaged file, the higher one is the newer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from typing import NamedTuple
 
 import msgspec
 
+from ecscope.agent.store import older_history
 from ecscope.agent.store.interface import Batch, StoreError
-from ecscope.model.history import Detail, Happening, HistoryEntry
+from ecscope.model.history import AnyHappening, Detail, HistoryEntry
 from ecscope.model.task import ImageRecord, Task, TaskSource
 from ecscope.sqlitefile.checksum import checksum_of
 from ecscope.sqlitefile.errors import UnreadableRecord
@@ -84,7 +84,7 @@ class HistoryRow(NamedTuple):
     cause: str
     text: str
     detail: str
-    """A JSON object."""
+    """The happening as a JSON object, its kind in ``type``. ``happening`` and ``text`` say the same to people."""
     checksum: str
 
     @property
@@ -152,10 +152,10 @@ def history_row(entry: HistoryEntry) -> HistoryRow:
             entry.event_id,
             entry.task_arn,
             entry.container_name,
-            entry.happening.value,
+            entry.kind,
             entry.cause,
             entry.text,
-            msgspec.json.encode(entry.detail).decode(),
+            msgspec.json.encode(entry.what).decode(),
         )
         return HistoryRow(*columns, checksum_of(HISTORY, *(column.encode() for column in columns)))
     except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
@@ -175,14 +175,26 @@ def entry_of(columns: tuple[object, ...]) -> HistoryEntry:
             at=datetime.fromisoformat(at),
             event_id=event_id,
             cause=cause,
-            happening=Happening(happening),
+            what=_happening(happening, text, detail),
             task_arn=task_arn,
             container_name=container_name,
-            text=text,
-            detail=msgspec.json.decode(detail, type=Mapping[str, Detail]),
         )
     except (ValueError, msgspec.MsgspecError) as error:
         raise UnreadableRecord(f"it is not a history entry: {error}") from error
+
+
+_decode_happening = msgspec.json.Decoder(AnyHappening).decode
+
+
+def _happening(kind: str, text: str, detail: str) -> AnyHappening:
+    """What a row says happened; a row of an older version lacks the tag. Raises ``msgspec.MsgspecError``."""
+    if detail.startswith(_TAGGED):
+        happening: AnyHappening = _decode_happening(detail)
+        return happening
+    return older_history.happening_of(kind, text, msgspec.json.decode(detail, type=dict[str, Detail]))
+
+
+_TAGGED = '{"type":'
 
 
 class Change(NamedTuple):

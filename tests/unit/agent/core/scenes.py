@@ -9,8 +9,8 @@ import msgspec
 from ecscope.agent.core import actions as act
 from ecscope.agent.core import events as ev
 from ecscope.agent.core.state import Settings
+from ecscope.model import history
 from ecscope.model.container import Container, NamedError
-from ecscope.model.history import Happening
 from ecscope.model.runtime import RuntimeAction, RuntimeNotice
 from ecscope.model.task import Task
 from tests import builders
@@ -88,9 +88,9 @@ def statuses(world: World, arn: str = ONE) -> dict[str, str]:
     return {c.name: c.known.value for c in world.state.tasks[arn].containers}  # type: ignore[index]
 
 
-def told(world: World, happening: Happening) -> list[str]:
+def told(world: World, happening: type[history.Happening]) -> list[str]:
     """The texts of all notes of one kind."""
-    return [note.text for note in world.notes if note.happening is happening]
+    return [note.text for note in world.notes if type(note.what) is happening]
 
 
 def fails(world: World, call: act.AnyAction, error: NamedError, **fields: object) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ecscope.agent.core import events as ev
+from ecscope.model import history
 from ecscope.model.container import Dependency, DependencyCondition, PortMapping
-from ecscope.model.history import Happening
 from ecscope.model.status import ContainerStatus, TaskStatus
 from ecscope.model.task import HostResourcesHeld, VolumeKind
 from tests.builders import a_container, a_source, a_volume
@@ -32,7 +32,7 @@ def test_an_unknown_task_is_stored_with_what_it_implies_and_needs_and_started() 
     assert task.containers[0].definition.depends_on == on("db")
     assert task.needs.cpu_units == 7
     assert task.host_resources is HostResourcesHeld.HELD
-    assert told(world, Happening.TASK_ACCEPTED) == ["sample:1 from test"]
+    assert told(world, history.TaskAccepted) == ["sample:1 from test"]
     assert len(world.calls) == 2
 
 
@@ -41,7 +41,7 @@ def test_a_known_task_is_not_started_again() -> None:
     before = world.state
     world.submit(a_task())
     assert world.state is before
-    assert told(world, Happening.NO_CHANGE)[-1] == "the task is known already"
+    assert told(world, history.NoChange)[-1] == "the task is known already"
 
 
 def test_of_a_known_task_only_the_desired_status_moves_and_only_forward() -> None:
@@ -94,7 +94,7 @@ def test_a_container_with_more_memory_than_its_task_is_refused_and_not_listed() 
     world = a_world()
     world.submit(a_task(a_container("a", memory_mib=128), a_container("b", memory_mib=513), memory_mib=512))
     assert world.state.tasks == {}
-    assert told(world, Happening.TASK_REFUSED) == [
+    assert told(world, history.TaskRefused) == [
         f"ResourceInitializationError: resource cannot be initialized for task {ONE}: task memory spec builder: "
         "container memory limit(513) greater than task memory limit(512)"
     ]
@@ -105,7 +105,7 @@ def test_a_volume_of_the_task_that_is_to_be_autoprovisioned_is_refused() -> None
     world = a_world()
     world.submit(a_task(volumes=(a_volume("v", autoprovision=True),)))
     assert world.state.tasks == {}
-    assert told(world, Happening.TASK_REFUSED) == ["volume [v] : task scoped volume could not be autoprovisioned"]
+    assert told(world, history.TaskRefused) == ["volume [v] : task scoped volume could not be autoprovisioned"]
     world.submit(a_task(volumes=(a_volume("v", kind=VolumeKind.SHARED, docker_name="v", autoprovision=True),)))
     assert ONE in world.state.tasks
 
@@ -125,8 +125,8 @@ def test_a_stop_request_is_remembered_with_who_asked_first() -> None:
     world.send(ev.TaskStopRequested(**head(world), task_arn=ONE, requested_by="alice"))
     world.send(ev.TaskStopRequested(**head(world), task_arn=ONE, requested_by="bob"))
     assert world.task(ONE).stop_requested_by == "alice"
-    assert told(world, Happening.TASK_STOP_REQUESTED) == ["stop requested by alice"]
-    assert told(world, Happening.NO_CHANGE)[-1] == "bob asks for a stop that is under way or done"
+    assert told(world, history.TaskStopRequested) == ["stop requested by alice"]
+    assert told(world, history.NoChange)[-1] == "bob asks for a stop that is under way or done"
 
 
 def test_a_stop_request_for_an_unknown_task_changes_nothing() -> None:
@@ -134,7 +134,7 @@ def test_a_stop_request_for_an_unknown_task_changes_nothing() -> None:
     before = world.state
     world.stop(TWO)
     assert world.state is before
-    assert told(world, Happening.NO_CHANGE) == ["stop requested for a task that is not known"]
+    assert told(world, history.NoChange) == [f"stop requested for {TWO}, which is not known"]
 
 
 def test_a_task_of_non_essential_containers_ends_wanting_running_until_somebody_asks_for_a_stop() -> None:
@@ -191,7 +191,7 @@ def test_a_task_file_that_nobody_knows_changes_nothing() -> None:
     before = world.state
     world.send(ev.TaskSourceGone(**head(world), key="/nowhere"))
     assert world.state is before
-    assert told(world, Happening.NO_CHANGE) == ["no record of task file /nowhere"]
+    assert told(world, history.NoChange) == ["no record of task file /nowhere"]
 
 
 def test_a_task_file_replaced_while_its_image_is_pulled_runs_the_new_task_only() -> None:

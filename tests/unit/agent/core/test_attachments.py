@@ -10,8 +10,8 @@ from ecscope.agent.core import events as ev
 from ecscope.agent.core.actions import AcknowledgeMessage, AwaitInterface, SubmitAttachmentStateChange
 from ecscope.agent.core.attachments import restored
 from ecscope.agent.core.state import ATTACHMENTS_KEY, Settings
+from ecscope.model import history
 from ecscope.model.attachment import Attachment
-from ecscope.model.history import Happening
 from tests.builders import AT, a_failure, an_arn, an_attachment
 from tests.unit.agent.core.scenes import told
 from tests.world import MESSAGE, World
@@ -61,7 +61,7 @@ def test_what_is_there_is_told_and_what_was_told_is_forgotten(world: World) -> N
     assert not world.attachments
     assert not world.state.attachments
     assert world.metadata[ATTACHMENTS_KEY] == ""
-    assert told(world, Happening.ATTACHMENT_ENDED) == [f"{ONE.arn}: ECS was told that it is attached"]
+    assert told(world, history.AttachmentEnded) == [f"{ONE.arn}: ECS was told that it is attached"]
 
 
 def test_that_of_a_task_is_told_as_such(world: World) -> None:
@@ -77,7 +77,7 @@ def test_what_ecs_refuses_is_forgotten(world: World) -> None:
     answered(world, ev.InterfaceAppeared)
     answered(world, ev.AttachmentRefused, failure=a_failure())
     assert not world.state.attachments
-    assert "ECS refuses to be told" in told(world, Happening.ATTACHMENT_ENDED)[0]
+    assert "ECS refuses to be told" in told(world, history.AttachmentEnded)[0]
 
 
 @pytest.mark.parametrize(("is_here", "words"), [(False, "it did not come"), (True, "ECS could not be told")])
@@ -87,7 +87,7 @@ def test_what_expires_is_forgotten(world: World, is_here: bool, words: str) -> N
         answered(world, ev.InterfaceAppeared)
     answered(world, ev.AttachmentExpired)
     assert not world.state.attachments
-    assert words in told(world, Happening.ATTACHMENT_ENDED)[0]
+    assert words in told(world, history.AttachmentEnded)[0]
 
 
 def test_after_a_restart_it_is_awaited_for_what_is_left(world: World) -> None:

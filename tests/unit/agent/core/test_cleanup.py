@@ -17,8 +17,8 @@ from ecscope.agent.core.actions import (
     Timer,
     TimerKind,
 )
+from ecscope.model import history
 from ecscope.model.container import NamedError
-from ecscope.model.history import Happening
 from ecscope.model.status import TaskStatus
 from ecscope.model.task import VolumeKind
 from ecscope.model.task_resource import VOLUME
@@ -62,7 +62,7 @@ def test_containers_of_a_stopped_task_are_kept_for_three_hours() -> None:
     world.advance(1)
     world.run_calls()
     assert (world.boxes, world.volumes, world.state.tasks, world.state.docker_ids) == ({}, set(), {}, {})
-    assert told(world, Happening.TASK_REMOVED) == ["its containers and volumes are removed"]
+    assert told(world, history.TaskCleanedUp) == ["its containers and volumes are removed"]
 
 
 def test_the_wait_has_the_configured_jitter() -> None:
@@ -152,7 +152,7 @@ def test_each_failure_is_only_remembered() -> None:
     world.calls.remove(call)
     world.send(ev.ContainerRemoved(**world.head(), task_arn=ONE, container_name="app", error=IN_USE))  # type: ignore[arg-type]
     world.finish(the_call(world, RemoveResource), outcome="failed", effect=False)
-    assert told(world, Happening.CLEANUP_FAILED) == [
+    assert told(world, history.CleanupFailed) == [
         f"could not remove the container: {IN_USE}",
         "could not remove volume data: CannotStartContainerError: Error response from daemon: no",
     ]
@@ -177,7 +177,7 @@ def test_a_removal_that_did_not_reach_docker_is_asked_for_again(kind: type[Remov
     world.finish(the_call(world, kind), outcome="unreachable", effect=False)
     assert world.reconnect_wanted
     assert not world.calls, "nothing is asked of Docker until it is back"
-    assert told(world, Happening.CLEANUP_FAILED) == []
+    assert told(world, history.CleanupFailed) == []
     world.run_calls()
     assert (world.boxes, world.volumes, world.state.tasks) == ({}, set(), {})
 
@@ -245,7 +245,7 @@ def test_a_container_destroyed_by_our_own_clean_up_is_not_called_vanished() -> N
     box = world.box(ONE, "app")
     world.advance(3 * 3600)
     world.remove_by_hand(box)
-    assert told(world, Happening.CONTAINER_VANISHED) == []
+    assert told(world, history.ContainerVanished) == []
 
 
 def test_the_exit_that_ended_a_task_is_kept_until_it_is_cleaned_up() -> None:

@@ -12,6 +12,7 @@ from ecscope.agent.core import events as ev
 from ecscope.agent.core.actions import InspectContainer, ListContainers, StartContainer, StopContainer
 from ecscope.agent.core.containers import is_overtaken, settle_call, with_error, with_metadata
 from ecscope.agent.core.state import PullBehavior
+from ecscope.model import history
 from ecscope.model.arn import DockerId
 from ecscope.model.container import (
     ContainerInspection,
@@ -23,7 +24,7 @@ from ecscope.model.container import (
     PortBinding,
     RestartPolicy,
 )
-from ecscope.model.history import Happening, HistoryEntry
+from ecscope.model.history import HistoryEntry
 from ecscope.model.runtime import RuntimeAction
 from ecscope.model.status import ContainerStatus, HealthStatus, TaskStatus
 from tests.builders import a_container, an_arn
@@ -177,12 +178,12 @@ def test_a_container_that_ended_soon_after_its_start_may_never_be_seen_running()
     world.calls.remove(call)
     world.send(ev.ContainerStarted(**world.head(), task_arn=ONE, container_name="app", inspection=box.inspection()))  # type: ignore[arg-type]
     assert the_container(world).exit_code == 0
-    moves = told(world, Happening.CONTAINER_STATUS)
+    moves = told(world, history.ContainerStatusChanged)
     assert moves[-1] == "CREATED → STOPPED: ended before it was seen running"
 
 
 def detail_of(world: World, text: str) -> HistoryEntry:
-    moves = [n for n in world.notes if n.happening is Happening.CONTAINER_STATUS and n.text.startswith(text)]
+    moves = [n for n in world.notes if type(n.what) is history.ContainerStatusChanged and n.text.startswith(text)]
     return moves[-1]
 
 
@@ -195,6 +196,7 @@ def test_the_history_of_an_end_says_how_it_ended() -> None:
     note = detail_of(world, "RUNNING → STOPPED")
     assert note.text == "RUNNING → STOPPED: killed by the kernel: out of memory"
     assert note.detail == {
+        "why": "killed by the kernel: out of memory",
         "from": "RUNNING", "to": "STOPPED", "dockerId": box.docker_id, "exitCode": 137, "signal": 9,
         "oomKilled": True, "reason": str(error), "finishedAt": box.inspection().finished_at,
     }  # fmt: skip
@@ -241,8 +243,8 @@ def test_a_container_that_ends_is_started_again_and_its_task_stays_running() -> 
     assert app.finished_at, "Seen running 11: FinishedAt of the previous run on a RUNNING container"
     assert (world.created, world.box(ONE, "app").starts) == (1, 2)
     assert (world.task(ONE).known, world.task(ONE).desired) == (TaskStatus.RUNNING, TaskStatus.RUNNING)
-    assert told(world, Happening.CONTAINER_RESTARTED) == ["exited with 1; restarted by its restart policy"]
-    assert [t for t in told(world, Happening.CONTAINER_STATUS) if "STOPPED" in t] == []
+    assert told(world, history.ContainerRestarted) == ["exited with 1; restarted by its restart policy"]
+    assert [t for t in told(world, history.ContainerStatusChanged) if "STOPPED" in t] == []
 
 
 def test_the_start_of_a_restart_says_that_it_is_one() -> None:
@@ -267,7 +269,7 @@ def test_otherwise_the_ordinary_end_follows(code: int, ran_s: int, why: str) -> 
     exits(world, code=code)
     assert world.task(ONE).known is TaskStatus.STOPPED
     assert the_container(world).exit_code == code
-    assert f"not restarted: {why}" in told(world, Happening.CONTAINER_STATUS)
+    assert f"not restarted: {why}" in told(world, history.ContainerNotRestarted)
 
 
 def test_a_container_that_is_being_stopped_is_not_restarted() -> None:
@@ -349,7 +351,7 @@ def test_a_restart_that_fails_ends_the_container_as_its_last_run_ended() -> None
     app = the_container(world)
     assert (app.known, app.exit_code, app.error) == (ContainerStatus.STOPPED, 9, None)
     assert world.task(ONE).known is TaskStatus.STOPPED
-    assert told(world, Happening.CONTAINER_ERROR) == [f"restart failed: {CANNOT}"]
+    assert told(world, history.ContainerError) == [f"restart failed: {CANNOT}"]
     assert not world.calls
 
 
@@ -383,7 +385,9 @@ def test_a_restart_that_fails_after_the_container_was_seen_to_end_changes_nothin
     world.send(
         ev.ContainerInspected(**world.head(), docker_id=inspection.docker_id, inspection=inspection, seen=None)  # type: ignore[arg-type]
     )
-    assert "not restarted: it ran 0 s, less than restartAttemptPeriod 60 s" in told(world, Happening.CONTAINER_STATUS)
+    assert "not restarted: it ran 0 s, less than restartAttemptPeriod 60 s" in told(
+        world, history.ContainerNotRestarted
+    )
     fails(world, the_call(world, StartContainer), CANNOT)
     assert the_container(world).exit_code == 5
 
@@ -395,7 +399,7 @@ def test_an_end_while_another_call_is_under_way_is_no_restart() -> None:
     world.exits(world.box(ONE, "app"), 9)
     world.finish(the_call(world, InspectContainer))
     inspected(world, ContainerStatus.STOPPED, exit_code=5, finished_at="2024-05-17T13:00:00Z")
-    assert "not restarted: another call is under way" in told(world, Happening.CONTAINER_STATUS)
+    assert "not restarted: another call is under way" in told(world, history.ContainerNotRestarted)
 
 
 def test_a_restart_whose_answer_never_came_is_settled_by_the_listing() -> None:
@@ -501,7 +505,7 @@ def test_a_stopped_container_that_somebody_starts_is_stopped_once_more_and_only_
         stopped_again = box.status is ContainerStatus.STOPPED
         assert stopped_again is (times == 1)
         assert statuses(world)["app"] == "STOPPED"
-    assert told(world, Happening.CONTAINER_CAME_BACK) == [
+    assert told(world, history.ContainerStartedFromOutside) == [
         "was started from outside after it had stopped; stopping it once more"
     ]
 
@@ -516,7 +520,7 @@ def test_a_stopped_container_that_only_seems_to_run_is_left_alone() -> None:
         ev.ContainerInspected(**world.head(), docker_id=docker_id, inspection=late, seen=RuntimeAction.HEALTH)  # type: ignore[arg-type]
     )
     world.run_calls()
-    assert told(world, Happening.CONTAINER_CAME_BACK) == []
+    assert told(world, history.ContainerStartedFromOutside) == []
     assert not world.task(ONE).stopped_again
 
 
@@ -548,7 +552,7 @@ def test_only_a_docker_health_check_counts(checked: bool) -> None:
     world.run_calls()
     expected = HealthStatus.UNHEALTHY if checked else HealthStatus.UNKNOWN
     assert the_container(world).health.status is expected
-    assert told(world, Happening.CONTAINER_HEALTH) == (["UNKNOWN → UNHEALTHY"] if checked else [])
+    assert told(world, history.ContainerHealthChanged) == (["UNKNOWN → UNHEALTHY"] if checked else [])
 
 
 def test_an_unhealthy_container_is_not_stopped() -> None:
@@ -565,7 +569,7 @@ def test_a_new_output_with_the_same_verdict_is_kept_without_a_word() -> None:
     world = running(a_task(a_container(health_check_is_docker=True)))
     inspected(world, ContainerStatus.RUNNING, health=Health(output="slow", exit_code=0))
     assert the_container(world).health.output == "slow"
-    assert told(world, Happening.CONTAINER_HEALTH) == []
+    assert told(world, history.ContainerHealthChanged) == []
 
 
 def test_a_grace_time_is_the_containers_own_or_else_the_agents() -> None:
@@ -597,7 +601,7 @@ def test_what_holds_a_container_back_is_remembered_once_and_forgotten_when_it_is
     app = world.task(an_arn()).container("app")
     assert app is not None
     assert app.waits_for == "db HEALTHY"
-    told = [note.text for note in world.notes if note.happening is Happening.CONTAINER_WAITS]
+    told = [note.text for note in world.notes if type(note.what) is history.ContainerWaitsForDependency]
     assert told == ["waits for db HEALTHY"]
     box = world.box(an_arn(), "db")
     box.health = HealthStatus.HEALTHY

@@ -23,10 +23,10 @@ from ecscope.agent.core.actions import (
 from ecscope.agent.core.decide import decide
 from ecscope.agent.core.state import PullBehavior
 from ecscope.agent.core.step import Step
+from ecscope.model import history
 from ecscope.model.arn import DockerId
-from ecscope.model.container import NamedError
-from ecscope.model.history import Happening
-from ecscope.model.runtime import PullProgress, RuntimeAction
+from ecscope.model.container import NamedError, RestartPolicy
+from ecscope.model.runtime import PullProgress, RuntimeAction, RuntimeNotice
 from ecscope.model.status import ContainerStatus, TaskStatus
 from tests.builders import AT, a_container, a_volume, an_arn
 from tests.unit.agent.core.scenes import (
@@ -103,7 +103,7 @@ def test_any_other_failure_stops_the_container_without_a_call(error: NamedError)
     assert (app.known, app.error, app.exit_code) == (ContainerStatus.STOPPED, error, None)
     assert (app.created_at, app.image_id) == (inspection.created_at, inspection.image_id)
     assert not world.calls
-    assert told(world, Happening.CONTAINER_ERROR) == [f"start failed: {error}"]
+    assert told(world, history.ContainerError) == [f"start failed: {error}"]
 
 
 def test_a_start_that_failed_and_is_seen_running_is_stopped() -> None:
@@ -272,7 +272,7 @@ def test_what_is_known_from_the_call_itself_changes_nothing(action: RuntimeActio
     before = world.state
     notices(world, action)
     assert (world.state, world.calls) == (before, [])
-    assert told(world, Happening.NO_CHANGE) == ["known from the call itself"]
+    assert told(world, history.NoChange) == ["known from the call itself"]
 
 
 def test_a_start_noticed_while_it_is_under_way_is_left_to_its_answer() -> None:
@@ -307,7 +307,52 @@ def test_a_die_of_a_stopped_container_changes_nothing() -> None:
     before = world.state
     notices(world, RuntimeAction.DIE, exit_code=9)
     assert (world.state, world.calls) == (before, [])
-    assert told(world, Happening.NO_CHANGE)[-1] == "known to be stopped"
+    assert told(world, history.NoChange)[-1] == "the same death again"
+
+
+def dies(world: World, *, exit_code: int, signal: int | None = None, time_ns: int = 1715947200123456789) -> None:
+    docker_id = the_container(world).docker_id
+    notice = RuntimeNotice(
+        docker_id=docker_id, action=RuntimeAction.DIE, time_ns=time_ns, exit_code=exit_code, signal=signal
+    )
+    world.send(ev.RuntimeNoticed(**world.head(), notice=notice))
+
+
+def test_what_only_a_die_says_is_kept() -> None:
+    """The signal, and the moment to the nanosecond: what tells a kill by hand from a crash."""
+    world = running(a_task())
+    dies(world, exit_code=137, signal=9)
+    container = the_container(world)
+    assert (container.die_exit_code, container.die_signal, container.died_at_ns) == (137, 9, 1715947200123456789)
+    (died,) = [n.what for n in world.notes if isinstance(n.what, history.ContainerDied)]
+    assert died == history.ContainerDied(exit_code=137, signal=9, time_ns=1715947200123456789, stop_requested=False)
+
+
+def test_a_die_after_the_answer_of_our_stop_is_kept_once_and_says_that_we_asked() -> None:
+    world = running(a_task())
+    world.stop(ONE)
+    world.finish(the_call(world, StopContainer))
+    assert statuses(world) == {"app": "STOPPED"}
+    dies(world, exit_code=143, signal=15)
+    dies(world, exit_code=143, signal=15)
+    assert the_container(world).die_signal == 15
+    (died,) = [n.what for n in world.notes if isinstance(n.what, history.ContainerDied)]
+    assert (died.signal, died.stop_requested) == (15, True)
+    assert told(world, history.ContainerStopping) == ["asking Docker to stop it; it has 30 s before SIGKILL"]
+    assert world.calls == []
+
+
+def test_each_death_of_a_container_that_is_restarted_is_kept() -> None:
+    policy = RestartPolicy(enabled=True, restart_attempt_period_s=0)
+    world = running(a_task(a_container(restart_policy=policy)))
+    for nth in (1, 2):
+        world.advance(5)
+        box = world.box(ONE, "app")
+        box.status, box.exit_code, box.ends = ContainerStatus.STOPPED, nth, box.ends + 1
+        dies(world, exit_code=nth, signal=None, time_ns=nth)
+        world.run_calls()
+    assert [n.what.exit_code for n in world.notes if isinstance(n.what, history.ContainerDied)] == [1, 2]
+    assert (the_container(world).restart_count, the_container(world).die_exit_code) == (2, None)
 
 
 def test_a_die_while_the_container_is_stopped_by_us_is_left_to_the_answer() -> None:
@@ -337,7 +382,7 @@ def test_out_of_memory_is_only_remembered() -> None:
     before = world.state
     notices(world, RuntimeAction.OOM)
     assert (world.state, world.calls) == (before, [])
-    assert told(world, Happening.CONTAINER_OOM) == ["the kernel killed a process: out of memory"]
+    assert told(world, history.ContainerOutOfMemory) == ["the kernel killed a process: out of memory"]
 
 
 def test_a_destroyed_container_is_looked_for() -> None:
@@ -359,7 +404,7 @@ def test_a_stopped_container_destroyed_from_outside_is_remembered() -> None:
     world = running(a_task())
     exits(world)
     world.remove_by_hand(world.box(ONE, "app"))
-    assert told(world, Happening.CONTAINER_VANISHED) == ["removed from Docker from outside"]
+    assert told(world, history.ContainerVanished) == ["removed from Docker from outside"]
 
 
 @pytest.mark.parametrize("checked", [True, False])
@@ -419,7 +464,7 @@ def test_an_inspection_of_a_container_that_is_not_ours_changes_nothing() -> None
     )  # type: ignore[arg-type]
     world.send(event)
     assert world.state is before
-    assert told(world, Happening.NO_CHANGE)[-1] == "inspection of a container that is not ours (any more)"
+    assert told(world, history.NoChange)[-1] == "inspection of a container that is not ours (any more)"
 
 
 # --- what nobody knows, and what nobody asked for ---
@@ -431,7 +476,7 @@ def test_a_result_for_an_unknown_task_or_container_changes_nothing() -> None:
     for arn, name in ((an_arn(7), "app"), (ONE, "nobody")):
         world.send(ev.ContainerCreated(**world.head(), task_arn=arn, container_name=name, docker_id=DockerId("f")))  # type: ignore[arg-type]
         assert world.state is before
-        assert told(world, Happening.NO_CHANGE)[-1] == f"{name} of {arn} is not known (any more)"
+        assert told(world, history.NoChange)[-1] == f"{name} of {arn} is not known (any more)"
 
 
 def test_a_timer_of_an_unknown_task_changes_nothing() -> None:
@@ -445,7 +490,7 @@ def test_a_timer_of_an_unknown_task_changes_nothing() -> None:
     ):
         world.send(event)
         assert world.state is before
-        assert told(world, Happening.NO_CHANGE)[-1] == f"{other} is not known (any more)"
+        assert told(world, history.NoChange)[-1] == f"{other} is not known (any more)"
 
 
 def test_a_result_of_no_call_changes_nothing() -> None:
@@ -454,7 +499,7 @@ def test_a_result_of_no_call_changes_nothing() -> None:
     world.send(ev.ContainerCreated(**here(world), docker_id=DockerId("f")))
     world.send(ev.ContainerStopFailed(**here(world), error=CANNOT_STOP, is_unreachable=True, runtime_answers=False))
     assert (world.state, world.reconnect_wanted) == (before, False)
-    assert told(world, Happening.NO_CHANGE)[-1] == f"app of {ONE} has no such call under way"
+    assert told(world, history.NoChange)[-1] == f"app of {ONE} has no such call under way"
 
 
 def test_progress_is_only_told() -> None:
@@ -464,7 +509,7 @@ def test_progress_is_only_told() -> None:
     world.send(ev.ImagePullProgressed(**here(world), progress=progress))
     assert world.state is before
     note = world.notes[-1]
-    assert (note.happening, note.text) == (Happening.IMAGE_PULL_PROGRESS, "1 of 4 layers")
+    assert (type(note.what), note.text) == (history.ImagePullProgress, "1 of 4 layers")
     assert note.detail == {"layersDone": 1, "layersTotal": 4, "bytesDone": 25, "bytesTotal": 100}
 
 

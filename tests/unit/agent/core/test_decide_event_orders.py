@@ -15,8 +15,8 @@ from ecscope.agent.core.actions import (
     StartContainer,
     StopContainer,
 )
+from ecscope.model import history
 from ecscope.model.container import NamedError, RestartPolicy
-from ecscope.model.history import Happening
 from ecscope.model.runtime import RuntimeAction
 from ecscope.model.status import ContainerStatus, TaskStatus
 from tests.builders import a_container
@@ -62,7 +62,7 @@ def test_a_die_before_the_answer_of_the_start(inspected_before_the_end: bool) ->
     app = the_container(world)
     assert (app.known, app.exit_code, app.error) == (ContainerStatus.STOPPED, 3, None)
     assert world.task(ONE).known is TaskStatus.STOPPED
-    assert told(world, Happening.CONTAINER_CAME_BACK) == []
+    assert told(world, history.ContainerStartedFromOutside) == []
 
 
 def test_a_die_of_a_container_that_could_not_be_started_leaves_the_error_to_the_start() -> None:
@@ -85,7 +85,7 @@ def test_a_start_answered_after_its_end_was_seen_is_looked_at_again_and_not_stop
     world.send(ev.ContainerStarted(**world.head(), task_arn=ONE, container_name="app", inspection=early))  # type: ignore[arg-type]
     world.run_calls()
     assert the_container(world).exit_code == 3
-    assert told(world, Happening.CONTAINER_CAME_BACK) == []
+    assert told(world, history.ContainerStartedFromOutside) == []
     assert not world.task(ONE).stopped_again
 
 
@@ -217,7 +217,7 @@ def test_the_same_notice_twice_gives_the_same_end() -> None:
     world.notice(box, RuntimeAction.DIE)
     assert len(calls_of(world, InspectContainer)) == 2
     world.run_calls()
-    moves = [text for text in told(world, Happening.CONTAINER_STATUS) if "STOPPED" in text]
+    moves = [text for text in told(world, history.ContainerStatusChanged) if "STOPPED" in text]
     assert moves == ["RUNNING → STOPPED: exited"]
 
 
@@ -246,4 +246,4 @@ def test_health_and_end_whose_answers_change_places() -> None:
     event = ev.ContainerInspected(**world.head(), docker_id=box.docker_id, inspection=healthy, seen=of_health.seen)  # type: ignore[arg-type]
     world.send(event)
     world.run_calls()
-    assert (the_container(world).exit_code, told(world, Happening.CONTAINER_CAME_BACK)) == (3, [])
+    assert (the_container(world).exit_code, told(world, history.ContainerStartedFromOutside)) == (3, [])

@@ -9,8 +9,8 @@ import pytest
 from ecscope.agent.core.actions import CreateContainer, PullImage, RemoveContainer, ResolveManifest, StopContainer
 from ecscope.agent.core.host_ports import HostPortChooser
 from ecscope.agent.core.state import PullBehavior
+from ecscope.model import history
 from ecscope.model.container import Dependency, DependencyCondition, PortMapping
-from ecscope.model.history import Happening
 from ecscope.model.status import TaskStatus
 from tests.builders import AT, a_container
 from tests.unit.agent.core.scenes import (
@@ -151,4 +151,4 @@ def test_12_a_missing_image_is_a_cannot_pull_image_manifest_error_and_the_task_r
     assert world.task(ONE).known is TaskStatus.STOPPED
     assert str(the_container(world).error).startswith("CannotPullImageManifestError: ")
     assert world.task(ONE).terminal_reason == ""
-    assert told(world, Happening.TASK_STATUS)[-1].endswith("→ STOPPED")
+    assert told(world, history.TaskStatusChanged)[-1].endswith("→ STOPPED")

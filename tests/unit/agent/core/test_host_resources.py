@@ -10,8 +10,8 @@ from ecscope.agent.core.events import TaskStopRequested
 from ecscope.agent.core.host_resources import host_of, needs_of, shortage
 from ecscope.agent.core.restore import restored_state
 from ecscope.agent.core.step import Step
+from ecscope.model import history
 from ecscope.model.container import PortMapping
-from ecscope.model.history import Happening
 from ecscope.model.network import NetworkMode
 from ecscope.model.resources import HostResources
 from ecscope.model.runtime import EngineInfo
@@ -120,7 +120,7 @@ def test_a_task_whose_port_is_held_waits_and_blocks_every_later_task() -> None:
     world.run_calls()
     assert world.state.waiting == (TWO, THREE)
     assert statuses(world, TWO) == statuses(world, THREE) == {"app": "NONE"}
-    assert told(world, Happening.TASK_WAITS_FOR_RESOURCES) == [
+    assert told(world, history.TaskWaitsForHostResources) == [
         "waits for host resources: needs TCP port 8080, held by another task",
         f"waits behind {TWO}, first in the queue for host resources",
     ]
@@ -186,7 +186,7 @@ def test_what_a_stopped_task_held_is_free_and_given_back_once() -> None:
 def test_without_docker_a_task_waits_and_says_so() -> None:
     world = World()
     world.submit(a_task())
-    assert told(world, Happening.TASK_WAITS_FOR_RESOURCES) == ["waits until Docker is connected"]
+    assert told(world, history.TaskWaitsForHostResources) == ["waits until Docker is connected"]
     world.run_calls()
     assert world.task(ONE).known is TaskStatus.RUNNING
 
@@ -195,7 +195,7 @@ def test_a_task_that_fits_is_let_in_at_once_without_a_word_about_waiting() -> No
     world = a_world()
     world.submit(a_task())
     assert world.task(ONE).host_resources is HostResourcesHeld.HELD
-    assert told(world, Happening.TASK_WAITS_FOR_RESOURCES) == []
+    assert told(world, history.TaskWaitsForHostResources) == []
     assert calls_of(world, ResolveManifest)
 
 

@@ -19,8 +19,8 @@ from ecscope.agent.core.actions import (
 )
 from ecscope.agent.core.restore import restored_state
 from ecscope.agent.core.state import PullBehavior
+from ecscope.model import history
 from ecscope.model.container import ImageInspection
-from ecscope.model.history import Happening
 from ecscope.model.status import TaskStatus
 from ecscope.model.task import ImageRecord
 from tests.builders import AT, SAMPLE_IMAGE, a_container, an_image_record
@@ -84,7 +84,7 @@ def test_an_image_is_pulled_when_the_behavior_says_so(
     world.submit(a_task())
     world.run_calls()
     assert world.task(ONE).known is TaskStatus.RUNNING
-    assert (Happening.IMAGE_PULLED in {n.happening for n in world.notes}) is pulls
+    assert (history.ImagePulled in {type(n.what) for n in world.notes}) is pulls
     assert (world.task(ONE).pull_started_at is not None) is pulls
 
 
@@ -118,7 +118,7 @@ def test_after_a_failed_pull_the_local_image_is_tried() -> None:
     world.finish(the_call(world, InspectImage))
     assert the_call(world, CreateContainer)
     assert the_container(world).image_id == IMAGE.image_id
-    assert told(world, Happening.IMAGE_PULL_FAILED) == [str(NO_IMAGE)]
+    assert told(world, history.ImagePullFailed) == [str(NO_IMAGE)]
 
 
 def test_without_a_local_image_the_create_fails_and_the_first_error_stays() -> None:
@@ -161,7 +161,7 @@ def test_a_failure_of_what_is_to_stop_anyway_adds_only_its_error() -> None:
     world.stop(ONE)
     fails(world, call, NO_IMAGE)
     assert (statuses(world), the_container(world).error) == ({"app": "STOPPED"}, NO_IMAGE)
-    assert len(told(world, Happening.TASK_DESIRED_STATUS)) == 1
+    assert len(told(world, history.TaskDesiredStatusChanged)) == 1
 
 
 # --- digests: engine.md §4.2 ---
@@ -262,7 +262,7 @@ def test_a_pull_waits_for_a_removal_of_its_image_and_then_goes_on() -> None:
     world.finish(the_call(world, RemoveImage))
     world.run_calls()
     assert world.task(ONE).known is TaskStatus.RUNNING
-    assert Happening.IMAGE_PULLED in {n.happening for n in world.notes}
+    assert history.ImagePulled in {type(n.what) for n in world.notes}
 
 
 def test_a_removal_whose_answer_was_lost_holds_no_pull_for_ever() -> None:
@@ -347,7 +347,7 @@ def test_a_removed_image_is_forgotten_and_must_be_pulled_again_by_once() -> None
     world.advance(7200)
     world.finish(the_call(world, RemoveImage))
     assert world.state.images == {}
-    assert told(world, Happening.IMAGE_REMOVED) == [f"removed image {SAMPLE_IMAGE}, unused"]
+    assert told(world, history.ImageRemoved) == [f"removed image {SAMPLE_IMAGE}, unused"]
     world.submit(a_task())
     assert the_call(world, ResolveManifest)
 
@@ -356,7 +356,7 @@ def test_a_removal_that_failed_is_remembered_and_tried_in_the_next_cycle() -> No
     world = world_with(an_image_record())
     world.advance(7200)
     world.finish(the_call(world, RemoveImage), outcome="failed", effect=False)
-    assert told(world, Happening.CLEANUP_FAILED)[0].startswith(f"could not remove image {SAMPLE_IMAGE}: ")
+    assert told(world, history.CleanupFailed)[0].startswith(f"could not remove image {SAMPLE_IMAGE}: ")
     world.advance(1800)
     assert the_call(world, RemoveImage)
 
@@ -365,7 +365,7 @@ def test_the_end_of_a_removal_that_nobody_asked_for_is_only_noted() -> None:
     world = world_with()
     world.send(ev.ImageRemoved(**world.head(), image="unknown", error=REFUSED))  # type: ignore[arg-type]
     assert world.state.images == {}
-    assert told(world, Happening.CLEANUP_FAILED)
+    assert told(world, history.CleanupFailed)
 
 
 def test_an_image_was_last_used_when_the_last_task_of_it_was_cleaned_up() -> None:

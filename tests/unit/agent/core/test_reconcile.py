@@ -21,8 +21,8 @@ from ecscope.agent.core.actions import (
 from ecscope.agent.core.decide import decide
 from ecscope.agent.core.restore import restored_state
 from ecscope.agent.core.state import Settings
+from ecscope.model import history
 from ecscope.model.container import NamedError, RestartPolicy
-from ecscope.model.history import Happening
 from ecscope.model.runtime import RuntimeAction
 from ecscope.model.status import ContainerStatus, TaskStatus
 from ecscope.model.task import HostResourcesHeld
@@ -77,7 +77,7 @@ def test_every_connect_asks_for_a_listing_and_nothing_is_begun_before_it_is_in()
     assert world.state.host == HOST
     world.run_calls()
     assert world.task(ONE).known is TaskStatus.RUNNING
-    assert told(world, Happening.RUNTIME_CONNECTED) == ["connected to Docker 20.10"] * 2
+    assert told(world, history.RuntimeConnected) == ["connected to Docker 20.10"] * 2
 
 
 def test_a_disconnect_is_remembered_once() -> None:
@@ -87,7 +87,7 @@ def test_a_disconnect_is_remembered_once() -> None:
     world.disconnect()
     assert world.state is before
     assert (before.runtime_connected, before.reconciled) == (False, False)
-    assert told(world, Happening.RUNTIME_DISCONNECTED) == ["lost Docker: connection refused"]
+    assert told(world, history.RuntimeDisconnected) == ["lost Docker: connection refused"]
 
 
 def test_a_listing_of_a_connection_that_is_gone_is_not_believed() -> None:
@@ -110,7 +110,7 @@ def test_a_listing_that_fails_leads_to_a_new_connection_and_nothing_is_begun_bef
     world.finish(world.calls[0], outcome="failed", effect=False)
     assert world.reconnect_wanted
     assert not world.state.runtime_connected
-    assert told(world, Happening.RUNTIME_DISCONNECTED)[-1].startswith("lost Docker: its containers could not be listed")
+    assert told(world, history.RuntimeDisconnected)[-1].startswith("lost Docker: its containers could not be listed")
     world.submit(a_task(number=2))
     assert not world.calls
     before = world.state
@@ -165,7 +165,7 @@ def test_a_container_that_vanished_while_nobody_looked() -> None:
     app = the_container(world)
     assert (app.known, app.exit_code, app.created_at) == (ContainerStatus.STOPPED, None, "")
     assert str(app.error) == "ContainerVanishedError: No container matching saved ID found"
-    assert told(world, Happening.CONTAINER_VANISHED) == [str(app.error)]
+    assert told(world, history.ContainerVanished) == [str(app.error)]
 
 
 def test_a_container_missing_from_an_old_listing_but_there_stays() -> None:
@@ -360,7 +360,7 @@ def test_a_container_of_an_unknown_task_is_reported_and_left_alone() -> None:
     box = an_orphan(world)
     world.run_calls()
     assert world.boxes == {box.name: box}
-    assert told(world, Happening.ORPHAN_FOUND) == [
+    assert told(world, history.OrphanContainerFound) == [
         f"container {box.name} carries {TWO}, which is no task of this agent; left alone"
     ]
 
@@ -373,14 +373,14 @@ def test_a_container_of_an_unknown_task_is_reported_once() -> None:
     for _ in range(2):
         world.disconnect()
         world.run_calls()
-    assert len(told(world, Happening.ORPHAN_FOUND)) == 1
+    assert len(told(world, history.OrphanContainerFound)) == 1
     del world.boxes[box.name]
     world.disconnect()
     world.run_calls()
     an_orphan(world)
     world.disconnect()
     world.run_calls()
-    assert len(told(world, Happening.ORPHAN_FOUND)) == 2
+    assert len(told(world, history.OrphanContainerFound)) == 2
 
 
 @pytest.mark.parametrize("outcome", ["done", "failed"])
@@ -392,10 +392,10 @@ def test_a_container_whose_task_record_was_lost_is_removed(outcome: str) -> None
     world.finish(the_call(world, ListContainers))
     assert the_call(world, RemoveOrphan).docker_id == box.docker_id
     world.finish(the_call(world, RemoveOrphan), outcome=outcome, effect=False)
-    assert told(world, Happening.ORPHAN_FOUND) == [
+    assert told(world, history.OrphanContainerFound) == [
         f"container {box.name} belongs to {TWO}, whose record could not be read; removing it"
     ]
-    assert len(told(world, Happening.CLEANUP_FAILED)) == (outcome == "failed")
+    assert len(told(world, history.CleanupFailed)) == (outcome == "failed")
 
 
 # --- the regular look: engine.md §2.1 ---
@@ -455,7 +455,7 @@ def test_a_notice_of_a_container_that_is_not_ours_changes_nothing() -> None:
     for action in RuntimeAction:
         world.notice(box, action)
     assert world.state is before
-    assert told(world, Happening.NO_CHANGE)[-1] == "health_status of a container that is not ours"
+    assert told(world, history.NoChange)[-1] == "health_status of a container that is not ours"
 
 
 def test_a_listing_is_taken_in_however_many_tasks_are_kept() -> None:

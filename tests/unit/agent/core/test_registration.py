@@ -10,8 +10,8 @@ from ecscope.agent.core import registration
 from ecscope.agent.core.actions import ConnectToCluster
 from ecscope.agent.core.registration import Next, after_failure, obstacle_of
 from ecscope.agent.core.state import Settings
+from ecscope.model import history
 from ecscope.model.container_instance import ObstacleKind
-from ecscope.model.history import Happening
 from tests.builders import AT, a_failure, an_obstacle
 from tests.world import INSTANCE, World
 
@@ -47,7 +47,7 @@ def test_an_obstacle_is_noted_once_and_keeps_its_beginning(world: World) -> None
     world.send(ev.InstanceNotRegistered(**world.head(), obstacle=first))
     world.send(ev.InstanceNotRegistered(**world.head(), obstacle=an_obstacle(since=AT.replace(hour=13))))
     assert world.state.obstacle == first
-    assert len([n for n in world.notes if n.happening is Happening.INSTANCE_NOT_REGISTERED]) == 1
+    assert len([n for n in world.notes if type(n.what) is history.InstanceNotRegistered]) == 1
     world.send(ev.InstanceNotRegistered(**world.head(), obstacle=an_obstacle(message="another")))
     assert world.state.obstacle.message == "another"
 
@@ -57,7 +57,7 @@ def test_words_with_the_time_in_them_are_no_news(world: World) -> None:
     world.send(ev.InstanceNotRegistered(**world.head(), obstacle=first))
     later = an_obstacle(kind=ObstacleKind.CLOCK_SKEW, message="expired at 12:01", since=AT.replace(hour=13))
     world.send(ev.InstanceNotRegistered(**world.head(), obstacle=later))
-    assert len([n for n in world.notes if n.happening is Happening.INSTANCE_NOT_REGISTERED]) == 1
+    assert len([n for n in world.notes if type(n.what) is history.InstanceNotRegistered]) == 1
     assert world.state.obstacle.message == "expired at 12:01", "the newest words, and yet"
     assert world.state.obstacle.since == AT, "since when it began"
 
@@ -91,7 +91,7 @@ def test_an_inactive_instance_is_not_introspected_and_that_is_saved(world: World
     assert not registration.is_introspected(world.state)
     assert world.state.obstacle.kind is ObstacleKind.DEREGISTERED
     assert decision.metadata == {"container-instance-inactive": "true"}
-    assert world.notes[-1].happening is Happening.INSTANCE_NOT_REGISTERED
+    assert type(world.notes[-1].what) is history.InstanceNotRegistered
     again = world.send(ev.InstanceNotRegistered(**world.head(), obstacle=registration.deregistered("gone", AT)))
     assert again.metadata == {}
     world.send(ev.InstanceNotRegistered(**world.head(), obstacle=an_obstacle()))
@@ -107,7 +107,7 @@ def test_what_has_been_waited_for_is_shown_no_longer_and_is_no_news(world: World
     assert world.state.obstacle.kind is ObstacleKind.INSTANCE_METADATA_UNAVAILABLE
     world.send(ev.InstanceNotRegistered(**world.head(), obstacle=registration.registering(AT)))
     assert world.state.obstacle == registration.registering(AT)
-    assert world.notes[-1].happening is Happening.NO_CHANGE
+    assert type(world.notes[-1].what) is history.NoChange
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import pytest
 from ecscope.agent.core import events as ev
 from ecscope.agent.core.actions import SubmitTaskStateChange, Timer, TimerKind
 from ecscope.agent.core.state import PullBehavior, Settings
+from ecscope.model import history
 from ecscope.model.container import ContainerKind, NamedError, PortBinding, RestartPolicy
-from ecscope.model.history import Happening
 from ecscope.model.status import ContainerStatus, ReportedStatus, TaskStatus
 from ecscope.model.task import Task
 from tests.builders import AT, a_container, a_failure, a_task, an_arn
@@ -177,7 +177,7 @@ def test_what_ecs_refuses_is_dropped_and_said(world: World) -> None:
     submit = world.submits.pop()
     world.send(ev.StateChangeRefused(**world.head(), task_arn=ONE, number=submit.change.number, failure=a_failure()))
     assert world.submits[0].change.number == submit.change.number + 1
-    note = next(n for n in world.notes if n.happening is Happening.STATE_CHANGE_REFUSED)
+    note = next(n for n in world.notes if type(n.what) is history.StateChangeRefused)
     assert note.detail["code"] == "InvalidParameterException"
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from ecscope.agent.core import events as ev
 from ecscope.agent.core.actions import CreateContainer, CreateResource, PullImage, RemoveResource
+from ecscope.model import history
 from ecscope.model.container import NamedError
-from ecscope.model.history import Happening
 from ecscope.model.status import ContainerStatus, TaskStatus
 from ecscope.model.task import Task
 from ecscope.model.task_resource import ContainerReached, RemovedAt, ResourceKind, ResourceStatus, TaskResource
@@ -52,7 +52,7 @@ def test_all_containers_wait_for_it_unless_it_says_which_do(monkeypatch: pytest.
     assert the_call(world, CreateResource) == CreateResource(task_arn=ONE, kind=MOON, name="luna")
     world.run_calls()
     assert world.task(ONE).known is TaskStatus.RUNNING
-    assert told(world, Happening.RESOURCE_CREATED) == ["moon luna is ready"]
+    assert told(world, history.TaskResourceCreated) == ["moon luna is ready"]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_failure_stops_the_task_with_the_reason_of_the_kind_or_of_the_provider
         world.send(ev.ResourceCreateFailed(**world.head(), task_arn=ONE, kind=MOON, name="luna", error=ERROR))
         world.run_calls()
         assert (world.task(ONE).known, world.task(ONE).terminal_reason) == (TaskStatus.STOPPED, reason)
-        assert told(world, Happening.RESOURCE_FAILED) == ["New moon"]
+        assert told(world, history.TaskResourceFailed) == ["New moon"]
         assert not world.boxes
         assert not calls_of(world, CreateResource), "it is not tried again"
 
@@ -160,4 +160,4 @@ def test_late_answers_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         ):
             world.send(event)
             assert world.state is before
-            assert told(world, Happening.NO_CHANGE)[-1].startswith(f"moon {name}")
+            assert told(world, history.NoChange)[-1].startswith(f"moon {name}")

@@ -12,8 +12,8 @@ from ecscope.agent.core.events import RuntimeDisconnected
 from ecscope.agent.core.restore import restored_state
 from ecscope.agent.core.state import AgentState, Settings
 from ecscope.agent.core.step import Step
+from ecscope.model import history
 from ecscope.model.arn import DockerId
-from ecscope.model.history import Happening
 from ecscope.model.resources import HostResources
 from ecscope.model.runtime import RuntimeAction
 from ecscope.model.status import ContainerStatus
@@ -141,12 +141,12 @@ def test_whatever_else_changes_is_in_the_new_state(state: AgentState, field: str
 def test_a_note_carries_the_id_the_time_and_the_kind_of_its_event(state: AgentState) -> None:
     step = Step(state, EVENT)
     task = state.tasks[ONE]
-    step.note(Happening.CONTAINER_OOM, "text", task=task, container=task.containers[0], detail={"a": 1})
-    step.note(Happening.NO_CHANGE, "alone")
+    step.note(history.ImagePullStarted(image="a:1"), task=task, container=task.containers[0])
+    step.note(history.NoChange(why="alone"))
     one, two = step.decision().notes
     assert (one.at, one.event_id, one.cause) == (EVENT.at, "event-7", "RuntimeDisconnected")
-    assert (one.task_arn, one.container_name, one.text, one.detail) == (ONE, "app", "text", {"a": 1})
-    assert (two.task_arn, two.container_name, two.detail) == ("", "", {})
+    assert (one.task_arn, one.container_name, one.text, one.detail) == (ONE, "app", "pulling a:1", {"image": "a:1"})
+    assert (two.task_arn, two.container_name, two.text) == ("", "", "alone")
 
 
 def test_actions_are_kept_in_the_order_in_which_they_were_wanted(state: AgentState) -> None:

@@ -19,8 +19,8 @@ from ecscope.agent.core.actions import (
     Timer,
     TimerKind,
 )
+from ecscope.model import history
 from ecscope.model.container import ContainerKind, MountPoint, NamedError
-from ecscope.model.history import Happening
 from ecscope.model.names import container_docker_name
 from ecscope.model.status import ContainerStatus, TaskStatus
 from ecscope.model.task import VolumeKind
@@ -64,7 +64,7 @@ def test_the_task_follows_its_least_advanced_container() -> None:
         world.finish(the_call(world, kind, "b"))
         seen.append(world.task(ONE).known.value)
         assert seen[-1] == expected
-    assert told(world, Happening.TASK_STATUS) == [
+    assert told(world, history.TaskStatusChanged) == [
         "NONE → MANIFEST_PULLED",
         "MANIFEST_PULLED → CREATED",
         "CREATED → RUNNING",
@@ -79,7 +79,7 @@ def test_the_end_of_an_essential_container_stops_the_task_whatever_its_code(code
     assert world.task(ONE).known is TaskStatus.STOPPED
     assert (the_container(world).exit_code, the_container(world, "side").exit_code) == (code, 143)
     assert f"desired status is now STOPPED: essential container app exited with {code}" in told(
-        world, Happening.TASK_DESIRED_STATUS
+        world, history.TaskDesiredStatusChanged
     )
 
 
@@ -122,8 +122,8 @@ def test_no_task_becomes_running_after_an_essential_container_stopped() -> None:
     assert statuses(world) == {"app": "STOPPED", "side": "RUNNING"}
     assert world.task(ONE).known is TaskStatus.CREATED
     world.run_calls()
-    assert "CREATED → STOPPED" in told(world, Happening.TASK_STATUS)
-    assert all("RUNNING" not in text for text in told(world, Happening.TASK_STATUS))
+    assert "CREATED → STOPPED" in told(world, history.TaskStatusChanged)
+    assert all("RUNNING" not in text for text in told(world, history.TaskStatusChanged))
 
 
 def go_on_to_the_end_of(world: World, name: str) -> None:
@@ -187,7 +187,7 @@ def test_what_is_stopped_is_stopped_for_ever(name: str) -> None:
 def test_a_container_goes_through_every_status_in_turn() -> None:
     world = running(a_task())
     exits(world)
-    assert [text.split(":")[0] for text in told(world, Happening.CONTAINER_STATUS)] == [
+    assert [text.split(":")[0] for text in told(world, history.ContainerStatusChanged)] == [
         "NONE → MANIFEST_PULLED",
         "MANIFEST_PULLED → PULLED",
         "PULLED → CREATED",
@@ -306,9 +306,9 @@ def test_volumes_are_made_once_and_before_the_pull_of_who_mounts_them() -> None:
     assert statuses(world)["app"] == "MANIFEST_PULLED"
     world.finish(the_call(world, CreateResource))
     assert the_call(world, PullImage, "app")
-    assert told(world, Happening.RESOURCE_CREATED) == ["volume data is ready"]
+    assert told(world, history.TaskResourceCreated) == ["volume data is ready"]
     world.run_calls()
-    assert len(told(world, Happening.RESOURCE_CREATED)) == 1
+    assert len(told(world, history.TaskResourceCreated)) == 1
 
 
 def test_a_local_image_waits_for_volumes_too() -> None:
@@ -332,7 +332,7 @@ def test_a_volume_that_cannot_be_made_stops_the_task_with_its_reason() -> None:
     assert task.known is TaskStatus.STOPPED
     assert task.terminal_reason == "Error response from daemon: create ecs-data: no such driver"
     assert task.containers[0].error is None
-    assert told(world, Happening.RESOURCE_FAILED) == [task.terminal_reason]
+    assert told(world, history.TaskResourceFailed) == [task.terminal_reason]
 
 
 def test_the_first_reason_of_a_task_stays() -> None:
@@ -349,7 +349,7 @@ def test_a_volume_that_fails_after_the_task_stopped_is_no_reason() -> None:
     assert world.task(ONE).known is TaskStatus.STOPPED
     world.finish(the_call(world, CreateResource), outcome="failed", effect=False)
     assert world.task(ONE).terminal_reason == ""
-    assert told(world, Happening.RESOURCE_FAILED) == ["No driver"]
+    assert told(world, history.TaskResourceFailed) == ["No driver"]
 
 
 def test_a_volume_asked_of_a_docker_that_is_away_is_asked_for_again() -> None:
@@ -388,18 +388,18 @@ def test_an_essential_container_that_is_to_stop_stops_the_task_already() -> None
     fails(world, the_call(world, StartContainer), timeout)
     assert statuses(world) == {"app": "CREATED"}
     assert world.task(ONE).desired is TaskStatus.STOPPED
-    assert "essential container app is to stop" in told(world, Happening.TASK_DESIRED_STATUS)[0]
+    assert "essential container app is to stop" in told(world, history.TaskDesiredStatusChanged)[0]
 
 
 def test_the_ending_of_an_essential_container_without_a_code_is_said_plainly() -> None:
     world = brought_to(a_task(), CreateContainer)
     fails(world, the_call(world, CreateContainer), REFUSED)
-    assert "is to stop" in told(world, Happening.TASK_DESIRED_STATUS)[0]
+    assert "is to stop" in told(world, history.TaskDesiredStatusChanged)[0]
     world = running(a_task())
     world.disconnect()
     world.remove_by_hand(world.box(ONE, "app"), noticed=False)
     world.run_calls()
-    assert "essential container app has stopped" in told(world, Happening.TASK_DESIRED_STATUS)[0]
+    assert "essential container app has stopped" in told(world, history.TaskDesiredStatusChanged)[0]
 
 
 def test_a_dependency_check_only_lets_the_rules_run_again() -> None:
@@ -461,7 +461,7 @@ def test_a_task_ends_with_its_pause_container(monkeypatch: pytest.MonkeyPatch) -
     world.run_calls()
     task = world.task(ONE)
     assert (task.desired, task.known) == (TaskStatus.STOPPED, TaskStatus.STOPPED)
-    assert told(world, Happening.TASK_DESIRED_STATUS)[-1].endswith(
+    assert told(world, history.TaskDesiredStatusChanged)[-1].endswith(
         f"container {PAUSE.name}, which the agent added, exited with 137"
     )
 

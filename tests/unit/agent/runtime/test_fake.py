@@ -193,14 +193,14 @@ def test_a_program_needs_one_kind_of_container(fake: FakeRuntime, keys: dict[str
 @pytest.mark.parametrize(
     ("program", "grace_s", "took_s", "exit_code", "signal"),
     [
-        (Program(), 30, 0, 143, "15"),
-        (Program(stop_takes_s=5, stop_exit_code=0), 30, 5, 0, "15"),
-        (Program(stop_takes_s=31), 30, 30, 137, "9"),
-        (Program(heeds_sigterm=False), 30, 30, 137, "9"),
+        (Program(), 30, 0, 143, 15),
+        (Program(stop_takes_s=5, stop_exit_code=0), 30, 5, 0, 15),
+        (Program(stop_takes_s=31), 30, 30, 137, 9),
+        (Program(heeds_sigterm=False), 30, 30, 137, 9),
     ],
 )
 async def test_a_stop_takes_its_time(
-    clock: Clock, fake: FakeRuntime, program: Program, grace_s: int, took_s: float, exit_code: int, signal: str
+    clock: Clock, fake: FakeRuntime, program: Program, grace_s: int, took_s: float, exit_code: int, signal: int
 ) -> None:
     fake.behave(program, container="app")
     async with Ear(fake) as ear:
@@ -370,7 +370,7 @@ async def test_the_state_outlives_a_client(clock: Clock, fake: FakeRuntime) -> N
 async def test_what_people_do_by_hand(clock: Clock, fake: FakeRuntime) -> None:
     async with Ear(fake) as ear:
         docker_id = await started(clock, fake)
-        fake.kill("app", signal="11", exit_code=139)
+        fake.kill("app", signal=11, exit_code=139)
         fake.kill("app")  # it does not run any more
         assert fake.containers[0].exit_code == 139
         fake.start_by_hand("ecs-sample-1-app-00")
@@ -389,7 +389,7 @@ async def test_what_people_do_by_hand(clock: Clock, fake: FakeRuntime) -> None:
         RuntimeAction.DIE,
         RuntimeAction.DESTROY,
     ]
-    assert [(n.exit_code, n.signal) for n in ear.heard if n.action is RuntimeAction.DIE] == [(139, "11"), (137, "9")]
+    assert [(n.exit_code, n.signal) for n in ear.heard if n.action is RuntimeAction.DIE] == [(139, 11), (137, 9)]
 
 
 async def test_removed_while_it_is_being_stopped(clock: Clock, fake: FakeRuntime) -> None:

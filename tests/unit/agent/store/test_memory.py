@@ -23,5 +23,5 @@ async def test_history_is_bounded_without_being_asked() -> None:
 async def test_the_size_of_history_is_bounded_without_being_asked() -> None:
     store = MemoryStore(history_max_size=10_000)
     for number in range(30):
-        await store.save(Batch(history=[an_entry(event_id=str(number), text="x" * 1000)]))
+        await store.save(Batch(history=[an_entry(event_id=str(number), text="x" * 500)]))
     assert 5 <= len(store.history(None, limit=100)) <= 9

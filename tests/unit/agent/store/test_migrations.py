@@ -14,7 +14,6 @@ from ecscope.agent.store.migrations import STEPS
 from ecscope.agent.store.reader import read_history
 from ecscope.agent.store.sqlite import SqliteStore
 from ecscope.model.container import NamedError
-from ecscope.model.history import Happening
 from ecscope.model.status import ContainerStatus, TaskStatus
 from ecscope.sqlitefile import versions
 from ecscope.sqlitefile.versions import Step, version_row
@@ -52,12 +51,12 @@ async def test_a_file_of_version_1_is_loaded(tmp_path: Path) -> None:
     assert [image.name for image in loaded.images] == ["ecscope-sample:latest"]
     assert [source.task_arn for source in loaded.sources] == [an_arn(1)]
     assert loaded.metadata == {"agent-version": "0.1.0"}
-    history = read_history(tmp_path)
-    assert [(entry.event_id, entry.happening) for entry in history] == [
-        ("e1", Happening.TASK_STATUS),
-        ("e2", Happening.CONTAINER_OOM),
+    entries = read_history(tmp_path)
+    assert [(entry.event_id, entry.kind) for entry in entries] == [
+        ("e1", "TaskStatusChanged"),
+        ("e2", "ContainerOutOfMemory"),
     ]
-    assert history[1].detail == {"exitCode": 137}
+    assert entries[1].detail == {"exitCode": 137}
 
 
 def test_a_new_file_gets_the_newest_version(connection: sqlite3.Connection) -> None:

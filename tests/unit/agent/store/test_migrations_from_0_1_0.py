@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +22,14 @@ from ecscope.agent.core.state import Settings
 from ecscope.agent.store.interface import Loaded
 from ecscope.agent.store.reader import read_history
 from ecscope.agent.store.sqlite import SqliteStore
-from ecscope.model.history import Happening
+from ecscope.cli.task import event_of
+from ecscope.model import history
 from ecscope.model.network import NetworkMode
 from ecscope.model.status import ContainerStatus
 from ecscope.model.task_resource import RemovedAt
 from ecscope.sqlitefile.checksum import checksum_of
 from tests.world import INSTANCE
 
-NEWER = {Happening.RESOURCE_CREATED, Happening.RESOURCE_FAILED}
-"""What that version had no names for."""
 SAVED = Path(__file__).parents[3] / "fixtures" / "state" / "0.1.0"
 
 
@@ -161,5 +160,24 @@ async def test_a_task_that_cannot_be_read_is_set_aside_as_ever(tmp_path: Path) -
 def test_every_entry_of_the_history_is_read_as_it_was(tmp_path: Path, then: dict[str, list[Any]]) -> None:
     shutil.copy(SAVED / "ecscope.db", tmp_path)
     entries = read_history(tmp_path, limit=10_000)
-    assert what_is_lost(then["history"], as_json(entries), "history") == []
-    assert {entry.happening for entry in entries} == set(Happening) - NEWER - {Happening.NO_CHANGE}
+    now = [event_of(entry) for entry in entries]
+    assert what_is_lost(then["history"], as_json(now), "history") == []
+    then_unknown = {
+        history.TaskResourceCreated, history.TaskResourceFailed,
+        history.ContainerDied, history.ContainerNotRestarted, history.ContainerStopping,
+        history.StateOfOtherInstanceDropped, history.WrittenByOlderVersion, history.NoChange,
+    }  # fmt: skip
+    assert {entry.kind for entry in entries} == set(history.KINDS) - {kind.__name__ for kind in then_unknown}
+
+
+def test_entries_of_then_are_typed_as_those_of_now(tmp_path: Path) -> None:
+    shutil.copy(SAVED / "ecscope.db", tmp_path)
+    untyped = Counter(
+        entry.text
+        for entry in read_history(tmp_path, limit=10_000)
+        if isinstance(entry.what, history.WrittenByOlderVersion)
+    )
+    assert untyped == {
+        "dropped the state of EC2 instance i-0aaaaaaaaaaaaaaaa": 1,
+        "not restarted: exit code 2 should be ignored": 1,
+    }

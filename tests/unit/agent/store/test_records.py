@@ -27,6 +27,7 @@ from ecscope.agent.store.records import (
     record_of,
     state_row,
 )
+from ecscope.model import history
 from ecscope.model.history import HistoryEntry
 from ecscope.model.task import ImageRecord, Task, TaskSource
 from tests.builders import AT, a_task, an_entry, an_image_record
@@ -139,13 +140,17 @@ def test_moments_are_utc() -> None:
     assert moment(datetime(2024, 5, 17, 14, tzinfo=timezone(timedelta(hours=2)))) == "2024-05-17T12:00:00.000000Z"
 
 
+def a_registration_failure(**facts: object) -> history.InstanceNotRegistered:
+    return history.InstanceNotRegistered(obstacle="AccessDenied", message="no", facts=facts)
+
+
 def test_numbers_of_any_size_survive() -> None:
-    entry = an_entry(detail={"bytes": 2**70, "negative": -(2**64)})
+    entry = an_entry(a_registration_failure(**{"bytes": 2**70, "negative": -(2**64)}))
     assert entry_of(tuple(column.encode() for column in history_row(entry))) == entry
 
 
 def test_what_json_cannot_say_is_refused() -> None:
     with pytest.raises(StoreError, match="history entry 'event-1' cannot be written"):
-        history_row(an_entry(detail={"key": object()}))
+        history_row(an_entry(a_registration_failure(key=object())))
     with pytest.raises(StoreError, match="calls itself"):
         state_row(Kind.TASK, "another", a_task(), 1)

@@ -67,7 +67,7 @@ class NoticeReader:
     def __init__(self) -> None:
         self._lines = LineSplitter()
         self._decode = msgspec.json.Decoder(_Event).decode
-        self._signals: dict[str, str] = {}
+        self._signals: dict[str, int | None] = {}
 
     def feed(self, chunk: bytes) -> list[RuntimeNotice]:
         """The notices that ``chunk`` completes."""
@@ -84,19 +84,19 @@ class NoticeReader:
         if event.type != "container":
             return None
         if event.action == "kill":
-            self._signals[docker_id] = attributes.signal
+            self._signals[docker_id] = int(attributes.signal) if attributes.signal.isdecimal() else None
             return None
         action = _ACTIONS.get(event.action)
         if action is None:
             return None
-        signal = ""
+        signal = None
         if action in (RuntimeAction.START, RuntimeAction.DIE, RuntimeAction.DESTROY):
-            signal = self._signals.pop(docker_id, "")
+            signal = self._signals.pop(docker_id, None)
         is_death = action is RuntimeAction.DIE
         return RuntimeNotice(
             docker_id=DockerId(docker_id),
             action=action,
             time_ns=event.time_ns,
             exit_code=int(attributes.exit_code) if is_death and attributes.exit_code.isdecimal() else None,
-            signal=signal if is_death else "",
+            signal=signal if is_death else None,
         )

@@ -28,7 +28,7 @@ def line(action: str, *, kind: str = "container", **attributes: str) -> bytes:
     return json.dumps(event).encode() + b"\n"
 
 
-def notice(action: RuntimeAction, *, exit_code: int | None = None, signal: str = "") -> RuntimeNotice:
+def notice(action: RuntimeAction, *, exit_code: int | None = None, signal: int | None = None) -> RuntimeNotice:
     return RuntimeNotice(docker_id=ID, action=action, time_ns=1_000_000_001, exit_code=exit_code, signal=signal)
 
 
@@ -61,7 +61,7 @@ def test_an_end_tells_code_and_last_signal() -> None:
     reader = NoticeReader()
     data = line("kill", signal="15") + line("kill", signal="9") + line("die", exitCode="137") + line("stop")
     assert reader.feed(data) == [
-        notice(RuntimeAction.DIE, exit_code=137, signal="9"),
+        notice(RuntimeAction.DIE, exit_code=137, signal=9),
         notice(RuntimeAction.STOP),
     ]
     assert reader.feed(line("die", exitCode="1")) == [notice(RuntimeAction.DIE, exit_code=1)]
