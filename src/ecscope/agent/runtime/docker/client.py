@@ -18,12 +18,9 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from ecscope.agent.runtime.docker import errors
+from ecscope.agent.runtime.docker import api_version, errors
 from ecscope.agent.runtime.docker.endpoint import Endpoint
 from ecscope.agent.runtime.docker.errors import Operation
-
-NEWEST_API = (1, 44)
-OLDEST_API = (1, 24)
 
 _ERROR_BODY_LIMIT = 65536
 """Bytes read of an error answer."""
@@ -69,30 +66,31 @@ class DockerClient:
         """The pinned API version, ``None`` before the first call."""
         if not self._prefix:
             return None
-        major, minor = self._prefix.removeprefix("/v").split(".")
-        return int(major), int(minor)
+        return api_version.parsed(self._prefix.removeprefix("/v"))
 
     async def negotiate(self, operation: Operation) -> Version:
-        """Ask for the engine's version and pin the newest API version that both sides speak.
+        """Ask for the engine's version and pin the newest API version that both sides know.
+
+        An engine that speaks only newer ones than were tested is spoken to in its oldest, the nearest to them.
 
         Raises:
-            RuntimeFailure: no answer, or no common version.
+            RuntimeFailure: no answer, or an engine that is too old.
         """
         answer = await self._request(operation, "GET", "/version", timeout_s=self._version_timeout_s)
         try:
             version = msgspec.json.decode(answer.body, type=Version)
-            newest, oldest = _numbers(version.api_version), _numbers(version.min_api_version)
+            newest, oldest = api_version.parsed(version.api_version), api_version.parsed(version.min_api_version)
         except (msgspec.DecodeError, ValueError) as error:
             raise errors.unusable(operation, f"{self._endpoint.text} is no Docker Engine: {error}") from error
-        pinned = min(newest, NEWEST_API)
-        if pinned < max(oldest, OLDEST_API):
+        pinned = api_version.chosen(oldest=oldest, newest=newest)
+        if pinned is None:
             raise errors.unusable(
                 operation,
                 f"the Docker Engine {version.version} at {self._endpoint.text} speaks API {version.min_api_version} to "
-                f"{version.api_version}, the agent {_text(OLDEST_API)} to {_text(NEWEST_API)}: "
-                "use an engine that speaks one of these",
+                f"{version.api_version}, the agent {api_version.text_of(api_version.OLDEST)} and later:"
+                " use a newer engine",
             )
-        self._prefix = f"/v{_text(pinned)}"
+        self._prefix = f"/v{api_version.text_of(pinned)}"
         return version
 
     async def request(
@@ -312,12 +310,3 @@ class _Watch:
         else:
             self.gave_up_after_s = self._silence_s
             self._response.close()
-
-
-def _numbers(version: str) -> tuple[int, int]:
-    major, _, minor = version.partition(".")
-    return int(major), int(minor)
-
-
-def _text(version: tuple[int, int]) -> str:
-    return f"{version[0]}.{version[1]}"

@@ -40,10 +40,16 @@ class _Detail(msgspec.Struct):
     total: int = 0
 
 
+class _ErrorDetail(msgspec.Struct):
+    message: str = ""
+
+
 class _Line(msgspec.Struct):
     status: str = ""
     id: str = ""
     error: str = ""
+    """Gone from API 1.52 on, where only the detail says it."""
+    error_detail: _ErrorDetail | None = msgspec.field(name="errorDetail", default=None)
     detail: _Detail | None = msgspec.field(name="progressDetail", default=None)
 
 
@@ -99,8 +105,9 @@ class PullReader:
             line = self._decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return  # progress only: the end of the stream says whether the pull worked
-        if line.error:
-            self.error = self.error or line.error
+        error = line.error or (line.error_detail.message if line.error_detail is not None else "")
+        if error:
+            self.error = self.error or error
         elif line.id:
             self._take_layer(line)
 

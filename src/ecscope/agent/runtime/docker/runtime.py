@@ -6,6 +6,7 @@ Source: engine.md §3, §4, §6, §12.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -17,6 +18,7 @@ from urllib.parse import quote
 import msgspec
 
 from ecscope.agent.runtime.docker import errors
+from ecscope.agent.runtime.docker.api_version import NEWEST_TESTED, ApiVersion, is_tested, text_of
 from ecscope.agent.runtime.docker.auth import registry_auth_header
 from ecscope.agent.runtime.docker.create_body import create_body
 from ecscope.agent.runtime.docker.endpoint import DEFAULT_ENDPOINT, parse_endpoint
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
     from ecscope.agent.runtime.docker.client import Answer, DockerClient
 
 T = TypeVar("T")
+
+_log = logging.getLogger("ecscope.docker")
 
 STOP_TRIES = Backoff(tries=5, first_s=1.0, cap_s=5.0, factor=1.3, jitter=0.2)
 
@@ -115,6 +119,8 @@ class DockerRuntime:
         self._timeouts = timeouts or Timeouts()
         self._retry = retry or Retry()
         self._opened: DockerClient | None = None
+        self._said_untested = ""
+        """Version of the engine."""
 
     # --- the engine as a whole ------------------------------------------------------------------
 
@@ -122,6 +128,7 @@ class DockerRuntime:
         """Ask who is there, and pin the API version anew: the engine may have been upgraded."""
         client = await self._client()
         version = await client.negotiate(errors.CONNECT)
+        self._say_if_untested(client.api_version, version.version)
         answer = await client.request(errors.CONNECT, "GET", "/info", timeout_s=self._timeouts.version_s)
         info = self._decoded(errors.CONNECT, answer.body, msgspec.json.Decoder(_Info).decode)
         return EngineInfo(
@@ -133,6 +140,19 @@ class DockerRuntime:
             cgroup_driver=info.cgroup_driver,
             storage_root=info.storage_root,
             architecture=info.architecture,
+        )
+
+    def _say_if_untested(self, version: ApiVersion | None, engine_version: str) -> None:
+        """Once for each version of the engine."""
+        if version is None or is_tested(version) or engine_version == self._said_untested:
+            return
+        self._said_untested = engine_version
+        _log.warning(
+            "Docker %s speaks no API version that ecscope was tested with (%s and older): using %s, its oldest. If"
+            " something misbehaves, look for a newer ecscope, or have the engine offer an older API.",
+            engine_version,
+            text_of(NEWEST_TESTED),
+            text_of(version),
         )
 
     async def ping(self) -> None:

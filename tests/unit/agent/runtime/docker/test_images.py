@@ -102,3 +102,10 @@ def test_the_policies_are_those_of_the_sheet() -> None:
     assert list(MANIFEST_TRIES.waits(none)) == pytest.approx([0.01, 0.03, 0.09, 0.27, 0.81, 2.43, 5.0, 5.0])
     assert list(PULL_TRIES.waits(none)) == pytest.approx([1.1, 2.2, 4.4, 5.0])
     assert list(TAG_TRIES.waits(none)) == pytest.approx([0.1] * 4)
+
+
+def test_an_error_without_its_old_spelling_is_read_too() -> None:
+    """API 1.52 leaves ``error`` out."""
+    reader = PullReader()
+    reader.feed(b'{"errorDetail":{"message":"manifest unknown"}}\n')
+    assert reader.error == "manifest unknown"

@@ -182,6 +182,20 @@ async def test_connect_pins_the_api_anew(bench: Bench) -> None:
     assert bench.engine.paths() == ["/v1.41/info", "/v1.43/info"]
 
 
+async def test_an_engine_newer_than_any_that_was_tested_is_used_and_that_is_said_once(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.say(answer({}))
+    bench.engine.version = {"Version": "40.1", "ApiVersion": "1.70", "MinAPIVersion": "1.60"}
+    await bench.runtime.connect()
+    await bench.runtime.connect()
+    assert bench.engine.paths() == ["/v1.60/info"] * 2
+    [said] = [record.getMessage() for record in caplog.records if record.name == "ecscope.docker"]
+    assert said.startswith(
+        "Docker 40.1 speaks no API version that ecscope was tested with (1.51 and older): using 1.60"
+    )
+
+
 async def test_an_answer_that_is_no_json(bench: Bench) -> None:
     bench.say(Reply(body=b"<html>"))
     failure = await failure_of(bench.runtime.inspect_container(ID))
