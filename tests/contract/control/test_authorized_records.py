@@ -18,7 +18,7 @@ import pytest
 from ecscope.control.api.actions import ACTIONS
 from ecscope.control.api.authorization import AGENT_RIGHTS, RESOURCES, questions
 from ecscope.control.core.errors import ApiError
-from ecscope.control.core.iam import Rights, parse_policy
+from ecscope.control.core.iam import Request, Rights, parse_policy
 from ecscope.control.core.records import Deployment
 from ecscope.control.core.role_sessions import role_key, session_of_key
 from ecscope.control.core.step import Step
@@ -343,6 +343,7 @@ def test_what_is_found_is_what_is_authorized(action: str, member: str, record: N
     wanted = outcome(action, canonical)
     asked = asked_of(action, canonical)
     assert not wanted.is_denied
+    check_keys(record, asked)
     if record.kind == "cluster" and action not in CREATES:
         for name in honest_clusters(action, record.cluster):
             sent = body(action, member, name or "", None)
@@ -354,7 +355,33 @@ def test_what_is_found_is_what_is_authorized(action: str, member: str, record: N
         check_honest(action, record, body(action, member, name, cluster), wanted, asked)
 
 
-def check_honest(action: str, record: Named, sent: dict[str, Any], wanted: Outcome, asked: object) -> None:
+TAGS = {
+    **{f"{PREFIX}:cluster/{cluster}": cluster for cluster in CLUSTERS},
+    **{
+        f"{PREFIX}:{kind}/{cluster}/{name}": f"{cluster} 1"
+        for kind, name in (("task", ID), ("container-instance", ID), ("service", "web"))
+        for cluster in CLUSTERS
+    },
+    f"{PREFIX}:task-definition/sample:2": "2",
+}
+"""ARN → the value of its tag ``of``."""
+
+
+def check_keys(record: Named, asked: tuple[Request, ...]) -> None:
+    """They are of the record."""
+    keys = [keys for request in asked for keys in (request.context, *request.resource_contexts.values())]
+    if record.cluster:
+        clusters = {each["ecs:cluster"] for each in keys if "ecs:cluster" in each}
+        assert clusters == {(f"{PREFIX}:cluster/{record.cluster}",)}
+    own = asked[0].resource_contexts.get(record.arn, {})
+    assert (
+        own.get("aws:resourcetag/of", ("",))
+        == own.get("ecs:resourcetag/of", ("",))
+        == (TAGS.get(record.arn) or (f"{record.cluster} 1" if "/web/" in record.arn else ""),)
+    )
+
+
+def check_honest(action: str, record: Named, sent: dict[str, Any], wanted: Outcome, asked: tuple[Request, ...]) -> None:
     assert outcome(action, sent) == wanted, sent
     assert asked_of(action, sent) == asked, sent
     assert outcome(action, sent, denied(action, record.arn)).is_denied, sent
@@ -439,7 +466,7 @@ def is_required(action: str, member: str) -> bool:
     return member in MODEL.shape(MODEL.input_shape(action)).required or member not in members(action)
 
 
-def asked_of(action: str, sent: Mapping[str, Any]) -> object:
+def asked_of(action: str, sent: Mapping[str, Any]) -> tuple[Request, ...]:
     read = MODEL.read(action, json.dumps(sent).encode()).body
     return questions(Step(STATE, a_request(action)), action, read, {})
 
