@@ -12,22 +12,27 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 import dockerengine
 import sampleimage
+from ecscope.agent.core.container_config import ContainerConfig, Link, container_config
 from ecscope.agent.runtime.docker.runtime import DockerRuntime
 from ecscope.agent.runtime.fake import FakeRuntime, HealthStep, Program, Use
-from ecscope.agent.runtime.interface import ContainerSpec, Runtime, RuntimeFailure, VolumeSpec
+from ecscope.agent.runtime.interface import Runtime, RuntimeFailure, VolumeSpec
 from ecscope.backoff import Retry
 from ecscope.model.arn import DockerId, TaskArn
 from ecscope.model.container import Container, ContainerInspection, MountPoint, NamedError, PortMapping
+from ecscope.model.names import CONTAINER_NAME_LABEL
 from ecscope.model.runtime import RuntimeAction, RuntimeNotice
 from ecscope.model.stats import StatsSample
 from ecscope.model.status import ContainerStatus, HealthStatus
 from ecscope.model.task import Task
 from tests.builders import SAMPLE_IMAGE, a_container, a_task, a_volume
 from tests.session import TEST_PREFIX
+
+replace = msgspec.structs.replace
 
 IDLE = ("sh", "-c", "trap 'exit 0' TERM; echo ready; while :; do sleep 0.05; done")
 STUBBORN = ("sleep", "1000")
@@ -82,7 +87,7 @@ class Lab(ABC):
         ports: dict[str, int] | None = None,
         volume: str = "",
         **definition: object,
-    ) -> ContainerSpec:
+    ) -> ContainerConfig:
         self.number += 1
         extra: dict[str, object] = {}
         if volume:
@@ -99,8 +104,8 @@ class Lab(ABC):
             **extra,
             **definition,
         )
-        volumes = (a_volume(docker_name=volume, created=True),) if volume else ()
-        return ContainerSpec(
+        volumes = (a_volume(docker_name=volume),) if volume else ()
+        return container_config(
             task=self.task(container, volumes=volumes),
             container=container,
             host_ports=ports or {},
@@ -112,7 +117,7 @@ class Lab(ABC):
     async def created(self, **asked: object) -> DockerId:
         return await self.create(self.spec(**asked))  # type: ignore[arg-type]
 
-    async def create(self, spec: ContainerSpec) -> DockerId:
+    async def create(self, spec: ContainerConfig) -> DockerId:
         docker_id = await self.runtime.create_container(spec, timeout_s=LIMIT_S)
         if docker_id not in self.made:
             self.made.append(docker_id)
@@ -292,8 +297,8 @@ async def test_a_life_from_create_to_removal(lab: Lab) -> None:
     assert created.status is ContainerStatus.CREATED
     assert created.docker_id == docker_id
     assert len(docker_id) == 64
-    assert created.docker_name == spec.container.docker_name
-    assert (created.task_arn, created.container_name) == (spec.task.arn, "app")
+    assert created.docker_name == spec.docker_name
+    assert (created.task_arn, created.container_name) == (spec.task_arn, "app")
     assert created.created_at.endswith("Z")
     assert (created.started_at, created.finished_at, created.exit_code) == ("", "", None)
 
@@ -305,7 +310,7 @@ async def test_a_life_from_create_to_removal(lab: Lab) -> None:
 
     await lab.ready(docker_id)
     await lab.runtime.stop_container(docker_id, grace_s=10)
-    stopped = await lab.runtime.inspect_container(spec.container.docker_name)
+    stopped = await lab.runtime.inspect_container(spec.docker_name)
     assert stopped.status is ContainerStatus.STOPPED
     assert stopped.started_at == running.started_at
     assert stopped.finished_at > running.started_at
@@ -326,24 +331,38 @@ async def test_a_create_that_is_repeated_finds_its_container(lab: Lab) -> None:
 async def test_a_name_that_somebody_else_has_is_a_conflict(lab: Lab) -> None:
     spec, other = lab.spec(), lab.spec()
     await lab.create(other)
-    taken = a_container(docker_name=other.container.docker_name)
-    failure = await failure_of(
-        lab.create(
-            ContainerSpec(
-                task=spec.task,
-                container=taken,
-                host_ports={},
-                cluster=spec.cluster,
-                region="",
-                image_environment_names=frozenset(),
-            )
-        )
-    )
+    failure = await failure_of(lab.create(replace(spec, docker_name=other.docker_name)))
     assert failure.is_conflict
     assert str(failure).startswith(
         f"CannotCreateContainerError: Error response from daemon: Conflict. "
-        f'The container name "/{other.container.docker_name}" is already in use by container "'
+        f'The container name "/{other.docker_name}" is already in use by container "'
     )
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"docker_config": "[]"},
+        {"docker_config": "{"},
+        {"health_check_is_docker": True},
+        {"docker_host_config": "[]"},
+        {"docker_host_config": "{"},
+    ],
+    ids=lambda asked: next(iter(asked.items())),
+)
+async def test_settings_that_cannot_be_laid_over_are_refused_by_name(lab: Lab, asked: dict[str, object]) -> None:
+    name = "HostConfigError" if "docker_host_config" in asked else "DockerClientConfigError"
+    failure = await failure_of(lab.created(**asked))
+    assert failure.error.name == name
+    assert not failure.is_unreachable
+
+
+async def test_settings_laid_over_win(lab: Lab) -> None:
+    over = json.dumps({"BINDS": ["/tmp:/over"], "networkMode": "none"})
+    docker_id = await lab.started(docker_host_config=over, ports={"80/tcp": 0})
+    found = await lab.runtime.inspect_container(docker_id)
+    assert [(mount.source, mount.destination) for mount in found.mounts] == [("/tmp", "/over")]
+    assert found.bindings == ()
 
 
 async def test_no_container_without_an_image(lab: Lab) -> None:
@@ -467,35 +486,16 @@ async def test_what_takes_too_much_memory_is_said_so(lab: Lab) -> None:
 
 async def test_a_health_check_that_passes(lab: Lab) -> None:
     spec = lab.spec(docker_config=HEALTH_CHECK, health_check_is_docker=True)
-    checked = a_container("checked", docker_name=spec.container.docker_name, **_asked(spec))
+    labels = {**spec.labels, CONTAINER_NAME_LABEL: "checked"}
+    checked = replace(spec, container_name="checked", labels=labels)
     async with Listener(lab.runtime) as listener:
-        docker_id = await lab.create(_with(spec, checked))
+        docker_id = await lab.create(checked)
         await lab.runtime.start_container(docker_id, timeout_s=LIMIT_S)
         assert (await lab.runtime.inspect_container(docker_id)).health.status is HealthStatus.UNKNOWN
         await listener.until(docker_id, RuntimeAction.HEALTH)
     health = (await lab.runtime.inspect_container(docker_id)).health
     assert (health.status, health.output, health.exit_code) == (HealthStatus.HEALTHY, "fine\n", 0)
     assert health.since
-
-
-def _asked(spec: ContainerSpec) -> dict[str, object]:
-    definition = spec.container.definition
-    return {
-        "command": definition.command,
-        "docker_config": definition.docker_config,
-        "health_check_is_docker": definition.health_check_is_docker,
-    }
-
-
-def _with(spec: ContainerSpec, container: Container) -> ContainerSpec:
-    return ContainerSpec(
-        task=spec.task,
-        container=container,
-        host_ports=spec.host_ports,
-        cluster=spec.cluster,
-        region=spec.region,
-        image_environment_names=spec.image_environment_names,
-    )
 
 
 async def test_the_listing_has_stopped_ones_too(lab: Lab) -> None:
@@ -505,30 +505,17 @@ async def test_the_listing_has_stopped_ones_too(lab: Lab) -> None:
     await lab.until(ids[0], ContainerStatus.STOPPED)
     listed = await lab.runtime.list_task_containers()
     mine = {entry for entry in listed if entry[0] in ids}
-    assert mine == {
-        (docker_id, spec.container.docker_name, spec.task.arn) for docker_id, spec in zip(ids, specs, strict=True)
-    }
+    assert mine == {(docker_id, spec.docker_name, spec.task_arn) for docker_id, spec in zip(ids, specs, strict=True)}
 
 
 async def test_a_linked_container_is_listed_under_its_own_name(lab: Lab) -> None:
     target = lab.spec()
     target_id = await lab.create(target)
     await lab.runtime.start_container(target_id, timeout_s=LIMIT_S)
-    spec = lab.spec(links=("app:db",))
-    linking = a_container("linking", docker_name=spec.container.docker_name, links=("app:db",), command=IDLE)
-    task = a_task(target.container, linking, arn=spec.task.arn)
-    await lab.create(
-        ContainerSpec(
-            task=task,
-            container=linking,
-            host_ports={},
-            cluster=spec.cluster,
-            region="",
-            image_environment_names=frozenset(),
-        )
-    )
+    spec = lab.spec()
+    await lab.create(replace(spec, links=(Link(docker_name=target.docker_name, alias="db"),)))
     names = {docker_id: name for docker_id, name, _ in await lab.runtime.list_task_containers()}
-    assert names[target_id] == target.container.docker_name
+    assert names[target_id] == target.docker_name
 
 
 async def samples_of(lab: Lab, docker_id: DockerId, count: int, **asked: float) -> list[StatsSample]:

@@ -6,6 +6,13 @@ import re
 
 from ecscope.model.arn import task_id
 
+TASK_ARN_LABEL = "com.amazonaws.ecs.task-arn"
+"""Labels of a container. Source: engine.md §6.2."""
+CONTAINER_NAME_LABEL = "com.amazonaws.ecs.container-name"
+FAMILY_LABEL = "com.amazonaws.ecs.task-definition-family"
+VERSION_LABEL = "com.amazonaws.ecs.task-definition-version"
+CLUSTER_LABEL = "com.amazonaws.ecs.cluster"
+
 _NOT_ALLOWED = re.compile(r"[^A-Za-z0-9-]")
 
 

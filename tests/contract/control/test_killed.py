@@ -122,7 +122,7 @@ class Scene:
 
     def created(self) -> Counter[str]:
         """Task ARN → how many containers were ever made for it."""
-        made = Counter(str(spec.task.arn) for spec in self.runtime.specs.values())
+        made = Counter(str(config.task_arn) for config in self.runtime.configs.values())
         assert made.total() == len(self.runtime.calls_of("create_container")), "none was removed meanwhile"
         return made
 

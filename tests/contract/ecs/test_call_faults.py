@@ -131,6 +131,6 @@ async def test_an_ecr_login_that_fails_costs_one_task(tmp_path: Path, fault: Fau
             other = a_payload_task(container, number=2)
             await backend.push_tasks(other)
             await backend.state_change(other["arn"], "RUNNING")
-            assert all(spec.task.arn != task["arn"] for spec in runtime.specs.values())
+            assert all(config.task_arn != task["arn"] for config in runtime.configs.values())
             still_runs(backend, arn, runtime)
         assert not any(facts.oddities for facts in task_facts(backend.lines()).values())

@@ -155,7 +155,7 @@ def still_runs(backend: Backend, arn: str, runtime: FakeRuntime) -> None:
     """It is the one container of its task, and ECS has heard of it once."""
     told = [call.body["status"] for call in backend.state_changes(arn)]
     assert [status for status in told if status != "PENDING"] == ["RUNNING"]
-    assert len([spec for spec in runtime.specs.values() if spec.task.arn == arn]) == 1
+    assert len([config for config in runtime.configs.values() if config.task_arn == arn]) == 1
 
 
 @pytest.mark.parametrize("channel", ["acs", "tcs"])

@@ -60,7 +60,7 @@ def has_ended(backend: Backend, task: dict[str, Any], exit_code: int) -> None:
 
 def runs_on(backend: Backend, task: dict[str, Any], runtime: FakeRuntime) -> None:
     assert [call.body["status"] for call in backend.state_changes(task["arn"])] == ["RUNNING"]
-    assert len([spec for spec in runtime.specs.values() if spec.task.arn == task["arn"]]) == 1
+    assert len([config for config in runtime.configs.values() if config.task_arn == task["arn"]]) == 1
 
 
 # --- ECS is away ------------------------------------------------------------------------------------

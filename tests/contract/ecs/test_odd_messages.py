@@ -40,7 +40,7 @@ async def test_a_stop_that_overtakes_its_start(tmp_path: Path, backend: Backend)
         await is_well(backend, 3)
         assert told(backend, task) == ["STOPPED"]
         assert told(backend, other) == ["RUNNING"]
-        assert task["arn"] not in {spec.task.arn for spec in runtime.specs.values()}
+        assert task["arn"] not in {config.task_arn for config in runtime.configs.values()}
     nothing_twice(backend)
 
 

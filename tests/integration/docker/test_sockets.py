@@ -11,9 +11,10 @@ from uuid import uuid4
 
 import pytest
 
+from ecscope.agent.core.container_config import container_config
 from ecscope.agent.runtime.docker.runtime import DockerRuntime
 from ecscope.agent.runtime.docker.timeouts import Timeouts
-from ecscope.agent.runtime.interface import ContainerSpec, RuntimeFailure
+from ecscope.agent.runtime.interface import RuntimeFailure
 from ecscope.model.runtime import RuntimeNotice
 from tests.builders import a_container, a_task
 from tests.session import TEST_PREFIX
@@ -145,7 +146,7 @@ async def test_a_call_under_way_when_the_socket_goes_away(
     tmp_path: Path, docker_endpoint: str, sample_image: str
 ) -> None:
     container = a_container(docker_name=f"{TEST_PREFIX}{uuid4().hex[:8]}", command=("sleep", "1000"))
-    spec = ContainerSpec(
+    spec = container_config(
         task=a_task(container),
         container=container,
         host_ports={},

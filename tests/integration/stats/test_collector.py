@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 
 import dockerengine
+from ecscope.agent.core.container_config import container_config
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.runtime.docker.runtime import DockerRuntime
-from ecscope.agent.runtime.interface import ContainerSpec
 from ecscope.agent.stats.collector import Collector
 from ecscope.model.arn import DockerId
 from ecscope.model.container import RestartPolicy
@@ -66,7 +66,7 @@ class World:
             command=PROGRAMS[name],
             docker_host_config='{"NetworkMode": "host"}' if name == "on-the-host" else "{}",
         )
-        spec = ContainerSpec(
+        spec = container_config(
             task=a_task(container),
             container=container,
             host_ports={},

@@ -20,12 +20,12 @@ import msgspec
 
 from ecscope.agent.core import actions as act
 from ecscope.agent.core import events as ev
-from ecscope.agent.core.cgroups import parent_of
+from ecscope.agent.core.container_config import ContainerConfigError, container_config
 from ecscope.agent.core.host_ports import HostPortChooser, NoPortError
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.executors.registry_login import RegistryLogins
 from ecscope.agent.executors.resources.interface import ResourceFailure, ResourceProvider
-from ecscope.agent.runtime.interface import ContainerSpec, RegistryAuth, Runtime, RuntimeFailure
+from ecscope.agent.runtime.interface import RegistryAuth, Runtime, RuntimeFailure
 from ecscope.log import TASK_ARN
 from ecscope.model.arn import DockerId, TaskArn
 from ecscope.model.container import Container, ContainerInspection, ImageInspection, NamedError
@@ -245,7 +245,7 @@ class Executor:
             event = await self._call(action)
         except RuntimeFailure as failure:
             event = self._failed(action, failure.error, is_unreachable=failure.is_unreachable)
-        except NoPortError as failure:
+        except (NoPortError, ContainerConfigError) as failure:
             event = self._failed(action, failure.error, is_unreachable=False)
         except Exception as error:
             _log.exception("bug in carrying out %s", type(action).__name__, extra={TASK_ARN: action.task_arn})
@@ -409,16 +409,15 @@ class Executor:
 
     async def _create(self, action: act.CreateContainer) -> ev.AnyEvent:
         task, container = self._place(action)
-        spec = ContainerSpec(
+        config = container_config(
             task=task,
             container=container,
             host_ports=self._choose_ports(task, container),
             cluster=self._settings.cluster,
             region=self._settings.region,
-            cgroup_parent=parent_of(task),
             image_environment_names=await self._image_environment(container),
         )
-        docker_id = await self._runtime.create_container(spec, timeout_s=self._settings.create_timeout_s)
+        docker_id = await self._runtime.create_container(config, timeout_s=self._settings.create_timeout_s)
         return ev.ContainerCreated(
             **self._of(action),
             docker_id=docker_id,

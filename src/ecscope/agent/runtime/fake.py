@@ -24,16 +24,15 @@ from typing import Any
 
 import msgspec
 
+from ecscope.agent.core.container_config import ContainerConfig
 from ecscope.agent.runtime.docker import errors
-from ecscope.agent.runtime.docker.create_body import create_body
 from ecscope.agent.runtime.docker.errors import Operation
-from ecscope.agent.runtime.docker.events import TASK_ARN_LABEL
-from ecscope.agent.runtime.docker.inspect import CONTAINER_NAME_LABEL
 from ecscope.agent.runtime.docker.timeouts import Timeouts
-from ecscope.agent.runtime.interface import ContainerSpec, RegistryAuth, RuntimeFailure, VolumeSpec
+from ecscope.agent.runtime.interface import RegistryAuth, RuntimeFailure, VolumeSpec
 from ecscope.model.arn import DockerId
 from ecscope.model.container import ContainerInspection, Health, ImageInspection, Mount, NamedError, PortBinding
 from ecscope.model.image_reference import InvalidImageReference, parse_image_reference
+from ecscope.model.names import CONTAINER_NAME_LABEL, TASK_ARN_LABEL
 from ecscope.model.runtime import EngineInfo, PullProgress, RuntimeAction, RuntimeNotice
 from ecscope.model.stats import NetworkCounters, StatsSample
 from ecscope.model.status import ContainerStatus, HealthStatus
@@ -149,20 +148,19 @@ class _Trouble(msgspec.Struct):
 class _Container:
     """One container in the fake engine."""
 
-    def __init__(self, *, docker_id: DockerId, spec: ContainerSpec, body: dict[str, Any], image_id: str) -> None:
+    def __init__(self, *, docker_id: DockerId, config: ContainerConfig, image_id: str) -> None:
         self.docker_id = docker_id
-        self.spec = spec
-        self.name = spec.container.docker_name
+        self.config = config
+        self.name = config.docker_name
         self.image_id = image_id
-        self.labels: dict[str, str] = body["Labels"]
-        host = body["HostConfig"]
-        self.binds: list[str] = host.get("Binds") or []
-        self.has_network = host.get("NetworkMode") not in ("host", "none")
+        self.labels = config.labels
+        host = _members(config.docker_host_config)
+        self.binds: list[str] = host.get("binds") or [f"{bind.source}:{bind.container_path}" for bind in config.binds]
+        self.has_network = host.get("networkmode") not in ("host", "none")
         self.running_since_s = 0.0
-        exposed = body.get("ExposedPorts") or {}
-        self.ports: dict[str, list[dict[str, str]]] = {}
+        self.ports: dict[str, int] = {}
         if self.has_network:
-            self.ports = {port: to for port, to in (host.get("PortBindings") or {}).items() if port in exposed}
+            self.ports = {port: to for port, to in config.published_ports.items() if port in config.exposed_ports}
         self.created_at = ""
         self.started_at = ""
         self.finished_at = ""
@@ -182,10 +180,8 @@ class _Container:
         return {source for source in (bind.split(":")[0] for bind in self.binds) if not source.startswith("/")}
 
     @property
-    def host_ports(self) -> set[tuple[str, str]]:
-        return {
-            (key.partition("/")[2], binding["HostPort"]) for key, bindings in self.ports.items() for binding in bindings
-        }
+    def host_ports(self) -> set[tuple[str, int]]:
+        return {(port.partition("/")[2], host_port) for port, host_port in self.ports.items()}
 
 
 class FakeRuntime:
@@ -210,7 +206,7 @@ class FakeRuntime:
         timeouts: Timeouts | None = None,
         epoch_ns: int | None = None,
         seed: str = "",
-        program: Callable[[ContainerSpec], Program] | None = None,
+        program: Callable[[ContainerConfig], Program] | None = None,
         has_any_image: bool = False,
         keeps_calls: bool = True,
     ) -> None:
@@ -338,7 +334,7 @@ class FakeRuntime:
     def find(self, container: str) -> DockerId | None:
         """Docker ID of the newest container of that Docker ID, Docker name or name in the definition."""
         for entry in reversed(self._containers.values()):
-            if container in (entry.docker_id, entry.name, entry.spec.container.name):
+            if container in (entry.docker_id, entry.name, entry.config.container_name):
                 return entry.docker_id
         return None
 
@@ -352,9 +348,9 @@ class FakeRuntime:
         return tuple(self._inspection(container) for container in self._containers.values())
 
     @property
-    def specs(self) -> Mapping[DockerId, ContainerSpec]:
+    def configs(self) -> Mapping[DockerId, ContainerConfig]:
         """What each container that exists was created from."""
-        return {container.docker_id: container.spec for container in self._containers.values()}
+        return {container.docker_id: container.config for container in self._containers.values()}
 
     @property
     def volumes(self) -> Mapping[str, VolumeSpec]:
@@ -478,21 +474,21 @@ class FakeRuntime:
 
     # --- containers -----------------------------------------------------------------------------
 
-    async def create_container(self, spec: ContainerSpec, *, timeout_s: float) -> DockerId:
+    async def create_container(self, config: ContainerConfig, *, timeout_s: float) -> DockerId:
         """Create; a container of that name that carries this task's labels is adopted."""
-        body = create_body(spec)
-        name = spec.container.docker_name
+        _check_settings(config)
+        name = config.docker_name
         async with self._call("create_container", name, limit_s=timeout_s):
-            image = self._local_image(errors.CREATE, body["Image"])
+            image = self._local_image(errors.CREATE, config.image)
             if image is None:
-                raise _refused(errors.CREATE, 404, f"No such image: {_tagged(body['Image'])}")
-            program = self._program(spec, body, start=0)
+                raise _refused(errors.CREATE, 404, f"No such image: {_tagged(config.image)}")
+            program = self._program(config, start=0)
             if program.create_error:
                 raise _refused(errors.CREATE, 400, program.create_error)
             for other in self._containers.values():
                 if other.name == name:
-                    if other.labels[TASK_ARN_LABEL] == spec.task.arn and (
-                        other.labels[CONTAINER_NAME_LABEL] == spec.container.name
+                    if other.labels[TASK_ARN_LABEL] == config.task_arn and (
+                        other.labels[CONTAINER_NAME_LABEL] == config.container_name
                     ):
                         return other.docker_id
                     raise _refused(
@@ -503,7 +499,7 @@ class FakeRuntime:
                     )
             self._made += 1
             docker_id = DockerId(_hex("container", self._seed, str(self._made)))
-            container = _Container(docker_id=docker_id, spec=spec, body=body, image_id=image.image_id)
+            container = _Container(docker_id=docker_id, config=config, image_id=image.image_id)
             container.created_at = self._now_text()
             self._containers[docker_id] = container
             for volume in sorted(container.volumes):
@@ -645,7 +641,7 @@ class FakeRuntime:
     # --- inside the engine ----------------------------------------------------------------------
 
     def _start(self, container: _Container) -> None:
-        program = self._program(container.spec, None, start=container.starts)
+        program = self._program(container.config, start=container.starts)
         taken = {port for other in self._containers.values() if other.running for port in other.host_ports}
         clash = sorted(container.host_ports & taken)
         refusal = program.start_error
@@ -755,18 +751,16 @@ class FakeRuntime:
                 return container
         raise _refused(operation, 404, f"No such container: {id_or_name}")
 
-    def _program(self, spec: ContainerSpec, body: dict[str, Any] | None, *, start: int) -> Program:
-        definition = spec.container.definition
-        command = (body or {}).get("Cmd") or definition.command or ()
+    def _program(self, config: ContainerConfig, *, start: int) -> Program:
         for key in (
-            ("container", definition.name),
-            ("command", "\0".join(command)),
-            ("image", _tagged(definition.image)),
+            ("container", config.container_name),
+            ("command", "\0".join(config.command or ())),
+            ("image", _tagged(config.image)),
         ):
             programs = self._programs.get(key)
             if programs is not None:
                 return programs[min(start, len(programs) - 1)]
-        return Program() if self._default_program is None else self._default_program(spec)
+        return Program() if self._default_program is None else self._default_program(config)
 
     def _local_image(self, operation: Operation, reference: str) -> FakeImage | None:
         self._check_reference(operation, reference)
@@ -925,16 +919,41 @@ def _hex(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _bindings(ports: Mapping[str, list[dict[str, str]]]) -> tuple[PortBinding, ...]:
+def _members(text: str) -> dict[str, Any]:
+    """Of JSON that ECS sent for Docker, by their names in lower case. Raises ``ValueError``."""
+    members = msgspec.json.decode(text, type=dict[str, Any] | None) or {}
+    return {name.lower(): value for name, value in members.items()}
+
+
+def _check_settings(config: ContainerConfig) -> None:
+    """What can be seen of the settings for Docker without Docker. Raises ``RuntimeFailure``."""
+    try:
+        given = _members(config.docker_config)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise _misconfigured("DockerClientConfigError", f"Unable decode given docker config: {error}") from error
+    if config.needs_health_check and given.get("healthcheck") is None:
+        raise _misconfigured(
+            "DockerClientConfigError", "docker health check is nil while container health check type is DOCKER"
+        )
+    try:
+        _members(config.docker_host_config)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise _misconfigured("HostConfigError", f"Unable to decode given host config: {error}") from error
+
+
+def _misconfigured(name: str, message: str) -> RuntimeFailure:
+    return RuntimeFailure(NamedError(name=name, message=message))
+
+
+def _bindings(ports: Mapping[str, int]) -> tuple[PortBinding, ...]:
     return tuple(
         PortBinding(
             container_port=int(key.partition("/")[0]),
-            host_port=int(binding["HostPort"]),
+            host_port=host_port,
             protocol=key.partition("/")[2],
             host_ip=host_ip,
         )
-        for key, bindings in ports.items()
-        for binding in bindings
+        for key, host_port in ports.items()
         for host_ip in ("0.0.0.0", "::")  # noqa: S104 - what Docker shows; nothing is bound
     )
 

@@ -15,11 +15,11 @@ from typing import Protocol
 
 import msgspec
 
+from ecscope.agent.core.container_config import ContainerConfig
 from ecscope.model.arn import DockerId
-from ecscope.model.container import Container, ContainerInspection, ImageInspection, NamedError
+from ecscope.model.container import ContainerInspection, ImageInspection, NamedError
 from ecscope.model.runtime import EngineInfo, PullProgress, RuntimeNotice
 from ecscope.model.stats import StatsSample
-from ecscope.model.task import Task
 
 
 class RuntimeFailure(Exception):
@@ -51,21 +51,6 @@ class RuntimeFailure(Exception):
 
     def __str__(self) -> str:
         return str(self.error)
-
-
-class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a create call is built from."""
-
-    task: Task
-    container: Container
-    host_ports: Mapping[str, int]
-    """``"<container port>/<protocol>"`` → host port, for every port to publish, ranges spelled out."""
-    cluster: str
-    region: str
-    """``""``: no region is known, and none is put into the environment."""
-    image_environment_names: frozenset[str]
-    cgroup_parent: str = ""
-    """``""``: none."""
 
 
 class RegistryAuth(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,7 +110,7 @@ class Runtime(Protocol):
     async def remove_image(self, reference: str) -> None:
         """Remove a name; "no such image" counts as done, in use is ``is_conflict``."""
 
-    async def create_container(self, spec: ContainerSpec, *, timeout_s: float) -> DockerId:
+    async def create_container(self, config: ContainerConfig, *, timeout_s: float) -> DockerId:
         """Create; a container of that name that carries this task's labels is adopted."""
 
     async def start_container(self, docker_id: DockerId, *, timeout_s: float) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import platform
 
+from ecscope.agent.core.container_config import ContainerConfig
 from ecscope.agent.runtime.fake import FakeRuntime, HealthStep, Program
-from ecscope.agent.runtime.interface import ContainerSpec
 from ecscope.model.runtime import EngineInfo
 from ecscope.model.status import HealthStatus
 
@@ -28,8 +28,8 @@ def simulated_runtime() -> FakeRuntime:
     )
 
 
-def _until_stopped(spec: ContainerSpec) -> Program:
+def _until_stopped(config: ContainerConfig) -> Program:
     """Heeds SIGTERM at once; healthy, if there is a check."""
-    if not spec.container.definition.health_check_is_docker:
+    if not config.needs_health_check:
         return Program()
     return Program(health=(HealthStep(after_s=_HEALTHY_AFTER_S, status=HealthStatus.HEALTHY, output="simulated"),))

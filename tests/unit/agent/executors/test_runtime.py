@@ -175,10 +175,10 @@ async def test_dynamic_ports_are_chosen_by_the_agent_and_none_in_host_mode() -> 
     ports = (PortMapping(container_port=80), PortMapping(container_port=443, host_port=8443))
     async with a_rig(a_task(named(port_mappings=ports))) as rig:
         docker_id = await rig.create()
-        assert rig.runtime.specs[docker_id].host_ports == {"80/tcp": 40000, "443/tcp": 8443}
+        assert rig.runtime.configs[docker_id].published_ports == {"80/tcp": 40000, "443/tcp": 8443}
     async with a_rig(a_task(named(port_mappings=ports), network_mode=NetworkMode.HOST)) as rig:
         docker_id = await rig.create()
-        assert rig.runtime.specs[docker_id].host_ports == {}
+        assert rig.runtime.configs[docker_id].published_ports == {}
 
 
 async def test_no_free_port_fails_the_create() -> None:

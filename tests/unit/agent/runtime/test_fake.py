@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from ecscope.agent.core.container_config import ContainerConfig, container_config
 from ecscope.agent.runtime.docker.timeouts import Timeouts
 from ecscope.agent.runtime.fake import FakeRuntime, HealthStep, Program, Use
-from ecscope.agent.runtime.interface import ContainerSpec, RegistryAuth, RuntimeFailure, VolumeSpec
+from ecscope.agent.runtime.interface import RegistryAuth, RuntimeFailure, VolumeSpec
 from ecscope.model.arn import DockerId
 from ecscope.model.container import NamedError
 from ecscope.model.runtime import PullProgress, RuntimeAction, RuntimeNotice
@@ -35,9 +36,9 @@ def fake() -> FakeRuntime:
     return FakeRuntime(images=[SAMPLE_IMAGE], epoch_ns=EPOCH_NS)
 
 
-def spec(name: str = "app", *, ports: dict[str, int] | None = None, **definition: object) -> ContainerSpec:
+def spec(name: str = "app", *, ports: dict[str, int] | None = None, **definition: object) -> ContainerConfig:
     container = a_container(name, docker_name=f"ecs-sample-1-{name}-00", **definition)
-    return ContainerSpec(
+    return container_config(
         task=a_task(container),
         container=container,
         host_ports=ports or {},
@@ -360,7 +361,7 @@ async def test_the_state_outlives_a_client(clock: Clock, fake: FakeRuntime) -> N
         await fake.close()
         await clock.pass_s(1)
         assert ear.ended is not None
-    assert await clock.run(fake.list_task_containers()) == [(docker_id, "ecs-sample-1-app-00", spec().task.arn)]
+    assert await clock.run(fake.list_task_containers()) == [(docker_id, "ecs-sample-1-app-00", spec().task_arn)]
     assert fake.containers[0].status is ContainerStatus.RUNNING
 
 
@@ -477,7 +478,7 @@ async def test_calls_are_noted_with_their_time(clock: Clock, fake: FakeRuntime) 
         ("start_container", docker_id),
     ]
     assert {call.at_s for call in fake.calls} == {1000.0}
-    assert fake.specs[docker_id].container.name == "app"
+    assert fake.configs[docker_id].container_name == "app"
 
 
 async def test_ids_are_dockers_form_and_repeat_with_the_seed(clock: Clock) -> None:

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from ecscope.agent.core.container_config import ContainerConfig, container_config
 from ecscope.agent.runtime.fake import EXIT_BY_SIGTERM, FakeRuntime
-from ecscope.agent.runtime.interface import ContainerSpec
 from ecscope.agent.runtime.simulated import simulated_runtime
 from ecscope.model.status import HealthStatus
 from tests.builders import a_container, a_task
@@ -24,9 +24,9 @@ async def clock() -> AsyncIterator[Clock]:
         yield made
 
 
-def spec(**definition: object) -> ContainerSpec:
+def spec(**definition: object) -> ContainerConfig:
     container = a_container("app", docker_name="ecs-sample-1-app-00", image="nginx:1.25", **definition)
-    return ContainerSpec(
+    return container_config(
         task=a_task(container),
         container=container,
         host_ports={},

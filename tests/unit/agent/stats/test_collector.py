@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from ecscope.agent.core.container_config import container_config
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.runtime.fake import FakeRuntime, Program, Use
-from ecscope.agent.runtime.interface import ContainerSpec, RuntimeFailure
+from ecscope.agent.runtime.interface import RuntimeFailure
 from ecscope.agent.stats.collector import Collector
 from ecscope.model.arn import DockerId
 from ecscope.model.container import Container, ContainerKind, NamedError, RestartPolicy
@@ -44,7 +45,7 @@ class World:
     async def running(self, name: str = "app", **fields: object) -> Container:
         """A container that runs in the engine, and as the state will know it."""
         container = a_container(name, docker_name=f"ecs-{name}", known=ContainerStatus.RUNNING, **fields)
-        spec = ContainerSpec(
+        spec = container_config(
             task=a_task(container),
             container=container,
             host_ports={},

@@ -13,11 +13,10 @@ import msgspec
 
 from ecscope.agent.runtime.docker.lines import LineSplitter
 from ecscope.model.arn import DockerId
+from ecscope.model.names import TASK_ARN_LABEL
 from ecscope.model.runtime import RuntimeAction, RuntimeNotice
 
 log = logging.getLogger(__name__)
-
-TASK_ARN_LABEL = "com.amazonaws.ecs.task-arn"
 
 EVENT_FILTERS: dict[str, list[str]] = {
     "type": ["container"],

@@ -13,12 +13,10 @@ from __future__ import annotations
 
 import msgspec
 
-from ecscope.agent.runtime.docker.events import TASK_ARN_LABEL
 from ecscope.model.arn import DockerId
 from ecscope.model.container import ContainerInspection, Health, ImageInspection, Mount, NamedError, PortBinding
+from ecscope.model.names import CONTAINER_NAME_LABEL, TASK_ARN_LABEL
 from ecscope.model.status import ContainerStatus, HealthStatus
-
-CONTAINER_NAME_LABEL = "com.amazonaws.ecs.container-name"
 
 HEALTH_OUTPUT_LIMIT = 1024
 """Characters. Source: engine.md §10.1."""

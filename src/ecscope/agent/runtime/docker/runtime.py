@@ -17,13 +17,14 @@ from urllib.parse import quote
 
 import msgspec
 
+from ecscope.agent.core.container_config import ContainerConfig
 from ecscope.agent.runtime.docker import errors
 from ecscope.agent.runtime.docker.api_version import NEWEST_TESTED, ApiVersion, is_tested, text_of
 from ecscope.agent.runtime.docker.auth import registry_auth_header
 from ecscope.agent.runtime.docker.create_body import create_body
 from ecscope.agent.runtime.docker.endpoint import DEFAULT_ENDPOINT, parse_endpoint
 from ecscope.agent.runtime.docker.errors import Operation
-from ecscope.agent.runtime.docker.events import EVENT_FILTERS, TASK_ARN_LABEL, NoticeReader
+from ecscope.agent.runtime.docker.events import EVENT_FILTERS, NoticeReader
 from ecscope.agent.runtime.docker.images import (
     MANIFEST_TRIES,
     PULL_TRIES,
@@ -34,11 +35,12 @@ from ecscope.agent.runtime.docker.images import (
 from ecscope.agent.runtime.docker.inspect import container_inspection, image_inspection
 from ecscope.agent.runtime.docker.stats import StatsReader
 from ecscope.agent.runtime.docker.timeouts import Timeouts
-from ecscope.agent.runtime.interface import ContainerSpec, RegistryAuth, RuntimeFailure, VolumeSpec
+from ecscope.agent.runtime.interface import RegistryAuth, RuntimeFailure, VolumeSpec
 from ecscope.backoff import Backoff, Retry
 from ecscope.model.arn import DockerId
 from ecscope.model.container import ContainerInspection, ImageInspection
 from ecscope.model.image_reference import ImageReference, InvalidImageReference, parse_image_reference
+from ecscope.model.names import TASK_ARN_LABEL
 from ecscope.model.runtime import EngineInfo, PullProgress, RuntimeNotice
 from ecscope.model.stats import StatsSample
 
@@ -311,10 +313,10 @@ class DockerRuntime:
 
     # --- containers -----------------------------------------------------------------------------
 
-    async def create_container(self, spec: ContainerSpec, *, timeout_s: float) -> DockerId:
-        """Create under ``spec.container.docker_name``; one of that name with this task's labels is adopted."""
-        body = msgspec.json.encode(create_body(spec))
-        name = spec.container.docker_name
+    async def create_container(self, config: ContainerConfig, *, timeout_s: float) -> DockerId:
+        """Create under ``config.docker_name``; one of that name with this task's labels is adopted."""
+        body = msgspec.json.encode(create_body(config))
+        name = config.docker_name
         try:
             answer = await self._request(
                 errors.CREATE,
@@ -328,20 +330,20 @@ class DockerRuntime:
         except RuntimeFailure as failure:
             if not failure.is_conflict:
                 raise
-            adopted = await self._own_container(name, spec)
+            adopted = await self._own_container(config)
             if adopted is None:
                 raise
             return adopted
         return DockerId(self._decoded(errors.CREATE, answer.body, msgspec.json.Decoder(_Created).decode).id)
 
-    async def _own_container(self, name: str, spec: ContainerSpec) -> DockerId | None:
+    async def _own_container(self, config: ContainerConfig) -> DockerId | None:
         try:
-            found = await self.inspect_container(name)
+            found = await self.inspect_container(config.docker_name)
         except RuntimeFailure as failure:
             if failure.is_not_found:
                 return None
             raise
-        is_ours = found.task_arn == spec.task.arn and found.container_name == spec.container.name
+        is_ours = found.task_arn == config.task_arn and found.container_name == config.container_name
         return found.docker_id if is_ours else None
 
     async def start_container(self, docker_id: DockerId, *, timeout_s: float) -> None:

@@ -8,11 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from ecscope.agent.core.container_config import ContainerConfigError, container_config
 from ecscope.agent.runtime.docker.create_body import create_body
-from ecscope.agent.runtime.interface import ContainerSpec, RuntimeFailure
+from ecscope.agent.runtime.interface import RuntimeFailure
 from ecscope.model.container import Container, MountPoint, PortMapping, VolumeFrom
 from ecscope.model.task import Task, Volume, VolumeKind
-from tests.builders import SAMPLE_IMAGE, a_container, a_task, a_volume, an_arn
+from ecscope.model.task_resource import CGROUP
+from tests.builders import SAMPLE_IMAGE, a_container, a_resource, a_task, a_volume, an_arn
 
 LABELS = {
     "com.amazonaws.ecs.task-arn": an_arn(),
@@ -30,18 +32,16 @@ def body_of(
     ports: dict[str, int] | None = None,
     region: str = "",
     image_names: frozenset[str] = frozenset(),
-    cgroup_parent: str = "",
 ) -> dict[str, Any]:
     container = container or a_container()
     return create_body(
-        ContainerSpec(
+        container_config(
             task=task or a_task(container),
             container=container,
             host_ports=ports or {},
             cluster="default",
             region=region,
             image_environment_names=image_names,
-            cgroup_parent=cgroup_parent,
         )
     )
 
@@ -52,7 +52,7 @@ def host_config_of(**asked: Any) -> dict[str, Any]:
 
 
 def failure_of(container: Container, task: Task | None = None) -> str:
-    with pytest.raises(RuntimeFailure) as caught:
+    with pytest.raises((RuntimeFailure, ContainerConfigError)) as caught:
         body_of(container, task)
     return str(caught.value)
 
@@ -347,7 +347,8 @@ def test_the_log_buffer_is_bounded(given: dict[str, Any], expected: dict[str, An
 
 def test_the_cgroup_parent_is_the_agents() -> None:
     container = a_container(docker_host_config='{"CgroupParent": "/theirs"}')
-    assert body_of(container, cgroup_parent="/ecs/1")["HostConfig"]["CgroupParent"] == "/ecs/1"
+    task = a_task(container, resources=(a_resource("/ecs/1", kind=CGROUP),))
+    assert body_of(container, task)["HostConfig"]["CgroupParent"] == "/ecs/1"
     assert body_of(container)["HostConfig"]["CgroupParent"] == "/theirs"
 
 

@@ -14,10 +14,11 @@ import msgspec
 import pytest
 
 import ecscope
+from ecscope.agent.core.container_config import ContainerConfig, container_config
 from ecscope.agent.runtime.docker.endpoint import InvalidEndpoint
 from ecscope.agent.runtime.docker.runtime import DockerRuntime
 from ecscope.agent.runtime.docker.timeouts import Timeouts
-from ecscope.agent.runtime.interface import ContainerSpec, RegistryAuth, RuntimeFailure, VolumeSpec
+from ecscope.agent.runtime.interface import RegistryAuth, RuntimeFailure, VolumeSpec
 from ecscope.backoff import Retry
 from ecscope.model.arn import DockerId
 from ecscope.model.runtime import PullProgress, RuntimeAction
@@ -86,9 +87,9 @@ def ignore(_: PullProgress) -> None:
     pass
 
 
-def spec() -> ContainerSpec:
+def spec() -> ContainerConfig:
     container = a_container(docker_name="ecs-sample-1-app-00")
-    return ContainerSpec(
+    return container_config(
         task=a_task(container),
         container=container,
         host_ports={},
@@ -427,13 +428,13 @@ async def test_create_has_a_limit_of_its_own(bench: Bench) -> None:
 
 
 async def test_a_container_of_ours_is_adopted(bench: Bench) -> None:
-    bench.say(refusal(409, "Conflict."), inspection(spec().task.arn, "app"))
+    bench.say(refusal(409, "Conflict."), inspection(spec().task_arn, "app"))
     assert await bench.runtime.create_container(spec(), timeout_s=5) == ID
     assert bench.engine.paths() == ["/v1.41/containers/create", "/v1.41/containers/ecs-sample-1-app-00/json"]
 
 
 @pytest.mark.parametrize(
-    "second", [inspection("another task", "app"), inspection(spec().task.arn, "other"), refusal(404, "gone")]
+    "second", [inspection("another task", "app"), inspection(spec().task_arn, "other"), refusal(404, "gone")]
 )
 async def test_a_container_of_others_stays_a_conflict(bench: Bench, second: Reply) -> None:
     bench.say(refusal(409, "Conflict."), second)

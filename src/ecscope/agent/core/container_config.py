@@ -1,0 +1,226 @@
+"""What ECS makes of a container: all that a runtime is asked to create, in no runtime's words. Pure.
+
+The task definition's part comes as values, its Docker settings as the JSON that ECS sent: the runtime lays them over
+what is here, as the official agent does. What only the agent may say (labels, cgroup parent, pid and ipc mode, the
+bound of the log buffer) is said after that.
+
+Source: engine.md §6.1-§6.7, §7-§9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NoReturn
+
+import msgspec
+
+from ecscope.agent.core.cgroups import parent_of
+from ecscope.model.arn import TaskArn
+from ecscope.model.container import Container, ContainerDefinition, MountPoint, NamedError
+from ecscope.model.names import (
+    CLUSTER_LABEL,
+    CONTAINER_NAME_LABEL,
+    FAMILY_LABEL,
+    TASK_ARN_LABEL,
+    VERSION_LABEL,
+)
+from ecscope.model.task import Task, VolumeKind
+
+MIB = 1048576
+MEMORY_FLOOR_BYTES = 4 * MIB
+CPU_SHARES_RANGE = (2, 262144)
+LOG_BUFFER_SIZE = "10m"
+"""``max-buffer-size`` for ``mode=non-blocking``. Source: engine.md §6.7."""
+
+
+class ContainerConfigError(Exception):
+    """The container cannot be created as asked: ``DockerClientConfigError`` or ``HostConfigError``."""
+
+    def __init__(self, error: NamedError) -> None:
+        super().__init__(error)
+        self.error = error
+
+    def __str__(self) -> str:
+        return str(self.error)
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    """Another container of the task, reachable under a name."""
+
+    docker_name: str
+    alias: str
+
+
+class VolumesOf(msgspec.Struct, frozen=True, kw_only=True):
+    """All volumes of another container of the task."""
+
+    docker_name: str
+    read_only: bool = False
+
+
+class Bind(msgspec.Struct, frozen=True, kw_only=True):
+    """A path of the host or a volume, mounted into the container."""
+
+    source: str
+    """Absolute path, or name of a Docker volume."""
+    container_path: str
+    read_only: bool = False
+
+
+class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a create call is built from."""
+
+    docker_name: str
+    task_arn: TaskArn
+    container_name: str
+    """As in the task definition."""
+    image: str
+    command: tuple[str, ...] | None = None
+    """``None``: the image's own."""
+    entry_point: tuple[str, ...] | None = None
+    """``None``: the image's own."""
+    environment: Mapping[str, str] = {}
+    labels: Mapping[str, str] = {}
+    """The agent's; no others may have their names."""
+    exposed_ports: tuple[str, ...] = ()
+    """``80/tcp``; ranges spelled out."""
+    published_ports: Mapping[str, int] = {}
+    """``"<container port>/<protocol>"`` → host port, ranges spelled out."""
+    memory_bytes: int = 0
+    """0: no limit."""
+    cpu_shares: int
+    links: tuple[Link, ...] = ()
+    volumes_of: tuple[VolumesOf, ...] = ()
+    binds: tuple[Bind, ...] = ()
+    cgroup_parent: str = ""
+    """``""``: the runtime's own choice."""
+    pid_mode: str = ""
+    """``host``, or ``""`` for a namespace of its own."""
+    ipc_mode: str = ""
+    """``host``, ``none``, or ``""`` for the runtime's default."""
+    needs_health_check: bool = False
+    """``docker_config`` has to have a health check."""
+    log_buffer_size: str = LOG_BUFFER_SIZE
+    """Bound of a non-blocking log that names none."""
+    docker_config: str = "{}"
+    """JSON text of Docker's ``Config``, to be laid over."""
+    docker_host_config: str = "{}"
+    """JSON text of Docker's ``HostConfig``, to be laid over."""
+
+
+def container_config(
+    *,
+    task: Task,
+    container: Container,
+    host_ports: Mapping[str, int],
+    cluster: str,
+    region: str,
+    image_environment_names: frozenset[str],
+) -> ContainerConfig:
+    """What is asked for one container of a task. Raises ``ContainerConfigError``.
+
+    Args:
+        host_ports: ``"<container port>/<protocol>"`` → host port, for every port to publish, ranges spelled out.
+        cluster: as configured, for the label.
+        region: the agent's; ``""``: unknown.
+        image_environment_names: set by the image's own ``Env``.
+    """
+    definition = container.definition
+    return ContainerConfig(
+        docker_name=container.docker_name,
+        task_arn=task.arn,
+        container_name=container.name,
+        image=definition.image,
+        command=definition.command,
+        entry_point=definition.entry_point,
+        environment=_environment(task, container, region, image_environment_names),
+        labels={
+            TASK_ARN_LABEL: task.arn,
+            CONTAINER_NAME_LABEL: container.name,
+            FAMILY_LABEL: task.family,
+            VERSION_LABEL: task.version,
+            CLUSTER_LABEL: cluster,
+        },
+        exposed_ports=_exposed_ports(definition),
+        published_ports=host_ports,
+        memory_bytes=max(definition.memory_mib * MIB, MEMORY_FLOOR_BYTES) if definition.memory_mib else 0,
+        cpu_shares=min(max(definition.cpu_units, CPU_SHARES_RANGE[0]), CPU_SHARES_RANGE[1]),
+        links=tuple(_link(task, link) for link in definition.links),
+        volumes_of=tuple(
+            VolumesOf(docker_name=_sibling(task, source.source_container, "Volume"), read_only=source.read_only)
+            for source in definition.volumes_from
+        ),
+        binds=tuple(_bind(task, container.name, point) for point in definition.mount_points),
+        cgroup_parent=parent_of(task),
+        pid_mode=_namespace("pidMode", task.pid_mode, ("host",)),
+        ipc_mode=_namespace("ipcMode", task.ipc_mode, ("host", "none")),
+        needs_health_check=definition.health_check_is_docker,
+        docker_config=definition.docker_config,
+        docker_host_config=definition.docker_host_config,
+    )
+
+
+def _environment(task: Task, container: Container, region: str, image_names: frozenset[str]) -> dict[str, str]:
+    environment = dict(container.definition.environment)
+    if container.is_agents_own:
+        return environment
+    region_names = ("AWS_REGION", "AWS_DEFAULT_REGION")
+    if region and not any(name in environment or name in image_names for name in region_names):
+        environment |= dict.fromkeys(region_names, region)
+    if task.credentials_id:
+        environment["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] = f"/v2/credentials/{task.credentials_id}"
+    return environment
+
+
+def _exposed_ports(definition: ContainerDefinition) -> tuple[str, ...]:
+    ports: list[str] = []
+    for mapping in definition.port_mappings:
+        if mapping.container_port_range is None:
+            ports.append(f"{mapping.container_port}/{mapping.protocol}")
+            continue
+        first, dash, last = mapping.container_port_range.partition("-")
+        if not (dash and first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+            _fail(
+                "DockerClientConfigError",
+                f"Invalid container port range {mapping.container_port_range!r}: write first-last, e.g. 8000-8010",
+            )
+        ports += [f"{port}/{mapping.protocol}" for port in range(int(first), int(last) + 1)]
+    return tuple(ports)
+
+
+def _link(task: Task, link: str) -> Link:
+    target, colon, alias = link.partition(":")
+    if ":" in alias:
+        _fail("HostConfigError", f"Invalid link format: {link!r} has more than one colon")
+    return Link(docker_name=_sibling(task, target, "Link"), alias=alias if colon else target)
+
+
+def _sibling(task: Task, name: str, what: str) -> str:
+    container = task.container(name)
+    if container is None or not container.docker_name:
+        _fail("HostConfigError", f"{what} target not available: {name}")
+    return container.docker_name
+
+
+def _bind(task: Task, container_name: str, point: MountPoint) -> Bind:
+    volume = task.volume(point.source_volume)
+    if volume is None:
+        _fail("HostConfigError", f"Invalid volume referenced: {point.source_volume}")
+    source = volume.source_path if volume.kind is VolumeKind.BIND else volume.docker_name
+    if not source or not point.container_path:
+        _fail(
+            "HostConfigError",
+            f"Unable to resolve volume mounts; invalid path: {container_name} {volume.name}; "
+            f"{source} -> {point.container_path}",
+        )
+    return Bind(source=source, container_path=point.container_path, read_only=point.read_only)
+
+
+def _namespace(name: str, mode: str, known: tuple[str, ...]) -> str:
+    if mode == "task":
+        _fail("HostConfigError", f"{name} task is not supported: it needs a pause container; use host")
+    return mode if mode in known else ""
+
+
+def _fail(name: str, message: str) -> NoReturn:
+    raise ContainerConfigError(NamedError(name=name, message=message))

@@ -1,0 +1,135 @@
+"""What ECS makes of a container, in no runtime's words: engine.md §6 to §9.
+
+How it looks in Docker's JSON, row by row, is in ``runtime/docker/test_create_body.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ecscope.agent.core.container_config import (
+    Bind,
+    ContainerConfig,
+    ContainerConfigError,
+    Link,
+    VolumesOf,
+    container_config,
+)
+from ecscope.model.container import Container, ContainerKind, MountPoint, PortMapping, VolumeFrom
+from ecscope.model.task import Task, Volume, VolumeKind
+from ecscope.model.task_resource import CGROUP
+from tests.builders import SAMPLE_IMAGE, a_container, a_resource, a_task, a_volume, an_arn
+
+LABELS = {
+    "com.amazonaws.ecs.task-arn": an_arn(),
+    "com.amazonaws.ecs.container-name": "app",
+    "com.amazonaws.ecs.task-definition-family": "sample",
+    "com.amazonaws.ecs.task-definition-version": "1",
+    "com.amazonaws.ecs.cluster": "blue",
+}
+
+
+def config_of(container: Container, task: Task | None = None, **given: Any) -> ContainerConfig:
+    rest = {"host_ports": {}, "cluster": "blue", "region": "", "image_environment_names": frozenset(), **given}
+    return container_config(task=task or a_task(container), container=container, **rest)
+
+
+def failure_of(container: Container, task: Task | None = None) -> str:
+    with pytest.raises(ContainerConfigError) as caught:
+        config_of(container, task)
+    return str(caught.value)
+
+
+def test_a_container_that_asks_for_nothing() -> None:
+    assert config_of(a_container(docker_name="ecs-app")) == ContainerConfig(
+        docker_name="ecs-app", task_arn=an_arn(), container_name="app", image=SAMPLE_IMAGE, labels=LABELS, cpu_shares=2
+    )
+
+
+def test_a_container_that_asks_for_much() -> None:
+    db = a_container("db", docker_name="ecs-db")
+    app = a_container(
+        docker_name="ecs-app",
+        environment={"A": "1"},
+        command=("run",),
+        entry_point=(),
+        cpu_units=256,
+        memory_mib=1,
+        links=("db", "db:store"),
+        volumes_from=(VolumeFrom(source_container="db", read_only=True),),
+        mount_points=(
+            MountPoint(source_volume="path", container_path="/a"),
+            MountPoint(source_volume="data", container_path="/b", read_only=True),
+        ),
+        port_mappings=(PortMapping(container_port=80), PortMapping(container_port_range="90-91", protocol="udp")),
+        health_check_is_docker=True,
+        docker_config='{"User": "x"}',
+        docker_host_config='{"Init": true}',
+    )
+    volumes = (Volume(name="path", kind=VolumeKind.BIND, source_path="/srv"), a_volume("data", docker_name="ecs-data"))
+    cgroup = a_resource("/ecs/1", kind=CGROUP)
+    task = a_task(
+        app, db, volumes=volumes, resources=(cgroup,), pid_mode="host", ipc_mode="none", credentials_id="id-1"
+    )
+    ports = {"80/tcp": 8080}
+    assert config_of(app, task, region="r", host_ports=ports) == ContainerConfig(
+        docker_name="ecs-app",
+        task_arn=an_arn(),
+        container_name="app",
+        image=SAMPLE_IMAGE,
+        command=("run",),
+        entry_point=(),
+        environment={
+            "A": "1",
+            "AWS_REGION": "r",
+            "AWS_DEFAULT_REGION": "r",
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/v2/credentials/id-1",
+        },
+        labels=LABELS,
+        exposed_ports=("80/tcp", "90/udp", "91/udp"),
+        published_ports=ports,
+        memory_bytes=4 * 1024 * 1024,
+        cpu_shares=256,
+        links=(Link(docker_name="ecs-db", alias="db"), Link(docker_name="ecs-db", alias="store")),
+        volumes_of=(VolumesOf(docker_name="ecs-db", read_only=True),),
+        binds=(
+            Bind(source="/srv", container_path="/a"),
+            Bind(source="ecs-data", container_path="/b", read_only=True),
+        ),
+        cgroup_parent="/ecs/1",
+        pid_mode="host",
+        ipc_mode="none",
+        needs_health_check=True,
+        docker_config='{"User": "x"}',
+        docker_host_config='{"Init": true}',
+    )
+
+
+def test_what_the_agent_made_up_gets_nothing_that_is_for_users() -> None:
+    """engine.md §6.3: not internal containers."""
+    pause = a_container(kind=ContainerKind.CNI_PAUSE)
+    assert config_of(pause, a_task(pause, credentials_id="id-1"), region="r").environment == {}
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"links": ("nobody",)}, "HostConfigError: Link target not available: nobody"),
+        (
+            {"volumes_from": (VolumeFrom(source_container="nobody"),)},
+            "HostConfigError: Volume target not available: nobody",
+        ),
+        (
+            {"mount_points": (MountPoint(source_volume="none", container_path="/a"),)},
+            "HostConfigError: Invalid volume referenced: none",
+        ),
+        (
+            {"port_mappings": (PortMapping(container_port_range="9-8"),)},
+            "DockerClientConfigError: Invalid container port range '9-8': write first-last, e.g. 8000-8010",
+        ),
+    ],
+)
+def test_what_cannot_be_created_is_refused_by_name(asked: dict[str, Any], message: str) -> None:
+    assert failure_of(a_container(**asked)) == message
