@@ -39,6 +39,9 @@ class MemoryStore:
                 else:
                     self._rows[place] = body
 
+    async def check(self) -> None:
+        """Nobody else has it."""
+
     async def close(self) -> None:
         """May be repeated."""
         self._closed = True

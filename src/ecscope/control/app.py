@@ -48,6 +48,8 @@ _TIME_PASSES_S = 30.0
 _LAST_ANSWERS_S = 3.0
 """So long requests that are under way may take when it ends."""
 _REGION_KEY = "region"
+_CHECK_STORE_S = 1.0
+"""How soon a state file that somebody cut off or removed is written again, also when nothing is saved."""
 
 
 class ControlPlaneError(Exception):
@@ -212,6 +214,7 @@ class ControlPlane:
         self._lives = [
             asyncio.create_task(writer.run(), name="writer"),
             asyncio.create_task(self._let_time_pass(writer), name="time"),
+            asyncio.create_task(self._watch_the_store(), name="watch over the store"),
         ]
         _log.info(
             "listening at %s, with %d tasks and %d container instances of %s, %.2f s after the state was read",
@@ -282,6 +285,19 @@ class ControlPlane:
         while True:
             writer.post(TimePassed(id=_new_id(), at=self._clock.now()))
             await asyncio.sleep(_TIME_PASSES_S)
+
+    async def _watch_the_store(self) -> None:
+        said = ""
+        while True:
+            await asyncio.sleep(_CHECK_STORE_S)
+            try:
+                await asyncio.shield(self._store.check())
+            except StoreError as error:
+                if str(error) != said:
+                    said = str(error)
+                    _log.error("%s", said)
+            else:
+                said = ""
 
     def _running(self) -> Writer:
         if self._writer is None:

@@ -14,8 +14,9 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,12 +27,15 @@ from ecscope.sqlitefile import pages
 from ecscope.sqlitefile.aside import put_record_aside, stamp, sync_directory, unused
 from ecscope.sqlitefile.errors import WHOLE_FILE, BadRecord, Owner, StoreError, UnreadableRecord
 from ecscope.sqlitefile.failures import garbled_names_are_damage, is_damage, is_io_error, os_error, store_error
+from ecscope.sqlitefile.known import KnownRows
 from ecscope.sqlitefile.versions import Step, check_not_newer, migrate, version_row
 
 _log = logging.getLogger(__name__)
 
 _MOST_WAL_CHECKED_BYTES = 64 * 1024 * 1024
 _BUSY_TIMEOUT_S = 5.0
+_COMPARE_AGAIN_S = 30.0
+"""How often at most a file is compared whose times alone have changed."""
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
 """Of the files that SQLite takes for one database."""
 
@@ -45,6 +49,15 @@ class Unreadable(NamedTuple):
     key: str
     body: object
     reason: str
+
+
+class _Look(NamedTuple):
+    """What shows whether somebody else was at a file."""
+
+    device: int
+    inode: int
+    size: int
+    changed_ns: int
 
 
 class Salvaged(NamedTuple):
@@ -63,14 +76,17 @@ class DatabaseFile(ABC):
     is salvaged and the write is done in the new one.
     """
 
-    def __init__(self, path: Path, *, owner: Owner, steps: Sequence[Step]) -> None:
+    def __init__(self, path: Path, *, owner: Owner, steps: Sequence[Step], known: KnownRows) -> None:
+        """``known``: the tables of records, empty; the subclass keeps it up with what it writes."""
         self.path = path
+        self._known = known
         self._owner = owner
         self._steps = steps
         self._dir = path.parent
         self._connection: sqlite3.Connection | None = None
-        self._opened: tuple[int, int] | None = None
-        """Device and inode of the file that ``_connection`` has open."""
+        self._left: Mapping[str, _Look | None] = {}
+        """How the last work on ``_connection`` left the file (``""``) and its log (``"-wal"``)."""
+        self._compare_again_at_s = 0.0
 
     def salvage(self, reason: str) -> None:
         """Begin a new file with what can be read of this one, which was found damaged by a reader."""
@@ -79,6 +95,10 @@ class DatabaseFile(ABC):
             self._open(b"")
         except sqlite3.Error as error:
             raise self._store_error(error) from error
+
+    def check(self) -> None:
+        """Look whether the file still is as it was left, and write what was saved again where it is not."""
+        self._mended(self._connected)
 
     def close(self) -> None:
         """Never raises; may be repeated."""
@@ -111,20 +131,27 @@ class DatabaseFile(ABC):
         ``read`` adds to the list it is given, which begins with what was lost of a damaged file.
         """
         bad: list[BadRecord] = []
+        self._known.forget()
         wal = self._settle_files()
         try:
             try:
                 with garbled_names_are_damage():
                     self._open(wal)
-                    return read(bad)
+                    return self._read_all(read, bad)
             except sqlite3.Error as error:
                 if not is_damage(error):
                     raise
                 bad += self._rebuild(str(error), wal)
                 self._open(b"")
-                return read(bad)
+                return self._read_all(read, bad)
         except sqlite3.Error as error:
             raise self._store_error(error) from error
+
+    def _read_all(self, read: Callable[[list[BadRecord]], _T], bad: list[BadRecord]) -> _T:
+        result = read(bad)
+        self._known.remember(self._connected())
+        self._note()
+        return result
 
     def _read_table(
         self,
@@ -177,26 +204,84 @@ class DatabaseFile(ABC):
         try:
             try:
                 with garbled_names_are_damage():
-                    return work()
+                    result = work()
             except sqlite3.Error as error:
                 if not is_damage(error):
                     raise
                 self._rebuild(str(error))
                 self._open(b"")
-                return work()
+                result = work()
+            self._note()
+            return result
         except sqlite3.Error as error:
+            self._note()  # what was written and taken back has changed the log
             if is_io_error(error) or is_damage(error):
                 self.close()  # and open anew for the next work: SQLite's view of the file may be wrong
             raise self._store_error(error) from error
 
     def _connected(self) -> sqlite3.Connection:
-        """The connection, opened anew after an I/O error or when somebody removed the file."""
-        if self._connection is not None and self._identity() != self._opened:
-            self._put_back(self._connection)
+        """The connection, opened anew after an I/O error or when somebody removed the file.
+
+        Raises ``sqlite3.DatabaseError``, which is damage, when the file does not hold any more what was saved.
+        """
+        if self._connection is not None:
+            self._find_changes(self._connection)
         if self._connection is None:
+            if not self.path.exists():
+                raise sqlite3.DatabaseError("it is gone")
             self._connection = _connect(self.path)
-            self._opened = self._identity()
+            self._compare(self._connection)
+            self._note()
         return self._connection
+
+    def _find_changes(self, connection: sqlite3.Connection) -> None:
+        """What others did to the file. SQLite does not look: it goes by its own memory of it."""
+        now = self._look()
+        if now == self._left:
+            return
+        for suffix, left in self._left.items():
+            found = now[suffix]
+            if left is not None and (found is None or found[:2] != left[:2]):
+                self._put_back(connection)
+                return
+            if left is not None and found is not None and found.size < left.size:
+                raise sqlite3.DatabaseError(f"it was cut off while the {self._owner.name} runs")
+        if time.monotonic() >= self._compare_again_at_s:
+            # Perhaps only touched, or a file system that is late with its times: then it must not cost much.
+            self._compare_again_at_s = time.monotonic() + _COMPARE_AGAIN_S
+            _, frames, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            # With nothing of the file in its memory, nor in the log what may be garbage in the file.
+            fresh = _connect(self.path, is_alone=frames == moved)
+            try:
+                self._compare(fresh)
+            finally:
+                fresh.close()
+            self._note()
+
+    def _compare(self, connection: sqlite3.Connection) -> None:
+        """Raise ``sqlite3.DatabaseError`` where the file does not hold what was saved."""
+        if not self._known.are_known:
+            return
+        if version_row(connection)[0] != len(self._steps) or not self._known.are_in(connection):
+            raise sqlite3.DatabaseError(f"it was changed while the {self._owner.name} runs")
+        self._check_tables(connection)
+
+    def _look(self) -> Mapping[str, _Look | None]:
+        """Raises ``StoreError``."""
+        return {suffix: self._look_at(self._beside(suffix)) for suffix in ("", "-wal")}
+
+    def _look_at(self, path: Path) -> _Look | None:
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise os_error(error, "look at the state file", path, self._owner) from error
+        return _Look(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+    def _note(self) -> None:
+        """Take the files as they are now for as they were left."""
+        self._left = self._look() if self._connection is not None else {}
 
     def _set_aside(self, kind: str, key: str, body: object, reason: str, bad: list[BadRecord]) -> bool:
         """Write one record aside and report it; ``False`` when it has to stay where it is."""
@@ -243,8 +328,8 @@ class DatabaseFile(ABC):
             raise sqlite3.DatabaseError("it is gone, but its log is there")
         if self.path.stat().st_size < pages.PAGE_BYTES:
             raise sqlite3.DatabaseError("it is cut off within its first page")  # to SQLite that is a new file
+        self.close()
         self._connection = connection = _connect(self.path)
-        self._opened = self._identity()
         version, written_by = version_row(connection)
         self._check_not_newer(version, written_by)
         if version == 0:
@@ -254,14 +339,18 @@ class DatabaseFile(ABC):
         connection.execute("PRAGMA journal_mode=WAL")
         migrate(connection, os.fspath(self.path), self._steps, self._owner)
         self._check_schema(connection)
+        self._check_tables(connection)
+        connection.execute("BEGIN IMMEDIATE")  # finds a file that may not be written now, not at the first save
+        connection.execute("ROLLBACK")
+        self._take_over(connection)
+        self._note()
+
+    def _check_tables(self, connection: sqlite3.Connection) -> None:
         for table in self._tables_to_check(self.path.stat().st_size):
             problems = connection.execute(f"PRAGMA integrity_check({table})").fetchall()
             if problems != [(b"ok",)]:
                 first_problem = str(problems[0][0], "utf-8", "replace").splitlines()
                 raise sqlite3.DatabaseError(f"table {table}: {first_problem[-1]}")
-        connection.execute("BEGIN IMMEDIATE")  # finds a file that may not be written now, not at the first save
-        connection.execute("ROLLBACK")
-        self._take_over(connection)
 
     def _check_schema(self, connection: sqlite3.Connection) -> None:
         """Raise ``sqlite3.DatabaseError`` when a table or index is not as the steps made it."""
@@ -281,16 +370,6 @@ class DatabaseFile(ABC):
 
     def _store_error(self, error: sqlite3.Error) -> StoreError:
         return store_error(error, self.path, self._owner)
-
-    def _identity(self) -> tuple[int, int] | None:
-        """Device and inode; ``None``: there is no such file. Raises ``StoreError``."""
-        try:
-            found = self.path.lstat()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise os_error(error, "look at the state file", self.path, self._owner) from error
-        return found.st_dev, found.st_ino
 
     def _put_back(self, connection: sqlite3.Connection) -> None:
         """Write the file again, whole, from the removed one, which lives as long as it is open.
@@ -332,15 +411,23 @@ class DatabaseFile(ABC):
         nothing: until the old file is moved it is salvaged again, from then on the new one is adopted.
         Raises ``StoreError``, also for a file of a newer version; then nothing was moved.
         """
-        self.close()
         rebuilt = self._beside(".rebuilt")
+        known = self._known if self._known.are_known else None
         try:
             if wal is None:
                 wal = self._read_wal()
+            self.close()  # which may move what is in the log into the file
             with _mapped(self.path) as database:
                 found = self._salvage_rows(database, wal)
-            self._check_not_newer(*found.version)
-            self._make_database(rebuilt, found.refill)
+            if known is None:
+                self._check_not_newer(*found.version)
+
+            def refill(connection: sqlite3.Connection) -> None:
+                found.refill(connection)
+                if known is not None:
+                    known.write(connection)
+
+            self._make_database(rebuilt, refill)
             moved = unused(self.path.with_name(f"{self.path.name}.damaged-{stamp(datetime.now(UTC))}"))
             if self.path.exists():
                 self.path.rename(moved)
@@ -350,11 +437,11 @@ class DatabaseFile(ABC):
         except OSError as error:
             raise os_error(error, "salvage the damaged state file", self.path, self._owner) from error
         _log.warning(
-            "the state file %s was damaged (%s): what could be read goes on in a new one, the damaged is kept as %s",
-            self.path.name, reason, moved,
+            "the state file %s was damaged (%s): %s goes on in a new one, the damaged is kept as %s",
+            self.path.name, reason, "what could be read" if known is None else "all that was saved", moved,
         )  # fmt: skip
         bad: list[BadRecord] = []
-        for kind, key, body, why in found.unreadable:
+        for kind, key, body, why in found.unreadable if known is None else ():
             self._set_aside(kind, key, body, why, bad)
         set_aside_as = os.fspath(moved)
         return [BadRecord(kind=WHOLE_FILE, key=self.path.name, reason=reason, set_aside_as=set_aside_as), *bad]
@@ -418,10 +505,13 @@ def _mapped(path: Path) -> Iterator[bytes | memoryview]:
             view.release()
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    """Open a file that exists, to read and write. Text comes back as ``bytes``, whatever it holds."""
+def _connect(path: Path, *, is_alone: bool = False) -> sqlite3.Connection:
+    """Open a file that exists, to read and write. Text comes back as ``bytes``, whatever it holds.
+
+    ``is_alone``: only to read, and without its log.
+    """
     connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=rw",
+        f"{path.absolute().as_uri()}?{'mode=ro&immutable=1' if is_alone else 'mode=rw'}",
         uri=True,
         isolation_level=None,
         check_same_thread=False,  # opened where it is loaded, then used by one writer thread alone
@@ -438,7 +528,7 @@ def _connect(path: Path) -> sqlite3.Connection:
             f"journal_size_limit={16 * 1024 * 1024}",
         ):
             connection.execute(f"PRAGMA {pragma}")
-    except sqlite3.Error:
+    except BaseException:  # also those of Python's own, which garbled names give
         connection.close()
         raise
     return connection

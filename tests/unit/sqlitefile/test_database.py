@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +15,7 @@ from ecscope.sqlitefile import pages
 from ecscope.sqlitefile.checksum import checksum_of, names
 from ecscope.sqlitefile.database import DatabaseFile, Salvaged, Unreadable, transaction
 from ecscope.sqlitefile.errors import BadRecord, Owner, StoreError, UnreadableRecord, UnsafeStore
+from ecscope.sqlitefile.known import KnownRows
 from ecscope.sqlitefile.versions import create_version_table
 
 OWNER = Owner(name="clerk", data_dir_setting="--drawer")
@@ -28,7 +32,8 @@ class Notes(DatabaseFile):
     """A body is ``<name>=<text>``."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder / "notes.db", owner=OWNER, steps=[create])
+        known = KnownRows({"notes": "name"}, ("body", "checksum"))
+        super().__init__(folder / "notes.db", owner=OWNER, steps=[create], known=known)
         self.taken_over = 0
 
     def load(self) -> tuple[dict[str, str], list[BadRecord]]:
@@ -40,10 +45,27 @@ class Notes(DatabaseFile):
     def put(self, name: str, text: str) -> None:
         def write() -> None:
             connection = self._connected()
+            body = f"{name}={text}"
             with transaction(connection):
-                self._put(connection, f"{name}={text}".encode())
+                self._put(connection, body.encode())
+            self._known.put("notes", name, body, checksum_of("note", body.encode()))
 
         self._mended(write)
+
+    def refuse(self) -> None:
+        """A write that is begun and taken back."""
+
+        def write() -> None:
+            connection = self._connected()
+            with transaction(connection):
+                self._put(connection, b"c=" + b"x" * 100_000)
+                connection.execute("INSERT INTO notes VALUES (NULL, '', '')")
+
+        try:
+            self._mended(write)
+        except StoreError as error:
+            assert error.__cause__ is not None
+            raise error.__cause__ from None
 
     def _put(self, connection: sqlite3.Connection, body: bytes) -> None:
         name = body.partition(b"=")[0].decode()
@@ -161,6 +183,129 @@ def test_a_link_that_is_put_in_its_place_is_replaced(tmp_path: Path) -> None:
     assert not (tmp_path / "notes.db").is_symlink()
     assert notes.load() == ({"a": "1", "b": "2"}, [])
     notes.close()
+
+
+def cut_off(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def cut_in_half(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def overwrite(path: Path) -> None:
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.write(b"\xee" * size)
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize("damage", [cut_off, cut_in_half, overwrite, remove])
+@pytest.mark.parametrize("names", [["notes.db"], ["notes.db-wal"], ["notes.db", "notes.db-wal"]], ids="+".join)
+@pytest.mark.parametrize("is_settled", [True, False], ids=["in-the-file", "in-the-log"])
+def test_what_is_done_to_the_files_meanwhile_costs_nothing(
+    tmp_path: Path, damage: Callable[[Path], None], names: list[str], is_settled: bool
+) -> None:
+    notes = Notes(tmp_path)
+    notes.load()
+    for number in range(200):
+        notes.put(f"name{number}", "x" * 100)
+    notes.put("name7", "y")
+    if is_settled:
+        notes.close()
+        notes.load()
+    expected = {f"name{number}": "x" * 100 for number in range(200)} | {"name7": "y"}
+    for name in names:
+        damage(tmp_path / name)
+    notes.check()
+    (tmp_path / "copy").mkdir()
+    for path in tmp_path.glob("notes.db*"):  # as if it were killed now
+        if path.name in ("notes.db", "notes.db-wal"):
+            shutil.copy(path, tmp_path / "copy")
+    killed = Notes(tmp_path / "copy")
+    assert killed.load() == (expected, [])
+    killed.close()
+    notes.put("last", "z")
+    notes.close()
+    assert notes.load() == (expected | {"last": "z"}, [])
+    notes.close()
+
+
+def test_an_old_copy_that_is_put_over_the_file_does_not_count(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    notes = Notes(tmp_path)
+    notes.load()
+    notes.put("a", "1")
+    notes.close()
+    old = (tmp_path / "notes.db").read_bytes()
+    notes.load()
+    notes.put("a", "2")
+    notes.close()
+    notes.load()
+    with (tmp_path / "notes.db").open("r+b") as file:
+        file.write(old)
+    notes.put("b", "3")
+    notes.close()
+    assert notes.load() == ({"a": "2", "b": "3"}, [])
+    notes.close()
+    assert "it was changed while the clerk runs): all that was saved goes on in a new one" in caplog.text
+
+
+def test_a_file_that_was_only_touched_is_left_as_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    notes = Notes(tmp_path)
+    notes.load()
+    notes.put("a", "1")
+    inode = (tmp_path / "notes.db").stat().st_ino
+    for _ in range(3):
+        os.utime(tmp_path / "notes.db")
+        notes.check()
+        notes.put("a", "2")
+    assert (tmp_path / "notes.db").stat().st_ino == inode
+    assert caplog.text == ""
+    notes.close()
+
+
+def test_a_save_that_finds_the_disk_full_is_no_change_by_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    notes = Notes(tmp_path)
+    notes.load()
+    notes.put("a", "1")
+    with pytest.raises(sqlite3.IntegrityError):
+        notes.refuse()
+    notes.check()
+    notes.put("b", "2")
+    assert caplog.text == ""
+    notes.close()
+    assert notes.load() == ({"a": "1", "b": "2"}, [])
+    notes.close()
+
+
+def test_no_connection_is_dropped_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notes = Notes(tmp_path)
+    notes.load()
+    notes.put("a", "1")
+    notes.close()
+    connection = sqlite3.connect(tmp_path / "notes.db", isolation_level=None)
+    connection.execute("PRAGMA writable_schema=ON")
+    connection.execute("UPDATE sqlite_master SET sql = replace(CAST(sql AS TEXT), 'body', CAST(x'ff' AS TEXT))")
+    connection.close()
+    made: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def keep(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        made.append(connect(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", keep)
+    notes.load()
+    notes.close()
+    assert len(made) > 3
+    for each in made:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+            each.execute("SELECT 1")
 
 
 def test_errors_name_the_owners_setting(tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ HISTORY_MAX_SIZE = 128 * 1024 * 1024
 
 _log = logging.getLogger(__name__)
 
+_CHECK_S = 1.0
+"""How soon a state file that somebody cut off or removed is written again, also when nothing is saved."""
 _MOST_SAVES_PER_COMMIT = 256
 _ENTRIES_PER_EXPIRY = 200
 """Small enough that a save that comes in meanwhile waits a few milliseconds at most."""
@@ -91,6 +93,7 @@ class SqliteStore:
         self._closed = False
         # Of the writer thread alone, once it runs.
         self._file = StateFile(data_dir)
+        self._said = ""
 
     def load(self) -> Loaded:
         """Open the file, salvage it if need be, and read everything; blocking.
@@ -177,7 +180,11 @@ class SqliteStore:
     def _write_until_stopped(self) -> None:
         held: _Order | None = None
         while True:
-            order = self._orders.get() if held is None else held
+            try:
+                order = self._orders.get(timeout=_CHECK_S) if held is None else held
+            except queue.Empty:
+                self._check()
+                continue
             held = None
             match order:
                 case _Save():
@@ -188,6 +195,7 @@ class SqliteStore:
                 case _Salvage():
                     self._salvage(order)
                 case _Stop():
+                    self._check()
                     self._file.close()
                     self._lock.release()
                     _answer([(order.future, None)], None)
@@ -241,6 +249,17 @@ class SqliteStore:
             _answer([(order.future, error)], 0)
         else:
             _answer([(order.future, None)], expired)
+
+    def _check(self) -> None:
+        """Write a file again that somebody has changed or removed."""
+        try:
+            self._file.check()
+        except Exception as error:  # a user's trouble; the next save, or the next look, tries again
+            if str(error) != self._said:
+                self._said = str(error)
+                _log.error("%s", error)
+        else:
+            self._said = ""
 
     def _salvage(self, order: _Salvage) -> None:
         try:

@@ -33,6 +33,7 @@ from ecscope.agent.store.records import (
 from ecscope.model.task import ImageRecord, Task, TaskSource
 from ecscope.sqlitefile.database import DatabaseFile, Salvaged, Unreadable, transaction
 from ecscope.sqlitefile.errors import UnreadableRecord
+from ecscope.sqlitefile.known import KnownRows
 
 _MOST_HISTORY_CHECKED_BYTES = 16 * 1024 * 1024
 """The history of a larger file is not checked at start, because the agent must start fast: damage there is
@@ -64,7 +65,8 @@ class StateFile(DatabaseFile):
     """``<data_dir>/ecscope.db``. Every call may raise ``StoreError``."""
 
     def __init__(self, data_dir: Path) -> None:
-        super().__init__(data_dir / DATABASE_NAME, owner=AGENT, steps=STEPS)
+        known = KnownRows({kind.table: kind.key_column for kind in Kind}, ("revision", "body", "checksum"))
+        super().__init__(data_dir / DATABASE_NAME, owner=AGENT, steps=STEPS, known=known)
         self._revision = 0
         self._history_size = 0
         """Characters of all entries ever written to this file, as ``size_before`` counts them."""
@@ -150,6 +152,13 @@ class StateFile(DatabaseFile):
                         connection.execute(_DELETE[kind], (key,))
                 size = _add_history(connection, batch.history, size)
         self._history_size = size
+        for batch in batches:
+            for row in batch.records:
+                if isinstance(row, StateRow):
+                    self._known.put(row.kind.table, row.key, row.revision, row.body, row.checksum)
+                else:
+                    kind, key = row
+                    self._known.drop(kind.table, key)
 
     def _expire(self, cutoff: str | None, max_entries: int | None, max_size: int | None, at_most: int) -> int:
         connection = self._connected()

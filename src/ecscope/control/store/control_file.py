@@ -17,6 +17,7 @@ from ecscope.sqlitefile import pages
 from ecscope.sqlitefile.checksum import names
 from ecscope.sqlitefile.database import DatabaseFile, Salvaged, Unreadable, transaction
 from ecscope.sqlitefile.errors import UnreadableRecord
+from ecscope.sqlitefile.known import KnownRows
 from ecscope.sqlitefile.versions import WRITER_PREFIX, create_version_table
 
 FILE_NAME = "control.db"
@@ -56,7 +57,8 @@ class ControlFile(DatabaseFile):
     """``<data_dir>/control.db``. Every call may raise ``StoreError``."""
 
     def __init__(self, data_dir: Path) -> None:
-        super().__init__(data_dir / FILE_NAME, owner=CONTROL_PLANE, steps=STEPS)
+        known = KnownRows(dict.fromkeys(KINDS, "key"), ("revision", "body", "checksum"))
+        super().__init__(data_dir / FILE_NAME, owner=CONTROL_PLANE, steps=STEPS, known=known)
         self._revision = 0
         """Counts saves: of two copies of a record in a damaged file, the higher one is the newer."""
 
@@ -74,12 +76,21 @@ class ControlFile(DatabaseFile):
 
     def _write(self, rows: Prepared) -> None:
         connection = self._connected()
+        written = {
+            (table, key): None if body is None else (self._revision, body, checksum(table, body))
+            for (table, key), body in rows.items()
+        }
         with transaction(connection):
-            for (table, key), body in rows.items():
-                if body is None:
+            for (table, key), values in written.items():
+                if values is None:
                     connection.execute(_DELETE[table], (key,))
                 else:
-                    connection.execute(_PUT[table], (key, self._revision, body, checksum(table, body)))
+                    connection.execute(_PUT[table], (key, *values))
+        for (table, key), values in written.items():
+            if values is None:
+                self._known.drop(table, key)
+            else:
+                self._known.put(table, key, *values)
 
     def _read(self, bad: list[BadRecord]) -> Loaded:
         tables: dict[str, dict[str, Any]] = {

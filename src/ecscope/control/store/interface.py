@@ -53,5 +53,8 @@ class Store(Protocol):
         Must not be cancelled: the outcome would be unknown.
         """
 
+    async def check(self) -> None:
+        """Look whether what was saved is still there, and save it again where it is not. Raises ``StoreError``."""
+
     async def close(self) -> None:
         """Let another process have the directory; may be repeated."""

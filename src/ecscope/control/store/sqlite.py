@@ -6,6 +6,7 @@ What ``save`` has reported is on the disk, whatever happens to the process or th
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,8 @@ from ecscope.control.store.control_file import ControlFile
 from ecscope.control.store.interface import CONTROL_PLANE, Changes, Loaded, Prepared, StoreError
 from ecscope.control.store.rows import prepared
 from ecscope.sqlitefile.lock import DataDirLock, make_data_dir
+
+_log = logging.getLogger("ecscope.control")
 
 
 class SqliteStore:
@@ -55,10 +58,19 @@ class SqliteStore:
             raise StoreError("the store is closed" if self._closed else "the store is not loaded yet")
         await asyncio.get_running_loop().run_in_executor(self._thread, self._file.write, changes)
 
+    async def check(self) -> None:
+        """Look whether somebody has changed or removed the file, and write it again. Raises ``StoreError``."""
+        if self._thread is not None and not self._closed:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._file.check)
+
     async def close(self) -> None:
         """Wait for a save that is under way, close and let another one have the directory; may be repeated."""
         if self._closed:
             return
+        try:
+            await self.check()
+        except StoreError as error:
+            _log.error("%s", error)  # a user's trouble, not a bug: no traceback
         self._closed = True
         if self._thread is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._file.close)

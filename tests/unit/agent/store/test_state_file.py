@@ -313,7 +313,23 @@ def test_a_kill_while_salvaging_loses_nothing(data_dir: Path, point: str) -> Non
     assert not (data_dir / "ecscope.db.rebuilt").exists()
 
 
-def test_damage_found_by_a_save_is_salvaged_and_the_save_is_done(data_dir: Path) -> None:
+@pytest.mark.parametrize("waits", [True, False], ids=["noticed by itself", "noticed at the end"])
+def test_a_file_that_is_cut_off_while_nothing_is_saved_is_written_again(data_dir: Path, waits: bool) -> None:
+    async def live() -> None:
+        store = SqliteStore(data_dir)
+        store.load()
+        os.truncate(data_dir / "ecscope.db", 0)
+        async with asyncio.timeout(20):
+            while waits and not list(data_dir.glob("ecscope.db.damaged-*")):
+                await asyncio.sleep(0.05)
+        await store.close()
+
+    asyncio.run(live())
+    loaded = _load(data_dir)
+    assert (loaded.tasks, loaded.bad) == (tuple(TASKS.values()), ())
+
+
+def test_damage_found_by_a_save_costs_no_record_and_the_save_is_done(data_dir: Path) -> None:
     path = data_dir / "ecscope.db"
 
     async def save_over_damage() -> None:
@@ -332,7 +348,7 @@ def test_damage_found_by_a_save_is_salvaged_and_the_save_is_done(data_dir: Path)
         await store.close()
 
     asyncio.run(save_over_damage())
-    assert [task.arn for task in _load(data_dir).tasks] == [an_arn(99)]
+    assert [task.arn for task in _load(data_dir).tasks] == [*TASKS, an_arn(99)]
     assert len(read_history(data_dir)) == 41
     assert len(list(data_dir.glob("ecscope.db.damaged-*"))) == 1
 
