@@ -12,12 +12,12 @@ from datetime import datetime
 
 import msgspec
 
-from ecscope.agent.core.actions import AnyAction, InspectContainer
+from ecscope.agent.core.actions import AnyAction, InspectContainer, ReconnectRuntime
 from ecscope.agent.core.events import AnyEvent
 from ecscope.agent.core.state import AgentState, Settings
 from ecscope.model.arn import DockerId, TaskArn
 from ecscope.model.container import Container
-from ecscope.model.history import AnyHappening, HistoryEntry
+from ecscope.model.history import AnyHappening, HistoryEntry, NoChange
 from ecscope.model.runtime import RuntimeAction
 from ecscope.model.task import ImageRecord, Task, TaskSource
 from ecscope.state_table import Draft
@@ -121,6 +121,17 @@ class Step(Draft[AgentState]):
                 container_name=container.definition.name if container is not None else "",
             )
         )
+
+    def ignore(self, why: str) -> None:
+        """Say that the event is late, repeated or unknown, and changes nothing."""
+        self.note(NoChange(why=why))
+
+    def runtime_is_away(self) -> None:
+        """A call could not reach the runtime: decide no other until it is back and has been listed."""
+        if self.runtime_connected:
+            self.runtime_connected = False
+            self.reconciled = False
+            self.act(ReconnectRuntime())
 
     # --- tasks -------------------------------------------------------------------------------
 

@@ -131,7 +131,7 @@ def cannot_connect(operation: Operation, endpoint: str, cause: OSError | None = 
 
 
 def connection_lost(operation: Operation, what: str) -> RuntimeFailure:
-    """The connection broke off; the text ends in ``EOF``, on which a forced stop depends. Source: engine.md §3.2."""
+    """The connection broke off. What came of the call is unknown, and the listing after the next connect says it."""
     return unreachable(operation, f"error during connect: {what}: EOF")
 
 
