@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
+import aiohttp
 import msgspec
 
-_ANSWER_S = 2.0
+_ANSWER = aiohttp.ClientTimeout(total=4.0, connect=2.0)
 _LONGEST_ANSWER_BYTES = 64 * 1024
 
 
@@ -17,21 +16,20 @@ class _Metadata(msgspec.Struct, rename="pascal"):
 async def instance_at(port: int) -> str | None:
     """ARN of the container instance of the agent there; ``""``: something else; ``None``: nobody listens."""
     try:
-        async with asyncio.timeout(_ANSWER_S):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    except (OSError, TimeoutError):
+        body = await _answer(f"http://127.0.0.1:{port}/v1/metadata")
+        return msgspec.json.decode(body, type=_Metadata).container_instance_arn or ""
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
         return None
-    try:
-        async with asyncio.timeout(_ANSWER_S):
-            writer.write(b"GET /v1/metadata HTTP/1.0\r\nHost: localhost\r\n\r\n")
-            answer = b""
-            while (read := await reader.read(_LONGEST_ANSWER_BYTES)) and len(answer) < _LONGEST_ANSWER_BYTES:
-                answer += read
-    except (OSError, TimeoutError):
+    except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError, UnicodeDecodeError):
         return ""
-    finally:
-        writer.close()
-    try:
-        return msgspec.json.decode(answer.partition(b"\r\n\r\n")[2], type=_Metadata).container_instance_arn or ""
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return ""
+
+
+async def _answer(url: str) -> bytes:
+    """Of something too long only the beginning, which is no JSON."""
+    body = b""
+    async with aiohttp.ClientSession(timeout=_ANSWER) as session, session.get(url, allow_redirects=False) as answer:
+        async for chunk in answer.content.iter_any():
+            body += chunk
+            if len(body) > _LONGEST_ANSWER_BYTES:
+                break
+    return body

@@ -43,6 +43,10 @@ async def test_something_else(answer: bytes) -> None:
     assert await asked(answer) == ""
 
 
+async def test_an_answer_without_end_is_something_else() -> None:
+    assert await asked(b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 300_000) == ""
+
+
 async def test_nobody() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
