@@ -159,7 +159,8 @@ class FakeLab(Lab):
         assert self.fake.find(docker_id)
 
     async def image_of_its_own(self) -> str:
-        name = f"{TEST_PREFIX}{self.run}:1"
+        self.number += 1
+        name = f"{TEST_PREFIX}{self.run}:{self.number}"
         self.fake.add_local(name)
         return name
 
@@ -177,7 +178,8 @@ class DockerLab(Lab):
                 await asyncio.sleep(0.02)
 
     async def image_of_its_own(self) -> str:
-        name, content = f"{TEST_PREFIX}{self.run}", sampleimage.busybox()
+        self.number += 1
+        name, tag, content = f"{TEST_PREFIX}{self.run}", str(self.number), sampleimage.busybox()
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w") as tar:
             member = tarfile.TarInfo("bin/busybox")
@@ -190,10 +192,10 @@ class DockerLab(Lab):
             content_type="application/x-tar",
             fromSrc="-",
             repo=name,
-            tag="1",
+            tag=tag,
         )
-        self.images.append(f"{name}:1")
-        return f"{name}:1"
+        self.images.append(f"{name}:{tag}")
+        return f"{name}:{tag}"
 
     async def clean_up(self) -> None:
         await super().clean_up()
@@ -636,6 +638,20 @@ async def test_names_of_an_image_come_and_go(lab: Lab) -> None:
     await lab.runtime.remove_image(image)
     assert await lab.runtime.inspect_image(image) is None
     await lab.runtime.remove_image(image)
+
+
+async def test_an_image_without_a_name_is_removed_by_its_id(lab: Lab) -> None:
+    first, second = await lab.image_of_its_own(), await lab.image_of_its_own()
+    found = await lab.runtime.inspect_image(first)
+    assert found is not None
+    await lab.runtime.tag_image(second, first)
+    without_name = await lab.runtime.inspect_image(found.image_id)
+    assert without_name is not None
+    assert without_name.repo_tags == ()
+    await lab.runtime.remove_image(found.image_id)
+    assert await lab.runtime.inspect_image(found.image_id) is None
+    assert await lab.runtime.inspect_image(first) is not None
+    await lab.runtime.remove_image(first)
 
 
 async def test_a_tag_for_what_is_not_there(lab: Lab) -> None:

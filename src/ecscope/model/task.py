@@ -147,7 +147,7 @@ class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
     """An image the agent pulled, for pull behavior ``once`` and image clean-up. Source: engine.md §4, §14."""
 
     name: str
-    """Reference as in the task definition."""
+    """Reference as in the task definition; the image's ID once its tag leads to another image."""
     image_id: str
     pulled_at: datetime
     last_used_at: datetime

@@ -53,8 +53,8 @@ def advance(step: Step, task: Task) -> None:
         return
     if resources.remove(step, step.tasks[task.arn], RemovedAt.STOPPED, RemovedAt.CLEANUP):
         task = step.tasks[task.arn]
-        for image in {c.definition.image for c in task.containers}:
-            images.record_use(step, image)
+        for container in task.containers:
+            images.record_use(step, container)
         step.note(history.TaskCleanedUp(), task=task)
         credentials.forget(step, task)
         step.drop(task)

@@ -67,10 +67,20 @@ def _repository_of(reference: str) -> str:
 
 
 def record_pull(step: Step, container: Container, image: ImageInspection) -> None:
-    """Remember a successful pull, for pull behavior ``once`` and for clean-up."""
+    """Remember a successful pull, for pull behavior ``once`` and for clean-up.
+
+    Where the name was that of another image before (its tag was pushed again), that image has lost it. It stays for
+    clean-up under its ID, unless another name still leads to it.
+    """
+    name = container.definition.image
+    before = step.images.get(name)
+    if before is not None and before.image_id != image.image_id and _is_only_name(step, before):
+        step.put_image(msgspec.structs.replace(before, name=before.image_id, removing=False))
+    if image.image_id in step.images:
+        step.drop_image(image.image_id)  # it has a name again
     step.put_image(
         ImageRecord(
-            name=container.definition.image,
+            name=name,
             image_id=image.image_id,
             pulled_at=step.at,
             last_used_at=step.at,
@@ -79,11 +89,17 @@ def record_pull(step: Step, container: Container, image: ImageInspection) -> Non
     )
 
 
-def record_use(step: Step, image: str) -> None:
-    """Remember that a container of this image was there until now."""
-    record = step.images.get(image)
-    if record is not None:
-        step.put_image(msgspec.structs.replace(record, last_used_at=step.at))
+def _is_only_name(step: Step, record: ImageRecord) -> bool:
+    return not any(other.image_id == record.image_id and other.name != record.name for other in step.images.values())
+
+
+def record_use(step: Step, container: Container) -> None:
+    """Remember that a container of this image was there until now, whatever the image is called by now."""
+    for record in list(step.images.values()):
+        if record.image_id == container.image_id or (
+            not container.image_id and record.name == container.definition.image
+        ):
+            step.put_image(msgspec.structs.replace(record, last_used_at=step.at))
 
 
 def is_cleanup_on(step: Step) -> bool:

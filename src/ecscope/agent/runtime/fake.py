@@ -410,7 +410,7 @@ class FakeRuntime:
             names = [name for name, other in self._local.items() if other.image_id == image.image_id]
             return ImageInspection(
                 image_id=image.image_id,
-                repo_tags=tuple(name for name in names if "@" not in name),
+                repo_tags=tuple(name for name in names if "@" not in name and name != image.image_id),
                 repo_digests=tuple(name for name in names if "@" in name),
                 environment_names=image.environment_names,
                 size_bytes=image.size_bytes,
@@ -440,7 +440,7 @@ class FakeRuntime:
                         bytes_done=int(image.size_bytes * share),
                     )
                 )
-            self._local[_tagged(reference)] = image
+            self._name(_tagged(reference), image)
             if image.digest:
                 self._local[parse_image_reference(reference).with_digest(image.digest)] = image
 
@@ -451,7 +451,7 @@ class FakeRuntime:
             if image is None:
                 raise _refused(errors.TAG, 404, f"No such image: {_tagged(source)}")
             self._check_reference(errors.TAG, target)
-            self._local[_tagged(target)] = image
+            self._name(_tagged(target), image)
 
     async def remove_image(self, reference: str) -> None:
         """Remove a name; "no such image" counts as done."""
@@ -468,8 +468,9 @@ class FakeRuntime:
                     f'conflict: unable to remove repository reference "{reference}" (must force) - '
                     f"container {users[0].docker_id[:12]} is using its referenced image {image.image_id[7:19]}",
                 )
-            self._local.pop(_tagged(reference), None)
-            if not any(name != _tagged(reference) for name in tags):
+            name_of = reference if reference == image.image_id else _tagged(reference)
+            self._local.pop(name_of, None)
+            if not any(name != name_of for name in tags):
                 self._local = {name: other for name, other in self._local.items() if other.image_id != image.image_id}
 
     # --- containers -----------------------------------------------------------------------------
@@ -764,7 +765,17 @@ class FakeRuntime:
 
     def _local_image(self, operation: Operation, reference: str) -> FakeImage | None:
         self._check_reference(operation, reference)
+        if reference.startswith("sha256:"):
+            return next((image for image in self._local.values() if image.image_id == reference), None)
         return self._local.get(_tagged(reference))
+
+    def _name(self, tagged: str, image: FakeImage) -> None:
+        """``tagged`` leads to ``image`` from now on. An image that had only this name stays under its ID."""
+        before = self._local.get(tagged)
+        self._local[tagged] = image
+        self._local.pop(image.image_id, None)
+        if before is not None and all(other.image_id != before.image_id for other in self._local.values()):
+            self._local[before.image_id] = before
 
     def _registry_image(self, operation: Operation, reference: str, auth: RegistryAuth | None) -> FakeImage:
         self._check_reference(operation, reference)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from ecscope.agent.core import events as ev
@@ -19,6 +20,7 @@ from ecscope.agent.core.actions import (
 )
 from ecscope.agent.core.restore import restored_state
 from ecscope.agent.core.state import PullBehavior
+from ecscope.agent.core.step import Step
 from ecscope.model import history
 from ecscope.model.container import ImageInspection
 from ecscope.model.status import TaskStatus
@@ -381,3 +383,35 @@ def test_an_image_was_last_used_when_the_last_task_of_it_was_cleaned_up() -> Non
 def test_the_digest_in_a_reference_is_what_follows_the_at_sign() -> None:
     assert images.digest_in(BY_DIGEST) == DIGEST
     assert images.digest_in(SAMPLE_IMAGE) == ""
+
+
+# --- names that move: a tag that was pushed again ---
+
+
+@pytest.mark.parametrize("also_named", [False, True])
+def test_an_image_that_lost_its_name_goes_by_its_id(also_named: bool) -> None:
+    old, new = "sha256:" + "0" * 64, IMAGE.image_id
+    records = [an_image_record(image_id=old)]
+    if also_named:
+        records.append(an_image_record("other:1", image_id=old))
+    world = world_with(*records)
+    world.submit(a_task())
+    world.run_calls()
+    assert world.state.images[SAMPLE_IMAGE].image_id == new
+    world.advance(7200)
+    assert [call.image for call in calls_of(world, RemoveImage)] == ["other:1" if also_named else old]
+    world.run_calls()
+    assert set(world.state.images) == {SAMPLE_IMAGE}
+
+
+def test_an_image_without_a_name_stays_while_a_container_has_it() -> None:
+    old = "sha256:" + "0" * 64
+    world = world_with()
+    step = Step(world.state, ev.TimerFired(**world.head(), timer=CYCLE))  # type: ignore[arg-type]
+    running_one = a_container(image_id=IMAGE.image_id)
+    step.put(a_task(running_one))
+    images.record_pull(step, running_one, IMAGE)
+    images.record_pull(step, running_one, msgspec.structs.replace(IMAGE, image_id=old))
+    assert set(step.images) == {SAMPLE_IMAGE, IMAGE.image_id}
+    images.record_pull(step, running_one, IMAGE)
+    assert set(step.images) == {SAMPLE_IMAGE, old}, "the name came back to the first, and the second has none now"
