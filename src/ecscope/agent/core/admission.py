@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from ecscope.agent.core import dependencies, host_resources, resources, tasks, volumes
-from ecscope.agent.core.events import TaskReceived, TaskSourceGone, TaskStopRequested
+from ecscope.agent.core.events import TaskReceived, TaskStopRequested
 from ecscope.agent.core.step import Step
 from ecscope.model import history
 from ecscope.model.status import ContainerStatus, TaskStatus
@@ -18,10 +18,8 @@ replace = msgspec.structs.replace
 
 
 def received(step: Step, event: TaskReceived) -> None:
-    """A task file gave rise to a task."""
-    if event.source is not None:
-        step.put_source(event.source)
-    take(step, replace(event.task, source=event.source), requested_by=event.requested_by)
+    """A task was handed over by whoever embeds the agent."""
+    take(step, event.task, requested_by=event.requested_by)
 
 
 def take(step: Step, task: Task, *, requested_by: str) -> None:
@@ -114,18 +112,6 @@ def stop_requested(step: Step, event: TaskStopRequested) -> None:
         step.note(history.NoChange(why=f"stop requested for {event.task_arn}, which is not known"))
         return
     request_stop(step, task, event.requested_by)
-
-
-def source_gone(step: Step, event: TaskSourceGone) -> None:
-    """A task file is gone: its task stops, and the file's record with it."""
-    source = step.sources.get(event.key)
-    if source is None:
-        step.note(history.NoChange(why=f"no record of task file {event.key}"))
-        return
-    step.drop_source(event.key)
-    task = step.tasks.get(source.task_arn)
-    if task is not None:
-        request_stop(step, task, f"removal of task file {event.key}")
 
 
 def request_stop(step: Step, task: Task, requested_by: str) -> None:

@@ -25,6 +25,7 @@ from ecscope.agent.core import (
     registration,
     reporting,
     resources,
+    taskfiles,
     tasks,
 )
 from ecscope.agent.core.actions import TimerKind
@@ -69,8 +70,8 @@ from ecscope.agent.core.events import (
     StateChangeAccepted,
     StateChangeRefused,
     StopVerified,
+    TaskFilesScanned,
     TaskReceived,
-    TaskSourceGone,
     TaskStopRequested,
     TimerFired,
 )
@@ -112,8 +113,8 @@ def _take(step: Step, event: AnyEvent) -> None:
             admission.received(step, event)
         case TaskStopRequested():
             admission.stop_requested(step, event)
-        case TaskSourceGone():
-            admission.source_gone(step, event)
+        case TaskFilesScanned():
+            taskfiles.scanned(step, event)
         case CleanupRequested():
             for task in list(step.tasks.values()):
                 cleanup.begin(step, task)

@@ -7,6 +7,7 @@ so that a log from the field can be replayed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import msgspec
@@ -20,7 +21,7 @@ from ecscope.model.container_instance import Obstacle
 from ecscope.model.credentials import TaskCredentials
 from ecscope.model.resources import HostResources
 from ecscope.model.runtime import PullProgress, RuntimeAction, RuntimeNotice
-from ecscope.model.task import Task, TaskSource
+from ecscope.model.task import Task
 from ecscope.model.task_resource import ResourceKind
 
 
@@ -41,8 +42,6 @@ class TaskReceived(Event, frozen=True, kw_only=True, tag=True):
 
     task: Task
     requested_by: str
-    source: TaskSource | None = None
-    """Recorded together with the task when it came from a file."""
 
 
 class TaskStopRequested(Event, frozen=True, kw_only=True, tag=True):
@@ -56,10 +55,25 @@ class CleanupRequested(Event, frozen=True, kw_only=True, tag=True):
     """What is left of stopped tasks is to go now, and not after the wait."""
 
 
-class TaskSourceGone(Event, frozen=True, kw_only=True, tag=True):
-    """A task file is gone: its task is to stop and its record is dropped."""
+class TaskFile(msgspec.Struct, frozen=True, kw_only=True):
+    """One file with a task definition."""
 
-    key: str
+    task: Task
+    """What the file starts, should it start something: with an ARN and names of its own. Its version is not decided."""
+    digest: str
+    """SHA-256 of the definition's canonical form."""
+    revision: int | None = None
+    """As written; ``None``: none is."""
+
+
+class TaskFilesScanned(Event, frozen=True, kw_only=True, tag=True):
+    """What task files there are now, by absolute path. Comes when something changed, and once at the start."""
+
+    files: Mapping[str, TaskFile] = {}
+    left_alone: frozenset[str] = frozenset()
+    """Files that are there but wrong, and those that are wrong or missing just now, perhaps half written."""
+    is_complete: bool = True
+    """False: the folder could not be listed, so that a missing file means nothing."""
 
 
 # --- what ECS says over ACS ------------------------------------------------------------------------
@@ -386,7 +400,7 @@ class TimerFired(Event, frozen=True, kw_only=True, tag=True):
 AnyEvent = (
     TaskReceived
     | TaskStopRequested
-    | TaskSourceGone
+    | TaskFilesScanned
     | CleanupRequested
     | PayloadReceived
     | ManifestReceived

@@ -2,7 +2,7 @@
 
 A scan is a few ``stat`` calls; a file is read only when its stat values changed (or it is
 so young that a second write could hide behind the same time stamp). It blocks, so it runs
-in a thread. Decides nothing about tasks: that is ``plan``.
+in a thread. Decides nothing about tasks: that is ``core/taskfiles``.
 
 Why polling: two scans a second cost under a thousandth of a core, work the same on network
 and overlay filesystems, on bind mounts and over a vanished folder, and need no library;

@@ -1,10 +1,8 @@
-"""Keep the agent's tasks as the task files say: scan, plan, post, for ever.
+"""Tell the agent what task files there are, for ever.
 
-Holds no rule: ``files`` sees what changed, ``plan`` says what that means. This loop adds
-the patience between them: what it has posted counts as recorded until the state shows it,
-so that a slow engine does not get the same task twice. The scans have a thread of their own
-that wakes the loop only when something changed: at rest that costs half of what a scan from
-the loop does.
+Holds no rule: ``scanner`` sees what changed, ``core/taskfiles`` says what that means. Here a definition becomes the
+task that it would start, and what is wrong with a file is logged. The scans have a thread of their own that wakes the
+loop only when something changed: at rest that costs half of what a scan from the loop does.
 """
 
 from __future__ import annotations
@@ -17,13 +15,12 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 
-from ecscope.agent.core.events import AnyEvent, TaskReceived, TaskSourceGone
+from ecscope.agent.core.events import AnyEvent, TaskFile, TaskFilesScanned
 from ecscope.agent.core.state import AgentState
-from ecscope.agent.taskfiles.plan import TaskFileEvent, plan
 from ecscope.agent.taskfiles.scanner import BadFile, Scan, TaskFileScanner
 from ecscope.agent.taskfiles.wakeup import Wakeup
-from ecscope.model.arn import STANDALONE_ACCOUNT, TaskArn, task_arn
-from ecscope.model.task import TaskSource
+from ecscope.model.arn import STANDALONE_ACCOUNT, task_arn
+from ecscope.taskdefinition.read import TaskDefinition, to_task
 
 _log = logging.getLogger("ecscope.tasks")
 
@@ -71,7 +68,8 @@ class TaskFiles:
         self._task_ids = task_ids
         self._suffixes = suffixes
         self._interval_s = interval_s
-        self._posted: dict[str, TaskSource | None] = {}
+        self._made: dict[str, TaskFile] = {}
+        """What the definitions of the last scan start, so that each is made a task, with an ARN, once."""
         self._bad: Mapping[str, BadFile] = {}
         self._problem = ""
 
@@ -115,43 +113,26 @@ class TaskFiles:
             wakeup.wake()
 
     def take(self, scan: Scan) -> None:
-        """Post what follows from ``scan``, and tell what is wrong."""
+        """Post what there is, and log what is wrong."""
         self._report(scan)
-        state = self._state()
-        events = plan(
-            scan,
-            sources=self._recorded(state.sources),
-            tasks=state.tasks,
-            lost_task_arns=state.lost_task_arns,
-            at=self._now(),
-            event_ids=self._event_ids,
-            task_arns=self._task_arn,
-            suffixes=self._suffixes,
+        self._made = {path: self._file(path, definition) for path, definition in scan.definitions.items()}
+        self._post(
+            TaskFilesScanned(
+                id=self._event_ids(),
+                at=self._now(),
+                files=self._made,
+                left_alone=scan.unsettled.union(scan.bad),
+                is_complete=scan.is_complete,
+            )
         )
-        for event in events:
-            self._announce(event)
-            self._post(event)
 
-    def _recorded(self, sources: Mapping[str, TaskSource]) -> Mapping[str, TaskSource]:
-        """The record, with what was posted and has not arrived in the state yet."""
-        if not self._posted:
-            return sources
-        for key in [key for key, source in self._posted.items() if sources.get(key) == source]:
-            del self._posted[key]
-        merged: dict[str, TaskSource | None] = {**sources, **self._posted}
-        return {key: source for key, source in merged.items() if source is not None}
-
-    def _task_arn(self) -> TaskArn:
-        return task_arn(region=self._region, account=self._account, cluster=self._cluster, task_id=self._task_ids())
-
-    def _announce(self, event: TaskFileEvent) -> None:
-        if isinstance(event, TaskReceived) and event.source is not None:
-            key = event.source.key
-            self._posted[key] = event.source
-            _log.info("task file %s: %s:%s starts as %s", key, event.task.family, event.task.version, event.task.arn)
-        elif isinstance(event, TaskSourceGone):
-            self._posted[event.key] = None
-            _log.info("task file %s is gone: its task is stopped", event.key)
+    def _file(self, path: str, definition: TaskDefinition) -> TaskFile:
+        made = self._made.get(path)
+        if made is not None and made.digest == definition.digest:
+            return made
+        arn = task_arn(region=self._region, account=self._account, cluster=self._cluster, task_id=self._task_ids())
+        task = to_task(definition, arn=arn, version="1", suffixes=self._suffixes, received_at=self._now())
+        return TaskFile(task=task, digest=definition.digest, revision=definition.revision)
 
     def _report(self, scan: Scan) -> None:
         """Say what is wrong, once for each content."""

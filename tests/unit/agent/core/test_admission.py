@@ -11,7 +11,7 @@ from ecscope.model import history
 from ecscope.model.container import Dependency, DependencyCondition, PortMapping
 from ecscope.model.status import ContainerStatus, TaskStatus
 from ecscope.model.task import HostResourcesHeld, VolumeKind
-from tests.builders import a_container, a_source, a_volume
+from tests.builders import a_container, a_volume
 from tests.unit.agent.core.scenes import ONE, TWO, a_task, a_world, exits, running, statuses, told
 from tests.world import World
 
@@ -149,65 +149,18 @@ def test_a_task_of_non_essential_containers_ends_wanting_running_until_somebody_
     assert task.containers[0].desired is ContainerStatus.STOPPED
 
 
-# --- task files ---
-
-
-def test_a_task_file_is_recorded_together_with_its_task_even_when_refused() -> None:
-    """Nothing runs twice over a restart, and a refused file is not refused again at each start."""
-    world = a_world()
-    refused = a_task(a_container(memory_mib=2), memory_mib=1)
-    for task in (a_task(), refused):
-        source = a_source(task_arn=task.arn)
-        decision = world.send(
-            ev.TaskReceived(**head(world), task=task, requested_by=f"task file {source.key}", source=source)
-        )
-        assert world.state.sources == {source.key: source}
-        assert decision.sources == (source.key,)
-
-
-def test_a_task_file_that_is_gone_stops_its_task_and_is_forgotten() -> None:
-    world = a_world()
-    source = a_source(task_arn=ONE)
-    world.send(ev.TaskReceived(**head(world), task=a_task(), requested_by="a file", source=source))
-    world.run_calls()
-    world.send(ev.TaskSourceGone(**head(world), key=source.key))
-    assert world.state.sources == {}
-    assert world.task(ONE).stop_requested_by == f"removal of task file {source.key}"
-    world.run_calls()
-    assert world.task(ONE).known is TaskStatus.STOPPED
-
-
-def test_a_task_file_may_be_gone_after_its_task() -> None:
-    world = a_world()
-    source = a_source(task_arn=TWO)
-    world.send(ev.TaskReceived(**head(world), task=a_task(), requested_by="a file", source=source))
-    world.send(ev.TaskSourceGone(**head(world), key=source.key))
-    assert world.state.sources == {}
-    assert world.task(ONE).desired is TaskStatus.RUNNING
-
-
-def test_a_task_file_that_nobody_knows_changes_nothing() -> None:
-    world = a_world()
-    before = world.state
-    world.send(ev.TaskSourceGone(**head(world), key="/nowhere"))
-    assert world.state is before
-    assert told(world, history.NoChange) == ["no record of task file /nowhere"]
-
-
 def test_a_task_file_replaced_while_its_image_is_pulled_runs_the_new_task_only() -> None:
     """The old pull is cancelled, its port is free at once, and the new task takes it."""
     mapping = (PortMapping(container_port=80, host_port=8080),)
     world = a_world()
     old, new = a_task(a_container(port_mappings=mapping)), a_task(a_container(port_mappings=mapping), number=2)
-    world.send(ev.TaskReceived(**head(world), task=old, requested_by="f", source=a_source(task_arn=ONE)))
+    world.send(ev.TaskFilesScanned(**head(world), files={"f": ev.TaskFile(task=old, digest="old")}))
     world.finish(world.calls[0])  # the manifest
-    world.send(ev.TaskStopRequested(**head(world), task_arn=ONE, requested_by="f"))
-    replaced = a_source(task_arn=TWO, version="2")
-    world.send(ev.TaskReceived(**head(world), task=new, requested_by="f", source=replaced))
+    world.send(ev.TaskFilesScanned(**head(world), files={"f": ev.TaskFile(task=new, digest="new")}))
     world.run_calls()
     assert (world.task(ONE).known, world.task(TWO).known) == (TaskStatus.STOPPED, TaskStatus.RUNNING)
     assert [b.task_arn for b in world.boxes.values()] == [TWO]
-    assert world.state.sources == {replaced.key: replaced}
+    assert world.state.sources["f"].task_arn == TWO
 
 
 def test_volumes_and_containers_are_taken_as_they_come() -> None:

@@ -66,11 +66,13 @@ SEEN = (CREATED, RUNNING, STOPPED)
 def events() -> Iterator[ev.AnyEvent]:
     """Every kind of event, with every outcome that is treated in its own way."""
     data = {"kind": a_resource().kind, "name": a_resource().name}
-    yield ev.TaskReceived(**HEAD, task=a_task(), requested_by="test", source=a_source())
+    yield ev.TaskReceived(**HEAD, task=a_task(), requested_by="test")
     yield ev.TaskReceived(**HEAD, task=a_task(desired=TaskStatus.STOPPED), requested_by="test")
     yield ev.TaskStopRequested(**HEAD, task_arn=ONE, requested_by="test")
     yield ev.CleanupRequested(**HEAD)
-    yield ev.TaskSourceGone(**HEAD, key=a_source().key)
+    for digest in (a_source().digest, "new"):
+        yield ev.TaskFilesScanned(**HEAD, files={a_source().key: ev.TaskFile(task=a_task(number=9), digest=digest)})
+    yield ev.TaskFilesScanned(**HEAD)
     message = {"message_id": "m", "cluster_arn": "c", "container_instance_arn": "i"}
     for desired in (TaskStatus.RUNNING, TaskStatus.STOPPED):
         yield ev.PayloadReceived(**HEAD, **message, sequence_number=3, tasks=(a_task(desired=desired),))
@@ -208,7 +210,7 @@ def test_every_event_in_every_status_keeps_the_invariants(known: ContainerStatus
             busy = {c.name for t in state.tasks.values() for c in t.containers if c.in_flight is not None}
             for action in decision.actions:
                 if isinstance(action, ContainerAction) and type(action).__name__ != "CancelCall":
-                    still = decision.state.tasks[ONE].container(action.container_name)
+                    still = decision.state.tasks[action.task_arn].container(action.container_name)
                     assert still is not None
                     assert still.in_flight is not None, "what is begun is known to be under way"
                     assert action.container_name not in busy or isinstance(event, ev.ContainerEvent), (

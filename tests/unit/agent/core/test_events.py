@@ -21,7 +21,6 @@ from tests.builders import (
     AT,
     a_container,
     a_failure,
-    a_source,
     a_task,
     a_volume,
     an_arn,
@@ -40,10 +39,15 @@ ERROR = NamedError(name="DockerTimeoutError", message="Could not transition to s
 SEEN = Box(ID, "ecs-sample-1-app-0", an_arn(), "app", status=ContainerStatus.STOPPED, exit_code=1).inspection()
 
 EACH: tuple[ev.AnyEvent, ...] = (
-    ev.TaskReceived(**HEAD, task=a_task(volumes=(a_volume(),)), requested_by="task file x", source=a_source()),
+    ev.TaskReceived(**HEAD, task=a_task(volumes=(a_volume(),)), requested_by="task file x"),
     ev.TaskStopRequested(**HEAD, task_arn=an_arn(), requested_by="task file x"),
     ev.CleanupRequested(**HEAD),
-    ev.TaskSourceGone(**HEAD, key="/etc/ecscope/tasks/sample.json"),
+    ev.TaskFilesScanned(
+        **HEAD,
+        files={"/etc/ecscope/tasks/sample.json": ev.TaskFile(task=a_task(), digest="cd" * 32, revision=3)},
+        left_alone=frozenset({"/etc/ecscope/tasks/wrong.json"}),
+        is_complete=False,
+    ),
     ev.PayloadReceived(
         **HEAD,
         **MESSAGE,

@@ -10,15 +10,16 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from ecscope.agent.core.events import AnyEvent, TaskReceived, TaskSourceGone, TaskStopRequested
-from ecscope.agent.core.state import AgentState
+from ecscope.agent.core.decide import decide
+from ecscope.agent.core.events import AnyEvent, TaskFilesScanned
+from ecscope.agent.core.restore import restored_state
+from ecscope.agent.core.state import Settings
 from ecscope.agent.taskfiles.scanner import TaskFileScanner
 from ecscope.agent.taskfiles.source import TaskFiles
 from ecscope.model.container_instance import ContainerInstance
-from ecscope.model.status import TaskStatus
+from ecscope.model.history import HistoryEntry
 from tests.builders import AT
 
 
@@ -28,35 +29,29 @@ def text_of(command: str = "serve") -> str:
 
 
 class Engine:
-    """Takes events and, when told to, brings the state to what they ask for."""
+    """Takes events and, when told to, decides what follows from them."""
 
     def __init__(self) -> None:
-        self.state = AgentState(instance=ContainerInstance(cluster="default", arn="", agent_version="x"))
+        self.state = restored_state(
+            instance=ContainerInstance(cluster="default", arn="", agent_version="x"), settings=Settings()
+        )
         self.posted: list[AnyEvent] = []
+        self.notes: list[HistoryEntry] = []
         self._done = 0
 
     def post(self, event: AnyEvent) -> None:
         self.posted.append(event)
 
     def catch_up(self) -> None:
-        tasks, sources = dict(self.state.tasks), dict(self.state.sources)
-        for event in self.posted[self._done :]:
-            match event:
-                case TaskReceived(task=task, source=source):
-                    assert source is not None
-                    tasks[task.arn] = task
-                    sources[source.key] = source
-                case TaskStopRequested(task_arn=task_arn):
-                    tasks[task_arn] = msgspec.structs.replace(tasks[task_arn], desired=TaskStatus.STOPPED)
-                case TaskSourceGone(key=key):
-                    sources.pop(key, None)
-                case _:
-                    raise AssertionError(event)
-        self._done = len(self.posted)
-        self.state = msgspec.structs.replace(self.state, tasks=tasks, sources=sources)
+        while self._done < len(self.posted):
+            decision = decide(self.state, self.posted[self._done])
+            self._done += 1
+            self.state = decision.state
+            self.notes += decision.notes
 
     def said(self) -> list[str]:
-        return [type(event).__name__ for event in self.posted]
+        """Which tasks were started and stopped, in order."""
+        return [note.kind for note in self.notes if note.kind in ("TaskAccepted", "TaskStopRequested")]
 
 
 @pytest.fixture
@@ -105,22 +100,36 @@ def test_a_file_starts_one_task_with_an_arn_of_no_account(
 ) -> None:
     (tmp_path / "web.json").write_text(text_of())
     Watched(tmp_path, engine, numbers).check()
-    assert engine.said() == ["TaskReceived"]
+    assert engine.said() == ["TaskAccepted"]
     (task,) = engine.state.tasks.values()
     assert task.arn.startswith("arn:aws:ecs:us-west-2:000000000000:task/blue/")
     assert len(task.arn.rsplit("/", 1)[1]) == 32
 
 
-def test_a_slow_engine_does_not_get_the_same_task_twice(tmp_path: Path, engine: Engine, numbers: Iterator[int]) -> None:
+def test_a_slow_engine_does_not_start_the_same_task_twice(
+    tmp_path: Path, engine: Engine, numbers: Iterator[int]
+) -> None:
     (tmp_path / "web.json").write_text(text_of())
     watched = Watched(tmp_path, engine, numbers)
     watched.check(engine_is_slow=True)
-    assert engine.said() == ["TaskReceived"]
+    assert engine.state.tasks == {}
+    engine.catch_up()
+    assert engine.said() == ["TaskAccepted"]
     (tmp_path / "web.json").unlink()
     watched.check(engine_is_slow=True)
-    assert engine.said()[1:] == ["TaskSourceGone"]
+    engine.catch_up()
+    assert engine.said() == ["TaskAccepted", "TaskStopRequested"]
+
+
+def test_a_definition_is_made_a_task_once(tmp_path: Path, engine: Engine, numbers: Iterator[int]) -> None:
+    (tmp_path / "web.json").write_text(text_of())
+    watched = Watched(tmp_path, engine, numbers)
     watched.check()
-    assert engine.said() == ["TaskReceived", "TaskSourceGone"]
+    (tmp_path / "db.json").write_text(text_of("other"))
+    watched.check()
+    scans = [event for event in engine.posted if isinstance(event, TaskFilesScanned) and event.files]
+    web = str(tmp_path / "web.json")
+    assert len({scan.files[web].task.arn for scan in scans}) == 1
 
 
 def test_the_life_of_a_file(tmp_path: Path, engine: Engine, numbers: Iterator[int]) -> None:
@@ -139,7 +148,7 @@ def test_the_life_of_a_file(tmp_path: Path, engine: Engine, numbers: Iterator[in
     assert not watched.files.bad
     path.unlink()
     watched.check()
-    assert engine.said() == ["TaskReceived", "TaskStopRequested", "TaskReceived", "TaskSourceGone"]
+    assert engine.said() == ["TaskAccepted", "TaskStopRequested", "TaskAccepted", "TaskStopRequested"]
     assert [task.version for task in engine.state.tasks.values()] == ["1", "2"]
 
 
@@ -149,13 +158,12 @@ def test_changes_made_while_the_agent_was_down_give_the_same_events(
     for name in ("same", "changed", "gone"):
         (tmp_path / f"{name}.json").write_text(text_of("one"))
     Watched(tmp_path, engine, numbers).check()
-    engine.posted.clear()
-    engine._done = 0
+    engine.notes.clear()
     (tmp_path / "changed.json").write_text(text_of("two"))
     (tmp_path / "gone.json").unlink()
     (tmp_path / "new.json").write_text(text_of("one"))
     Watched(tmp_path, engine, numbers).check()
-    assert engine.said() == ["TaskStopRequested", "TaskReceived", "TaskReceived", "TaskSourceGone"]
+    assert sorted(engine.said()) == ["TaskAccepted", "TaskAccepted", "TaskStopRequested", "TaskStopRequested"]
     assert {Path(key).stem for key in engine.state.sources} == {"same", "changed", "new"}
 
 
@@ -182,7 +190,7 @@ def test_a_wrong_file_is_told_once_for_each_content(
         f'task file {path}:1: the text ends too early: "}}" is missing for what starts on line 1',
         f"task file {path} is not used: 1 mistake; a task from an earlier version of it goes on",
     ]
-    assert engine.posted == []
+    assert engine.said() == []
 
 
 def test_a_missing_path_is_told_once_and_works_once_it_is_there(
@@ -197,12 +205,12 @@ def test_a_missing_path_is_told_once_and_works_once_it_is_there(
     (folder / "web.json").write_text(text_of())
     watched.check()
     assert watched.files.problem == ""
-    assert engine.said() == ["TaskReceived"]
+    assert engine.said() == ["TaskAccepted"]
 
 
-async def until(engine: Engine, posted: int) -> None:
+async def until(engine: Engine, said: list[str]) -> None:
     async with asyncio.timeout(20):
-        while len(engine.posted) < posted:
+        while engine.said() != said:
             await asyncio.sleep(0.01)
             engine.catch_up()
 
@@ -211,10 +219,9 @@ async def test_it_watches_until_it_is_cancelled(tmp_path: Path, engine: Engine, 
     threads = threading.active_count()
     running = asyncio.create_task(files_of(tmp_path, engine, numbers).run())
     (tmp_path / "web.json").write_text(text_of())
-    await until(engine, 1)
+    await until(engine, ["TaskAccepted"])
     (tmp_path / "web.json").unlink()
-    await until(engine, 2)
-    assert engine.said() == ["TaskReceived", "TaskSourceGone"]
+    await until(engine, ["TaskAccepted", "TaskStopRequested"])
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
