@@ -106,7 +106,7 @@ def main(arguments: list[str]) -> int:
         )
         runtime.add_local(IMAGE)  # without a digest, so that no task is PENDING to ECS: two state changes for each
         runtime.behave(Program(run_for_s=float(arguments[0])), image=IMAGE)
-        agent = Agent(loaded.config, runtime=runtime, introspection_port=0)
+        agent = Agent(loaded.config, runtime=runtime, introspection_port=0, diagnostics_port=0)
 
         def answer() -> None:
             asked = os.read(sys.stdin.fileno(), 4096)

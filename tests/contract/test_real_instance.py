@@ -134,8 +134,8 @@ def test_every_variable_named_exists_and_has_an_effect(place: str, text: str) ->
     assert not named & {name for names in UNSUPPORTED.values() for name in names}
 
 
-@pytest.mark.parametrize("page", ["real-instance.md", "introspection.md"])
-def test_every_reason_of_the_gate_is_told(page: str) -> None:
+@pytest.mark.parametrize("page", ["real-instance.md", "diagnostics.md"])
+def test_every_reason_is_told(page: str) -> None:
     rows = re.findall(r"^\| `(\w+)` \|", (DOCS / page).read_text(), re.M)
     assert {kind.value for kind in ObstacleKind} <= set(rows)
 

@@ -28,7 +28,7 @@ from ecscope.agent.core.actions import AnyAction, AttachmentAction, EcsAction
 from ecscope.agent.core.capabilities import Offer
 from ecscope.agent.core.events import CleanupRequested
 from ecscope.agent.core.host_ports import HostPortChooser
-from ecscope.agent.core.registration import starting
+from ecscope.agent.core.registration import is_introspected, starting
 from ecscope.agent.core.restore import restored_state
 from ecscope.agent.core.state import (
     ATTACHMENTS_KEY,
@@ -67,6 +67,7 @@ from ecscope.version import commit, version_line
 
 if TYPE_CHECKING:
     from ecscope.agent.cluster.build import Membership
+    from ecscope.agent.servers.diagnostics.server import DiagnosticsServer
 
 _log = logging.getLogger("ecscope.agent")
 
@@ -115,6 +116,7 @@ class Agent:
         runtime: Runtime | None = None,
         store: Store | None = None,
         introspection_port: int = 51678,
+        diagnostics_port: int = 51680,
         checked: bool = False,
         clock: Clock | None = None,
     ) -> None:
@@ -125,6 +127,7 @@ class Agent:
             tasks_path: file or folder of task definitions; ``None``: tasks come from a cluster.
             ec2_instance_id: ``""``: not on EC2, or not known.
             introspection_port: 51678 outside tests; 0 takes a free one.
+            diagnostics_port: 51680 outside tests; 0 takes a free one.
             checked: run the core's invariants after every event.
             clock: ``None``: the host's.
         """
@@ -137,12 +140,14 @@ class Agent:
         self._has_containers = runtime is None
         self._auth_for = _auth_of(config)
         self._introspection_port = introspection_port
+        self._diagnostics_port = diagnostics_port
         self._checked = checked
         run_id = os.urandom(4).hex()
         numbers = count(1)
         self._new_id: Callable[[], str] = lambda: f"{run_id}-{next(numbers)}"
         self._engine: Engine | None = None
         self._server: IntrospectionServer | None = None
+        self._diagnostics: DiagnosticsServer | None = None
         self._docker_info: EngineInfo | None = None
         self._docker_is_known = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -159,8 +164,13 @@ class Agent:
 
     @property
     def introspection(self) -> IntrospectionServer | None:
-        """The server on 51678; ``None`` before it was started."""
+        """The server on 51678, which listens when there is an instance to show; ``None`` before the state was read."""
         return self._server
+
+    @property
+    def diagnostics(self) -> DiagnosticsServer | None:
+        """The server on 51680; ``None`` before it was started."""
+        return self._diagnostics
 
     def stop(self) -> None:
         """Ask ``run`` to end. Containers keep running; the next agent takes them up."""
@@ -250,7 +260,8 @@ class Agent:
             license_dir=Path(__file__).parent.parent / "licenses",
             runtime_stats=self._config.runtime_stats,
         )
-        await self._server.start()
+        if is_introspected(state):
+            await self._server.start()
         link = RuntimeLink(
             runtime=self._runtime,
             post=engine.post,
@@ -294,6 +305,8 @@ class Agent:
             "engine": engine.run(),
             "runtime link": link.run(),
             "source of tasks": source,
+            "introspection": self._serve_introspection(engine, self._server),
+            "diagnostics": self._serve_diagnostics(engine),
             "history expiry": self._expire_history(),
         }
         if systemd.watchdog_s:
@@ -311,6 +324,26 @@ class Agent:
             await self._server.stop()
             await executor.close()
             await self._save_end()
+
+    async def _serve_introspection(self, engine: Engine, server: IntrospectionServer) -> None:
+        """The port is open for as long as there is a container instance to show, whoever holds it meanwhile."""
+        while True:
+            await engine.until(lambda state: is_introspected(state) is not server.is_started)
+            if server.is_started:
+                _log.info("closing the introspection API: this container instance is inactive")
+                await server.stop()
+            else:
+                await server.start()
+
+    async def _serve_diagnostics(self, engine: Engine) -> None:
+        server_class = await asyncio.to_thread(_diagnostics_server)  # so that nothing waits for aiohttp to be loaded
+        server = server_class(lambda: engine.state, port=self._diagnostics_port)
+        self._diagnostics = server
+        try:
+            await server.start()
+            await asyncio.Event().wait()
+        finally:
+            await server.stop()
 
     def _task_files(self, engine: Engine) -> TaskFiles:
         return TaskFiles(
@@ -600,6 +633,12 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
         return None
     factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
     return factory
+
+
+def _diagnostics_server() -> type[DiagnosticsServer]:
+    from ecscope.agent.servers.diagnostics.server import DiagnosticsServer  # noqa: PLC0415  # after 51678 answers
+
+    return DiagnosticsServer
 
 
 def _store_of(config: Config) -> Store:

@@ -1,7 +1,8 @@
 """Asks an agent on port 51678, ecscope's or the official one, over plain HTTP.
 
 Objects are kept as they came (``raw``), for programs; the fields beside are those that people
-are shown. What is not an agent's answer becomes an ``AgentProblem`` with one sentence.
+are shown. What is not an agent's answer becomes an ``AgentProblem`` with one sentence. Where nothing listens on
+51678, an ecscope agent on this host says on 51680 why.
 
 Source: introspection-api.md §5, §6.
 """
@@ -21,6 +22,7 @@ DEFAULT_ENDPOINT = "http://localhost:51678"
 ENDPOINT_VARIABLE = "ECSCOPE_ENDPOINT"
 
 _PORT = 51678
+_DIAGNOSTICS_PORT = 51680
 _TIMEOUT_S = 10.0
 _LONGEST_ANSWER = 256 * 1024 * 1024
 _ENDPOINT = re.compile(r"(?:http://)?(\[[0-9A-Fa-f:.%a-z]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?/?", re.ASCII)
@@ -113,13 +115,20 @@ class Metadata(msgspec.Struct, frozen=True, rename="pascal"):
     """``""``: the agent hides it."""
 
 
-class _Gate(msgspec.Struct, frozen=True, rename="pascal"):
-    """What an ecscope agent answers until its instance is registered."""
+class _NotRegistered(msgspec.Struct, frozen=True, rename="pascal"):
+    """What an ecscope agent says on 51680 while its instance is not registered."""
 
     error: str
     reason: str
     message: str
     since: str
+
+
+class _Registered(msgspec.Struct, frozen=True, rename="pascal"):
+    """What it says there otherwise."""
+
+    status: str
+    container_instance_arn: str
 
 
 class _Tasks(msgspec.Struct, frozen=True, rename="pascal"):
@@ -151,14 +160,14 @@ class Client:
         """What the agent says of itself, and the body as it came."""
         status, body = self._get("/v1/metadata")
         if status != http.client.OK:
-            raise self._unexpected(status, body)
+            raise self._unexpected(status)
         return self._decode(body, Metadata), body
 
     def tasks(self) -> list[Task]:
         """All tasks the agent lists."""
         status, body = self._get("/v1/tasks")
         if status != http.client.OK:
-            raise self._unexpected(status, body)
+            raise self._unexpected(status)
         return [self._task(raw) for raw in self._decode(body, _Tasks).tasks]
 
     def find(self, parameter: str, value: str) -> Task | None:
@@ -167,7 +176,7 @@ class Client:
         if status in {http.client.BAD_REQUEST, http.client.NOT_FOUND}:
             return None
         if status != http.client.OK:
-            raise self._unexpected(status, body)
+            raise self._unexpected(status)
         return self._task(msgspec.Raw(body))
 
     def _task(self, raw: msgspec.Raw) -> Task:
@@ -183,14 +192,8 @@ class Client:
         )
 
     def _get(self, target: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection(self.host, self._port, timeout=self._timeout_s)
         try:
-            connection.request("GET", target, headers={"Accept": "application/json", "Connection": "close"})
-            answer = connection.getresponse()
-            body = answer.read(_LONGEST_ANSWER + 1)
-            if answer.length or len(body) > _LONGEST_ANSWER:
-                raise AgentProblem(f"the answer of {self.endpoint} is cut off or far too long; try again")
-            return answer.status, body
+            return self._ask(self._port, target)
         except TimeoutError as error:
             raise AgentProblem(
                 f"no answer from {self.endpoint} within {self._timeout_s:g} s: the agent or its host is overloaded, or "
@@ -199,12 +202,49 @@ class Client:
         except http.client.HTTPException as error:
             raise self._no_agent() from error
         except OSError as error:
-            raise AgentProblem(
-                f"no agent answers on {self.endpoint} ({error.strerror or error}): start one with `ecscope up` "
-                f"or `ecscope agent --tasks PATH`, or name another with --endpoint URL or {ENDPOINT_VARIABLE}"
-            ) from error
+            raise AgentProblem(self._why_closed() or self._no_answer(error)) from error
+
+    def _ask(self, port: int, target: str) -> tuple[int, bytes]:
+        """Raises ``OSError``, ``http.client.HTTPException`` and ``AgentProblem``."""
+        connection = http.client.HTTPConnection(self.host, port, timeout=self._timeout_s)
+        try:
+            connection.request("GET", target, headers={"Accept": "application/json", "Connection": "close"})
+            answer = connection.getresponse()
+            body = answer.read(_LONGEST_ANSWER + 1)
+            if answer.length or len(body) > _LONGEST_ANSWER:
+                raise AgentProblem(f"the answer of {self.endpoint} is cut off or far too long; try again")
+            return answer.status, body
         finally:
             connection.close()
+
+    def _no_answer(self, error: OSError) -> str:
+        return (
+            f"no agent answers on {self.endpoint} ({error.strerror or error}): start one with `ecscope up` "
+            f"or `ecscope agent --tasks PATH`, or name another with --endpoint URL or {ENDPOINT_VARIABLE}"
+        )
+
+    def _why_closed(self) -> str:
+        """What an ecscope agent on this host says of its closed port; ``""``: nothing, or there is none."""
+        if not self.is_local or self._port != _PORT:
+            return ""
+        try:
+            _, body = self._ask(_DIAGNOSTICS_PORT, "/")
+        except (OSError, http.client.HTTPException, AgentProblem):
+            return ""
+        if (
+            missing := _decoded(body, _NotRegistered)
+        ) is not None and missing.error == "ContainerInstanceNotRegistered":
+            return (
+                f"the agent on this host has not registered its container instance ({missing.reason}, since "
+                f"{missing.since}): {missing.message}"
+            )
+        if (instance := _decoded(body, _Registered)) is not None and instance.container_instance_arn:
+            return (
+                f"the agent on this host runs ({instance.status}), but does not listen on {self.endpoint}: another"
+                " program may hold the port, or ECSCOPE_INTROSPECTION_ADDRESS leaves this address out; the agent's log"
+                " says which"
+            )
+        return ""
 
     def _decode(self, body: bytes, kind: type[T]) -> T:
         try:
@@ -212,12 +252,7 @@ class Client:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise self._no_agent() from error
 
-    def _unexpected(self, status: int, body: bytes) -> AgentProblem:
-        if status == http.client.SERVICE_UNAVAILABLE and (gate := _gate_of(body)) is not None:
-            return AgentProblem(
-                f"the agent on {self.endpoint} has not registered its container instance ({gate.reason}, "
-                f"since {gate.since}): {gate.message}"
-            )
+    def _unexpected(self, status: int) -> AgentProblem:
         if status >= http.client.INTERNAL_SERVER_ERROR:
             return AgentProblem(f"{self.endpoint} answers with status {status}: the agent's own log says why")
         return AgentProblem(
@@ -230,13 +265,12 @@ class Client:
         )
 
 
-def _gate_of(body: bytes) -> _Gate | None:
-    """``None``: another answer, maybe of something in between."""
+def _decoded(body: bytes, kind: type[T]) -> T | None:
+    """``None``: it is something else."""
     try:
-        gate = msgspec.json.decode(body, type=_Gate)
+        return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return gate if gate.error == "ContainerInstanceNotRegistered" else None
 
 
 def client_for(endpoint: str | None, environ: Mapping[str, str] = os.environ) -> Client:

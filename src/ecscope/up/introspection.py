@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import aiohttp
 import msgspec
 
 _ANSWER = aiohttp.ClientTimeout(total=4.0, connect=2.0)
+_AGAIN_S = 0.05
 _LONGEST_ANSWER_BYTES = 64 * 1024
 
 
@@ -13,8 +16,21 @@ class _Metadata(msgspec.Struct, rename="pascal"):
     container_instance_arn: str | None = None
 
 
-async def instance_at(port: int) -> str | None:
-    """ARN of the container instance of the agent there; ``""``: something else; ``None``: nobody listens."""
+async def instance_at(port: int, *, patience_s: float = 0.0) -> str | None:
+    """ARN of the container instance of the agent there; ``""``: something else; ``None``: nobody listens.
+
+    ``patience_s``: how long somebody may take to begin listening.
+    """
+    loop = asyncio.get_running_loop()
+    give_up_at_s = loop.time() + patience_s
+    while True:
+        arn = await _instance_now(port)
+        if arn is not None or loop.time() >= give_up_at_s:
+            return arn
+        await asyncio.sleep(_AGAIN_S)
+
+
+async def _instance_now(port: int) -> str | None:
     try:
         body = await _answer(f"http://127.0.0.1:{port}/v1/metadata")
         return msgspec.json.decode(body, type=_Metadata).container_instance_arn or ""

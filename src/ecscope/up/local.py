@@ -27,6 +27,8 @@ _REMIND_S = 10.0
 _STOP_TASKS_S = 60.0
 """Docker gives a container 30 s by default, and an agent needs a little more."""
 _LOOK_S = 0.1
+_OPENS_S = 2.0
+"""Between the registration and the agent's listening."""
 
 _NOT_FOR_THE_AGENT = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_ECS", "ECS_CLUSTER")
 """Variables of the user's shell that would lead the agent to another ECS."""
@@ -249,7 +251,7 @@ class LocalEcs:
 
     async def _is_introspected(self) -> bool:
         """Whether what is asked on the agent's port reaches an agent of this ECS; says what is to be known else."""
-        arn = await instance_at(INTROSPECTION_PORT)
+        arn = await instance_at(INTROSPECTION_PORT, patience_s=_OPENS_S)
         if arn is not None and arn not in self._control.state.instances:
             self._say(
                 f"port {INTROSPECTION_PORT} belongs to {'another agent' if arn else 'something else'}, which curl and"

@@ -94,7 +94,13 @@ async def an_agent(
         }
     )
     assert not loaded.errors, loaded.errors
-    agent = Agent(loaded.config, runtime=runtime or FakeRuntime(images=[IMAGE]), introspection_port=0, checked=True)
+    agent = Agent(
+        loaded.config,
+        runtime=runtime or FakeRuntime(images=[IMAGE]),
+        introspection_port=0,
+        diagnostics_port=0,
+        checked=True,
+    )
     life = asyncio.create_task(agent.run(), name=f"{name} under test")
     try:
         await until(lambda: life.done() or _instance_of(agent) in plane.connected, f"{name} to join")

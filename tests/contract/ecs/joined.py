@@ -37,6 +37,7 @@ async def joined(
     cluster: str | None = "default",
     settings: Mapping[str, str] | None = None,
     clock: Clock | None = None,
+    introspection_port: int = 0,
 ) -> AsyncIterator[Agent]:
     """An agent that runs; ``runtime`` ``None``: Docker, at ``DOCKER_HOST`` of ``settings``.
 
@@ -54,7 +55,14 @@ async def joined(
     loaded = load_config(environment)
     assert not loaded.errors, loaded.errors
     (folder / "data").mkdir(exist_ok=True)
-    agent = Agent(loaded.config, runtime=runtime, introspection_port=0, checked=True, clock=clock)
+    agent = Agent(
+        loaded.config,
+        runtime=runtime,
+        introspection_port=introspection_port,
+        diagnostics_port=0,
+        checked=True,
+        clock=clock,
+    )
     life = asyncio.create_task(agent.run(), name="agent under test")
     watch = asyncio.create_task(_fail_early(life, asyncio.current_task()), name="watch the agent under test")
     try:

@@ -47,6 +47,7 @@ def an_agent(
         ec2_instance_id=instance,
         runtime=FakeRuntime(),
         introspection_port=0,
+        diagnostics_port=0,
         checked=True,
     )
 
@@ -206,7 +207,12 @@ async def test_the_state_of_another_ec2_instance_is_not_gone_on_with_where_it_ca
 
     loaded = load_config({**backend.environment(), "ECS_DATADIR": str(tmp_path / "data"), **settings})
     agent = Agent(
-        loaded.config, ec2_instance_id="i-2", runtime=FakeRuntime(), store=Full(tmp_path / "data"), introspection_port=0
+        loaded.config,
+        ec2_instance_id="i-2",
+        runtime=FakeRuntime(),
+        store=Full(tmp_path / "data"),
+        introspection_port=0,
+        diagnostics_port=0,
     )
     with pytest.raises(AgentError, match="the state of EC2 instance i-1 cannot be removed: no space left on device"):
         await agent.run()

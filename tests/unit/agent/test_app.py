@@ -43,6 +43,7 @@ async def running(folder: Path, runtime: FakeRuntime, *, config: Config | None =
         tasks_path=folder / "tasks",
         runtime=runtime,
         introspection_port=0,
+        diagnostics_port=0,
         checked=True,
     )
     life = asyncio.create_task(agent.run())
@@ -164,7 +165,9 @@ def damage_task_record(data_dir: Path) -> None:
 
 async def test_another_agent_on_the_same_data_is_a_clear_error(tmp_path: Path) -> None:
     async with running(tmp_path, FakeRuntime()):
-        second = Agent(a_config(tmp_path), tasks_path=tmp_path, runtime=FakeRuntime(), introspection_port=0)
+        second = Agent(
+            a_config(tmp_path), tasks_path=tmp_path, runtime=FakeRuntime(), introspection_port=0, diagnostics_port=0
+        )
         with pytest.raises(AgentError):
             await second.run()
 
@@ -174,14 +177,14 @@ async def test_a_part_that_ends_ends_the_agent_with_its_error(tmp_path: Path) ->
         async def connect(self):
             raise ZeroDivisionError("a bug")
 
-    agent = Agent(a_config(tmp_path), tasks_path=tmp_path, runtime=Broken(), introspection_port=0)
+    agent = Agent(a_config(tmp_path), tasks_path=tmp_path, runtime=Broken(), introspection_port=0, diagnostics_port=0)
     with pytest.raises(ZeroDivisionError):
         await agent.run()
 
 
 async def test_more_memory_reserved_than_there_is_ends_the_agent(tmp_path: Path) -> None:
     config = a_config(tmp_path, reserved_memory_mib=65_535)
-    agent = Agent(config, tasks_path=tmp_path, runtime=FakeRuntime(), introspection_port=0)
+    agent = Agent(config, tasks_path=tmp_path, runtime=FakeRuntime(), introspection_port=0, diagnostics_port=0)
     with pytest.raises(AgentError, match="ECS_RESERVED_MEMORY is 65535 MiB, but the host has 8192 MiB"):
         await agent.run()
 
@@ -257,7 +260,12 @@ async def test_stopped_tasks_can_be_cleaned_up_at_once_before_the_end(tmp_path: 
     file.write_text(json.dumps(DEFINITION))
     runtime = FakeRuntime(images=[SAMPLE_IMAGE])
     agent = Agent(
-        a_config(tmp_path), tasks_path=tmp_path / "tasks", runtime=runtime, introspection_port=0, checked=True
+        a_config(tmp_path),
+        tasks_path=tmp_path / "tasks",
+        runtime=runtime,
+        introspection_port=0,
+        diagnostics_port=0,
+        checked=True,
     )
     life = asyncio.create_task(agent.run())
     await until(lambda: agent.introspection is not None and known(agent) == ["RUNNING"], life)

@@ -1,9 +1,12 @@
 """The client reads what agents answer, and turns everything else into one sentence that helps."""
 
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
+from ecscope.cli import client as client_module
 from ecscope.cli.client import AgentProblem, BadEndpoint, Client, client_for
 from ecscope.cli.main import main
 from tests.unit.cli.answering import Answers, a_task, answering_once, captured, nobody, serving
@@ -142,36 +145,83 @@ def test_silence_ends_with_the_time_out() -> None:
             client.tasks()
 
 
-GATE = (
+NOT_REGISTERED = (
     b'{"Error":"ContainerInstanceNotRegistered","Reason":"AccessDenied","Message":"the role \\u001b[2J may not",'
     b'"Detail":{"Role":"x"},"Since":"2026-11-26T21:05:09Z"}'
 )
 
 
-def test_an_instance_that_is_not_registered_is_told_in_its_own_words() -> None:
-    targets = ("/v1/metadata", "/v1/tasks", "/v1/tasks?taskarn=x")
-    with serving(Answers(dict.fromkeys(targets, (503, GATE)))) as answers:
-        client = Client(answers.endpoint)
+REGISTERED = b'{"Status":"Registered","Cluster":"default","ContainerInstanceArn":"arn:i","Version":"v"}'
+
+
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The endpoint of an agent whose port is closed, as if it were 51678; nobody is on 51680 either."""
+    endpoint, elsewhere = nobody(), nobody()
+    monkeypatch.setattr(client_module, "_PORT", int(endpoint.rpartition(":")[2]))
+    monkeypatch.setattr(client_module, "_DIAGNOSTICS_PORT", int(elsewhere.rpartition(":")[2]))
+    return endpoint
+
+
+@contextmanager
+def diagnostics(monkeypatch: pytest.MonkeyPatch, status: int, body: bytes) -> Iterator[None]:
+    with serving(Answers({"/": (status, body)})) as answers:
+        monkeypatch.setattr(client_module, "_DIAGNOSTICS_PORT", int(answers.endpoint.rpartition(":")[2]))
+        yield
+
+
+def test_an_instance_that_is_not_registered_is_told_in_its_own_words(
+    closed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Client(closed)
+    with diagnostics(monkeypatch, 503, NOT_REGISTERED):
         for ask in (client.metadata, client.tasks, lambda: client.find("taskarn", "x")):
             with pytest.raises(AgentProblem) as caught:
                 ask()
             assert str(caught.value) == (
-                f"the agent on {answers.endpoint} has not registered its container instance (AccessDenied, since "
+                "the agent on this host has not registered its container instance (AccessDenied, since "
                 "2026-11-26T21:05:09Z): the role \x1b[2J may not"
             )
 
 
-@pytest.mark.parametrize("body", [b"", b"overloaded", b'{"Error":"x"}', GATE.replace(b"NotRegistered", b"Busy")])
-def test_another_503_is_a_failure_like_any(body: bytes) -> None:
-    with serving(Answers({"/v1/tasks": (503, body)})) as answers, pytest.raises(AgentProblem, match="status 503"):
+def test_an_agent_that_runs_without_its_port(closed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with diagnostics(monkeypatch, 200, REGISTERED), pytest.raises(AgentProblem) as caught:
+        Client(closed).tasks()
+    assert f"runs (Registered), but does not listen on {closed}: another program may hold" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"overloaded", b'{"Error":"x"}', NOT_REGISTERED.replace(b"NotReg", b"No"), b"[]"]
+)
+def test_what_is_no_agent_on_51680_says_nothing(closed: str, monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
+    with diagnostics(monkeypatch, 503, body), pytest.raises(AgentProblem, match="no agent answers on"):
+        Client(closed).tasks()
+
+
+def test_nobody_on_either_port(closed: str) -> None:
+    with pytest.raises(AgentProblem, match=r"no agent answers on .* start one with"):
+        Client(closed).tasks()
+
+
+def test_another_port_is_not_explained_by_this_hosts_agent(closed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "_PORT", 51678)
+    with diagnostics(monkeypatch, 503, NOT_REGISTERED), pytest.raises(AgentProblem, match="no agent answers on"):
+        Client(closed).tasks()
+
+
+def test_a_503_is_a_failure_like_any() -> None:
+    answers = Answers({"/v1/tasks": (503, NOT_REGISTERED)})
+    with serving(answers), pytest.raises(AgentProblem, match="status 503"):
         Client(answers.endpoint).tasks()
 
 
 @pytest.mark.parametrize("words", [["tasks"], ["task", "web"], ["metadata"]])
-def test_commands_print_the_gates_message_and_end_with_1(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with serving(Answers({"/v1/metadata": (503, GATE), "/v1/tasks": (503, GATE)})) as answers:
-        assert main([*words, "--endpoint", answers.endpoint]) == 1
+def test_commands_print_the_reason_and_end_with_1(
+    words: list[str], closed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with diagnostics(monkeypatch, 503, NOT_REGISTERED):
+        assert main([*words, "--endpoint", closed]) == 1
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert shown.err.startswith(f"ecscope {words[0]}: the agent on ")
+    assert shown.err.startswith(f"ecscope {words[0]}: the agent on this host has not registered")
     assert shown.err.endswith("the role \\x1b[2J may not\n")

@@ -51,3 +51,19 @@ async def test_nobody() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         assert await instance_at(free.getsockname()[1]) is None
+
+
+async def test_somebody_who_listens_a_little_later() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+    asking = asyncio.create_task(instance_at(port, patience_s=10.0))
+    await asyncio.sleep(0.1)
+    assert not asking.done()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f'HTTP/1.1 200 OK\r\n\r\n{{"ContainerInstanceArn":"{ARN}"}}'.encode())
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", port):
+        assert await asking == ARN

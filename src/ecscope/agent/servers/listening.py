@@ -46,6 +46,8 @@ class Listening:
         self._random = random
         self._log = log
         self._listeners: list[asyncio.Server] = []
+        self._opening: asyncio.Server | None = None
+        """Has its socket, and may not listen yet: left so when ``start`` is cancelled."""
         self._retrying: asyncio.Task[None] | None = None
         self._is_somewhere = asyncio.Event()
 
@@ -74,9 +76,15 @@ class Listening:
             self._retrying.cancel()
             await asyncio.gather(self._retrying, return_exceptions=True)
             self._retrying = None
+        self._close_opening()
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
+
+    def _close_opening(self) -> None:
+        if self._opening is not None:
+            self._opening.close()
+            self._opening = None
 
     async def _keep_trying(self, accept: Callable[[], asyncio.BaseProtocol], missing: tuple[str, ...]) -> None:
         for wait_s in LISTEN_AGAIN.waits(self._random):
@@ -93,8 +101,12 @@ class Listening:
         missing = []
         for address in addresses:
             try:
-                listener = await loop.create_server(accept, address, self._port, backlog=_BACKLOG)
+                self._opening = await loop.create_server(
+                    accept, address, self._port, backlog=_BACKLOG, start_serving=False
+                )
+                await self._opening.start_serving()
             except OSError as error:
+                self._close_opening()
                 if _is_absent(address, error):
                     self._log.info("not serving %s on %s: this host has no such address family", self._what, address)
                     continue
@@ -109,7 +121,8 @@ class Listening:
                         error.strerror or error,
                     )
             else:
-                self._listeners.append(listener)
+                self._listeners.append(self._opening)
+                self._opening = None
                 self._is_somewhere.set()
                 if not is_first:
                     self._log.info("now serving %s on %s port %d", self._what, address, self._port)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 from typing import Any
 
@@ -97,3 +98,16 @@ async def test_it_can_be_stopped_while_it_waits_for_the_port() -> None:
     await listening.stop()
     await listening.stop()
     taken.close()
+
+
+async def test_who_is_cancelled_while_it_opens_leaves_no_socket() -> None:
+    for turns in range(12):
+        listening = a_listening(sleep=FakeSleep())
+        starting = asyncio.create_task(listening.start(asyncio.Protocol))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        await listening.stop()
+        assert listening.bound == ()
+        gc.collect()  # a socket that was left open is a warning, and so an error

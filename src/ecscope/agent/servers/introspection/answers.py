@@ -32,7 +32,6 @@ REASONS = {
     431: b"Request Header Fields Too Large",
     500: b"Internal Server Error",
     501: b"Not Implemented",
-    503: b"Service Unavailable",
     505: b"HTTP Version Not Supported",
 }
 
@@ -60,11 +59,6 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 def ok_json(body: bytes) -> Answer:
     """A successful answer of the API."""
     return Answer(headers=JSON, body=body, is_lasting=True)
-
-
-def unavailable_json(body: bytes) -> Answer:
-    """An answer of the API for as long as it has nothing to tell."""
-    return Answer(status=503, headers=JSON, body=body, is_lasting=True)
 
 
 CRASHED = Answer(status=500, headers=CLOSE, closes=True)

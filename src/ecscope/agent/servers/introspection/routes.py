@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.servers import go_json, targets
-from ecscope.agent.servers.introspection import answers, gate, v1
+from ecscope.agent.servers.introspection import answers, v1
 from ecscope.agent.servers.introspection import license as licence
 from ecscope.agent.servers.introspection.answers import Answer
 
@@ -131,22 +131,15 @@ class Routes:
         # Go's mux compares segments after decoding; an escaped slash stays part of its segment.
         match targets.unescape(path) if path.lower().count(b"%2f") == 0 else path:
             case b"/v1/metadata":
-                return self._closed() or self._metadata()
+                return self._metadata()
             case b"/v1/tasks":
-                return self._closed() or self._tasks(query)
+                return self._tasks(query)
             case b"/license":
                 return self._license()
             case b"/debug/pprof" if self._has_profiling:
                 return _redirect(method, b"/debug/pprof/", query)
             case _:
                 return self._commands
-
-    def _closed(self) -> Answer | None:
-        """The answer of a gated route; ``None``: the gate is open. Whoever set the obstacle has logged it."""
-        obstacle = self._state().obstacle
-        if obstacle is None:
-            return None
-        return answers.unavailable_json(go_json.encode(gate.not_registered(obstacle)))
 
     def _metadata(self) -> Answer:
         try:

@@ -74,6 +74,11 @@ class IntrospectionServer:
     def open_connections(self) -> int:
         return len(self._connections) if self._connections is not None else 0
 
+    @property
+    def is_started(self) -> bool:
+        """Between ``start`` and ``stop``, on whatever addresses could be bound."""
+        return self._connections is not None
+
     async def start(self) -> None:
         """Listen where it is possible now; what is taken is tried again in the background. Never raises ``OSError``."""
         self._connections = Connections(self._routes, self._limits, admit=self._admit)

@@ -9,7 +9,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from http import HTTPStatus
 
 from aiohttp import web
 
@@ -18,7 +17,8 @@ from ecscope.agent.servers.listening import Listening
 from ecscope.agent.servers.targets import BadTarget
 from ecscope.agent.servers.taskmetadata.audit import AuditLog
 from ecscope.agent.servers.taskmetadata.routes import Request, Routes
-from ecscope.timed_connection import TIMEOUT_S, TimedConnection
+from ecscope.agent.servers.web import QuietConnection, Unnamed
+from ecscope.timed_connection import TIMEOUT_S
 
 _log = logging.getLogger("ecscope.taskmetadata")
 
@@ -74,14 +74,10 @@ class TaskMetadataServer:
 
     def _accept(self) -> asyncio.Protocol:
         assert self._web is not None
-        return _Connection(
-            self._web,
-            timeout_s=self._timeout_s,
-            settings={"auto_decompress": False},  # nobody reads the body
-        )
+        return QuietConnection(self._web, asker="a container", log=_log, timeout_s=self._timeout_s)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        assert isinstance(request.protocol, _Connection)
+        assert isinstance(request.protocol, QuietConnection)
         request.protocol.asked()
         peer = request.transport.get_extra_info("peername") if request.transport is not None else None
         address, port = peer[:2] if peer else ("", 0)
@@ -95,32 +91,7 @@ class TaskMetadataServer:
         try:
             answer = self._routes.answer(asked, self._state(), at=self._now(), now_s=asyncio.get_running_loop().time())
         except BadTarget:
-            return _Unnamed(status=400)
+            return Unnamed(status=400)
         if answer.audit_line:
             self._audit.write(answer.audit_line)
-        return _Unnamed(status=answer.status, headers=answer.headers, body=answer.body)
-
-
-class _Connection(TimedConnection):
-    """Where a request cannot be read the library would log, and send back, what was sent: that may be a secret."""
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        level = logging.ERROR if status == HTTPStatus.INTERNAL_SERVER_ERROR else logging.DEBUG
-        _log.log(level, "a container's request was answered with %d: %s", status, type(exc).__name__)
-        answer = _Unnamed(status=status)
-        answer.force_close()
-        return answer
-
-
-class _Unnamed(web.Response):
-    """Without the name of the library among the headers."""
-
-    async def _prepare_headers(self) -> None:
-        await super()._prepare_headers()
-        del self.headers["Server"]
+        return Unnamed(status=answer.status, headers=answer.headers, body=answer.body)

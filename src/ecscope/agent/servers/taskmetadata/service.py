@@ -36,8 +36,8 @@ class Way(Protocol):
 
 async def serve(server: Server, way: Way) -> None:
     """Until cancelled. The way is laid only to a server of our own: the port may be another agent's."""
-    await server.start()
     try:
+        await server.start()
         await server.listening()
         try:
             await _lead_there(way)

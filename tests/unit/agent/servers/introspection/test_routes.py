@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -16,8 +15,8 @@ from ecscope.agent.servers.introspection import answers, v1
 from ecscope.agent.servers.introspection.answers import Answer
 from ecscope.agent.servers.introspection.routes import KEPT_BYTES, Routes
 from ecscope.log import LogfmtFormatter
-from ecscope.model.container_instance import ContainerInstance, Obstacle, ObstacleKind
-from tests.builders import a_container, a_task, an_arn
+from ecscope.model.container_instance import ContainerInstance
+from tests.builders import a_container, a_task, an_arn, an_obstacle
 
 COMMANDS = b'{"AvailableCommands":["/v1/metadata","/v1/tasks","/license"]}'
 
@@ -339,57 +338,11 @@ def test_kept_bytes_equal_fresh_ones(steps: list[bytes | float | list[int]]) -> 
                 world.state = a_state(*step)
 
 
-# --- the gate -----------------------------------------------------------------------------------
-
-OBSTACLE = Obstacle(
-    kind=ObstacleKind.ACCESS_DENIED,
-    message="AWS denies ecs:RegisterContainerInstance to the role web",
-    since=datetime(2026, 11, 23, 14, 0, tzinfo=UTC),
-    detail={"action": "ecs:RegisterContainerInstance"},
-)
-REFUSED = (
-    b'{"Error":"ContainerInstanceNotRegistered","Reason":"AccessDenied",'
-    b'"Message":"AWS denies ecs:RegisterContainerInstance to the role web",'
-    b'"Detail":{"Action":"ecs:RegisterContainerInstance"},"Since":"2026-11-23T14:00:00Z"}'
-)
+# --- an obstacle --------------------------------------------------------------------------------
 
 
-def a_gated_state(*numbers: int) -> AgentState:
-    return msgspec.structs.replace(a_state(*numbers), obstacle=OBSTACLE)
-
-
-@pytest.mark.parametrize("method", [b"GET", b"POST", b"HEAD"])
-@pytest.mark.parametrize(
-    "target",
-    [b"/v1/metadata", b"/v1/tasks", b"/v1/tasks?taskarn=" + an_arn(1).encode(), b"/v1/tasks?dockerid=0&taskarn=x"],
-)
-def test_without_a_registered_instance_the_reason_is_the_answer(
-    target: bytes, method: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
-    answer = answered(target, method, a_gated_state(1))
-    assert (answer.status, answer.headers, answer.body) == (503, answers.JSON, REFUSED)
-    assert not caplog.records
-
-
-@pytest.mark.parametrize("target", [b"/", b"/v1", b"//v1/tasks", b"/license"])
-def test_the_gate_closes_nothing_else(target: bytes) -> None:
-    assert answered(target, state=a_gated_state(1)) == answered(target, state=a_state(1))
-
-
-def test_a_closed_gate_is_kept_like_any_answer_and_opens_at_once() -> None:
-    world = World(a_gated_state(1))
-    routes = routes_over(world)
-    first = routes.finished(b"/v1/tasks")
-    assert (
-        first
-        == (
-            b"HTTP/1.1 503 Service Unavailable\r\n"
-            b"Content-Type: application/json\r\n"
-            b"Date: Mon, 23 Nov 2026 14:49:14 GMT\r\n"
-            b"Content-Length: %d\r\n\r\n" % len(REFUSED)
-        )
-        + REFUSED
-    )
-    assert routes.finished(b"/v1/tasks") is first
-    world.state = msgspec.structs.replace(world.state, obstacle=None)
-    assert routes.finished(b"/v1/tasks").startswith(b"HTTP/1.1 200 OK\r\n")
+def test_what_stands_between_a_saved_registration_and_ecs_changes_no_answer() -> None:
+    state = a_state(1)
+    for target in (b"/v1/metadata", b"/v1/tasks"):
+        obstructed = msgspec.structs.replace(state, obstacle=an_obstacle())
+        assert answered(target, state=obstructed) == answered(target, state=state)
