@@ -26,12 +26,22 @@ _ERROR_BODY_LIMIT = 65536
 """Bytes read of an error answer."""
 
 
+class _Component(msgspec.Struct, rename="pascal"):
+    name: str = ""
+
+
 class Version(msgspec.Struct, rename="pascal"):
     """The answer to ``/version``."""
 
     version: str
     api_version: str
     min_api_version: str = msgspec.field(name="MinAPIVersion", default="1.12")
+    components: list[_Component] | None = None
+
+    @property
+    def is_podman(self) -> bool:
+        """Whether it is Podman that speaks Docker's API."""
+        return any(component.name == "Podman Engine" for component in self.components or ())
 
 
 class Answer(msgspec.Struct):
@@ -48,6 +58,8 @@ class DockerClient:
         self._endpoint = endpoint
         self._version_timeout_s = version_timeout_s
         self._prefix = ""
+        self.is_podman = False
+        """As negotiated last."""
         connector: aiohttp.BaseConnector = (
             aiohttp.UnixConnector(path=endpoint.socket_path, limit=0)
             if endpoint.socket_path
@@ -91,6 +103,7 @@ class DockerClient:
                 " use a newer engine",
             )
         self._prefix = f"/v{api_version.text_of(pinned)}"
+        self.is_podman = version.is_podman
         return version
 
     async def request(

@@ -2,7 +2,7 @@
 
 A line that cannot be read costs itself only: it is logged and skipped.
 
-Source: engine.md §12.
+Source: engine.md §12, §16.
 """
 
 from __future__ import annotations
@@ -18,22 +18,32 @@ from ecscope.model.runtime import RuntimeAction, RuntimeNotice
 
 log = logging.getLogger(__name__)
 
-EVENT_FILTERS: dict[str, list[str]] = {
-    "type": ["container"],
-    "label": [TASK_ARN_LABEL],
+_EVENTS = [
     # "health_status" also matches "health_status: healthy". Without the list every health
     # check would wake the agent three times (exec_create, exec_start, exec_die).
-    "event": ["create", "start", "kill", "stop", "die", "oom", "destroy", "health_status"],
-}
-"""What the agent asks for: events of other containers are ignored anyway."""
+    *("create", "start", "kill", "stop", "die", "oom", "destroy", "health_status"),
+    *("died", "remove"),  # Podman's words for die and destroy
+]
+
+
+def event_filters(*, is_podman: bool) -> dict[str, list[str]]:
+    """What the agent asks for: events of other containers are ignored anyway.
+
+    Podman finds no event by a label whose value is not given, so it is not asked for one.
+    """
+    filters = {"type": ["container"], "event": _EVENTS}
+    return filters if is_podman else {**filters, "label": [TASK_ARN_LABEL]}
+
 
 _ACTIONS = {
     "create": RuntimeAction.CREATE,
     "start": RuntimeAction.START,
     "stop": RuntimeAction.STOP,
     "die": RuntimeAction.DIE,
+    "died": RuntimeAction.DIE,
     "oom": RuntimeAction.OOM,
     "destroy": RuntimeAction.DESTROY,
+    "remove": RuntimeAction.DESTROY,
     "health_status: healthy": RuntimeAction.HEALTH,
     "health_status: unhealthy": RuntimeAction.HEALTH,
 }
@@ -41,6 +51,7 @@ _ACTIONS = {
 
 class _Attributes(msgspec.Struct):
     exit_code: str = msgspec.field(name="exitCode", default="")
+    podman_exit_code: str = msgspec.field(name="containerExitCode", default="")
     signal: str = ""
 
 
@@ -92,10 +103,11 @@ class NoticeReader:
         if action in (RuntimeAction.START, RuntimeAction.DIE, RuntimeAction.DESTROY):
             signal = self._signals.pop(docker_id, None)
         is_death = action is RuntimeAction.DIE
+        exit_code = attributes.exit_code or attributes.podman_exit_code
         return RuntimeNotice(
             docker_id=DockerId(docker_id),
             action=action,
             time_ns=event.time_ns,
-            exit_code=int(attributes.exit_code) if is_death and attributes.exit_code.isdecimal() else None,
+            exit_code=int(exit_code) if is_death and exit_code.isdecimal() else None,
             signal=signal if is_death else None,
         )

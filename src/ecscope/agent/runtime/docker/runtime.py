@@ -24,7 +24,7 @@ from ecscope.agent.runtime.docker.auth import registry_auth_header
 from ecscope.agent.runtime.docker.create_body import create_body
 from ecscope.agent.runtime.docker.endpoint import DEFAULT_ENDPOINT, parse_endpoint
 from ecscope.agent.runtime.docker.errors import Operation
-from ecscope.agent.runtime.docker.events import EVENT_FILTERS, NoticeReader
+from ecscope.agent.runtime.docker.events import NoticeReader, event_filters
 from ecscope.agent.runtime.docker.images import (
     MANIFEST_TRIES,
     PULL_TRIES,
@@ -90,6 +90,15 @@ class _Info(msgspec.Struct):
     cgroup_driver: str = msgspec.field(name="CgroupDriver", default="")
     storage_root: str = msgspec.field(name="DockerRootDir", default="")
     architecture: str = msgspec.field(name="Architecture", default="")
+    driver_status: list[list[str]] | None = msgspec.field(name="DriverStatus", default=None)
+
+    @property
+    def has_containerd_store(self) -> bool:
+        """Whether images are kept by containerd, which is what Docker 29 does unless told otherwise."""
+        return any(
+            pair[:1] == ["driver-type"] and pair[-1].startswith("io.containerd.") for pair in self.driver_status or ()
+        )
+
     plugins: _Plugins | None = msgspec.field(name="Plugins", default=None)
 
 
@@ -121,6 +130,8 @@ class DockerRuntime:
         self._timeouts = timeouts or Timeouts()
         self._retry = retry or Retry()
         self._opened: DockerClient | None = None
+        self._pulls_in_silence = False
+        """The containerd image store tells of a layer only once in a MiB: silence is not inactivity then."""
         self._said_untested = ""
         """Version of the engine."""
 
@@ -133,6 +144,7 @@ class DockerRuntime:
         self._say_if_untested(client.api_version, version.version)
         answer = await client.request(errors.CONNECT, "GET", "/info", timeout_s=self._timeouts.version_s)
         info = self._decoded(errors.CONNECT, answer.body, msgspec.json.Decoder(_Info).decode)
+        self._pulls_in_silence = info.has_containerd_store
         return EngineInfo(
             version=info.version or version.version,
             api_version=version.api_version,
@@ -187,8 +199,8 @@ class DockerRuntime:
     @asynccontextmanager
     async def notices(self) -> AsyncIterator[AsyncIterator[RuntimeNotice]]:
         """The event stream. Events from the moment of the request on are replayed, so none is missed while it opens."""
-        client = await self._client()
-        query = {"filters": _json(EVENT_FILTERS), "since": f"{time.time():.9f}"}
+        client = await self._negotiated(errors.EVENTS)
+        query = {"filters": _json(event_filters(is_podman=client.is_podman)), "since": f"{time.time():.9f}"}
         async with client.stream(
             errors.EVENTS, "GET", "/events", query=query, open_timeout_s=self._timeouts.events_s
         ) as chunks:
@@ -222,10 +234,8 @@ class DockerRuntime:
     async def resolve_digest(self, reference: str, auth: RegistryAuth | None) -> str:
         """Digest from the registry: up to 9 tries within one limit. Source: engine.md §4.2."""
         path = f"/distribution/{_path(errors.MANIFEST, reference)}/json"
-        client = await self._client()
+        client = await self._negotiated(errors.MANIFEST)
         limit_s = self._timeouts.manifest_s
-        if client.api_version is None:
-            await client.negotiate(errors.MANIFEST)
         if client.api_version is not None and client.api_version < DIGEST_API:
             return ""
 
@@ -278,7 +288,7 @@ class DockerRuntime:
             ):
                 async for chunk in chunks:
                     has_output = True
-                    limit.reschedule(clock() + self._timeouts.pull_inactivity_s)
+                    limit.reschedule(None if self._pulls_in_silence else clock() + self._timeouts.pull_inactivity_s)
                     reader.feed(chunk)
                     if clock() - told_at >= PROGRESS_INTERVAL_S:
                         told_at = clock()
@@ -315,6 +325,12 @@ class DockerRuntime:
 
     async def create_container(self, config: ContainerConfig, *, timeout_s: float) -> DockerId:
         """Create under ``config.docker_name``; one of that name with this task's labels is adopted."""
+        if config.links and (await self._negotiated(errors.CREATE)).is_podman:
+            raise errors.unusable(
+                errors.CREATE,
+                f"links of container {config.container_name} ({', '.join(link.alias for link in config.links)}) are not"
+                " supported by Podman. Remove them, or run the task on Docker",
+            )
         body = msgspec.json.encode(create_body(config))
         name = config.docker_name
         try:
@@ -437,9 +453,7 @@ class DockerRuntime:
         reader, query = StatsReader(docker_id), {"stream": "0"}
         wait_s = every_s + _spread(docker_id) * _POLL_SPREAD * every_s
         while True:
-            client = await self._client()
-            if client.api_version is None:
-                await client.negotiate(errors.STATS)
+            client = await self._negotiated(errors.STATS)
             if client.api_version is not None and client.api_version >= ONE_SHOT_API:
                 query["one-shot"] = "1"
             answer = await client.request(errors.STATS, "GET", path, query=query, timeout_s=self._timeouts.stats_s)
@@ -500,6 +514,13 @@ class DockerRuntime:
             if self._opened is None:  # another call may have come first
                 self._opened = DockerClient(self._endpoint, version_timeout_s=self._timeouts.version_s)
         return self._opened
+
+    async def _negotiated(self, operation: Operation) -> DockerClient:
+        """The client, once it knows whom it speaks to."""
+        client = await self._client()
+        if client.api_version is None:
+            await client.negotiate(operation)
+        return client
 
     async def _request(
         self,

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from ecscope.agent.runtime.docker.events import NoticeReader
+from ecscope.agent.runtime.docker.events import NoticeReader, event_filters
 from ecscope.model.arn import DockerId
 from ecscope.model.runtime import RuntimeAction, RuntimeNotice
 
@@ -51,6 +51,19 @@ def test_events_that_matter(action: str, expected: RuntimeAction) -> None:
 @pytest.mark.parametrize("action", ["exec_create: sh", "exec_start: sh", "health_status: starting", "rename", "kill"])
 def test_events_that_do_not(action: str) -> None:
     assert NoticeReader().feed(line(action)) == []
+
+
+def test_an_end_in_podmans_words() -> None:
+    assert NoticeReader().feed(line("died", containerExitCode="3")) == [notice(RuntimeAction.DIE, exit_code=3)]
+    assert NoticeReader().feed(line("remove")) == [notice(RuntimeAction.DESTROY)]
+
+
+def test_podman_is_asked_for_its_own_words_and_for_no_label() -> None:
+    """Podman 5.4 finds nothing by a label without a value."""
+    docker, podman = event_filters(is_podman=False), event_filters(is_podman=True)
+    assert docker["label"] == ["com.amazonaws.ecs.task-arn"]
+    assert "label" not in podman
+    assert {"die", "died", "destroy", "remove"} <= set(podman["event"])
 
 
 def test_events_of_other_objects_do_not() -> None:

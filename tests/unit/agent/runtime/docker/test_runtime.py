@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 import ecscope
-from ecscope.agent.core.container_config import ContainerConfig, container_config
+from ecscope.agent.core.container_config import ContainerConfig, Link, container_config
 from ecscope.agent.runtime.docker.endpoint import InvalidEndpoint
 from ecscope.agent.runtime.docker.runtime import DockerRuntime
 from ecscope.agent.runtime.docker.timeouts import Timeouts
@@ -197,6 +197,23 @@ async def test_an_engine_newer_than_any_that_was_tested_is_used_and_that_is_said
     )
 
 
+PODMAN = json.loads(
+    (Path(__file__).parents[4] / "fixtures" / "docker-engine" / "podman-5.4.2" / "version.json").read_text()
+)
+
+
+async def test_links_are_refused_by_name_where_podman_has_none(bench: Bench) -> None:
+    bench.engine.version = PODMAN
+    links = (Link(docker_name="ecs-db", alias="database"), Link(docker_name="ecs-cache", alias="cache"))
+    wanted = msgspec.structs.replace(spec(), links=links)
+    failure = await failure_of(bench.runtime.create_container(wanted, timeout_s=5))
+    assert str(failure) == (
+        "CannotCreateContainerError: links of container app (database, cache) are not supported by Podman. Remove them,"
+        " or run the task on Docker"
+    )
+    assert bench.engine.paths() == [], "nothing was asked of it but its version"
+
+
 async def test_an_answer_that_is_no_json(bench: Bench) -> None:
     bench.say(Reply(body=b"<html>"))
     failure = await failure_of(bench.runtime.inspect_container(ID))
@@ -371,6 +388,26 @@ async def test_output_keeps_a_pull_going(bench: Bench) -> None:
     bench.say(Reply(chunks=(b"{}\n", 0.1) * 4))
     await bench.runtime.pull_image("app", None, ignore)
     assert len(bench.engine.paths()) == 1
+
+
+CONTAINERD_STORE = {"DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]}
+
+
+async def test_on_the_containerd_image_store_silence_is_not_inactivity(bench: Bench) -> None:
+    """It tells of a layer once in a MiB only. Source: engine.md §16."""
+    await bench.limit(pull_inactivity_s=0.05)
+    bench.say(answer(CONTAINERD_STORE), Reply(chunks=(b"{}\n", 0.2, b"{}\n")))
+    await bench.runtime.connect()
+    await bench.runtime.pull_image("app", None, ignore)
+    assert bench.engine.paths() == ["/v1.41/info", "/v1.41/images/create"]
+
+
+async def test_on_the_containerd_image_store_the_whole_pull_still_has_its_limit(bench: Bench) -> None:
+    await bench.limit(pull_inactivity_s=0.01, pull_s=0.1)
+    bench.say(answer(CONTAINERD_STORE), Reply(chunks=(b"{}\n",), then_hang=True))
+    await bench.runtime.connect()
+    failure = await failure_of(bench.runtime.pull_image("app", None, ignore))
+    assert str(failure) == "DockerTimeoutError: Could not transition to pulled; timed out after waiting 100ms"
 
 
 async def test_all_tries_of_a_pull_share_one_limit(bench: Bench) -> None:
