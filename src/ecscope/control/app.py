@@ -128,6 +128,11 @@ class ControlPlane:
         assert self._principals is not None
         return self._principals.instance_role
 
+    @property
+    def has_no_room(self) -> bool:
+        """Whether the last save failed because the disk is full."""
+        return self._running().has_no_room
+
     # --- life --------------------------------------------------------------------------------------
 
     async def start(self) -> None:

@@ -85,7 +85,7 @@ class Writer:
         self._waiting: deque[_Waiting] = deque()
         self._has_work = asyncio.Event()
         self._idle = asyncio.Event()
-        self._cannot_save = False
+        self._cannot_save = self._was_full = False
         self._wake_at: datetime | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -93,6 +93,11 @@ class Writer:
     def state(self) -> ControlState:
         """The published state: saved, whole and never changed."""
         return self._state
+
+    @property
+    def has_no_room(self) -> bool:
+        """Whether the last save failed because the disk is full."""
+        return self._cannot_save and self._was_full
 
     async def ask(self, request: ApiRequest) -> Json:
         """The answer, when what was asked for is saved. Raises ``ApiError`` when it is refused: nothing changed.
@@ -225,14 +230,19 @@ class Writer:
             else:
                 if self._cannot_save:
                     self._cannot_save = False
-                    _log.info("state can be saved again; going on")
+                    # That the disk is full, and that it is not any more, is said by ``up``.
+                    _log.log(logging.INFO if self._was_full else logging.WARNING, "state can be saved again; going on")
                 return None
 
     def _give_back(self, batch: _Batch, error: StoreError) -> None:
         """Requests are told that nothing was changed; what happened has happened, and is decided again later."""
         if not self._cannot_save:
             self._cannot_save = True
-            _log.error("cannot save state, so requests that change it are refused until it can be saved: %s", error)
+            self._was_full = error.is_full
+            level = logging.INFO if error.is_full else logging.ERROR
+            _log.log(
+                level, "cannot save state, so requests that change it are refused until it can be saved: %s", error
+            )
         events: list[_Waiting] = []
         for item in batch.taken:
             if not isinstance(item, _Asked):

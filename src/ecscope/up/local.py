@@ -18,6 +18,7 @@ from ecscope.control.core.state import Settings, live_delays
 from ecscope.owned_files import UnsafeFile, check_directory, check_file
 from ecscope.sqlitefile.lock import LOCK_NAME
 from ecscope.up.agent_process import AgentEnded, AgentProcess
+from ecscope.up.disk import DiskWatch
 from ecscope.up.docker import docker_problem
 from ecscope.up.introspection import instance_at
 
@@ -115,6 +116,8 @@ class LocalEcs:
         self._say(f"the ECS API answers at {self._control.url}; state and keys are in {self._options.data_dir}")
         ending = Ending.FAILED
         keeping: asyncio.Task[None] | None = None
+        disk = DiskWatch(self._options.data_dir, say=self._say, has_no_room=lambda: self._control.has_no_room)
+        watching = asyncio.create_task(disk.run(), name="watch over the disk")
         try:
             has_cluster = await self._cluster_is_there()
             if has_cluster and not self._options.has_agent:
@@ -126,6 +129,8 @@ class LocalEcs:
         finally:
             await self._take_down(keeping)
             await self._control.stop()
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
         return Ending.ASKED_FOR if self._stopping.is_set() else ending
 
     async def _serve(self, keeping: asyncio.Task[None] | None) -> Ending:

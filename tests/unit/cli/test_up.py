@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from ecscope.cli import up
 from ecscope.cli.main import build_parser
+from tests.e2e.disks import a_small_disk, fill
 
 
 def parsed(*arguments: str) -> argparse.Namespace:
@@ -152,3 +155,31 @@ def test_rights_in_a_file_that_is_a_link(tmp_path: Path) -> None:
     ended = ended_up("--data-dir", str(tmp_path / "data"), "--port", "0", "--iam", str(tmp_path / "iam.json"))
     assert ended.returncode == 2
     assert "it is a symbolic link" in ended.stderr
+
+
+def test_a_full_disk_is_said_once_on_the_terminal_and_so_is_its_end(tmp_path: Path) -> None:
+    with a_small_disk(tmp_path / "disk") as disk:
+        command = [
+            sys.executable,
+            "-m",
+            "ecscope.cli.main",
+            "up",
+            "--no-agent",
+            "--port=0",
+            f"--data-dir={disk / 'data'}",
+        ]
+        with (
+            (tmp_path / "said").open("w+") as said,
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True) as process,
+        ):
+            assert process.stdout is not None
+            while "aws ecs" not in process.stdout.readline():
+                assert process.poll() is None
+            fill(disk / "ballast")
+            time.sleep(5)  # and nothing is asked meanwhile
+            (disk / "ballast").unlink()
+            time.sleep(5)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+        lines = (tmp_path / "said").read_text().splitlines()
+    assert [sum(what in line for line in lines) for what in ("there is no room left", "there is room again")] == [1, 1]
