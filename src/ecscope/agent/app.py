@@ -23,7 +23,7 @@ import msgspec
 
 from ecscope import __version__
 from ecscope.agent.config.config import Config
-from ecscope.agent.core import attachments, host_resources
+from ecscope.agent.core import attachments, host_resources, identity
 from ecscope.agent.core.actions import AnyAction, AttachmentAction, EcsAction
 from ecscope.agent.core.capabilities import Offer
 from ecscope.agent.core.events import CleanupRequested
@@ -32,11 +32,6 @@ from ecscope.agent.core.registration import is_introspected, starting
 from ecscope.agent.core.restore import restored_state
 from ecscope.agent.core.state import (
     ATTACHMENTS_KEY,
-    AVAILABILITY_ZONE_KEY,
-    CLUSTER_KEY,
-    EC2_INSTANCE_KEY,
-    INACTIVE_KEY,
-    INSTANCE_ARN_KEY,
     MANIFEST_SEQUENCE_KEY,
     AgentState,
 )
@@ -54,7 +49,7 @@ from ecscope.agent.taskfiles.source import TaskFiles
 from ecscope.backoff import Backoff
 from ecscope.clock import Clock, SystemClock
 from ecscope.model import history
-from ecscope.model.arn import STANDALONE_ACCOUNT, cluster_name, container_instance_arn
+from ecscope.model.arn import STANDALONE_ACCOUNT, container_instance_arn
 from ecscope.model.container_instance import ContainerInstance
 from ecscope.model.credentials import TaskCredentials
 from ecscope.model.history import AnyHappening, HistoryEntry
@@ -80,13 +75,6 @@ _CALLS_END_S = 5.0
 _SAVED_WITHIN_S = 1.0
 _DOCKER_BACKOFF = Backoff(tries=None, first_s=0.25, cap_s=5.0, factor=1.5, jitter=0.2)
 _SAVE_BACKOFF = Backoff(tries=None, first_s=0.5, cap_s=5.0, factor=1.5, jitter=0.2)
-_OF_THE_INSTANCE = (
-    *(CLUSTER_KEY, INSTANCE_ARN_KEY, INACTIVE_KEY, AVAILABILITY_ZONE_KEY),
-    *(MANIFEST_SEQUENCE_KEY, ATTACHMENTS_KEY),
-)
-"""Under which is saved what another instance has no use for."""
-_STANDALONE_ARN_KEY = "container-instance-arn"
-"""Under which an agent without a cluster saves the ARN that it made up."""
 
 
 class AgentError(Exception):
@@ -467,19 +455,19 @@ class Agent:
     async def _of_this_instance(self, loaded: Loaded) -> Loaded:
         """Without what another EC2 instance saved, from whose disk this one was made.
 
-        Gone as one: a start that ends in between must not find the one's state under the other's name.
         Raises ``AgentError`` where it cannot be removed.
 
         Source: agent-protocol.md §1.4.
         """
-        here, saved = self._ec2_instance_id, loaded.metadata.get(EC2_INSTANCE_KEY, "")
-        if not here or not saved or here == saved:
+        here = self._ec2_instance_id
+        saved = identity.other_ec2_instance(loaded.metadata, ec2_instance_id=here)
+        if not saved:
             return loaded
         _log.warning("the saved state is that of EC2 instance %s, and this is %s: registering as new", saved, here)
         gone = Batch(
             tasks=dict.fromkeys((task.arn for task in loaded.tasks), None),
             images=dict.fromkeys((image.name for image in loaded.images), None),
-            metadata=dict.fromkeys(_OF_THE_INSTANCE, "") | {EC2_INSTANCE_KEY: here},
+            metadata=identity.taken_over(ec2_instance_id=here),
             history=[self._entry(history.StateOfOtherInstanceDropped(ec2_instance_id=saved))],
         )
         try:
@@ -490,45 +478,21 @@ class Agent:
 
     def _instance(self, loaded: Loaded) -> ContainerInstance:
         """Who we were. Raises ``TerminalError`` where the saved state is that of another agent."""
-        saved = loaded.metadata
-        other = CLUSTER_KEY if not self._joins_cluster else _STANDALONE_ARN_KEY
-        if saved.get(other):
-            was = "ran tasks from files" if self._joins_cluster else f"was in cluster {saved[CLUSTER_KEY]}"
-            raise TerminalError(
-                f"the state in {self._config.data_dir} is that of an agent that {was}. Set ECS_DATADIR to another"
-                " directory, or remove that state"
-            )
-        return self._cluster_instance(saved) if self._joins_cluster else self._standalone_instance(saved)
-
-    def _cluster_instance(self, saved: Mapping[str, str]) -> ContainerInstance:
-        """Source: agent-protocol.md §1.4."""
-        cluster, was = self._config.cluster, saved.get(CLUSTER_KEY) or self._config.cluster
-        if cluster != was:
-            raise TerminalError(
-                f"the state in {self._config.data_dir} is that of a container instance of cluster {was}, and this agent"
-                f" is to join {cluster} (ECS_CLUSTER, --cluster). Set it back, give another data directory, or remove"
-                " that state to register anew"
-            )
-        return ContainerInstance(
-            cluster=cluster,
-            arn=saved.get(INSTANCE_ARN_KEY, ""),
-            agent_version=version_line(),
-            availability_zone=saved.get(AVAILABILITY_ZONE_KEY, ""),
-            is_inactive=bool(saved.get(INACTIVE_KEY)),
-        )
-
-    def _standalone_instance(self, metadata: Mapping[str, str]) -> ContainerInstance:
-        """The saved identity, unless the cluster is called otherwise now."""
-        cluster = self._config.cluster
-        saved = metadata.get(_STANDALONE_ARN_KEY, "")
-        if f":container-instance/{cluster_name(cluster)}/" not in saved:
-            saved = container_instance_arn(
+        cluster, version = self._config.cluster, version_line()
+        try:
+            if self._joins_cluster:
+                return identity.cluster_instance(loaded.metadata, cluster=cluster, agent_version=version)
+            fresh_arn = container_instance_arn(
                 region=self._config.region or STANDALONE_REGION,
                 account=STANDALONE_ACCOUNT,
                 cluster=cluster,
                 instance_id=os.urandom(16).hex(),
             )
-        return ContainerInstance(cluster=cluster, arn=saved, agent_version=version_line())
+            return identity.standalone_instance(
+                loaded.metadata, cluster=cluster, agent_version=version, fresh_arn=fresh_arn
+            )
+        except identity.StateOfAnotherAgent as error:
+            raise TerminalError(f"the state in {self._config.data_dir} {error}") from error
 
     def _resources_of(self, info: EngineInfo) -> HostResources:
         """Raises ``AgentError``, which ends the agent, as officially. Source: configuration.md §3.2."""
@@ -560,9 +524,7 @@ class Agent:
             )
         entries = [self._entry(history.AgentStarted(version=instance.agent_version, saved_tasks=len(loaded.tasks)))]
         entries += [self._set_aside(bad) for bad in loaded.bad]
-        facts = {} if self._joins_cluster else {_STANDALONE_ARN_KEY: instance.arn}
-        if self._ec2_instance_id:
-            facts[EC2_INSTANCE_KEY] = self._ec2_instance_id
+        facts = identity.to_save(instance, joins_cluster=self._joins_cluster, ec2_instance_id=self._ec2_instance_id)
         await self._try_save(Batch(metadata=facts, history=entries))
 
     async def _save_end(self) -> None:
