@@ -26,9 +26,8 @@ PURE = (
 )  # fmt: skip
 PURE_IMPORTS = {
     "__future__", "abc", "base64", "bisect", "collections", "copy", "dataclasses", "datetime", "decimal", "difflib",
-    "email.utils", "enum", "fnmatch",
-    "functools", "hashlib", "heapq", "ipaddress", "itertools", "json", "math", "msgspec", "operator", "re", "string",
-    "types", "typing", "urllib.parse",
+    "email.utils", "enum", "fnmatch", "functools", "hashlib", "heapq", "ipaddress", "itertools", "json", "math",
+    "msgspec", "operator", "re", "re2", "string", "types", "typing", "urllib.parse",
 }  # fmt: skip
 """What they may import besides each other: nothing with a side effect. Who may import whom is the linter's."""
 CLOCK_CALLS = {"now", "utcnow", "today"}
