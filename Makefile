@@ -13,9 +13,9 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --no-warn-script-location
 TYPED_SCRIPTS = $(wildcard scripts/*.py)
 TYPED_TESTS = $(shell find tests fake_ecs -name '*.py' -not -name 'test_*' -not -path 'tests/clients/*')
-PYTHON_SCRIPTS = scripts/demo scripts/engine scripts/lock scripts/sample-image scripts/third-party scripts/with-engine
+PYTHON_SCRIPTS = scripts/demo scripts/engine scripts/engines scripts/lock scripts/sample-image scripts/third-party scripts/with-engine
 
-.PHONY: help demo test unit bench lint fmt coverage lock clean .venv FORCE
+.PHONY: help demo test unit engines bench lint fmt coverage lock clean .venv FORCE
 
 help: ## this list
 	@grep -hE '^[a-z.]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.]+):.*## /\1\t/' | expand -t 12
@@ -28,6 +28,9 @@ test: lint ## all checks and all tests, with an engine (15 minutes at most)
 
 unit: .venv/.dev src/ecscope/_build.py ## the quick tests: no engine, no network
 	@$(BIN)/python -m pytest -q tests/unit tests/property $(ARGS)
+
+engines: .venv/.dev src/ecscope/_build.py ## the tests that an engine can fail on engines of several versions, and docs/engines.md (an hour)
+	@$(BIN)/python scripts/engines $(ARGS)
 
 bench: .venv/.dev src/ecscope/_build.py ## the figures; ARGS="--peer URL" measures another agent beside ours
 	@$(BIN)/python scripts/with-engine $(BIN)/python -m bench $(ARGS)

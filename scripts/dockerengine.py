@@ -234,7 +234,7 @@ def _start(engine: Engine) -> None:
         )
     dockerd = installed_dockerd() or _install_dockerd()
     _mount_cgroups()
-    options, environment = _network_options()
+    options, environment = network_options(STATE)
     log = STATE / "dockerd.log"
     command = [dockerd, f"--host={engine.endpoint}", f"--pidfile={STATE}/dockerd.pid", f"--data-root={DATA}"]
     command += [f"--exec-root={STATE}/exec", "--shutdown-timeout=5", *options]
@@ -316,21 +316,29 @@ def _mount(kind: str, target: Path, options: str) -> str:
     return str(target)
 
 
-def _network_options() -> tuple[list[str], dict[str, str]]:
-    """What dockerd needs to be told where iptables does not work, or only in its older form."""
+def network_options(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Options and environment for dockerd where iptables does not work, or only in its older form.
+
+    ``folder``: where links to the older form go.
+    """
     environment = dict(os.environ)
     if _iptables("iptables", "-t", "nat", "-S") is not None:
         return [], environment
     if _iptables("iptables-legacy", "-t", "nat", "-S") is not None:
-        legacy = STATE / "bin"
+        legacy = folder / "bin"
         legacy.mkdir(exist_ok=True)
         for name in ("iptables", "ip6tables"):
             if found := shutil.which(f"{name}-legacy"):
                 (legacy / name).symlink_to(found)
         say("engine: iptables works in its legacy form only; dockerd is given that")
         return [], environment | {"PATH": f"{legacy}:{environment.get('PATH', '')}"}
+    return without_iptables(), environment
+
+
+def without_iptables() -> list[str]:
+    """Options for a dockerd that is to do without, and a line that says so."""
     say("engine: iptables does not work here; dockerd starts without it (published ports go through its proxy)")
-    return ["--iptables=false", "--ip-masq=false"], environment
+    return ["--iptables=false", "--ip-masq=false"]
 
 
 def _iptables(*command: str) -> str | None:
