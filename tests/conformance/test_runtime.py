@@ -436,7 +436,7 @@ async def test_what_ignores_sigterm_is_killed_after_the_grace(lab: Lab) -> None:
         if RuntimeAction.DIE not in actions(seen):  # Docker 26.1 and later tell of the stop first
             seen = await listener.until(docker_id, RuntimeAction.DIE)
     assert actions(seen)[:2] == [RuntimeAction.CREATE, RuntimeAction.START]
-    assert sorted(actions(seen)[2:]) == sorted([RuntimeAction.DIE, RuntimeAction.STOP])
+    assert sorted(actions(seen)[2:], key=str) == [RuntimeAction.DIE, RuntimeAction.STOP]
     died = next(notice for notice in seen if notice.action is RuntimeAction.DIE)
     assert (died.exit_code, died.signal) == (137, "9")
 

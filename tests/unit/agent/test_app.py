@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -159,7 +159,7 @@ async def test_an_unreadable_task_record_is_reported_and_its_containers_removed(
 def damage_task_record(data_dir: Path) -> None:
     import sqlite3  # noqa: PLC0415  # the store's own format, touched nowhere else
 
-    with sqlite3.connect(next(data_dir.glob("*.db"))) as connection:
+    with closing(sqlite3.connect(next(data_dir.glob("*.db")), isolation_level=None)) as connection:
         connection.execute("UPDATE tasks SET body = substr(body, 1, 40)")
 
 

@@ -184,7 +184,7 @@ def test_what_is_no_answer_of_aws_is_a_fault_of_the_endpoint(
 
 
 def test_an_answer_that_is_nested_without_end_is_none_of_aws() -> None:
-    found = failure(b"[" * 5000 + b"]" * 5000, status=200)
+    found = failure(b"[" * 100_000 + b"]" * 100_000, status=200)
     assert found.kind is ObstacleKind.SERVER_ERROR
     assert found.message.startswith("HTTP 200, and not as AWS answers: [[[")
 

@@ -430,8 +430,33 @@ async def test_plain_http_where_tls_is_expected_is_told(backend: Backend) -> Non
     assert failure.message.startswith("no TLS connection to https://127.0.0.1")
 
 
-def test_python_s_own_settings_want_tls_1_2_at_least() -> None:
-    assert ssl.create_default_context().minimum_version >= ssl.TLSVersion.TLSv1_2
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+async def test_a_server_that_speaks_no_tls_1_2_is_refused(tmp_path: Path) -> None:
+    """By Python's own settings, or by OpenSSL's security level: which of them says so depends on the release."""
+    certificate = self_signed(tmp_path)
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    old.load_cert_chain(certificate.certificate, certificate.key)
+    willing = ssl.create_default_context(cafile=certificate.certificate)
+    for context in (old, willing):
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+
+    agreed = []
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        agreed.append(writer.get_extra_info("ssl_object").version())
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=old)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=willing)
+        writer.close()
+        tls = ssl.create_default_context(cafile=certificate.certificate)
+        async with a_client(f"https://127.0.0.1:{port}", tls=tls) as client:
+            failure = await failure_of(client)
+    assert failure.kind is ObstacleKind.ENDPOINT_UNREACHABLE
+    assert agreed == ["TLSv1.1"], "with who wants to speak it, and with nobody else"
 
 
 class Proxy:

@@ -154,7 +154,7 @@ async def test_a_spot_instance_learns_what_is_planned(imds: Imds, metadata: Inst
     assert await metadata.spot_instance_action() is None
     imds.values["meta-data/spot/instance-action"] = '{"action": "terminate", "time": "2026-11-23T15:00:00Z"}'
     assert await metadata.spot_instance_action() == InstanceAction(action="terminate", time="2026-11-23T15:00:00Z")
-    for text in ("soon", "[" * 5000 + "]" * 5000, '{"action": ' + "[" * 5000 + "]" * 5000 + "}"):
+    for text in ("soon", "[" * 100_000 + "]" * 100_000, '{"action": ' + "[" * 100_000 + "]" * 100_000 + "}"):
         imds.values["meta-data/spot/instance-action"] = text
         with pytest.raises(MetadataUnavailable, match="not of the known form"):
             await metadata.spot_instance_action()

@@ -228,7 +228,7 @@ async def test_a_secret_holds_user_and_password(aws: Aws, monkeypatch: pytest.Mo
         {"SecretString": "hush-hush"},
         {"SecretString": '{"username":"me"}'},
         {"SecretString": '{"username":7}'},
-        {"SecretString": '{"more":' + "[" * 5000 + "]" * 5000 + "}"},
+        {"SecretString": '{"more":' + "[" * 100_000 + "]" * 100_000 + "}"},
     ],
 )
 async def test_a_secret_of_another_form_is_told_but_not_shown(

@@ -6,6 +6,7 @@ import random
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -39,10 +40,8 @@ def folder(sound: Path, tmp_path: Path) -> Path:
 
 
 def load(folder: Path) -> Loaded:
-    file = ControlFile(folder)
-    loaded = file.open_and_read()
-    file.close()
-    return loaded
+    with closing(ControlFile(folder)) as file:
+        return file.open_and_read()
 
 
 def change(folder: Path, statement: str) -> None:

@@ -213,7 +213,7 @@ def test_only_the_command_may_be_overridden(overrides: str | None, command: tupl
         '{"cpu": 1}',
         '{"command": "x"}',
         '{"command": [1]}',
-        '{"x": ' + "[" * 5000 + "]" * 5000 + "}",
+        '{"x": ' + "[" * 100_000 + "]" * 100_000 + "}",
     ],
 )
 def test_other_overrides_are_a_conversion_error(overrides: str) -> None:
