@@ -13,9 +13,9 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --no-warn-script-location
 TYPED_SCRIPTS = $(wildcard scripts/*.py)
 TYPED_TESTS = $(shell find tests fake_ecs -name '*.py' -not -name 'test_*' -not -path 'tests/clients/*')
-PYTHON_SCRIPTS = scripts/demo scripts/engine scripts/engines scripts/lock scripts/sample-image scripts/third-party scripts/with-engine
+PYTHON_SCRIPTS = scripts/debian13 scripts/demo scripts/engine scripts/engines scripts/lock scripts/sample-image scripts/third-party scripts/with-engine
 
-.PHONY: help demo test unit engines bench lint fmt coverage lock clean .venv FORCE
+.PHONY: help demo test unit engines debian13 bench lint fmt coverage lock clean .venv FORCE
 
 help: ## this list
 	@grep -hE '^[a-z.]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.]+):.*## /\1\t/' | expand -t 12
@@ -31,6 +31,9 @@ unit: .venv/.dev src/ecscope/_build.py ## the quick tests: no engine, no network
 
 engines: .venv/.dev src/ecscope/_build.py ## the tests that an engine can fail on engines of several versions, and docs/engines.md (an hour)
 	@$(BIN)/python scripts/engines $(ARGS)
+
+debian13: ## the demo and all tests in a new root of Debian 13 (half an hour); ARGS="bash" looks around in it
+	@"$$(scripts/python)" scripts/debian13 $(ARGS)
 
 bench: .venv/.dev src/ecscope/_build.py ## the figures; ARGS="--peer URL" measures another agent beside ours
 	@$(BIN)/python scripts/with-engine $(BIN)/python -m bench $(ARGS)

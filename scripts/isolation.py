@@ -31,8 +31,9 @@ ROOT = Path(__file__).resolve().parents[1]
 RESOLVER = "10.0.2.3"
 """Name server inside: slirp4netns hands to the machine's."""
 NETWORK_TIMEOUT_S = 20
-OF_THE_SYSTEM = {"bin", "boot", "etc", "lib", "lib32", "lib64", "libx32", "lost+found", "proc", "sbin", "sys", "usr"}
-"""Folders of / that a root of other packages brings itself, or that are made anew."""
+OF_THE_KERNEL = {"dev", "proc", "sys"}
+OF_THE_SYSTEM = {"bin", "boot", "etc", "lib", "lib32", "lib64", "libx32", "lost+found", "sbin", "usr"}
+"""Folders of / that a root of other packages brings itself."""
 OLD_ROOT = ".machine"
 SIOCSIFFLAGS, IFF_UP = 0x8914, 0x1
 MNT_DETACH = 2
@@ -178,23 +179,26 @@ def new_sys(where: str = "/sys") -> None:
     subprocess.run(["umount", "--recursive", "--lazy", str(keep)], capture_output=True, check=False)
 
 
-def enter(root: Path, command: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
-    """Become ``command`` in that root, which has the machine's files but for those of its system.
+def enter(root: Path, command: Sequence[str], environment: Mapping[str, str], *, with_files: bool) -> NoReturn:
+    """Become ``command`` in that root.
 
     For a process in a mount namespace of its own. Not a chroot: a container's start pivots once more.
+
+    Args:
+        with_files: the root has the machine's files, but for those of its system; else none of them.
     """
     mount("--make-rprivate", "/")
     new = Path("/run/root")
     new.mkdir()
     mount("--bind", root, new)
     for folder in sorted(Path("/").iterdir()):
-        if folder.name in OF_THE_SYSTEM or folder.is_symlink() or not folder.is_dir() or folder.name == "run":
+        if folder.is_symlink() or not folder.is_dir() or folder.name == "run":
             continue
-        (new / folder.name).mkdir(exist_ok=True)
-        mount("--rbind", folder, new / folder.name)
-    for name in ("proc", "run", "sys"):
-        (new / name).mkdir(exist_ok=True)
-        mount("--bind" if name == "run" else "--rbind", f"/{name}", new / name)
+        if folder.name in OF_THE_KERNEL or (with_files and folder.name not in OF_THE_SYSTEM):
+            (new / folder.name).mkdir(exist_ok=True)
+            mount("--rbind", folder, new / folder.name)
+    (new / "run").mkdir(exist_ok=True)
+    mount("--bind", "/run", new / "run")  # without what is mounted in it, as this root is
     (new / OLD_ROOT).mkdir(exist_ok=True)
     os.chdir(new)
     subprocess.run(["pivot_root", ".", OLD_ROOT], check=True)
