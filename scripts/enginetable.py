@@ -39,6 +39,9 @@ SUITES = {
 }
 """What runs on each of them: pytest's arguments. ``README``: its session with ECS line by line, and ``make demo``."""
 
+COUNTS = {"ECSCOPE_TEST_SIGTERMS": "20", "ECSCOPE_TEST_KILLS": "50"}
+"""How often the restart loop ends the agent; by itself it does so a few times only."""
+
 HEAD = ("variant", "engine", "API", "storage", "cgroups", *SUITES, "on")
 
 
@@ -71,7 +74,7 @@ def read_result(report: Path, exit_code: int) -> Result:
     try:
         tree = ElementTree.parse(report)  # pytest wrote it, on our order
     except (OSError, ElementTree.ParseError):
-        return Result(problem=f"no result (exit code {exit_code})")
+        return Result(problem=f"exit code {exit_code}")
     passed, skipped, failed = 0, 0, []
     for case in tree.iter("testcase"):
         kinds = {child.tag for child in case}
@@ -82,7 +85,7 @@ def read_result(report: Path, exit_code: int) -> Result:
         else:
             passed += 1
     if not failed and exit_code != 0:
-        return Result(passed, skipped, problem=f"no result (exit code {exit_code})")
+        return Result(passed, skipped, problem=f"exit code {exit_code}")
     return Result(passed, skipped, tuple(dict.fromkeys(failed)))
 
 
@@ -126,4 +129,4 @@ def _cells(line: str) -> tuple[str, ...]:
 
 
 def _line(cells: tuple[str, ...]) -> str:
-    return "| " + " | ".join(cell.replace("\n", " ") for cell in cells) + " |"
+    return "| " + " | ".join(re.sub(r"(?<!\\)\|", r"\|", cell.replace("\n", " ")) for cell in cells) + " |"

@@ -46,9 +46,11 @@ def run(arguments: Sequence[str], environment: Mapping[str, str] | None = None) 
     """
     if os.geteuid() != 0:
         raise Unavailable("place: root is needed to make namespaces; run this as root")
-    if not shutil.which("unshare"):
-        raise Unavailable("place: there is no unshare; install the package util-linux")
-    command = ["unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc", "--"]
+    for tool in ("setpriv", "unshare"):
+        if not shutil.which(tool):
+            raise Unavailable(f"place: there is no {tool}; install the package util-linux")
+    command = ["setpriv", "--pdeathsig=KILL", "--"]  # it ends with us, and the place with it
+    command += ["unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc", "--"]
     # A session of its own: Ctrl-C is the caller's to handle.
     place = subprocess.Popen([*command, *_again(arguments)], env=environment, start_new_session=True)
     try:
