@@ -438,7 +438,7 @@ async def test_what_ignores_sigterm_is_killed_after_the_grace(lab: Lab) -> None:
     assert actions(seen)[:2] == [RuntimeAction.CREATE, RuntimeAction.START]
     assert sorted(actions(seen)[2:], key=str) == [RuntimeAction.DIE, RuntimeAction.STOP]
     died = next(notice for notice in seen if notice.action is RuntimeAction.DIE)
-    assert (died.exit_code, died.signal) == (137, "9")
+    assert (died.exit_code, died.signal) == (137, 9)
 
 
 async def test_a_stop_that_nobody_waits_for_still_happens(lab: Lab) -> None:

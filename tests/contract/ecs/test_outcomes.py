@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,14 @@ def last_statuses() -> dict[str, tuple[str, int]]:
             arn, status = line["body"]["task"], line["body"]["status"]
             found[arn] = (status, found[arn][1] + 1 if arn in found and found[arn][0] == status else 1)
     return found
+
+
+def as_engine_20_10_says_it(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The recordings were made with 20.10; newer engines say the same with more words in front, and runc with fewer."""
+    told = json.dumps(lines)
+    told = told.replace("failed to create task for container: failed to create shim", "failed to create shim")
+    told = told.replace("error during container init: exec: ", "exec: ")
+    return json.loads(re.sub(r"(no such file or directory|not found in \$PATH)(?!: unknown)", r"\1: unknown", told))
 
 
 def free_port() -> int:
@@ -79,7 +88,11 @@ async def test_the_recorded_outcomes(tmp_path: Path, docker_endpoint: str, sampl
             assert not backend.state_changes(conflict["arn"]) + backend.state_changes(behind["arn"])
             await backend.push_tasks(as_here(to_stop(behind)))
             await backend.state_change(behind["arn"], "STOPPED", timeout_s=30)
-            got = {arn: facts for arn, facts in task_facts(backend.lines()).items() if arn in EXPECTED}
+            got = {
+                arn: facts
+                for arn, facts in task_facts(as_engine_20_10_says_it(backend.lines())).items()
+                if arn in EXPECTED
+            }
             await backend.push_tasks(*(as_here(to_stop(task)) for task in (*PAYLOADS.values(), holder)))
             await backend.state_change(holder["arn"], "STOPPED", timeout_s=30)
             assert not backend.problems
