@@ -20,7 +20,7 @@ from ecscope.control.core.records import Json, TaskDefinition
 from ecscope.control.core.statuses import LaunchType, ServiceStatus
 from ecscope.control.core.step import Step
 from ecscope.model.container_instance import Attribute
-from ecscope.model.network import NetworkMode
+from ecscope.model.network import NetworkMode, network_mode
 from ecscope.taskdefinition.definition import ContainerDefinition, Definition, definition_of
 from ecscope.taskdefinition.payload import docker_api_versions
 from ecscope.taskdefinition.read import mistakes_in
@@ -120,7 +120,8 @@ def _bad_expressions(definition: Definition) -> Iterator[str]:
 def with_defaults(definition: Json) -> dict[str, Any]:
     """As ECS shows it: clients compare this with what they asked for. Source: control-plane.md §5.1."""
     filled: dict[str, Any] = {"volumes": [], "placementConstraints": [], **definition}
-    is_host_mode = definition.get("networkMode") == "host"
+    mode = network_mode(definition.get("networkMode"))
+    is_host_mode = mode is not None and mode.shares_host_ports
     filled["containerDefinitions"] = [
         _container(container, is_host_mode=is_host_mode) for container in definition["containerDefinitions"]
     ]
