@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from ecscope.control.api.action import Action
 from ecscope.control.api.pages import page
@@ -120,7 +119,7 @@ def _put(step: Step, owner: str, body: Json) -> Json:
     return {"setting": _setting(step, name, value, owner)}
 
 
-def _setting(step: Step, name: str, value: str, owner: str) -> dict[str, Any]:
+def _setting(step: Step, name: str, value: str, owner: str) -> dict[str, str]:
     """The account's belong to its root user."""
     root = f"arn:aws:iam::{step.settings.account}:root"
     return {

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 
@@ -111,7 +110,7 @@ def _new_arn(step: Step, cluster: Cluster, claimed: str) -> str:
     return claimed
 
 
-def _document(text: str) -> Mapping[str, Any]:
+def _document(text: str) -> Mapping[str, object]:
     """The instance's identity document; empty: it has none, or none that can be read."""
     try:
         document = msgspec.json.decode(text)
@@ -120,14 +119,14 @@ def _document(text: str) -> Mapping[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _instance_id(step: Step, document: Mapping[str, Any], known: Instance | None) -> str:
+def _instance_id(step: Step, document: Mapping[str, object], known: Instance | None) -> str:
     told = document.get("instanceId")
     if isinstance(told, str) and told:
         return told
     return known.ec2_instance_id if known is not None else f"mi-{step.new_id()[:17]}"
 
 
-def _added(step: Step, document: Mapping[str, Any], reported: Mapping[str, str | None]) -> dict[str, str | None]:
+def _added(step: Step, document: Mapping[str, object], reported: Mapping[str, str | None]) -> dict[str, str | None]:
     """What the server says of an instance beside what its agent does."""
     zone = document.get("availabilityZone")
     added: dict[str, str | None] = {shapes.ZONE: zone if isinstance(zone, str) else step.settings.availability_zone}

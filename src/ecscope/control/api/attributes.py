@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import msgspec
 
@@ -137,6 +136,6 @@ def _put(step: Step, instance: Instance, custom: Mapping[str, str | None]) -> No
     step.instances.put(instance.arn, msgspec.structs.replace(instance, custom_attributes=custom))
 
 
-def _shown(instance: Instance, name: str, value: str | None) -> dict[str, Any]:
+def _shown(instance: Instance, name: str, value: str | None) -> dict[str, str]:
     shown = {"name": name, "targetType": "container-instance", "targetId": instance.arn}
     return shown if value is None else {**shown, "value": value}

@@ -195,7 +195,7 @@ def _request(action: str, things: Iterable[_Thing], context: Keys) -> Request:
 def _things(step: Step, action: str, body: Json) -> Iterator[_Thing]:
     for kind, member in RESOURCES.get(action, ()):
         named = body.get(member)
-        listed: list[Any] = named if isinstance(named, list) else [named]
+        listed: list[object] = named if isinstance(named, list) else [named]
         if not listed and (action in _NONE_IS_ALL or kind == "cluster"):
             listed = [None]
         for each in listed:

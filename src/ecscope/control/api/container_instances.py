@@ -6,7 +6,6 @@ Source: control-plane.md §3.1, §4.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import msgspec
 
@@ -142,7 +141,7 @@ def _each(
 
 def _answer(
     step: Step, instances: Iterable[Instance], failures: Iterable[Failure], include: Iterable[str]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     words = tuple(include)
     return {
         "containerInstances": [shapes.instance(step, instance, words) for instance in instances],

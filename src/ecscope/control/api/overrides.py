@@ -5,8 +5,6 @@ Source: TaskOverride and ContainerOverride of the ECS API (2014-11-13); control-
 
 from __future__ import annotations
 
-from typing import Any
-
 from ecscope.control.core.errors import client_error, invalid, unsupported
 from ecscope.control.core.overrides import check_merged
 from ecscope.control.core.records import Json, TaskDefinition
@@ -27,7 +25,7 @@ def overrides_of(given: Json, definition: TaskDefinition) -> Json:
     for member, why in _NOT_HERE.items():
         if given.get(member):
             raise unsupported(f"overrides.{member} is not supported: {why}.")
-    checked: dict[str, Any] = {name: given[name] for name in ("taskRoleArn", "executionRoleArn") if given.get(name)}
+    checked: dict[str, object] = {name: given[name] for name in ("taskRoleArn", "executionRoleArn") if given.get(name)}
     for member, read in (("cpu", cpu_units), ("memory", memory_mib)):
         if not given.get(member):
             continue

@@ -43,7 +43,7 @@ class _Place(msgspec.Struct, frozen=True, array_like=True):
 
 def page(
     action: str, body: Json, member: str, items: Iterable[T], *, key: Callable[[T], str], show: Callable[[T], Any]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The answer with the page that ``body`` asks for. Raises ``InvalidParameterException``.
 
     Args:
@@ -65,7 +65,7 @@ def page(
     if token:
         start, rest = _after(_place(token, request), rest, key)
     shown = list(islice(rest, size))
-    answer: dict[str, Any] = {member: [show(item) for item in shown]}
+    answer: dict[str, object] = {member: [show(item) for item in shown]}
     if (following := next(rest, None)) is not None:
         place = _Place(request=request, offset=start + size, last=key(shown[-1]), following=key(following))
         answer["nextToken"] = urlsafe_b64encode(msgspec.json.encode(place)).decode()

@@ -8,7 +8,6 @@ Source: control-plane.md §3.2; the service model of ECS (2014-11-13).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import msgspec
 
@@ -101,11 +100,11 @@ def _described(
     arns: list[str],
     member: str,
     find: Callable[[Step, str], Found | None],
-    show: Callable[[Step, Service, Deployment], dict[str, Any]],
+    show: Callable[[Step, Service, Deployment], dict[str, object]],
 ) -> Json:
     if not 1 <= len(arns) <= _DESCRIBED_MOST:
         raise invalid(f"From 1 to {_DESCRIBED_MOST} ARNs can be described at a time.")
-    shown, failures = list[Any](), list[Failure]()
+    shown, failures = list[object](), list[Failure]()
     for arn in arns:
         found = find(step, arn)
         if found is None:

@@ -6,7 +6,6 @@ Source: the service model of ECS (2014-11-13); control-plane.md §8.1.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from ecscope.control.api.lookup import arn_of
 from ecscope.control.api.shapes import moment, tags
@@ -17,11 +16,11 @@ from ecscope.control.core.statuses import DeploymentStatus, RolloutState
 from ecscope.control.core.step import Step
 
 
-def service(step: Step, record: Service, *, with_tags: bool = False) -> dict[str, Any]:
+def service(step: Step, record: Service, *, with_tags: bool = False) -> dict[str, object]:
     """``Service``."""
     tasks = tasks_of(step, record)
     count = counts(tasks)
-    shown: dict[str, Any] = {
+    shown: dict[str, object] = {
         "serviceArn": record.arn,
         "serviceName": record.name,
         "clusterArn": arn_of(step, "cluster", record.cluster),
@@ -52,7 +51,7 @@ def service(step: Step, record: Service, *, with_tags: bool = False) -> dict[str
     return shown
 
 
-def _deployment(record: Service, one: Deployment, tasks: Iterable[Task]) -> dict[str, Any]:
+def _deployment(record: Service, one: Deployment, tasks: Iterable[Task]) -> dict[str, object]:
     """``Deployment``. An older one wants no more than it still has."""
     own = [task for task in tasks if task.deployment_id == one.id]
     count = counts(own)
@@ -84,9 +83,9 @@ def revision_arn(step: Step, record: Service, one: Deployment) -> str:
     return arn_of(step, "service-revision", record.cluster, record.name, _digits(one))
 
 
-def service_deployment_brief(step: Step, record: Service, one: Deployment) -> dict[str, Any]:
+def service_deployment_brief(step: Step, record: Service, one: Deployment) -> dict[str, object]:
     """``ServiceDeploymentBrief``."""
-    shown: dict[str, Any] = {
+    shown: dict[str, object] = {
         "serviceDeploymentArn": deployment_arn(step, record, one),
         "serviceArn": record.arn,
         "clusterArn": arn_of(step, "cluster", record.cluster),
@@ -101,7 +100,7 @@ def service_deployment_brief(step: Step, record: Service, one: Deployment) -> di
     return shown
 
 
-def service_deployment(step: Step, record: Service, one: Deployment) -> dict[str, Any]:
+def service_deployment(step: Step, record: Service, one: Deployment) -> dict[str, object]:
     """``ServiceDeployment``."""
     tasks = tasks_of(step, record)
     shown = service_deployment_brief(step, record, one)
@@ -155,7 +154,7 @@ def all_deployments(record: Service) -> Sequence[Deployment]:
     return (*record.deployments, *record.past_deployments)
 
 
-def revision(step: Step, record: Service, one: Deployment) -> dict[str, Any]:
+def revision(step: Step, record: Service, one: Deployment) -> dict[str, object]:
     """``ServiceRevision``."""
     definition = step.task_definitions.get(one.definition_arn)
     containers = definition.members.container_definitions if definition is not None else ()
@@ -173,7 +172,7 @@ def revision(step: Step, record: Service, one: Deployment) -> dict[str, Any]:
     }
 
 
-def _revision_summary(step: Step, record: Service, one: Deployment, tasks: Iterable[Task]) -> dict[str, Any]:
+def _revision_summary(step: Step, record: Service, one: Deployment, tasks: Iterable[Task]) -> dict[str, object]:
     shown = _deployment(record, one, tasks)
     return {
         "arn": revision_arn(step, record, one),

@@ -6,7 +6,6 @@ Source: control-plane.md §3.1, §8.1.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
@@ -42,7 +41,7 @@ def create_service(step: Step, body: Json) -> Json:
     definition = lookup.task_definition_to_run(step, body["taskDefinition"])
     launch_type = launch_type_of(body, cluster, definition)
     refuse_network(body, definition)
-    kept: dict[str, Any] = {
+    kept: dict[str, object] = {
         "launchType": launch_type,
         "deploymentConfiguration": service_input.deployment_configuration(body, strategy),
         "placementConstraints": service_input.placement_constraints(body),
@@ -87,7 +86,7 @@ def update_service(step: Step, body: Json) -> Json:
         raise ApiError("ServiceNotActiveException", "Service was not ACTIVE.")
     service_input.refuse_what_is_not_here(body)
     strategy = service.scheduling_strategy
-    changes: dict[str, Any] = service_input.as_given(body)
+    changes: dict[str, object] = service_input.as_given(body)
     if "deploymentConfiguration" in body:
         before = service.body.get("deploymentConfiguration")
         changes["deploymentConfiguration"] = service_input.deployment_configuration(body, strategy, before)
@@ -134,7 +133,7 @@ def describe_services(step: Step, body: Json) -> Json:
         raise invalid("Services cannot be empty.")
     if len(references) > _DESCRIBED_MOST:
         raise invalid(f"At most {_DESCRIBED_MOST} services can be described at a time.")
-    services, failures = list[Any](), list[Failure]()
+    services, failures = list[object](), list[Failure]()
     for reference in references:
         found = lookup.find_service(step, cluster, reference)
         if found is None:

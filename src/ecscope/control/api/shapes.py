@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from typing import Any
 
 from ecscope.control.core.errors import Failure
 from ecscope.control.core.records import Cluster, Instance, Json, Task, TaskContainer, TaskDefinition
@@ -42,7 +41,7 @@ def tags_if_asked(record_tags: Mapping[str, str], body: Json) -> list[dict[str, 
 # --- clusters -------------------------------------------------------------------------------------
 
 
-def cluster(step: Step, record: Cluster, include: Collection[str] = ()) -> dict[str, Any]:
+def cluster(step: Step, record: Cluster, include: Collection[str] = ()) -> dict[str, object]:
     """``Cluster``; ``include``: words of DescribeClusters, such as ``SETTINGS``."""
     instances = [
         instance
@@ -56,7 +55,7 @@ def cluster(step: Step, record: Cluster, include: Collection[str] = ()) -> dict[
         if task.last_status.is_pending or task.is_running
     )
     services = Counter(service.status for service in step.services if service.cluster == record.name)
-    shown: dict[str, Any] = {
+    shown: dict[str, object] = {
         "clusterArn": record.arn,
         "clusterName": record.name,
         "status": record.status,
@@ -108,9 +107,9 @@ def _statistics(
 # --- task definitions -----------------------------------------------------------------------------
 
 
-def task_definition(record: TaskDefinition) -> dict[str, Any]:
+def task_definition(record: TaskDefinition) -> dict[str, object]:
     """``TaskDefinition``."""
-    shown: dict[str, Any] = {
+    shown: dict[str, object] = {
         "taskDefinitionArn": record.arn,
         "family": record.family,
         "revision": record.revision,
@@ -141,7 +140,7 @@ def failures(those: Iterable[Failure]) -> list[dict[str, str]]:
 # --- container instances --------------------------------------------------------------------------
 
 
-def instance(step: Step, record: Instance, include: Collection[str] = ("TAGS",)) -> dict[str, Any]:
+def instance(step: Step, record: Instance, include: Collection[str] = ("TAGS",)) -> dict[str, object]:
     """``ContainerInstance``; ``include``: words of DescribeContainerInstances. Source: control-plane.md §4."""
     here = [step.tasks[arn].last_status for arn in step.tasks_on.get(record.arn, ())]
     taken = step.taken.get(record.arn, HostResources())
@@ -151,7 +150,7 @@ def instance(step: Step, record: Instance, include: Collection[str] = ("TAGS",))
         ports_tcp=record.resources.ports_tcp | taken.ports_tcp,
         ports_udp=record.resources.ports_udp | taken.ports_udp,
     )
-    shown: dict[str, Any] = {
+    shown: dict[str, object] = {
         "containerInstanceArn": record.arn,
         "ec2InstanceId": record.ec2_instance_id,
         "version": record.version,
@@ -176,7 +175,7 @@ def attributes(values: Mapping[str, str | None]) -> list[dict[str, str]]:
     return [{"name": name} if value is None else {"name": name, "value": value} for name, value in values.items()]
 
 
-def _resources(amount: HostResources) -> list[dict[str, Any]]:
+def _resources(amount: HostResources) -> list[dict[str, object]]:
     """The ports are those that no task can have."""
     return [
         _resource("CPU", "INTEGER", amount.cpu_units),
@@ -186,7 +185,7 @@ def _resources(amount: HostResources) -> list[dict[str, Any]]:
     ]
 
 
-def _resource(name: str, kind: str, number: int = 0, ports: Collection[int] | None = None) -> dict[str, Any]:
+def _resource(name: str, kind: str, number: int = 0, ports: Collection[int] | None = None) -> dict[str, object]:
     shown = {"name": name, "type": kind, "doubleValue": 0.0, "longValue": 0, "integerValue": number}
     return shown if ports is None else {**shown, "stringSetValue": [str(port) for port in sorted(ports)]}
 
@@ -194,11 +193,11 @@ def _resource(name: str, kind: str, number: int = 0, ports: Collection[int] | No
 _HEALTH_WORST_FIRST = ("IMPAIRED", "INSUFFICIENT_DATA", "INITIALIZING", "OK")
 
 
-def _instance_health(record: Instance) -> dict[str, Any]:
+def _instance_health(record: Instance) -> dict[str, object]:
     found = {detail.status for detail in record.health}
-    details: list[dict[str, Any]] = []
+    details: list[dict[str, object]] = []
     for detail in record.health:
-        shown: dict[str, Any] = {"type": detail.type, "status": detail.status}
+        shown: dict[str, object] = {"type": detail.type, "status": detail.status}
         if detail.status_reason:
             shown["statusReason"] = detail.status_reason
         for name, at in (("lastUpdated", detail.last_updated_at), ("lastStatusChange", detail.last_status_change_at)):
@@ -217,12 +216,12 @@ ARCHITECTURE = "ecs.cpu-architecture"
 ZONE = "ecs.availability-zone"
 
 
-def task(step: Step, record: Task, include: Collection[str] = ("TAGS",)) -> dict[str, Any]:
+def task(step: Step, record: Task, include: Collection[str] = ("TAGS",)) -> dict[str, object]:
     """``Task``; ``include``: words of DescribeTasks. Source: control-plane.md §6.3."""
     host = step.instances.get(record.instance_arn)
     has: Mapping[str, str | None] = host.attributes if host is not None else {}
     heard_at = host.connectivity_at if host is not None else None
-    shown: dict[str, Any] = {
+    shown: dict[str, object] = {
         "attachments": [],
         "attributes": [{"name": ARCHITECTURE, "value": has.get(ARCHITECTURE) or "x86_64"}],
         "availabilityZone": has.get(ZONE) or step.settings.availability_zone,
@@ -261,8 +260,8 @@ def task(step: Step, record: Task, include: Collection[str] = ("TAGS",)) -> dict
     return shown
 
 
-def _container(record: Task, container: TaskContainer) -> dict[str, Any]:
-    shown: dict[str, Any] = {
+def _container(record: Task, container: TaskContainer) -> dict[str, object]:
+    shown: dict[str, object] = {
         "containerArn": container.arn,
         "taskArn": record.arn,
         "name": container.name,
@@ -286,7 +285,7 @@ def _container(record: Task, container: TaskContainer) -> dict[str, Any]:
     return shown
 
 
-def _overrides(record: Task) -> dict[str, Any]:
+def _overrides(record: Task) -> dict[str, object]:
     """As asked for, with an entry for every container."""
     given = {entry.get("name"): entry for entry in record.overrides.get("containerOverrides", ())}
     return {

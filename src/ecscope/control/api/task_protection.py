@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import Any
 
 import msgspec
 
@@ -96,8 +95,8 @@ def _is_protected(step: Step, task: Task) -> bool:
     return task.is_protected and not task.is_stopped and (task.protected_until or step.at) > step.at
 
 
-def _shown(step: Step, task: Task) -> dict[str, Any]:
-    shown: dict[str, Any] = {"taskArn": task.arn, "protectionEnabled": _is_protected(step, task)}
+def _shown(step: Step, task: Task) -> dict[str, object]:
+    shown: dict[str, object] = {"taskArn": task.arn, "protectionEnabled": _is_protected(step, task)}
     if shown["protectionEnabled"] and task.protected_until is not None:
         shown["expirationDate"] = shapes.moment(task.protected_until)
     return shown

@@ -6,7 +6,6 @@ Source: control-plane.md §3.1, §3.5, §6.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import msgspec
 
@@ -96,7 +95,7 @@ def describe_tasks(step: Step, body: Json) -> Json:
         raise invalid("Tasks cannot be empty.")
     if len(references) > _MOST_DESCRIBED:
         raise invalid(f"Tasks cannot have more than {_MOST_DESCRIBED} elements.")
-    found: list[dict[str, Any]] = []
+    found: list[dict[str, object]] = []
     failures: list[Failure] = []
     for reference in dict.fromkeys(references):
         task = lookup.find_task(step, cluster, reference)

@@ -5,8 +5,6 @@ Source: control-plane.md §10; TaskOverride of the ECS API (2014-11-13).
 
 from __future__ import annotations
 
-from typing import Any
-
 from ecscope.control.core.errors import ApiError, client_error
 from ecscope.control.core.records import Json, TaskDefinition
 from ecscope.control.core.task_definitions import check
@@ -62,7 +60,7 @@ def check_merged(definition: TaskDefinition, overrides: Json) -> None:
 
 
 def _container(container: Json, override: Json) -> Json:
-    changed: dict[str, Any] = {
+    changed: dict[str, object] = {
         **container,
         **{name: override[name] for name in _AMOUNTS_OF_CONTAINERS if override.get(name)},
     }

@@ -305,7 +305,7 @@ class _Compiler:
         def check(value: Any, at: At, problems: list[Problem]) -> Any:
             if type(value) is not dict:
                 raise _wrong_type(value, at, "Structure")
-            kept: dict[str, Any] = {}
+            kept: dict[str, object] = {}
             for name, sent in value.items():
                 member = members.get(name)
                 if member is None:

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ecscope.control.store.interface import CONTROL_PLANE, BadRecord, Loaded, Prepared
 from ecscope.control.store.rows import KINDS, checksum, decoded, loaded
@@ -93,7 +93,7 @@ class ControlFile(DatabaseFile):
                 self._known.put(table, key, *values)
 
     def _read(self, bad: list[BadRecord]) -> Loaded:
-        tables: dict[str, dict[str, Any]] = {
+        tables: dict[str, dict[str, object]] = {
             table: self._read_table(kind, table=table, key_column="key", decode=partial(decoded, table), bad=bad)
             for table, kind in KINDS.items()
         }
