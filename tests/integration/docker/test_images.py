@@ -143,14 +143,14 @@ class SlowRegistry:
             await asyncio.wait(list(self._served))
 
     async def _answer(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        given, rested = 0, False
+        given, rests = 0, 3
         with suppress(OSError):
             while data := await source.read(65536):
                 sink.write(data)
                 await sink.drain()
                 given += len(data)
-                if given > LAYER_BYTES // 4 and not rested:
-                    rested = True
+                if given > LAYER_BYTES // 4 and rests:  # the engine tells of it once a second at least
+                    rests -= 1
                     await asyncio.sleep(1.2)
                 if given > LAYER_BYTES // 2:
                     # Drop by drop: the engine looks whether it is still wanted when something comes.
