@@ -15,7 +15,7 @@ from ecscope.model import history
 from ecscope.model.api_failure import ApiFailure
 from ecscope.model.arn import TaskArn, task_arn
 from ecscope.model.attachment import Attachment
-from ecscope.model.container import Container, ContainerDefinition
+from ecscope.model.container import Container, ContainerDefinition, MountPoint
 from ecscope.model.container_instance import Obstacle, ObstacleKind
 from ecscope.model.credentials import RoleType, TaskCredentials
 from ecscope.model.history import AnyHappening, HistoryEntry
@@ -57,13 +57,21 @@ def a_container(name: str = "app", **fields: object) -> Container:
 def a_task(*containers: Container, number: int = 1, **fields: object) -> Task:
     """A task that has just been received; with one container ``app`` unless others are given.
 
-    ``number`` makes tasks different: it sets the ARN.
+    ``number`` makes tasks different: it sets the ARN. Where no container mounts anything, the first one mounts the
+    Docker volumes among ``volumes``.
     """
+    containers = containers or (a_container(),)
+    volumes = [v.name for v in fields.get("volumes", ()) if v.kind is not VolumeKind.BIND]  # type: ignore[attr-defined]
+    if volumes and not any(container.definition.mount_points for container in containers):
+        mounts = tuple(MountPoint(source_volume=name, container_path=f"/{name}") for name in volumes)
+        first = containers[0]
+        definition = msgspec.structs.replace(first.definition, mount_points=mounts)
+        containers = (msgspec.structs.replace(first, definition=definition), *containers[1:])
     task = Task(
         arn=an_arn(number),
         family="sample",
         version="1",
-        containers=containers or (a_container(),),
+        containers=containers,
         received_at=AT,
     )
     return msgspec.structs.replace(task, **fields)

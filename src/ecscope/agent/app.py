@@ -271,6 +271,7 @@ class Agent:
             settings=ExecutorSettings(
                 cluster=self._config.cluster,
                 region=self._config.region,
+                sees_host_paths=_sees_host_paths(self._config),
                 create_timeout_s=self._config.container_create_timeout_s,
                 start_timeout_s=self._config.container_start_timeout_s,
             ),
@@ -644,6 +645,11 @@ def _runtime_of(config: Config) -> Runtime:
         return DockerRuntime(config.docker_host, timeouts=timeouts)
     except InvalidEndpoint as error:
         raise AgentError(f"DOCKER_HOST: {error}") from error
+
+
+def _sees_host_paths(config: Config) -> bool:
+    """The engine is on this machine, and this process is not in a container of its own."""
+    return config.docker_host.startswith("unix://") and not Path("/.dockerenv").exists()
 
 
 def _auth_of(config: Config) -> Callable[[str], RegistryAuth | None]:

@@ -35,6 +35,8 @@ _MOST_UNSAVED_NOTES = 10_000
 
 _LOUD: dict[type[history.Happening], int] = {
     history.ContainerError: logging.WARNING,
+    history.HostPathMissing: logging.WARNING,
+    history.ImagePullSlow: logging.WARNING,
     history.TaskRefused: logging.ERROR,
     history.RuntimeDisconnected: logging.WARNING,
     history.OrphanContainerFound: logging.WARNING,

@@ -303,6 +303,16 @@ class ContainerOutOfMemory(Happening, frozen=True, kw_only=True):
         return "the kernel killed a process: out of memory"
 
 
+class HostPathMissing(Happening, frozen=True, kw_only=True):
+    """A path of the host that a container mounts was not there."""
+
+    path: str
+
+    @property
+    def sentence(self) -> str:
+        return f"host path {self.path} did not exist, so Docker mounts an empty directory that it created there"
+
+
 class ContainerVanished(Happening, frozen=True, kw_only=True):
     """The container is not in Docker any more, and the agent did not remove it."""
 
@@ -347,6 +357,26 @@ class ImagePullProgress(Happening, frozen=True, kw_only=True):
     @property
     def sentence(self) -> str:
         return f"{self.layers_done} of {self.layers_total} layers"
+
+
+class ImagePullSlow(Happening, frozen=True, kw_only=True):
+    """An image is waited for, for longer than is usual: from 5 s on, then every half minute."""
+
+    image: str
+    waited_s: int
+    layers_done: int = 0
+    layers_total: int = 0
+    """0: the registry has sent nothing of the image."""
+    bytes_done: int = 0
+    bytes_total: int = 0
+
+    @property
+    def sentence(self) -> str:
+        waited = f"still pulling {self.image} after {self.waited_s} s"
+        if not self.layers_total:
+            return f"{waited}: the registry has sent nothing of it yet"
+        size = f", {self.bytes_done / 1e6:.1f} of {self.bytes_total / 1e6:.1f} MB" if self.bytes_total else ""
+        return f"{waited}: {self.layers_done} of {self.layers_total} layers{size}"
 
 
 class ImagePulled(Happening, frozen=True, kw_only=True):
@@ -743,10 +773,12 @@ AnyHappening = (
     | ContainerError
     | ContainerWaitsForDependency
     | ContainerOutOfMemory
+    | HostPathMissing
     | ContainerVanished
     | ContainerStartedFromOutside
     | ImagePullStarted
     | ImagePullProgress
+    | ImagePullSlow
     | ImagePulled
     | ImagePullFailed
     | ImageRemoved

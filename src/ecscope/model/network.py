@@ -29,6 +29,11 @@ class NetworkMode(Enum):
         return self.is_bridge
 
     @property
+    def has_port_bindings(self) -> bool:
+        """Docker is asked to publish ports; with ``host`` and ``none`` it does not, and warns, as officially."""
+        return self is not NetworkMode.AWSVPC
+
+    @property
     def shares_host_ports(self) -> bool:
         """A container's port is the same port of the host."""
         return self is NetworkMode.HOST

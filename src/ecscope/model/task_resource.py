@@ -68,6 +68,8 @@ class TaskResource(msgspec.Struct, frozen=True, kw_only=True):
     removed_at: RemovedAt = RemovedAt.CLEANUP
     is_lost_by_restart: bool = False
     """What was made is in the agent's memory only, and is made again by an agent that was restarted."""
+    is_condition: bool = False
+    """It is looked for, not made. A task for which it is not there is refused, as if it had never been accepted."""
     failure_reason: str = ""
     """The task's reason when it cannot be made; ``""``: the provider's own words."""
     error: str = ""

@@ -21,6 +21,7 @@ from ecscope.agent.core.events import (
     ContainerStartFailed,
     ContainerStopDone,
     ContainerStopFailed,
+    ImageCallSlow,
     ImageInspected,
     ImagePulled,
     ImagePullFailed,
@@ -31,7 +32,7 @@ from ecscope.agent.core.events import (
 from ecscope.agent.core.step import Step
 from ecscope.model import history
 from ecscope.model.container import Container
-from ecscope.model.runtime import RuntimeAction
+from ecscope.model.runtime import PullProgress, RuntimeAction
 from ecscope.model.status import ContainerStatus
 from ecscope.model.task import Task
 
@@ -98,6 +99,17 @@ def _take_result(step: Step, task: Task, container: Container, event: ContainerE
                 task=task,
                 container=container,
             )
+        case ImageCallSlow():
+            so_far = event.progress or PullProgress(layers_total=0, layers_done=0, bytes_total=0, bytes_done=0)
+            slow = history.ImagePullSlow(
+                image=event.image,
+                waited_s=event.waited_s,
+                layers_done=so_far.layers_done,
+                layers_total=so_far.layers_total,
+                bytes_done=so_far.bytes_done,
+                bytes_total=so_far.bytes_total,
+            )
+            step.note(slow, task=task, container=container)
         case ImagePulled():
             _image_pulled(step, task, container, event)
         case ImagePullFailed():
@@ -106,7 +118,8 @@ def _take_result(step: Step, task: Task, container: Container, event: ContainerE
             _container_created(step, task, container, event)
         case ContainerCreateFailed():
             task, container = containers.fail(step, task, container, event, "create")
-            step.put_container(task, replace(container, desired=ContainerStatus.STOPPED))
+            docker_name = container.docker_name if event.was_asked else ""
+            step.put_container(task, replace(container, desired=ContainerStatus.STOPPED, docker_name=docker_name))
         case ContainerStarted():
             _started(step, task, container, event)
         case ContainerStartFailed():
@@ -193,6 +206,8 @@ def _container_created(step: Step, task: Task, container: Container, event: Cont
     container = replace(containers.settle_call(container), docker_id=event.docker_id)
     step.index_docker_id(event.docker_id, task.arn, container.name)
     task = step.put_container(task, container)
+    for path in event.missing_host_paths:
+        step.note(history.HostPathMissing(path=path), task=task, container=container)
     if container.known < ContainerStatus.CREATED:
         containers.advance_to(step, task, container, ContainerStatus.CREATED, "created in Docker")
 

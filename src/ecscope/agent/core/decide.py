@@ -46,6 +46,7 @@ from ecscope.agent.core.events import (
     ContainerStopDone,
     ContainerStopFailed,
     CredentialsReceived,
+    ImageCallSlow,
     ImageInspected,
     ImagePulled,
     ImagePullFailed,
@@ -145,6 +146,7 @@ def _take(step: Step, event: AnyEvent) -> None:
             | ManifestResolved()
             | ManifestFailed()
             | ImagePullProgressed()
+            | ImageCallSlow()
             | ImagePulled()
             | ImagePullFailed()
             | ContainerCreated()

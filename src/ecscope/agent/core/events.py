@@ -235,6 +235,15 @@ class ImagePullProgressed(ContainerEvent, frozen=True, kw_only=True, tag=True):
     progress: PullProgress
 
 
+class ImageCallSlow(ContainerEvent, frozen=True, kw_only=True, tag=True):
+    """A digest or an image is waited for, for longer than is usual; the call goes on."""
+
+    image: str
+    waited_s: int
+    progress: PullProgress | None = None
+    """``None``: the registry has sent nothing of the image."""
+
+
 class ImagePulled(ContainerEvent, frozen=True, kw_only=True, tag=True):
     """The image is there and tagged with its name."""
 
@@ -249,10 +258,15 @@ class ContainerCreated(ContainerEvent, frozen=True, kw_only=True, tag=True):
     """Docker has the container."""
 
     docker_id: DockerId
+    missing_host_paths: tuple[str, ...] = ()
+    """Mounted, and not there before: Docker made an empty folder of each."""
 
 
 class ContainerCreateFailed(FailureEvent, frozen=True, kw_only=True, tag=True):
     """``CannotCreateContainerError`` and its kin."""
+
+    was_asked: bool = True
+    """False: what to ask of Docker could not even be worked out, so there is no container of that name."""
 
 
 class ContainerStarted(ContainerEvent, frozen=True, kw_only=True, tag=True):
@@ -419,6 +433,7 @@ AnyEvent = (
     | ManifestResolved
     | ManifestFailed
     | ImagePullProgressed
+    | ImageCallSlow
     | ImagePulled
     | ImagePullFailed
     | ContainerCreated

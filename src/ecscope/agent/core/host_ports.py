@@ -20,7 +20,7 @@ class NoPortError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
-        self.error = NamedError(name="CannotCreateContainerError", message=message)
+        self.error = NamedError(name="HostConfigError", message=f"error retrieving docker port map: {message}")
 
 
 class HostPortChooser:

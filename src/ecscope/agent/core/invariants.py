@@ -106,8 +106,10 @@ def check_step(before: AgentState, after: AgentState) -> None:
             _hold(earlier.error is None or container.error == earlier.error, "the first error is kept for ever", where)
             _hold(not earlier.docker_id or container.docker_id == earlier.docker_id, "a Docker ID never changes", where)
             _hold(
-                not earlier.docker_name or container.docker_name == earlier.docker_name,
-                "a Docker name never changes",
+                not earlier.docker_name
+                or container.docker_name == earlier.docker_name
+                or (not container.docker_name and not container.docker_id),
+                "a Docker name never changes, but is given back where Docker was not asked",
                 where,
             )
 

@@ -174,7 +174,7 @@ def answered(step: Step, event: StateChangeAccepted | StateChangeRefused) -> Non
             task=task,
         )
     task = step.put(replace(task, state_changes=tuple(left)))
-    if task.is_refused and not left:
+    if task.is_refused and not left and not task.resources:
         step.drop(task)
 
 

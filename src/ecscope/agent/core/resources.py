@@ -55,6 +55,14 @@ def failure(task: Task) -> str:
     return next((r.error for r in task.resources if r.error), "")
 
 
+def is_refusal(task: Task) -> bool:
+    """What the task takes for granted is not there: nobody but ECS learns of it, as if it had not been accepted.
+
+    Source: engine.md "Seen running" 4.
+    """
+    return any(r.error for r in task.resources if r.is_condition)
+
+
 def remove(step: Step, task: Task, *moments: RemovedAt) -> bool:
     """Ask for the removal of what is removed at these moments; true when nothing of it is left.
 

@@ -92,6 +92,9 @@ def _follow_resources(step: Step, task: Task) -> Task:
         return task
     if not task.terminal_reason:
         task = step.put(replace(task, terminal_reason=reason))
+    if resources.is_refusal(task) and not task.is_refused:
+        step.note(history.TaskRefused(reason=reason, requested_by="the agent"), task=task)
+        task = step.put(replace(task, is_refused=True, containers=(), cleanup_due=True))
     return stop(step, task, reason)
 
 

@@ -6,14 +6,19 @@ Source: engine.md §5.3, §9.
 from __future__ import annotations
 
 from ecscope.agent.core.state import Settings
+from ecscope.model.status import ContainerStatus
 from ecscope.model.task import Task, Volume, VolumeKind
 from ecscope.model.task_resource import VOLUME, RemovedAt, TaskResource
 
 
 def wanted(settings: Settings, task: Task) -> tuple[TaskResource, ...]:
-    """All but paths of the host, which Docker makes itself where they are missing."""
+    """Volumes of Docker that containers mount. Paths of the host are Docker's to create where they are missing.
+
+    A shared volume that must exist already is looked for first, also where no container mounts it.
+    """
     del settings
-    return tuple(_resource(task, volume) for volume in task.volumes if volume.kind is not VolumeKind.BIND)
+    resources = (_resource(task, volume) for volume in task.volumes if volume.kind is not VolumeKind.BIND)
+    return tuple(resource for resource in resources if resource.needed_by != ())
 
 
 def refusal(task: Task) -> str:
@@ -25,6 +30,14 @@ def refusal(task: Task) -> str:
 
 
 def _resource(task: Task, volume: Volume) -> TaskResource:
+    if volume.kind is VolumeKind.SHARED and not volume.autoprovision:
+        return TaskResource(
+            kind=VOLUME,
+            name=volume.name,
+            needed_for=ContainerStatus.MANIFEST_PULLED,
+            removed_at=RemovedAt.NEVER,
+            is_condition=True,
+        )
     mounts = {c.name: c.definition.mount_points for c in task.containers}
     return TaskResource(
         kind=VOLUME,

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import TypedDict, assert_never
 
 import msgspec
 
 from ecscope.agent.core import actions as act
 from ecscope.agent.core import events as ev
-from ecscope.agent.core.container_config import ContainerConfigError, container_config
+from ecscope.agent.core.container_config import ContainerConfig, ContainerConfigError, container_config
 from ecscope.agent.core.host_ports import HostPortChooser, NoPortError
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.executors.registry_login import RegistryLogins
@@ -39,6 +41,7 @@ _INSPECTIONS_AT_ONCE = 16
 _IMAGES_REMEMBERED = 256
 
 Key = tuple[TaskArn, str]
+_Progressed = Callable[[PullProgress], None]
 
 OtherCall = (
     act.InspectContainer
@@ -94,6 +97,12 @@ class ExecutorSettings(msgspec.Struct, frozen=True, kw_only=True):
     cluster: str
     region: str = ""
     """``""``: unknown; containers then get no ``AWS_REGION``."""
+    sees_host_paths: bool = False
+    """The agent has the engine's file system before it, so that it can tell whether a host path is there."""
+    slow_image_s: float = 5.0
+    """A digest or an image that takes longer is told of,"""
+    slow_image_again_s: float = 30.0
+    """and again as often as this."""
     create_timeout_s: float = 240.0
     start_timeout_s: float = 180.0
 
@@ -246,7 +255,7 @@ class Executor:
         except RuntimeFailure as failure:
             event = self._failed(action, failure.error, is_unreachable=failure.is_unreachable)
         except (NoPortError, ContainerConfigError) as failure:
-            event = self._failed(action, failure.error, is_unreachable=False)
+            event = ev.ContainerCreateFailed(**self._of(action), error=failure.error, was_asked=False)
         except Exception as error:
             _log.exception("bug in carrying out %s", type(action).__name__, extra={TASK_ARN: action.task_arn})
             event = self._failed(
@@ -345,10 +354,9 @@ class Executor:
                 image = await self._inspect_image(action.image)
                 return ev.ImageInspected(**self._of(action), image=image)
             case act.ResolveManifest():
-                digest = await runtime.resolve_digest(action.image, await self._login(action))
-                return ev.ManifestResolved(**self._of(action), digest=digest)
+                return await self._image_call(action, partial(self._resolve, action))
             case act.PullImage():
-                return await self._pull(action)
+                return await self._image_call(action, partial(self._pull, action))
             case act.CreateContainer():
                 return await self._create(action)
             case act.StartContainer():
@@ -375,8 +383,37 @@ class Executor:
             self._images_by_id[image.image_id] = image
         return image
 
-    async def _pull(self, action: act.PullImage) -> ev.AnyEvent:
+    async def _image_call(
+        self, action: act.ResolveManifest | act.PullImage, work: Callable[[_Progressed], Awaitable[ev.AnyEvent]]
+    ) -> ev.AnyEvent:
+        """``work``, and from time to time a word of it where it takes long."""
+        loop = asyncio.get_running_loop()
+        begun_s = loop.time()
+        latest: PullProgress | None = None
+
         def progressed(progress: PullProgress) -> None:
+            nonlocal latest
+            latest = progress
+
+        def say(handle: list[asyncio.TimerHandle]) -> None:
+            waited_s = round(loop.time() - begun_s)
+            self._post(ev.ImageCallSlow(**self._of(action), image=action.image, waited_s=waited_s, progress=latest))
+            handle[0] = loop.call_later(self._settings.slow_image_again_s, say, handle)
+
+        handle: list[asyncio.TimerHandle] = []
+        handle.append(loop.call_later(self._settings.slow_image_s, say, handle))
+        try:
+            return await work(progressed)
+        finally:
+            handle[0].cancel()
+
+    async def _resolve(self, action: act.ResolveManifest, _: _Progressed) -> ev.AnyEvent:
+        digest = await self._runtime.resolve_digest(action.image, await self._login(action))
+        return ev.ManifestResolved(**self._of(action), digest=digest)
+
+    async def _pull(self, action: act.PullImage, note: _Progressed) -> ev.AnyEvent:
+        def progressed(progress: PullProgress) -> None:
+            note(progress)
             self._post(
                 ev.ImagePullProgressed(
                     **self._of(action),
@@ -417,11 +454,15 @@ class Executor:
             region=self._settings.region,
             image_environment_names=await self._image_environment(container),
         )
+        missing = self._missing_host_paths(config)
         docker_id = await self._runtime.create_container(config, timeout_s=self._settings.create_timeout_s)
-        return ev.ContainerCreated(
-            **self._of(action),
-            docker_id=docker_id,
-        )
+        return ev.ContainerCreated(**self._of(action), docker_id=docker_id, missing_host_paths=missing)
+
+    def _missing_host_paths(self, config: ContainerConfig) -> tuple[str, ...]:
+        if not self._settings.sees_host_paths:
+            return ()
+        sources = dict.fromkeys(bind.source for bind in config.binds)
+        return tuple(source for source in sources if source.startswith("/") and not os.path.lexists(source))
 
     def _place(self, action: act.ContainerAction) -> tuple[Task, Container]:
         task = self._state().tasks.get(action.task_arn)
@@ -431,9 +472,16 @@ class Executor:
         return task, container
 
     def _choose_ports(self, task: Task, container: Container) -> dict[str, int]:
-        if not task.network_mode.publishes_ports:
+        mode = task.network_mode
+        if not mode.has_port_bindings:
             return {}
-        return dict(self._ports.assign(container.definition.port_mappings, self._is_port_free))
+        mappings = container.definition.port_mappings
+        if mode.shares_host_ports:  # a definition may leave the host port out: it is the container's
+            mappings = tuple(
+                msgspec.structs.replace(mapping, host_port=mapping.host_port or mapping.container_port)
+                for mapping in mappings
+            )
+        return dict(self._ports.assign(mappings, self._is_port_free))
 
     async def _image_environment(self, container: Container) -> frozenset[str]:
         """Names that the image sets itself; only needed where the agent would add its region."""

@@ -94,6 +94,7 @@ def events() -> Iterator[ev.AnyEvent]:
     yield ev.ImagePullProgressed(
         **PLACE, progress=PullProgress(layers_total=1, layers_done=0, bytes_total=1, bytes_done=0)
     )
+    yield ev.ImageCallSlow(**PLACE, image="sample", waited_s=5)
     yield ev.ImagePulled(**PLACE, image=IMAGE)
     yield ev.ContainerCreated(**PLACE, docker_id=ID)
     yield ev.CallCancelled(**PLACE)

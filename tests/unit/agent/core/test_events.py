@@ -72,6 +72,7 @@ EACH: tuple[ev.AnyEvent, ...] = (
     ev.ManifestResolved(**PLACE, digest="sha256:" + "d" * 64),
     ev.ManifestFailed(**PLACE, error=ERROR, is_unreachable=True),
     ev.ImagePullProgressed(**PLACE, progress=PullProgress(layers_total=2, layers_done=1, bytes_total=10, bytes_done=5)),
+    ev.ImageCallSlow(**PLACE, image="sample", waited_s=5),
     ev.ImagePulled(**PLACE, image=IMAGE),
     ev.ImagePullFailed(**PLACE, error=ERROR),
     ev.ContainerCreated(**PLACE, docker_id=ID),

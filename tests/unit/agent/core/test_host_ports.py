@@ -59,7 +59,7 @@ def test_no_free_port_is_an_error_with_the_official_text() -> None:
     """engine.md §7."""
     with pytest.raises(NoPortError) as caught:
         HostPortChooser(40000, 40002).assign([dynamic()], lambda port, protocol: False)
-    assert str(caught.value.error) == "CannotCreateContainerError: a host port is unavailable"
+    assert str(caught.value.error) == "HostConfigError: error retrieving docker port map: a host port is unavailable"
     assert str(caught.value) == "a host port is unavailable"
 
 

@@ -7,6 +7,8 @@ import random
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -22,7 +24,7 @@ from ecscope.agent.executors.runtime import Executor, ExecutorSettings, _is_port
 from ecscope.agent.runtime.fake import FakeRuntime, Program
 from ecscope.agent.runtime.interface import RuntimeFailure, VolumeSpec
 from ecscope.model.arn import DockerId
-from ecscope.model.container import NamedError, PortMapping, RegistryLogin
+from ecscope.model.container import MountPoint, NamedError, PortMapping, RegistryLogin
 from ecscope.model.names import container_docker_name
 from ecscope.model.network import NetworkMode
 from ecscope.model.runtime import RuntimeAction
@@ -40,7 +42,7 @@ DATA = {"task_arn": ARN, "kind": VOLUME, "name": "data"}
 class Rig:
     """An executor over a simulated runtime and a state of one task."""
 
-    def __init__(self, task: Task, *, region: str = "us-west-2") -> None:
+    def __init__(self, task: Task, *, region: str = "us-west-2", **settings: Any) -> None:
         self.runtime = FakeRuntime(images=[SAMPLE_IMAGE])
         self.state: AgentState = restored_state(instance=INSTANCE, settings=Settings(), tasks=[task])
         self.events: asyncio.Queue[ev.AnyEvent] = asyncio.Queue()
@@ -49,7 +51,7 @@ class Rig:
             runtime=self.runtime,
             state=lambda: self.state,
             post=self.events.put_nowait,
-            settings=ExecutorSettings(cluster="default", region=region),
+            settings=ExecutorSettings(cluster="default", region=region, **settings),
             ports=HostPortChooser(40000, 40010),
             logins=RegistryLogins(own=lambda image: None),
             new_id=lambda: "id",
@@ -82,8 +84,8 @@ def named(**fields: object):
 
 
 @asynccontextmanager
-async def a_rig(task: Task | None = None, *, region: str = "us-west-2") -> AsyncIterator[Rig]:
-    rig = Rig(task or a_task(named()), region=region)
+async def a_rig(task: Task | None = None, *, region: str = "us-west-2", **settings: Any) -> AsyncIterator[Rig]:
+    rig = Rig(task or a_task(named()), region=region, **settings)
     try:
         yield rig
     finally:
@@ -171,14 +173,45 @@ async def test_create_start_stop_and_remove() -> None:
         assert rig.runtime.containers == ()
 
 
-async def test_dynamic_ports_are_chosen_by_the_agent_and_none_in_host_mode() -> None:
+async def test_dynamic_ports_are_chosen_by_the_agent_and_are_those_of_the_container_in_host_mode() -> None:
     ports = (PortMapping(container_port=80), PortMapping(container_port=443, host_port=8443))
     async with a_rig(a_task(named(port_mappings=ports))) as rig:
         docker_id = await rig.create()
         assert rig.runtime.configs[docker_id].published_ports == {"80/tcp": 40000, "443/tcp": 8443}
     async with a_rig(a_task(named(port_mappings=ports), network_mode=NetworkMode.HOST)) as rig:
         docker_id = await rig.create()
-        assert rig.runtime.configs[docker_id].published_ports == {}
+        assert rig.runtime.configs[docker_id].published_ports == {"80/tcp": 80, "443/tcp": 8443}
+
+
+async def test_host_paths_that_are_missing_are_named_where_they_can_be_seen(tmp_path: Path) -> None:
+    mounts = tuple(MountPoint(source_volume=name, container_path=f"/{name}") for name in ("there", "missing"))
+    volumes = (
+        a_volume("there", kind=VolumeKind.BIND, source_path=str(tmp_path)),
+        a_volume("missing", kind=VolumeKind.BIND, source_path=str(tmp_path / "no")),
+    )
+    for sees, missing in ((True, (str(tmp_path / "no"),)), (False, ())):
+        async with a_rig(a_task(named(mount_points=mounts), volumes=volumes), sees_host_paths=sees) as rig:
+            event = await rig.do(act.CreateContainer(**PLACE))
+            assert isinstance(event, ev.ContainerCreated)
+            assert event.missing_host_paths == missing
+
+
+@pytest.mark.parametrize(
+    "action", [act.PullImage(**PLACE, image=SAMPLE_IMAGE, digest=""), act.ResolveManifest(**PLACE, image=SAMPLE_IMAGE)]
+)
+async def test_an_image_that_takes_long_is_told_of(action: act.PullImage | act.ResolveManifest) -> None:
+    async with a_rig(a_task(named()), slow_image_s=0.01, slow_image_again_s=0.01) as rig:
+        for call in ("pull_image", "resolve_digest"):
+            rig.runtime.hang_next(call)
+        rig.executor.start(action)
+        for _ in range(2):
+            event = await rig.next()
+            assert isinstance(event, ev.ImageCallSlow)
+            assert (event.image, event.progress) == (SAMPLE_IMAGE, None)
+        rig.executor.start(act.CancelCall(**PLACE))
+        while isinstance(event, ev.ImageCallSlow):
+            event = await rig.next()
+        assert isinstance(event, ev.CallCancelled)
 
 
 async def test_no_free_port_fails_the_create() -> None:
@@ -186,7 +219,8 @@ async def test_no_free_port_fails_the_create() -> None:
         rig.executor._is_port_free = lambda port, protocol: False
         event = await rig.do(act.CreateContainer(**PLACE))
         assert isinstance(event, ev.ContainerCreateFailed)
-        assert str(event.error) == "CannotCreateContainerError: a host port is unavailable"
+        assert str(event.error) == "HostConfigError: error retrieving docker port map: a host port is unavailable"
+        assert not event.was_asked
 
 
 async def test_the_image_is_asked_for_its_environment_only_where_a_region_is_known() -> None:
@@ -353,14 +387,15 @@ def shared(**fields: object) -> Volume:
         (
             shared(),
             False,
-            "initialize volume: volume detection failed, volume 'shared-data' does not exist and autoprovision is set"
-            " to false",
+            f"resource cannot be initialized for task {a_task().arn}: initialize volume: volume detection failed,"
+            " volume 'shared-data' does not exist and autoprovision is set to false",
         ),
     ],
     ids=["task scope", "shared, made", "shared, there", "shared, missing"],
 )
 async def test_volumes(volume: Volume, exists: bool, reason: str) -> None:
-    async with a_rig(a_task(named(), volumes=(volume,), resources=(a_resource(),))) as rig:
+    resource = a_resource(is_condition=volume.kind is VolumeKind.SHARED and not volume.autoprovision)
+    async with a_rig(a_task(named(), volumes=(volume,), resources=(resource,))) as rig:
         if exists:
             await rig.runtime.create_volume(
                 VolumeSpec(name=volume.docker_name, driver="local", driver_options={}, labels={})

@@ -163,7 +163,7 @@ def test_every_entry_of_the_history_is_read_as_it_was(tmp_path: Path, then: dict
     now = [event_of(entry) for entry in entries]
     assert what_is_lost(then["history"], as_json(now), "history") == []
     then_unknown = {
-        history.TaskResourceCreated, history.TaskResourceFailed,
+        history.TaskResourceCreated, history.TaskResourceFailed, history.HostPathMissing, history.ImagePullSlow,
         history.ContainerDied, history.ContainerNotRestarted, history.ContainerStopping,
         history.StateOfOtherInstanceDropped, history.WrittenByOlderVersion, history.NoChange,
     }  # fmt: skip

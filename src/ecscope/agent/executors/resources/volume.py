@@ -6,7 +6,7 @@ Source: engine.md §9.
 from __future__ import annotations
 
 from ecscope.agent.executors.resources.interface import ResourceFailure
-from ecscope.agent.runtime.interface import Runtime, VolumeSpec
+from ecscope.agent.runtime.interface import Runtime, RuntimeFailure, VolumeSpec
 from ecscope.model.container import NamedError
 from ecscope.model.task import Task, Volume, VolumeKind
 from ecscope.model.task_resource import TaskResource
@@ -21,17 +21,11 @@ class VolumeProvider:
     async def create(self, task: Task, resource: TaskResource) -> None:
         """Create it; a shared one that exists is used as it is."""
         volume = _volume(task, resource)
-        if volume.kind is VolumeKind.SHARED:
-            if await self._runtime.volume_exists(volume.docker_name):
-                return
-            if not volume.autoprovision:
-                raise ResourceFailure(
-                    NamedError(
-                        name="VolumeError",
-                        message="initialize volume: volume detection failed, "
-                        f"volume '{volume.docker_name}' does not exist and autoprovision is set to false",
-                    )
-                )
+        if resource.is_condition:
+            await self._look_for(task, volume)
+            return
+        if volume.kind is VolumeKind.SHARED and await self._runtime.volume_exists(volume.docker_name):
+            return
         await self._runtime.create_volume(
             VolumeSpec(
                 name=volume.docker_name,
@@ -40,6 +34,20 @@ class VolumeProvider:
                 labels=volume.labels,
             )
         )
+
+    async def _look_for(self, task: Task, volume: Volume) -> None:
+        try:
+            if await self._runtime.volume_exists(volume.docker_name):
+                return
+        except RuntimeFailure as failure:
+            if failure.is_unreachable:
+                raise
+            reason = failure.error.message
+        else:
+            name = volume.docker_name
+            reason = f"volume detection failed, volume '{name}' does not exist and autoprovision is set to false"
+        message = f"resource cannot be initialized for task {task.arn}: initialize volume: {reason}"
+        raise ResourceFailure(NamedError(name="VolumeError", message=message))
 
     async def remove(self, task: Task, resource: TaskResource) -> None:
         """Remove it with what is in it."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ecscope.agent.core.state import Settings
+from ecscope.agent.core.volumes import wanted
 from ecscope.agent.executors.resources.interface import ResourceFailure
 from ecscope.agent.executors.resources.volume import VolumeProvider
 from ecscope.agent.runtime.fake import FakeRuntime
@@ -13,7 +15,9 @@ from tests.builders import a_resource, a_task, a_volume
 
 
 async def create(runtime: FakeRuntime, volume: Volume) -> None:
-    await VolumeProvider(runtime).create(a_task(volumes=(volume,)), a_resource(volume.name))
+    task = a_task(volumes=(volume,))
+    (resource,) = wanted(Settings(), task)
+    await VolumeProvider(runtime).create(task, resource)
 
 
 async def test_a_task_volume_is_made_and_asking_again_is_harmless() -> None:
@@ -32,7 +36,8 @@ async def test_a_shared_volume_is_made_only_when_it_may_be() -> None:
     with pytest.raises(ResourceFailure) as raised:
         await create(runtime, volume)
     assert raised.value.error.message == (
-        "initialize volume: volume detection failed, volume 'common' does not exist and autoprovision is set to false"
+        f"resource cannot be initialized for task {a_task().arn}: initialize volume: volume detection failed, volume"
+        " 'common' does not exist and autoprovision is set to false"
     )
     assert not runtime.volumes
     await create(runtime, a_volume("data", kind=VolumeKind.SHARED, docker_name="common", autoprovision=True))
