@@ -67,7 +67,7 @@ class TaskResource(msgspec.Struct, frozen=True, kw_only=True):
     """It is made once a container has come that far; ``None``: at once."""
     removed_at: RemovedAt = RemovedAt.CLEANUP
     is_lost_by_restart: bool = False
-    """What was made is in the agent's memory only, and is made again by an agent that was restarted."""
+    """What was made is in the agent's memory only; after a restart it is made again for who still needs it."""
     is_condition: bool = False
     """It is looked for, not made. A task for which it is not there is refused, as if it had never been accepted."""
     failure_reason: str = ""
@@ -83,4 +83,8 @@ class TaskResource(msgspec.Struct, frozen=True, kw_only=True):
         """The container has to wait for it before it goes on to ``status``."""
         if self.is_created or self.needed_for is not status:
             return False
+        return self.is_needed_by(container_name)
+
+    def is_needed_by(self, container_name: str) -> bool:
+        """The container cannot do without it."""
         return self.needed_by is None or container_name in self.needed_by

@@ -24,19 +24,24 @@ replace = msgspec.structs.replace
 def without_calls_under_way(task: Task) -> Task:
     """What a restart leaves of a saved task: no call of the old process is under way, its memory is gone.
 
-    The calls are decided again. What was made in memory only is to be made again.
+    The calls are decided again. What was made in memory only is to be made again, where it is still needed.
     """
     return replace(
         task,
         containers=tuple(replace(c, in_flight=None, cancelling=False) for c in task.containers),
-        resources=tuple(
-            replace(r, in_flight=False, status=ResourceStatus.NONE if _is_lost(r) else r.status) for r in task.resources
-        ),
+        resources=tuple(replace(r, in_flight=False, status=_status_left(task, r)) for r in task.resources),
     )
 
 
-def _is_lost(resource: TaskResource) -> bool:
-    return resource.is_lost_by_restart and resource.is_created
+def _status_left(task: Task, resource: TaskResource) -> ResourceStatus:
+    """What is lost counts only where a container has yet to come to the step that needs it.
+
+    Else it is not missed: a task that runs must not fail because it could not be made once more.
+    """
+    if not resource.is_lost_by_restart or not resource.is_created:
+        return resource.status
+    is_missed = any(resource.is_needed_by(c.name) and c.known < resource.needed_for for c in task.containers)
+    return ResourceStatus.NONE if is_missed else resource.status
 
 
 def restored_state(

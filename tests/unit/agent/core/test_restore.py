@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from ecscope.agent.core.invariants import check_state
 from ecscope.agent.core.restore import restored_state
@@ -79,6 +80,27 @@ def test_calls_under_way_are_not_after_a_restart() -> None:
         ),
     )
     assert state.images[image.name] == an_image_record()
+
+
+@pytest.mark.parametrize(
+    ("known", "needed_by", "status"),
+    [
+        (ContainerStatus.NONE, None, ResourceStatus.NONE),
+        (ContainerStatus.MANIFEST_PULLED, ("app",), ResourceStatus.NONE),
+        (ContainerStatus.MANIFEST_PULLED, ("other",), ResourceStatus.CREATED),
+        (ContainerStatus.PULLED, None, ResourceStatus.CREATED),
+        (ContainerStatus.RUNNING, ("app",), ResourceStatus.CREATED),
+    ],
+)
+def test_what_was_in_memory_is_made_again_only_for_who_still_needs_it(
+    known: ContainerStatus, needed_by: tuple[str, ...] | None, status: ResourceStatus
+) -> None:
+    """A task that runs must not be stopped because a secret that it has got cannot be read once more."""
+    docker = {"docker_name": "ecs-app", "docker_id": DockerId("a" * 64)} if known >= ContainerStatus.RUNNING else {}
+    secret = a_resource("s", status=ResourceStatus.CREATED, is_lost_by_restart=True, needed_by=needed_by)
+    saved = a_task(a_container(known=known, **docker), resources=(secret,))
+    state = restored_state(instance=INSTANCE, settings=Settings(), tasks=[saved])
+    assert state.tasks[ONE].resources[0].status is status
 
 
 def test_records_are_filed_under_their_names() -> None:
