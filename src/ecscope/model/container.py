@@ -15,6 +15,7 @@ import msgspec
 
 from ecscope.model.arn import DockerId
 from ecscope.model.status import ContainerStatus, HealthStatus, ReportedStatus, TaskStatus, task_status_of
+from ecscope.model.waiting import Waiting
 
 
 class ContainerKind(Enum):
@@ -209,8 +210,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     """The local image was looked at for this container's manifest step."""
     use_local_image: bool = False
     """No pull is needed: the pull behavior allows the local image, and it is there."""
-    waits_for: str = ""
-    """The ``dependsOn`` entry that holds it back, e.g. ``db HEALTHY``; ``""``: none does."""
+    waiting: Waiting | None = None
+    """What keeps it from its next step; ``None``: nothing does, or it has come as far as it is to go."""
     docker_name: str = ""
     """Name given to Docker; ``""`` until the create call is decided, then saved before the call."""
     docker_id: DockerId = DockerId("")

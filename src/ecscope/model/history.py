@@ -16,6 +16,7 @@ from typing import ClassVar, get_args
 import msgspec
 
 from ecscope.model.status import ContainerStatus, HealthStatus, ReportedStatus, TaskStatus
+from ecscope.model.waiting import WaitingReason, sentence_of
 
 Detail = str | int | float | bool | None
 
@@ -290,6 +291,18 @@ class ContainerWaitsForDependency(Happening, frozen=True, kw_only=True):
     @property
     def sentence(self) -> str:
         return f"waits for {self.depends_on}"
+
+
+class ContainerWaits(Happening, frozen=True, kw_only=True):
+    """Something else than a dependency keeps a container from its next step."""
+
+    reason: WaitingReason
+    on: str
+    """See ``Waiting.on``."""
+
+    @property
+    def sentence(self) -> str:
+        return sentence_of(self.reason, self.on)
 
 
 class ContainerOutOfMemory(Happening, frozen=True, kw_only=True):
@@ -772,6 +785,7 @@ AnyHappening = (
     | ContainerHealthChanged
     | ContainerError
     | ContainerWaitsForDependency
+    | ContainerWaits
     | ContainerOutOfMemory
     | HostPathMissing
     | ContainerVanished

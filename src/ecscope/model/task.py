@@ -18,6 +18,7 @@ from ecscope.model.resources import HostResources
 from ecscope.model.state_change import ContainerStateChange, TaskStateChange
 from ecscope.model.status import ReportedStatus, TaskStatus
 from ecscope.model.task_resource import ResourceKind, TaskResource
+from ecscope.model.waiting import Waiting
 
 
 class VolumeKind(Enum):
@@ -108,6 +109,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     execution_stopped_at: datetime | None = None
     """When the first essential container became known STOPPED."""
     stopped_at: datetime | None = None
+    waiting: Waiting | None = None
+    """What keeps it from the status that it is to have; ``None``: nothing does, or it has it."""
     terminal_reason: str = ""
     """Set only for resource failures and tasks that could not progress. Source: engine.md §10.5."""
     stop_requested_by: str = ""

@@ -57,7 +57,6 @@ def take(step: Step, task: Task, *, requested_by: str) -> None:
         return
     step.waiting = (*step.waiting, task.arn)
     host_resources.serve_queue(step)
-    host_resources.note_wait(step, task)
 
 
 def _refusal(task: Task) -> str:

@@ -107,17 +107,6 @@ def _status_changed(container: Container, before: ContainerStatus, why: str) -> 
             return changed
 
 
-def wait_for(step: Step, task: Task, container: Container, waits_for: str) -> Task:
-    """Remember what holds the container back, once; ``""``: nothing does any more."""
-    if container.waits_for == waits_for:
-        return task
-    container = replace(container, waits_for=waits_for)
-    task = step.put_container(task, container)
-    if waits_for:
-        step.note(history.ContainerWaitsForDependency(depends_on=waits_for), task=task, container=container)
-    return task
-
-
 def stop_without_call(step: Step, task: Task, container: Container, why: str) -> Task:
     """Known STOPPED, though the runtime was not asked: it never ran."""
     return advance_to(step, task, container, ContainerStatus.STOPPED, why)

@@ -27,6 +27,7 @@ from ecscope.agent.core import (
     resources,
     taskfiles,
     tasks,
+    waiting,
 )
 from ecscope.agent.core.actions import TimerKind
 from ecscope.agent.core.events import (
@@ -103,6 +104,7 @@ def _settle(step: Step) -> None:
             task = step.next_dirty()
             if task is None:
                 reporting.serve_queue(step)
+                waiting.record(step)
                 return
         tasks.advance(step, task)
     raise AssertionError(f"rules do not come to rest after {type(step.event).__name__} {step.event.id}")

@@ -119,18 +119,18 @@ def may_go_on(task: Task, target: Container, *, now: datetime, pull_dependents_u
     return Blocked(dependency=blocked_by, check_again_at=check_again_at)
 
 
-def may_stop(task: Task, target: Container) -> bool:
-    """Whether everything that depends on ``target`` has stopped. Source: engine.md §5.2, §5.3.
+def unstopped_dependents(task: Task, target: Container) -> list[str]:
+    """Names of what depends on ``target`` and has to stop before it. Source: engine.md §5.2, §5.3.
 
     All of the user's containers depend on what the agent made up for them.
     """
     if target.is_agents_own:
-        return all(other.is_stopped for other in task.containers if not other.is_agents_own)
-    return all(
-        other.is_stopped
+        return [other.name for other in task.containers if not other.is_stopped and not other.is_agents_own]
+    return [
+        other.name
         for other in task.containers
-        if any(d.container_name == target.name for d in other.definition.depends_on)
-    )
+        if not other.is_stopped and any(d.container_name == target.name for d in other.definition.depends_on)
+    ]
 
 
 def describe(container: Container) -> str:

@@ -116,19 +116,3 @@ def serve_queue(step: Step) -> None:
         step.note(
             history.TaskHostResourcesHeld(cpu_units=task.needs.cpu_units, memory_mib=task.needs.memory_mib), task=task
         )
-
-
-def note_wait(step: Step, task: Task) -> None:
-    """Remember why a task that was just accepted has to wait; silent when it did not."""
-    current = step.tasks.get(task.arn)
-    if current is None or task.arn not in step.waiting:
-        return
-    if not step.runtime_connected:
-        text = "waits until Docker is connected"
-    elif lack := shortage(task.needs, host=step.host, taken=step.taken):
-        text = f"waits for host resources: needs {lack}"
-    else:
-        text = f"waits behind {step.waiting[0]}, first in the queue for host resources"
-    step.note(
-        history.TaskWaitsForHostResources(why=text, queue_position=step.waiting.index(task.arn) + 1), task=current
-    )

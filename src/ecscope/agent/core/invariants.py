@@ -5,7 +5,7 @@ from __future__ import annotations
 from ecscope.agent.core.state import AgentState
 from ecscope.model.resources import HostResources
 from ecscope.model.status import ContainerStatus, TaskStatus
-from ecscope.model.task import HostResourcesHeld
+from ecscope.model.task import HostResourcesHeld, Task
 
 
 class InvariantBroken(AssertionError):
@@ -87,6 +87,8 @@ def check_step(before: AgentState, after: AgentState) -> None:
     check_state(after)
     for arn, task in after.tasks.items():
         was = before.tasks.get(arn)
+        if was is not task:
+            _check_waiting(task)
         if was is None or was is task:
             continue
         _hold(task.known >= was.known, "a task's known status never goes back", arn)
@@ -112,6 +114,22 @@ def check_step(before: AgentState, after: AgentState) -> None:
                 "a Docker name never changes, but is given back where Docker was not asked",
                 where,
             )
+
+
+def _check_waiting(task: Task) -> None:
+    """Nothing waits without a reason that can be read, and nothing that waits for nothing has one."""
+    _hold((task.waiting is None) is (task.known >= task.desired), "a task that is not there yet says why", task.arn)
+    for container in task.containers:
+        if container.desired is ContainerStatus.STOPPED and not container.docker_name and not container.in_flight:
+            continue  # nothing keeps it from its end: the rules stop it when they next run over its task
+        has_arrived = container.is_stopped or (
+            container.is_steady and container.desired is not ContainerStatus.STOPPED and container.in_flight is None
+        )
+        _hold(
+            (container.waiting is None) is has_arrived,
+            "a container that is not there yet says why",
+            f"{task.arn} {container.name}",
+        )
 
 
 def _hold(condition: bool, rule: str, where: str) -> None:

@@ -7,7 +7,7 @@ in one place.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 import msgspec
@@ -147,6 +147,15 @@ class Step(Draft[AgentState]):
         """Replace a task (or add it) and have the rules run over it."""
         self._dirty[task.arn] = None
         return self._tasks.put(task.arn, task)
+
+    @property
+    def changed_tasks(self) -> Iterable[TaskArn]:
+        """Whose record was put or dropped."""
+        return self._tasks.changed
+
+    def put_settled(self, task: Task) -> None:
+        """Replace a task in a way that no rule depends on."""
+        self._tasks.put(task.arn, task)
 
     def put_container(self, task: Task, container: Container) -> Task:
         """Replace one container of a task."""

@@ -22,6 +22,7 @@ from ecscope.agent.core import (
     images,
     reporting,
     resources,
+    waiting,
 )
 from ecscope.agent.core.actions import (
     CancelCall,
@@ -46,16 +47,6 @@ replace = msgspec.structs.replace
 
 NO_PROGRESS = "TaskStateError: Agent could not progress task's state to stopped"
 """Reason of a task that is to stop and has nothing that could. Source: engine.md §2.1."""
-
-
-_NEXT = {
-    ContainerStatus.NONE: ContainerStatus.MANIFEST_PULLED,
-    ContainerStatus.MANIFEST_PULLED: ContainerStatus.PULLED,
-    ContainerStatus.PULLED: ContainerStatus.CREATED,
-    ContainerStatus.CREATED: ContainerStatus.RUNNING,
-    ContainerStatus.RUNNING: ContainerStatus.RESOURCES_PROVISIONED,
-}
-"""The step that follows each status on the way to the steady one."""
 
 
 def advance(step: Step, task: Task) -> None:
@@ -169,13 +160,10 @@ def _fail_dependents(step: Step, task: Task) -> bool:
         match _verdict(step, task, container):
             case dependencies.Failed(reason=reason):
                 after = containers.fail_dependency(step, after, container, reason)
-            case dependencies.Blocked(dependency=dependency, check_again_at=at):
-                if at is not None:
-                    check_again_at = min(check_again_at or at, at)
-                waits_for = f"{dependency.container_name} {dependency.condition.value}"
-                after = containers.wait_for(step, after, container, waits_for)
-            case dependencies.Met():
-                after = containers.wait_for(step, after, container, "")
+            case dependencies.Blocked(check_again_at=at) if at is not None:
+                check_again_at = min(check_again_at or at, at)
+            case _:
+                pass
     if after is not task:
         return True
     if check_again_at is not None:
@@ -205,7 +193,7 @@ def _next_move(step: Step, task: Task, name: str) -> Task:
         return task
     if container.desired is ContainerStatus.STOPPED:
         return _move_to_stop(step, task, container)
-    if not _may_take_step(step, task, container):
+    if container.is_steady or waiting.of_container(step, task, container) is not None:
         return task
     return _move_forward(step, task, container)
 
@@ -217,22 +205,14 @@ def _move_to_stop(step: Step, task: Task, container: Container) -> Task:
             task = step.put_container(task, replace(container, cancelling=True))
             step.act(CancelCall(task_arn=task.arn, container_name=container.name))
         return task
+    if waiting.of_container(step, task, container) is not None:
+        return task
     if container.is_running or container.may_be_running:
-        if not step.may_call_runtime or not dependencies.may_stop(task, container):
-            return task
         return containers.stop(step, task, container)
-    if container.docker_name and not step.reconciled:
-        return task  # a create or a start may have succeeded unseen: wait for the listing
     return containers.stop_without_call(step, task, container, "not started, and not wanted any more")
 
 
 def _move_forward(step: Step, task: Task, container: Container) -> Task:
-    if not isinstance(_verdict(step, task, container), dependencies.Met):
-        return task
-    if container.known < ContainerStatus.PULLED and images.is_being_removed(step, container.definition.image):
-        return task
-    if resources.awaited(task, container, _NEXT[container.known]) is not None:
-        return task
     match container.known:
         case ContainerStatus.NONE:
             return _to_manifest_pulled(step, task, container)
@@ -260,8 +240,6 @@ def _to_manifest_pulled(step: Step, task: Task, container: Container) -> Task:
     if digest or container.use_local_image:
         container = replace(container, image_digest=container.image_digest or digest)
         return containers.advance_to(step, task, container, ContainerStatus.MANIFEST_PULLED, "digest is known")
-    if credentials.are_awaited(step, task, container):
-        return task
     task = _begin(step, task, container, ContainerStatus.MANIFEST_PULLED)
     step.act(ResolveManifest(task_arn=task.arn, container_name=container.name, image=image))
     return task
@@ -270,8 +248,6 @@ def _to_manifest_pulled(step: Step, task: Task, container: Container) -> Task:
 def _to_pulled(step: Step, task: Task, container: Container) -> Task:
     if container.use_local_image or container.is_agents_own:
         return containers.advance_to(step, task, container, ContainerStatus.PULLED, "local image is used")
-    if credentials.are_awaited(step, task, container):
-        return task
     if task.pull_started_at is None:
         task = step.put(replace(task, pull_started_at=step.at))
     task = _begin(step, task, container, ContainerStatus.PULLED)

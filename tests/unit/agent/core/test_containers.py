@@ -27,6 +27,7 @@ from ecscope.model.container import (
 from ecscope.model.history import HistoryEntry
 from ecscope.model.runtime import RuntimeAction
 from ecscope.model.status import ContainerStatus, HealthStatus, TaskStatus
+from ecscope.model.waiting import WaitingReason
 from tests.builders import a_container, an_arn
 from tests.unit.agent.core.scenes import (
     ONE,
@@ -600,7 +601,7 @@ def test_what_holds_a_container_back_is_remembered_once_and_forgotten_when_it_is
     world.run_calls()
     app = world.task(an_arn()).container("app")
     assert app is not None
-    assert app.waits_for == "db HEALTHY"
+    assert (app.waiting.reason, app.waiting.on) == (WaitingReason.DEPENDENCY, "db HEALTHY")
     told = [note.text for note in world.notes if type(note.what) is history.ContainerWaitsForDependency]
     assert told == ["waits for db HEALTHY"]
     box = world.box(an_arn(), "db")
@@ -609,4 +610,4 @@ def test_what_holds_a_container_back_is_remembered_once_and_forgotten_when_it_is
     world.run_calls()
     app = world.task(an_arn()).container("app")
     assert app is not None
-    assert (app.waits_for, app.is_running) == ("", True)
+    assert (app.waiting, app.is_running) == (None, True)

@@ -21,7 +21,7 @@ from ecscope.agent.core.dependencies import (
     can_be_resolved,
     describe,
     may_go_on,
-    may_stop,
+    unstopped_dependents,
     with_implied_dependencies,
 )
 from ecscope.model.container import Container, Dependency, DependencyCondition, Health, VolumeFrom
@@ -300,8 +300,8 @@ def test_a_container_stops_after_all_that_depend_on_it(
     condition: DependencyCondition, known: ContainerStatus, may: bool
 ) -> None:
     db, app = a_container("db", known=RUNNING), waiting(condition, known=known)
-    assert may_stop(a_task(db, app), db) is may
-    assert may_stop(a_task(db, app), app) is True
+    assert (unstopped_dependents(a_task(db, app), db) == []) is may
+    assert unstopped_dependents(a_task(db, app), app) == []
 
 
 # --- the same rules in motion ---

@@ -14,6 +14,7 @@ from ecscope.model.container import NamedError
 from ecscope.model.resources import HostResources
 from ecscope.model.status import ContainerStatus, TaskStatus
 from ecscope.model.task import HostResourcesHeld
+from ecscope.model.waiting import Waiting, WaitingReason
 from tests.builders import AT, a_container
 from tests.unit.agent.core.scenes import ONE, TWO, a_task, running
 from tests.world import World
@@ -73,9 +74,13 @@ def test_a_broken_state_is_named(world: World, rule: str, broken: Any) -> None:
 
 ERROR = NamedError(name="CannotStartContainerError", message="no")
 
+DOCKER_IS_AWAY = Waiting(reason=WaitingReason.DOCKER, since=AT)
+
 STEP_RULES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
-    ("a container's known status never goes back", {}, {"known": ContainerStatus.CREATED}),
+    ("a container's known status never goes back", {}, {"known": ContainerStatus.CREATED, "waiting": DOCKER_IS_AWAY}),
     ("a container's desired status never goes back", {"desired": ContainerStatus.STOPPED}, {}),
+    ("a container that is not there yet says why", {}, {"desired": ContainerStatus.STOPPED}),
+    ("a container that is not there yet says why", {}, {"waiting": DOCKER_IS_AWAY}),
     ("the first error is kept for ever", {"error": ERROR}, {"error": None}),
     ("a Docker name never changes", {}, {"docker_name": "another"}),
 ]

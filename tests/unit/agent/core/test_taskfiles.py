@@ -41,6 +41,7 @@ def knowing(*sources: TaskSource, tasks: Iterable[Task] = (), lost: Iterable[str
     world.state = restored_state(
         instance=INSTANCE, settings=Settings(), tasks=tasks, sources=sources, lost_task_arns=lost
     )
+    world.disconnect()  # so that what waits for Docker says so, and only changes what the test is about
     return world
 
 

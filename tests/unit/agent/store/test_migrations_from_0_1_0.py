@@ -68,7 +68,7 @@ def as_json(values: Any) -> Any:
 
 def test_every_record_is_read_as_it_was(loaded: Loaded, then: dict[str, list[Any]]) -> None:
     assert loaded.bad == ()
-    tasks = [without_resources(task) for task in then["task"]]
+    tasks = [without_what_moved(task) for task in then["task"]]
     state = restored_state(instance=INSTANCE, settings=Settings(), tasks=loaded.tasks, images=loaded.images)
     assert what_is_lost(tasks, as_json(list(state.tasks.values())), "task") == []
     assert what_is_lost(then["image"], as_json(list(state.images.values())), "image") == []
@@ -76,11 +76,12 @@ def test_every_record_is_read_as_it_was(loaded: Loaded, then: dict[str, list[Any
     assert [loaded.metadata] == then["metadata"]
 
 
-def without_resources(task: dict[str, Any]) -> dict[str, Any]:
-    """What stands elsewhere now: how far volumes and the cgroup have come."""
+def without_what_moved(task: dict[str, Any]) -> dict[str, Any]:
+    """What stands elsewhere now, or is found out anew: how far volumes and the cgroup have come; what is waited for."""
     states = {"created", "in_flight", "removed"}
     volumes = [{key: volume[key] for key in volume.keys() - states} for volume in task["volumes"]]
-    return {**{key: task[key] for key in task.keys() - {"cgroup"}}, "volumes": volumes}
+    containers = [{key: container[key] for key in container.keys() - {"waits_for"}} for container in task["containers"]]
+    return {**{key: task[key] for key in task.keys() - {"cgroup"}}, "volumes": volumes, "containers": containers}
 
 
 def test_volumes_and_cgroups_have_come_as_far_as_they_had(loaded: Loaded, then: dict[str, list[Any]]) -> None:
@@ -164,7 +165,7 @@ def test_every_entry_of_the_history_is_read_as_it_was(tmp_path: Path, then: dict
     assert what_is_lost(then["history"], as_json(now), "history") == []
     then_unknown = {
         history.TaskResourceCreated, history.TaskResourceFailed, history.HostPathMissing, history.ImagePullSlow,
-        history.ContainerDied, history.ContainerNotRestarted, history.ContainerStopping,
+        history.ContainerDied, history.ContainerWaits, history.ContainerNotRestarted, history.ContainerStopping,
         history.StateOfOtherInstanceDropped, history.WrittenByOlderVersion, history.NoChange,
     }  # fmt: skip
     assert {entry.kind for entry in entries} == set(history.KINDS) - {kind.__name__ for kind in then_unknown}
