@@ -37,7 +37,7 @@ from ecscope.agent.engine import Engine
 from ecscope.agent.executors.registry_login import RegistryLogins
 from ecscope.agent.executors.resources.providers import Tools, providers
 from ecscope.agent.executors.runtime import Executor, ExecutorSettings
-from ecscope.agent.runtime.connection import RuntimeLink
+from ecscope.agent.runtime.connection import RuntimeConnection
 from ecscope.agent.runtime.fake import FakeRuntime
 from ecscope.agent.store.sqlite import SqliteStore
 from ecscope.backoff import Backoff
@@ -141,7 +141,7 @@ async def _simulate(size: int) -> _Run:
         def new_id() -> str:
             return f"simulated-{next(numbers)}"
 
-        link = RuntimeLink(
+        connection = RuntimeConnection(
             runtime=runtime, post=post, resources_of=_resources, backoff=_FOR_EVER, new_id=new_id, now=_now
         )
         parts["executor"] = Executor(
@@ -153,11 +153,11 @@ async def _simulate(size: int) -> _Run:
             logins=RegistryLogins(own=lambda image: None),
             new_id=new_id,
             now=_now,
-            reconnect=link.reconnect,
+            reconnect=connection.reconnect,
             resources=providers(Tools(runtime=runtime)),
             jitter=random.Random(1),
         )
-        lives = [asyncio.create_task(engine.run()), asyncio.create_task(link.run())]
+        lives = [asyncio.create_task(engine.run()), asyncio.create_task(connection.run())]
         try:
             await _until(lambda: engine.state.reconciled, lives)
             begun = time.perf_counter()

@@ -17,7 +17,10 @@ UNIT = ROOT / "tests" / "unit"
 PROVED_ELSEWHERE: dict[str, tuple[str, str]] = {
     "control/app.py": ("contract/control/test_agents.py", "it only builds: what it builds is proved together"),
     "up/local.py": ("e2e/test_up.py", "it orders the life of two processes, which only processes can prove"),
-    "agent/cluster/build.py": ("contract/ecs/test_membership.py", "it only builds: what it builds is proved together"),
+    "agent/cluster/build.py": (
+        "contract/ecs/test_cluster_client.py",
+        "it only builds: what it builds is proved together",
+    ),
 }
 """Module → (test file that proves it instead, why a unit test would prove nothing)."""
 

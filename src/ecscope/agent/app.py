@@ -2,7 +2,7 @@
 
 The order of starting is the order of usefulness: saved state, then the introspection API
 (so that the first answer already shows the restored tasks), then Docker, then what tasks come
-from: files, or a cluster (``membership``). Libraries of either are loaded only after the API
+from: files, or a cluster (``cluster.build``). Libraries of either are loaded only after the API
 answers.
 """
 
@@ -40,7 +40,7 @@ from ecscope.agent.executors.registry_login import RegistryLogins
 from ecscope.agent.executors.resources.cgroup import CgroupError, TaskCgroups
 from ecscope.agent.executors.resources.providers import Tools, providers
 from ecscope.agent.executors.runtime import Executor, ExecutorSettings
-from ecscope.agent.runtime.connection import RuntimeLink
+from ecscope.agent.runtime.connection import RuntimeConnection
 from ecscope.agent.runtime.interface import RegistryAuth, Runtime, RuntimeFailure
 from ecscope.agent.servers.introspection.server import IntrospectionServer
 from ecscope.agent.store.interface import BadRecord, Batch, Loaded, Store, StoreError
@@ -61,7 +61,7 @@ from ecscope.sqlitefile.errors import WHOLE_FILE, UnsafeStore
 from ecscope.version import commit, version_line
 
 if TYPE_CHECKING:
-    from ecscope.agent.cluster.build import Membership
+    from ecscope.agent.cluster.build import ClusterClient
     from ecscope.agent.servers.diagnostics.server import DiagnosticsServer
 
 _log = logging.getLogger("ecscope.agent")
@@ -224,16 +224,16 @@ class Agent:
             attachments=attachments.restored(loaded.metadata.get(ATTACHMENTS_KEY, "")),
         )
         executor: Executor | None = None
-        membership: Membership | None = None
+        cluster: ClusterClient | None = None
 
         def act(action: AnyAction) -> None:
             if isinstance(action, EcsAction):
-                assert membership is not None
-                membership.executor.start(action)
+                assert cluster is not None
+                cluster.executor.start(action)
                 return
             if isinstance(action, AttachmentAction):
-                assert membership is not None
-                membership.attachments.start(action)
+                assert cluster is not None
+                cluster.attachments.start(action)
                 return
             assert executor is not None
             executor.start(action)
@@ -250,7 +250,7 @@ class Agent:
         )
         if is_introspected(state):
             await self._server.start()
-        link = RuntimeLink(
+        connection = RuntimeConnection(
             runtime=self._runtime,
             post=engine.post,
             resources_of=self._resources_of,
@@ -259,7 +259,7 @@ class Agent:
             now=self._clock.now,
         )
         if self._joins_cluster:
-            membership = self._membership(engine, link, has_task_limits=cgroups is not None)
+            cluster = self._cluster_client(engine, connection, has_task_limits=cgroups is not None)
 
         def credentials_of(credentials_id: str) -> TaskCredentials | None:
             return engine.state.credentials.get(credentials_id)
@@ -278,21 +278,21 @@ class Agent:
             ports=HostPortChooser(*self._config.dynamic_host_port_range),
             logins=RegistryLogins(
                 own=self._auth_for,
-                aws=membership.registry_tokens if membership is not None else None,
+                aws=cluster.registry_tokens if cluster is not None else None,
                 credentials_of=credentials_of,
             ),
             new_id=self._new_id,
             now=self._clock.now,
-            reconnect=link.reconnect,
+            reconnect=connection.reconnect,
             resources=providers(Tools(runtime=self._runtime, cgroups=cgroups)),
         )
         await self._save_start(instance, loaded)
         systemd = Systemd(os.environ, pid=os.getpid())
         systemd.notify(READY)
-        source = self._in_cluster(membership) if membership is not None else self._task_files(engine).run()
+        source = self._in_cluster(cluster) if cluster is not None else self._task_files(engine).run()
         lives = {
             "engine": engine.run(),
-            "runtime link": link.run(),
+            "runtime connection": connection.run(),
             "source of tasks": source,
             "introspection": self._serve_introspection(engine, self._server),
             "diagnostics": self._serve_diagnostics(engine),
@@ -306,10 +306,10 @@ class Agent:
             await self._together(lives, before_the_end=lambda: self._let_calls_end(executor, engine))
         finally:
             systemd.notify(STOPPING)
-            if membership is not None:
+            if cluster is not None:
                 if self._config.drain_on_sigterm and self._stopping.is_set():
-                    await membership.drain()
-                await membership.close()
+                    await cluster.drain()
+                await cluster.close()
             await self._server.stop()
             await executor.close()
             await self._save_end()
@@ -353,8 +353,8 @@ class Agent:
     def _joins_cluster(self) -> bool:
         return self._tasks_path is None
 
-    def _membership(self, engine: Engine, link: RuntimeLink, *, has_task_limits: bool) -> Membership:
-        from ecscope.agent.cluster.build import Membership  # noqa: PLC0415  # only for a cluster, and after 51678 answers
+    def _cluster_client(self, engine: Engine, connection: RuntimeConnection, *, has_task_limits: bool) -> ClusterClient:
+        from ecscope.agent.cluster.build import ClusterClient  # noqa: PLC0415  # only for a cluster, and after 51678 answers
 
         async def what_docker_offers() -> tuple[Offer, HostResources]:
             await self._docker_is_known.wait()
@@ -367,23 +367,23 @@ class Agent:
             offer = self._config.offer(self._docker_info, volume_plugins=plugins, has_task_limits=has_task_limits)
             return offer, self._resources_of(self._docker_info)
 
-        return Membership(
+        return ClusterClient(
             self._config,
             runtime=self._runtime,
             state=lambda: engine.state,
             post=engine.post,
             what_docker_offers=what_docker_offers,
-            why_no_docker=lambda: link.problem,
+            why_no_docker=lambda: connection.problem,
             docker_version=lambda: self._docker_info.version if self._docker_info is not None else "",
             clock=self._clock,
             new_id=self._new_id,
         )
 
-    async def _in_cluster(self, membership: Membership) -> None:
+    async def _in_cluster(self, cluster: ClusterClient) -> None:
         from ecscope.agent.cluster.registration import RegistrationRefused  # noqa: PLC0415
 
         try:
-            await membership.run()
+            await cluster.run()
         except RegistrationRefused as refused:
             raise TerminalError(str(refused)) from refused
 

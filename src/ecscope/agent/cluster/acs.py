@@ -1,6 +1,6 @@
-"""Keeps the connection to ACS, as ``dial.link`` does: feeds ``wire.acs_session``, and does what it says.
+"""Keeps the connection to ACS, as ``cluster.connection`` does: feeds ``wire.acs.agent_session``, and does what it says.
 
-Tells its owner each time the connection is there. Decides nothing: what a frame means is ``wire.acs_session``'s to say.
+Tells its owner each time the connection is there. Decides nothing: ``wire.acs.agent_session`` says what a frame means.
 
 Source: agent-protocol.md §4.1-§4.3.
 """
@@ -18,7 +18,7 @@ from typing import Protocol
 import aiohttp
 
 from ecscope.agent.aws.interface import WebsocketSigner
-from ecscope.agent.cluster.connection import NOT_READ, Link, end_of
+from ecscope.agent.cluster.connection import NOT_READ, Connection, end_of
 from ecscope.agent.cluster.websocket import End, Websocket, WebsocketTimes, close
 from ecscope.wire.acs.agent_session import AcsSession, Close, Deliver, HeartbeatSeen, Note, Output, Reply, SessionTimes
 from ecscope.wire.acs.messages import CoreMessage, shortened
@@ -32,13 +32,13 @@ _MOST_UNSENT_CHARACTERS = 4 * 1024 * 1024
 
 
 class Address(Protocol):
-    """The address to dial at an endpoint: ``wire.acs_reconnect.connect_url`` with what the agent knows of itself."""
+    """The address to dial at an endpoint: ``wire.acs.reconnect.connect_url`` with what the agent knows of itself."""
 
     def __call__(self, endpoint: str, *, send_credentials: bool) -> str:
         """Raises ``UnusableEndpoint``."""
 
 
-class LinkTimes(WebsocketTimes, frozen=True, kw_only=True):
+class ConnectionTimes(WebsocketTimes, frozen=True, kw_only=True):
     """Seconds. Source: agent-protocol.md §4.1, §4.3."""
 
     session: SessionTimes = SessionTimes()
@@ -60,7 +60,7 @@ class _Connection:
         self.has_unsent.set()
 
 
-class AcsLink(Link):
+class AcsConnection(Connection):
     """See the module docstring. All callables are called in the loop and must not block."""
 
     def __init__(
@@ -75,7 +75,7 @@ class AcsLink(Link):
         heartbeat: Callable[[], None],
         disconnected: Callable[[str], None] = lambda reason: None,
         proxy: Callable[[str], str | None] = lambda url: None,
-        times: LinkTimes | None = None,
+        times: ConnectionTimes | None = None,
         reconnect: Reconnect | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random,
@@ -89,7 +89,7 @@ class AcsLink(Link):
             deregistered: with ECS's words, whenever it says that the instance is not registered.
             heartbeat: after each heartbeat was answered.
         """
-        times = times or LinkTimes()
+        times = times or ConnectionTimes()
         super().__init__(
             log=_log,
             name="ACS",

@@ -45,7 +45,7 @@ def event_of(
     id: str,  # noqa: A002 (the event's own name for it)
     at: datetime,
 ) -> AnyEvent:
-    """The event that a message delivered by ``wire.acs_session`` stands for.
+    """The event that a message delivered by ``wire.acs.agent_session`` stands for.
 
     Args:
         to_task: raises ``TaskConversionError``, which spoils that one task and not the message.

@@ -1,4 +1,4 @@
-"""Being a member of a cluster: builds what talks to ECS, and runs it once the instance is registered.
+"""The part of an agent that is in a cluster: builds what talks to ECS, and runs it once the instance is registered.
 
 ``app`` builds the agent; this builds the part of it that only an agent with a cluster has, so
 that one with tasks from files loads none of it.
@@ -23,12 +23,12 @@ from ecscope.agent.aws.endpoints import Proxies
 from ecscope.agent.aws.imds import InstanceMetadata, MetadataUnavailable
 from ecscope.agent.aws.interface import AwsCallFailed, RegistryTokens
 from ecscope.agent.aws.registry import AwsRegistryTokens
-from ecscope.agent.cluster.acs import AcsLink
+from ecscope.agent.cluster.acs import AcsConnection
 from ecscope.agent.cluster.acs_events import event_of
 from ecscope.agent.cluster.poll_endpoint import PollEndpoint
 from ecscope.agent.cluster.registration import IDENTITY_PATIENCE_S, Registration, RegistrationSettings
 from ecscope.agent.cluster.spot import SpotWatch
-from ecscope.agent.cluster.tcs import TcsLink
+from ecscope.agent.cluster.tcs import TcsConnection
 from ecscope.agent.config.config import Config
 from ecscope.agent.core.capabilities import Offer
 from ecscope.agent.core.events import AnyEvent, InstanceNotRegistered, InstanceRegistered
@@ -36,7 +36,7 @@ from ecscope.agent.core.registration import deregistered
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.executors.attachments import AttachmentExecutor
 from ecscope.agent.executors.ecs import EcsExecutor
-from ecscope.agent.runtime.instance_health import Doctor
+from ecscope.agent.runtime.instance_health import InstanceHealthCheck
 from ecscope.agent.runtime.interface import Runtime
 from ecscope.agent.stats.collector import Collector
 from ecscope.clock import Clock
@@ -56,7 +56,7 @@ _log = logging.getLogger("ecscope.ecs")
 _DRAIN_LIMIT_S = 5.0
 
 
-class Membership:
+class ClusterClient:
     """See the module docstring. Made inside a running loop; to be closed."""
 
     def __init__(
@@ -90,7 +90,7 @@ class Membership:
         self._is_known = asyncio.Event()
         """ECS has not said that the instance is deregistered."""
         self._is_known.set()
-        self._doctor = Doctor(runtime=runtime, now=clock.now)
+        self._health_check = InstanceHealthCheck(runtime=runtime, now=clock.now)
         self._collector = Collector(
             runtime=runtime,
             state=state,
@@ -142,23 +142,23 @@ class Membership:
             container_instance_arn=lambda: state().instance.arn,
             monotonic=asyncio.get_running_loop().time,
         )
-        self._acs = AcsLink(
+        self._acs = AcsConnection(
             endpoint=endpoint.acs,
             address=self._acs_address,
             signer=self._client,
             deliver=self._deliver,
             connected=self._acs_connected,
             deregistered=self._deregistered,
-            heartbeat=self._doctor.ask,
+            heartbeat=self._health_check.ask,
             proxy=proxies.for_url,
         )
-        self._tcs = TcsLink(
+        self._tcs = TcsConnection(
             endpoint=endpoint.tcs,
             address=self._tcs_address,
             signer=self._client,
             state=state,
             metrics=self._collector,
-            status=lambda: self._doctor.status,
+            status=lambda: self._health_check.status,
             new_id=lambda: str(uuid.uuid4()),
             now=clock.now,
             proxy=proxies.for_url,
@@ -177,13 +177,13 @@ class Membership:
         self.attachments = AttachmentExecutor(
             api=self._client, cluster=config.cluster, post=post, new_id=new_id, now=clock.now
         )
-        self._spot = SpotWatch(plan=self._metadata.spot_instance_action, drain=self.drain)
+        self._spot = SpotWatch(instance_action=self._metadata.spot_instance_action, drain=self.drain)
 
     async def run(self) -> None:
         """For ever. Raises ``RegistrationRefused``. Cancelling is safe."""
         await self._registration.run()
         await self._may_connect.wait()  # until the registration is saved, nobody knows who we are
-        lives = [self._acs.run(), self._telemetry(), self._collector.run(), self._doctor.run()]
+        lives = [self._acs.run(), self._telemetry(), self._collector.run(), self._health_check.run()]
         if self._config.spot_instance_draining and self._config.may_ask_imds:
             lives.append(self._spot.run())
         async with asyncio.TaskGroup() as group:

@@ -1,7 +1,7 @@
 """Keeps one websocket of ECS open: dial, converse, notice the end, dial again. What is said over it is the subclass's.
 
 Says each problem once in the log, not in a loop: again only after a connection that held. Decides nothing: when to dial
-again is ``wire.acs_reconnect``'s to say.
+again is ``wire.acs.reconnect``'s to say.
 
 Source: agent-protocol.md §4.1-§4.3, §5.1.
 """
@@ -26,7 +26,7 @@ CUT = "the connection was cut"
 _MOST_SAID = 20
 
 
-class Link(ABC):
+class Connection(ABC):
     """See the module docstring. All callables are called in the loop and must not block."""
 
     def __init__(

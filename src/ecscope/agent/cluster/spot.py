@@ -20,7 +20,7 @@ ASK_EVERY_S = 1.0
 _ENDINGS = ("terminate", "stop", "hibernate")
 
 
-class Plan(Protocol):
+class InstanceAction(Protocol):
     """What EC2 is about to do."""
 
     @property
@@ -34,12 +34,12 @@ class SpotWatch:
     def __init__(
         self,
         *,
-        plan: Callable[[], Awaitable[Plan | None]],
+        instance_action: Callable[[], Awaitable[InstanceAction | None]],
         drain: Callable[[], Awaitable[bool]],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """``plan`` asks the metadata service; ``drain`` tells whether ECS took it."""
-        self._plan = plan
+        """``instance_action`` asks the metadata service; ``drain`` tells whether ECS took it."""
+        self._instance_action = instance_action
         self._drain = drain
         self._sleep = sleep
 
@@ -49,14 +49,14 @@ class SpotWatch:
         said = ""
         while True:
             try:
-                plan = await self._plan()
+                coming = await self._instance_action()
             except MetadataUnavailable as error:
                 if str(error) != said:
                     said = str(error)
                     _log.warning("cannot ask whether this spot instance is to end: %s", error)
             else:
                 said = ""
-                if plan is not None and plan.action in _ENDINGS and not is_draining:
-                    _log.warning("EC2 is about to %s this spot instance: setting it to DRAINING", plan.action)
+                if coming is not None and coming.action in _ENDINGS and not is_draining:
+                    _log.warning("EC2 is about to %s this spot instance: setting it to DRAINING", coming.action)
                     is_draining = await self._drain()
             await self._sleep(ASK_EVERY_S)

@@ -1,6 +1,6 @@
-"""Keeps the connection to the telemetry service, as ``dial.link`` does: sends what is due.
+"""Keeps the connection to the telemetry service, as ``cluster.connection`` does: sends what is due.
 
-Decides nothing: what is due is ``wire.tcs_session``'s to say. Nothing is kept for later while there is no connection:
+Decides nothing: what is due is ``wire.tcs.agent_session``'s to say. Nothing is kept for later while it is away:
 the measurements themselves are, in their rings.
 
 Source: agent-protocol.md §5.
@@ -19,7 +19,7 @@ from typing import Protocol
 import aiohttp
 
 from ecscope.agent.aws.interface import AwsCallFailed, WebsocketSigner
-from ecscope.agent.cluster.connection import CUT, NOT_READ, Link, end_of
+from ecscope.agent.cluster.connection import CUT, NOT_READ, Connection, end_of
 from ecscope.agent.cluster.websocket import End, Websocket, WebsocketTimes, close
 from ecscope.agent.core.state import AgentState
 from ecscope.model.instance_status import InstanceStatus
@@ -53,13 +53,13 @@ class Metrics(Protocol):
 
 
 class Address(Protocol):
-    """The address to dial: ``wire.tcs.connect_url`` with what the agent knows of itself."""
+    """The address to dial: ``wire.tcs.messages.connect_url`` with what the agent knows of itself."""
 
     def __call__(self, endpoint: str, *, cluster: str, container_instance: str) -> str:
         """Raises ``UnusableEndpoint``."""
 
 
-class LinkTimes(WebsocketTimes, frozen=True, kw_only=True):
+class ConnectionTimes(WebsocketTimes, frozen=True, kw_only=True):
     """Seconds. Source: agent-protocol.md §4.1, §5.1."""
 
     session: SessionTimes = SessionTimes()
@@ -68,7 +68,7 @@ class LinkTimes(WebsocketTimes, frozen=True, kw_only=True):
 RECONNECT_TIMES = ReconnectTimes(first_s=1.0, cap_s=60.0, factor=2.0, jitter=0.2)
 
 
-class TcsLink(Link):
+class TcsConnection(Connection):
     """See the module docstring. All callables are called in the loop and must not block."""
 
     def __init__(
@@ -83,7 +83,7 @@ class TcsLink(Link):
         new_id: Callable[[], str],
         now: Callable[[], datetime],
         proxy: Callable[[str], str | None] = lambda url: None,
-        times: LinkTimes | None = None,
+        times: ConnectionTimes | None = None,
         reconnect: Reconnect | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random,
@@ -96,7 +96,7 @@ class TcsLink(Link):
             status: what the last check of the instance found.
             new_id: for messages.
         """
-        times = times or LinkTimes()
+        times = times or ConnectionTimes()
         super().__init__(
             log=_log,
             name="the telemetry service",

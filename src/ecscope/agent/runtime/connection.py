@@ -23,7 +23,7 @@ _PROVEN_S = 10.0
 """A connection that lasted this long was a good one, and what ends it is news."""
 
 
-class RuntimeLink:
+class RuntimeConnection:
     """See the module docstring."""
 
     def __init__(

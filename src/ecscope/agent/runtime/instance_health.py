@@ -16,12 +16,12 @@ from datetime import datetime
 from ecscope.agent.runtime.interface import Runtime, RuntimeFailure
 from ecscope.model.instance_status import InstanceHealth, InstanceStatus
 
-_log = logging.getLogger("ecscope.doctor")
+_log = logging.getLogger("ecscope.docker")
 
 PING_LIMIT_S = 2.0
 
 
-class Doctor:
+class InstanceHealthCheck:
     """See the module docstring. All methods belong to one event loop."""
 
     def __init__(self, *, runtime: Runtime, now: Callable[[], datetime], ping_limit_s: float = PING_LIMIT_S) -> None:

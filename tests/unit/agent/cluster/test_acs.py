@@ -1,4 +1,4 @@
-"""The link to ACS over real sockets: it answers, survives what a server may do to it, and dials again."""
+"""The connection to ACS over real sockets: it answers, survives what a server may do to it, and dials again."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from ecscope.agent.cluster.acs import AcsLink, CoreMessage, LinkTimes
+from ecscope.agent.cluster.acs import AcsConnection, ConnectionTimes, CoreMessage
 from ecscope.wire.acs import messages as acs
 from ecscope.wire.acs.agent_session import SessionTimes
 from ecscope.wire.acs.reconnect import connect_url
-from tests import links, traffic
-from tests.links import LinkRig, refusing
+from tests import traffic, websockets
+from tests.websockets import ConnectionRig, refusing
 
 HEARTBEAT = '{"type":"HeartbeatMessage","message":{"messageId":"m-1","healthy":true}}'
 INACTIVE = '{"InactiveInstanceException":"not there"}'
 
 
-class Visit(links.Visit):
-    """One dial of the link, as ACS sees it."""
+class Visit(websockets.Visit):
+    """One dial of the connection, as ACS sees it."""
 
     async def answer(self) -> dict[str, Any]:
         decoded: dict[str, Any] = json.loads(await self.text())
         return decoded
 
     async def heartbeat(self) -> None:
-        """Shows that the link has read everything before this, and that the connection is in order."""
+        """Shows that the connection has read everything before this, and that the connection is in order."""
         await self.websocket.send_str(HEARTBEAT)
         assert await self.answer() == {"type": "HeartbeatAckRequest", "message": {"messageId": "m-1"}}
 
 
-Serve = links.Serve[Visit]
+Serve = websockets.Serve[Visit]
 
 
-class Rig(LinkRig[Visit]):
-    """A link to ACS, its server, and what came of it."""
+class Rig(ConnectionRig[Visit]):
+    """A connection to ACS, its server, and what came of it."""
 
     def __init__(self, *serve: Serve, **changes: Any) -> None:
         super().__init__(Visit, *serve, path="/acs")
@@ -65,11 +65,11 @@ class Rig(LinkRig[Visit]):
             "disconnected": lambda reason: self.happened.append(f"disconnected: {reason}"),
             "deregistered": lambda words: self.happened.append(f"deregistered: {words}"),
             "heartbeat": lambda: self.happened.append("heartbeat"),
-            "times": LinkTimes(close_s=0.5),
+            "times": ConnectionTimes(close_s=0.5),
             "sleep": self.sleep,
             "chance": lambda: 0.0,
         }
-        self.link: AcsLink = AcsLink(**(arguments | changes))
+        self.connection: AcsConnection = AcsConnection(**(arguments | changes))
 
     def connected(self) -> None:
         self.happened.append("connected")
@@ -113,7 +113,7 @@ def sending(*frames: str | bytes, then: int = 1000) -> Serve:
 
 
 async def listening(visit: Visit) -> None:
-    """Accepts, says nothing, and waits for the link's close."""
+    """Accepts, says nothing, and waits for the connection's close."""
     await visit.accept()
     await visit.until_closed()
 
@@ -201,7 +201,7 @@ async def test_messages_are_delivered_and_answers_sent() -> None:
 
         def answer(message: CoreMessage) -> None:
             if isinstance(message, acs.TaskStopVerificationAck):
-                rig.link.send('{"type":"AckRequest","message":{"messageId":"last"}}')
+                rig.connection.send('{"type":"AckRequest","message":{"messageId":"last"}}')
 
         rig.on_delivery = answer
         await rig.finished()
@@ -218,7 +218,7 @@ async def test_an_answer_without_a_connection_is_dropped(caplog: pytest.LogCaptu
     caplog.set_level(logging.DEBUG, logger="ecscope.acs")
     async with a_rig(refusing(503, "")) as rig:
         await rig.finished()
-        rig.link.send("late")
+        rig.connection.send("late")
     assert "an answer to ECS was dropped" in caplog.text
 
 
@@ -254,7 +254,7 @@ async def test_large_and_binary_frames_are_borne() -> None:
 async def test_a_frame_beyond_the_limit_ends_the_connection() -> None:
     async def serve(visit: Visit) -> None:
         websocket = await visit.accept()
-        with suppress(ConnectionError):  # the link does not read to its end
+        with suppress(ConnectionError):  # the connection does not read to its end
             await websocket.send_str("z" * (33 * 1024 * 1024))
 
     async with a_rig(serve) as rig:
@@ -299,7 +299,7 @@ async def test_a_cut_is_followed_at_once_and_no_half_frame_is_taken(last: bytes)
 
 
 async def test_silence_is_ended_by_the_link() -> None:
-    times = LinkTimes(close_s=0.5, session=SessionTimes(heartbeat_s=0.05))
+    times = ConnectionTimes(close_s=0.5, session=SessionTimes(heartbeat_s=0.05))
     async with a_rig(listening, times=times) as rig:
         await rig.finished()
         assert rig.happened == ["connected", "disconnected: no message for 0 s"]
@@ -318,14 +318,14 @@ async def test_garbage_and_pings_are_silence() -> None:
                 continue
             visit.closed_with = (message.data, "")
 
-    times = LinkTimes(close_s=0.5, session=SessionTimes(heartbeat_s=0.1))
+    times = ConnectionTimes(close_s=0.5, session=SessionTimes(heartbeat_s=0.1))
     async with a_rig(serve, times=times) as rig:
         await rig.finished()
         assert rig.happened == ["connected", "disconnected: no message for 0 s"]
 
 
 async def test_an_old_connection_is_closed_in_the_official_words_and_followed_at_once() -> None:
-    times = LinkTimes(close_s=0.5, session=SessionTimes(age_s=0.05))
+    times = ConnectionTimes(close_s=0.5, session=SessionTimes(age_s=0.05))
     async with a_rig(listening, times=times) as rig:
         await rig.finished()
         assert rig.visits[0].closed_with == (1000, "ConnectionExpired: Reconnect to continue")
@@ -343,8 +343,8 @@ async def test_a_server_that_reads_nothing_loses_the_connection(times: dict[str,
         await released.wait()
         await websocket.close()
 
-    async with a_rig(serve, times=LinkTimes(close_s=0.1, **times)) as rig:
-        rig.on_connected = lambda: rig.link.send("x" * 30_000_000)
+    async with a_rig(serve, times=ConnectionTimes(close_s=0.1, **times)) as rig:
+        rig.on_connected = lambda: rig.connection.send("x" * 30_000_000)
         await rig.finished()
         released.set()
         assert rig.happened[-1] in (
@@ -365,7 +365,7 @@ async def test_answers_do_not_pile_up_for_a_server_that_only_asks() -> None:
             while True:
                 await websocket.send_str(asked)
 
-    async with a_rig(serve, times=LinkTimes(close_s=0.1)) as rig:
+    async with a_rig(serve, times=ConnectionTimes(close_s=0.1)) as rig:
         await rig.finished()
         assert rig.happened[-1] == "disconnected: ECS does not read what it is sent"
         assert rig.happened.count("heartbeat") < 30

@@ -11,16 +11,16 @@ import pytest
 from aiohttp import WSMsgType, web
 
 from ecscope.agent.aws.interface import AwsCallFailed
-from ecscope.agent.cluster.connection import Link, end_of
+from ecscope.agent.cluster.connection import Connection, end_of
 from ecscope.agent.cluster.websocket import End, Websocket, WebsocketTimes
 from ecscope.wire.acs.reconnect import Reconnect, ReconnectTimes, UnusableEndpoint
 from tests.builders import a_failure
-from tests.links import LinkRig, Serve, Visit, refusing
+from tests.websockets import ConnectionRig, Serve, Visit, refusing
 
 LOG = logging.getLogger("ecscope.test")
 
 
-class Listener(Link):
+class Listener(Connection):
     """Listens until the end. ``for_good`` is the body of a refusal that is an answer."""
 
     def __init__(self, *, url: Callable[[], str], for_good: str = "gone", **arguments: Any) -> None:
@@ -40,7 +40,7 @@ class Listener(Link):
         return end_of(frame.type, frame.data, frame.extra)
 
 
-class Rig(LinkRig[Visit]):
+class Rig(ConnectionRig[Visit]):
     """A listener, its server, and what came of it."""
 
     def __init__(self, *serve: Serve[Visit], **changes: Any) -> None:
@@ -59,7 +59,7 @@ class Rig(LinkRig[Visit]):
             "reconnect": Reconnect(chance=lambda: 0.0),
             "sleep": self.sleep,
         }
-        self.link = Listener(**(arguments | changes))
+        self.connection = Listener(**(arguments | changes))
 
 
 def closing(code: int, text: str = "") -> Serve[Visit]:

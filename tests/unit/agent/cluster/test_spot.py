@@ -37,7 +37,7 @@ class Ec2:
 
     async def watch(self) -> None:
         with pytest.raises(asyncio.CancelledError):
-            await SpotWatch(plan=self.plan, drain=self.drain, sleep=self.sleep).run()
+            await SpotWatch(instance_action=self.plan, drain=self.drain, sleep=self.sleep).run()
 
 
 @pytest.mark.parametrize("action", ["terminate", "stop", "hibernate"])

@@ -1,4 +1,4 @@
-"""The link to the telemetry service over real sockets: it reports, survives what a server may do, and says it once."""
+"""The connection to the telemetry service over real sockets: it reports, survives its server, and says it once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ecscope.agent.aws.interface import AwsCallFailed
-from ecscope.agent.cluster.tcs import LinkTimes, TcsLink
+from ecscope.agent.cluster.tcs import ConnectionTimes, TcsConnection
 from ecscope.agent.core.state import AgentState
 from ecscope.model.container_instance import ContainerInstance
 from ecscope.model.instance_status import InstanceHealth, InstanceStatus
@@ -37,9 +37,9 @@ from ecscope.wire.tcs.messages import (
     service_frame,
     stats_set,
 )
-from tests import links
+from tests import websockets
 from tests.builders import AT, a_container, a_failure, a_task, an_arn
-from tests.links import LinkRig, refusing
+from tests.websockets import ConnectionRig, refusing
 
 TRAFFIC = Path(__file__).resolve().parents[3] / "fixtures" / "official-agent" / "traffic"
 CONNECT: dict[str, Any] = next(
@@ -59,8 +59,8 @@ METRIC = TaskMetric(
 QUICK = SessionTimes(publish_s=0.05)
 
 
-class Visit(links.Visit):
-    """One dial of the link, as the telemetry service sees it."""
+class Visit(websockets.Visit):
+    """One dial of the connection, as the telemetry service sees it."""
 
     @property
     def frames(self) -> list[AgentFrame]:
@@ -73,7 +73,7 @@ class Visit(links.Visit):
         await self.websocket.send_str(service_frame(ServiceMessage(kind=kind, text=text)))
 
 
-Serve = links.Serve[Visit]
+Serve = websockets.Serve[Visit]
 
 
 class FakeMetrics:
@@ -90,8 +90,8 @@ class FakeMetrics:
         self.times_reported += 1
 
 
-class Rig(LinkRig[Visit]):
-    """A link to the telemetry service, its server, and what came of it."""
+class Rig(ConnectionRig[Visit]):
+    """A connection to the telemetry service, its server, and what came of it."""
 
     def __init__(self, *serve: Serve, **changes: Any) -> None:
         super().__init__(Visit, *serve, path="/tcs/")
@@ -112,11 +112,11 @@ class Rig(LinkRig[Visit]):
             "status": lambda: self.status,
             "new_id": lambda: f"id-{next(ids)}",
             "now": lambda: AT,
-            "times": LinkTimes(close_s=0.5),
+            "times": ConnectionTimes(close_s=0.5),
             "sleep": self.sleep,
             "chance": lambda: 0.0,
         }
-        self.link: TcsLink = TcsLink(**(arguments | changes))
+        self.connection: TcsConnection = TcsConnection(**(arguments | changes))
 
     def publish(self, *tasks: Task) -> None:
         self.state = AgentState(instance=self.state.instance, tasks={task.arn: task for task in tasks})
@@ -158,7 +158,7 @@ async def test_pages_of_metrics_then_health_then_the_status_once() -> None:
             await visit.frame()
         await visit.websocket.close()
 
-    rig = Rig(serve, times=LinkTimes(close_s=0.5, session=QUICK))
+    rig = Rig(serve, times=ConnectionTimes(close_s=0.5, session=QUICK))
     rig.metrics.next = MetricsReading(is_idle=False, tasks=(METRIC,) * 11)
     rig.publish(a_task(a_container(known=ContainerStatus.RUNNING, health_check_is_docker=True)))
     await rig.run()
@@ -192,7 +192,7 @@ async def test_a_checked_status_is_sent_again_only_after_another_check() -> None
         assert message.statuses[0].status == "OK"
         await visit.websocket.close()
 
-    rig = Rig(serve, times=LinkTimes(close_s=0.5, session=QUICK))
+    rig = Rig(serve, times=ConnectionTimes(close_s=0.5, session=QUICK))
     await rig.run()
 
 
@@ -244,7 +244,7 @@ async def test_no_heartbeat_and_no_acknowledgement() -> None:
         await visit.accept()
         await visit.until_closed()
 
-    rig = Rig(serve, times=LinkTimes(close_s=0.5, session=SessionTimes(heartbeat_s=0.1)))
+    rig = Rig(serve, times=ConnectionTimes(close_s=0.5, session=SessionTimes(heartbeat_s=0.1)))
     await rig.run()
     assert rig.visits[0].closed_with == (1000, "no heartbeat and no acknowledgement came in time")
     assert rig.waits == [1.0]
@@ -259,7 +259,7 @@ async def test_an_old_connection_is_closed_and_opened_anew_at_once() -> None:
         await visit.until_closed()
 
     session = SessionTimes(publish_s=0.05, heartbeat_s=5.0, age_s=0.5)
-    rig = Rig(serve, times=LinkTimes(close_s=0.5, session=session))
+    rig = Rig(serve, times=ConnectionTimes(close_s=0.5, session=session))
     await rig.run()
     assert rig.visits[0].closed_with == (1000, "ConnectionExpired: Reconnect to continue")
     assert rig.waits == [0.0]
@@ -276,7 +276,7 @@ async def test_what_cannot_be_read_is_dropped_and_complaints_are_said_once(caplo
             await visit.frame()
         await visit.websocket.close()
 
-    rig = Rig(serve, times=LinkTimes(close_s=0.5, session=QUICK))
+    rig = Rig(serve, times=ConnectionTimes(close_s=0.5, session=QUICK))
     await rig.run()
     said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(said) == 2
@@ -316,7 +316,7 @@ async def test_the_code_of_a_close_counts_even_where_a_report_was_under_way() ->
         transport.write_eof()  # and goes on reading: a reset would take the close with it
         await visit.until_closed()
 
-    rig = Rig(serve, serve, times=LinkTimes(close_s=0.5, session=SessionTimes(publish_s=0.0001)))
+    rig = Rig(serve, serve, times=ConnectionTimes(close_s=0.5, session=SessionTimes(publish_s=0.0001)))
     await rig.run()
     assert rig.waits == [1.0, 2.0]
 
@@ -345,7 +345,7 @@ async def test_a_server_that_does_not_read_is_given_up() -> None:
         await rig.done.wait()
 
     large = MetricsReading(is_idle=False, tasks=(METRIC,) * 10)
-    rig = Rig(serve, times=LinkTimes(write_s=0.2, close_s=0.2, session=SessionTimes(publish_s=0.0001)))
+    rig = Rig(serve, times=ConnectionTimes(write_s=0.2, close_s=0.2, session=SessionTimes(publish_s=0.0001)))
     rig.metrics.next = large
     await rig.run()
     assert rig.waits == [1.0]
@@ -359,14 +359,14 @@ async def test_stop_closes_the_connection_and_ends_the_run_and_it_may_run_again(
         await visit.accept()
         await visit.until_closed()
 
-    rig = Rig(serve, serve, times=LinkTimes(close_s=0.5, session=QUICK))
-    rig.link.stop()
+    rig = Rig(serve, serve, times=ConnectionTimes(close_s=0.5, session=QUICK))
+    rig.connection.stop()
     for number in (1, 2):
         rig.metrics.times_reported = 0
         async with rig.running() as task, asyncio.timeout(10):
             while not rig.metrics.times_reported:
                 await asyncio.sleep(0.01)
-            rig.link.stop()
+            rig.connection.stop()
             await task
             while rig.visits[-1].closed_with is None:
                 await asyncio.sleep(0.01)

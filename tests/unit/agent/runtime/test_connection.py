@@ -1,4 +1,4 @@
-"""The link tells when the runtime comes and goes, says it once, and always comes back."""
+"""The connection tells when the runtime comes and goes, says it once, and always comes back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from ecscope.agent.core import events as ev
-from ecscope.agent.runtime.connection import RuntimeLink
+from ecscope.agent.runtime.connection import RuntimeConnection
 from ecscope.agent.runtime.fake import FakeRuntime
 from ecscope.backoff import Backoff
 from tests.builders import AT, SAMPLE_IMAGE
@@ -24,7 +24,7 @@ class Rig:
     def __init__(self, *, backoff: Backoff = AT_ONCE, proven_s: float = 10.0) -> None:
         self.runtime = FakeRuntime(images=[SAMPLE_IMAGE])
         self.events: list[ev.AnyEvent] = []
-        self.link = RuntimeLink(
+        self.connection = RuntimeConnection(
             runtime=self.runtime,
             post=self.events.append,
             resources_of=lambda info: HOST,
@@ -45,7 +45,7 @@ async def a_link(*, away: bool = False, backoff: Backoff = AT_ONCE, proven_s: fl
     rig = Rig(backoff=backoff, proven_s=proven_s)
     if away:
         rig.runtime.go_away()
-    running = asyncio.create_task(rig.link.run())
+    running = asyncio.create_task(rig.connection.run())
     try:
         yield rig
     finally:
@@ -81,13 +81,13 @@ async def test_gone_and_back() -> None:
 async def test_a_reconnect_that_was_asked_for() -> None:
     async with a_link() as rig:
         await rig.until(lambda names: names == ["RuntimeConnected"])
-        rig.link.reconnect()
+        rig.connection.reconnect()
         await rig.until(lambda names: names == ["RuntimeConnected", "RuntimeDisconnected", "RuntimeConnected"])
 
 
 async def test_a_reconnect_while_there_is_nothing_to_drop_is_harmless() -> None:
     rig = Rig()
-    rig.link.reconnect()
+    rig.connection.reconnect()
     assert rig.events == []
 
 
@@ -98,7 +98,7 @@ async def breaks(rig: Rig, times: int) -> list[float]:
         await rig.until(lambda names, number=number: names.count("RuntimeConnected") == number)
         seen.append(asyncio.get_running_loop().time())
         if number <= times:
-            rig.link.reconnect()
+            rig.connection.reconnect()
     return seen
 
 

@@ -1,4 +1,4 @@
-"""A server of websockets to try a link against: each dial of the link is a ``Visit``, treated as the test says."""
+"""A server of websockets to try a connection against: each dial is a ``Visit``, treated as the test says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ecscope.agent.aws.interface import AwsCallFailed
 
 
 class Visit:
-    """One dial of the link, as the server sees it."""
+    """One dial of the connection, as the server sees it."""
 
     def __init__(self, request: web.Request) -> None:
         self.request = request
@@ -74,19 +74,19 @@ class FakeSigner:
 
 
 class Runnable(Protocol):
-    """A link."""
+    """A connection."""
 
     async def run(self) -> None: ...
 
 
-class LinkRig(Generic[V]):
+class ConnectionRig(Generic[V]):
     """A server that treats each dial as the next of ``serve`` says, and what came of it.
 
-    ``link`` is to be made with ``discover``, ``signer`` and ``sleep``. Once ``serve`` has nothing left, the link waits
+    ``connection`` is to be made with ``discover``, ``signer`` and ``sleep``. Once ``serve`` has nothing left, it waits
     until the end of the test.
     """
 
-    link: Runnable
+    connection: Runnable
 
     def __init__(self, visit: Callable[[web.Request], V], *serve: Serve[V], path: str) -> None:
         """``path`` is that of the endpoint."""
@@ -130,14 +130,14 @@ class LinkRig(Generic[V]):
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[asyncio.Task[None]]:
-        """The server, and the link's ``run``."""
+        """The server, and the connection's ``run``."""
         app = web.Application()
         app.router.add_get("/{path:.*}", self._handle)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         self.endpoint = self.endpoint or f"http://127.0.0.1:{runner.addresses[0][1]}{self._path}"
-        task = asyncio.create_task(self.link.run(), name="link under test")
+        task = asyncio.create_task(self.connection.run(), name="connection under test")
         try:
             yield task
         finally:
