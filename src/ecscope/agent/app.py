@@ -371,6 +371,7 @@ class Agent:
             self._config,
             runtime=self._runtime,
             state=lambda: engine.state,
+            until=engine.until,
             post=engine.post,
             what_docker_offers=what_docker_offers,
             why_no_docker=lambda: connection.problem,

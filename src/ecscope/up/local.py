@@ -219,6 +219,7 @@ class LocalEcs:
         key = self._control.instance_role
         environment = {name: value for name, value in self._environment.items() if name not in _NOT_FOR_THE_AGENT}
         environment.setdefault("ECS_IMAGE_PULL_BEHAVIOR", "prefer-cached")  # images that were built here need no pull
+        environment.setdefault("ECSCOPE_REPORT_HEALTH_AT_ONCE", "true")
         environment.setdefault("ECS_ENABLE_TASK_IAM_ROLE", "true")
         environment.setdefault("ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST", "true")
         environment.setdefault("ECS_AUDIT_LOGFILE", os.fspath(data_dir / "audit.log"))

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from ecscope.agent.runtime.fake import FakeRuntime
+from ecscope.agent.runtime.fake import FakeRuntime, HealthStep, Program
 from ecscope.clock import SystemClock
 from ecscope.control.app import ControlPlane, ControlPlaneError
 from ecscope.control.core.state import Settings
-from ecscope.model.status import ContainerStatus
+from ecscope.model.status import ContainerStatus, HealthStatus
 from tests.contract.control.planes import IMAGE, Client, a_plane, an_agent, statuses, until, until_tasks
 
 
@@ -71,6 +71,30 @@ async def test_telemetry_is_signed_and_arrives(
         (detail,) = told["containerInstances"][0]["healthStatus"]["details"]
         assert detail["type"] == "CONTAINER_RUNTIME"
     assert "cannot be used" not in caplog.text
+
+
+async def test_health_reaches_describe_tasks_as_soon_as_docker_knows_it(plane: ControlPlane, tmp_path: Path) -> None:
+    """Telemetry comes every 20 s; what changes between is sent by itself, with the setting that ``ecscope up`` has."""
+    runtime = FakeRuntime(images=[IMAGE])
+    verdicts = ((0.6, HealthStatus.HEALTHY), (2.0, HealthStatus.UNHEALTHY))
+    steps = tuple(HealthStep(after_s=after_s, status=status) for after_s, status in verdicts)
+    runtime.behave(Program(health=steps), command=("checked",))
+    client = Client(plane)
+    async with an_agent(plane, tmp_path, runtime=runtime, settings={"ECSCOPE_REPORT_HEALTH_AT_ONCE": "true"}):
+        check = {"command": ["CMD-SHELL", "true"]}
+        definition = await client.register("checked", command=["checked"], healthCheck=check)
+        (task,) = (await client("run_task", taskDefinition=definition))["tasks"]
+
+        async def shown() -> str:
+            return (await client("describe_tasks", tasks=[task["taskArn"]]))["tasks"][0]["healthStatus"]
+
+        seen: list[str] = []
+        async with asyncio.timeout(15):
+            while seen[-1:] != ["UNHEALTHY"]:
+                if (status := await shown()) not in seen[-1:]:
+                    seen.append(status)
+                await asyncio.sleep(0.05)
+        assert seen == ["UNKNOWN", "HEALTHY", "UNHEALTHY"]
 
 
 async def test_the_control_plane_is_started_again(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from ecscope.agent.cluster.acs_events import event_of
 from ecscope.agent.cluster.poll_endpoint import PollEndpoint
 from ecscope.agent.cluster.registration import IDENTITY_PATIENCE_S, Registration, RegistrationSettings
 from ecscope.agent.cluster.spot import SpotWatch
-from ecscope.agent.cluster.tcs import TcsConnection
+from ecscope.agent.cluster.tcs import TcsConnection, Until
 from ecscope.agent.config.config import Config
 from ecscope.agent.core.capabilities import Offer
 from ecscope.agent.core.events import AnyEvent, InstanceNotRegistered, InstanceRegistered
@@ -65,6 +65,7 @@ class ClusterClient:
         *,
         runtime: Runtime,
         state: Callable[[], AgentState],
+        until: Until,
         post: Callable[[AnyEvent], None],
         what_docker_offers: Callable[[], Coroutine[Any, Any, tuple[Offer, HostResources]]],
         why_no_docker: Callable[[], str],
@@ -161,6 +162,7 @@ class ClusterClient:
             status=lambda: self._health_check.status,
             new_id=lambda: str(uuid.uuid4()),
             now=clock.now,
+            until=until if config.report_health_at_once else None,
             proxy=proxies.for_url,
         )
         self.executor = EcsExecutor(

@@ -23,6 +23,7 @@ from ecscope.agent.cluster.connection import CUT, NOT_READ, Connection, end_of
 from ecscope.agent.cluster.websocket import End, Websocket, WebsocketTimes, close
 from ecscope.agent.core.state import AgentState
 from ecscope.model.instance_status import InstanceStatus
+from ecscope.model.status import HealthStatus
 from ecscope.wire.acs.messages import shortened
 from ecscope.wire.acs.reconnect import Reconnect, ReconnectTimes
 from ecscope.wire.tcs.agent_session import Close, Due, Reports, SessionTimes, TcsSession
@@ -68,6 +69,13 @@ class ConnectionTimes(WebsocketTimes, frozen=True, kw_only=True):
 RECONNECT_TIMES = ReconnectTimes(first_s=1.0, cap_s=60.0, factor=2.0, jitter=0.2)
 
 
+Until = Callable[[Callable[[AgentState], bool]], Awaitable[AgentState]]
+"""Gives the first published state that is as wanted."""
+
+_HEALTH_APART_S = 0.5
+"""From one report on changed health to the next."""
+
+
 class TcsConnection(Connection):
     """See the module docstring. All callables are called in the loop and must not block."""
 
@@ -82,6 +90,7 @@ class TcsConnection(Connection):
         status: Callable[[], InstanceStatus],
         new_id: Callable[[], str],
         now: Callable[[], datetime],
+        until: Until | None = None,
         proxy: Callable[[str], str | None] = lambda url: None,
         times: ConnectionTimes | None = None,
         reconnect: Reconnect | None = None,
@@ -95,6 +104,8 @@ class TcsConnection(Connection):
             state: the published state, of a registered instance.
             status: what the last check of the instance found.
             new_id: for messages.
+            until: waits for a published state of some kind; then health is also reported as soon as it changes.
+                ``None``: with the metrics only, as the official agent does.
         """
         times = times or ConnectionTimes()
         super().__init__(
@@ -115,6 +126,7 @@ class TcsConnection(Connection):
         self._status = status
         self._new_id = new_id
         self._now = now
+        self._until = until
         self._session_times = times.session
         self._chance = chance
         self._reports: Reports | None = None
@@ -143,6 +155,29 @@ class TcsConnection(Connection):
         return self._address(await self._endpoint(), cluster=instance.cluster, container_instance=instance.arn)
 
     async def _converse(self, websocket: Websocket, url: str) -> End:
+        if self._until is None:
+            return await self._exchange(websocket, url)
+        reporting = asyncio.create_task(self._report_health(self._until, websocket, url), name="health reports")
+        try:
+            return await self._exchange(websocket, url)
+        finally:
+            reporting.cancel()
+            await asyncio.gather(reporting, return_exceptions=True)
+
+    async def _report_health(self, until: Until, websocket: Websocket, url: str) -> None:
+        """As soon as it changes. What hinders it ends the connection too, which ``_exchange`` sees."""
+        reported: frozenset[tuple[str, HealthStatus]] = frozenset()
+        while True:
+            state = await until(lambda state: _healths(state) != reported)  # noqa: B023 - awaited before it changes
+            reported = _healths(state)
+            try:
+                await self._publish_health(websocket, url)
+            except (AwsCallFailed, TimeoutError, aiohttp.ClientError, OSError) as error:
+                _log.debug("health was not reported: %s", error)
+                return
+            await self._sleep(_HEALTH_APART_S)
+
+    async def _exchange(self, websocket: Websocket, url: str) -> End:
         assert self._reports is not None, "it runs"
         clock = asyncio.get_running_loop().time
         session = TcsSession(
@@ -203,12 +238,7 @@ class TcsConnection(Connection):
                 metrics_messages(reading, cluster=cluster, container_instance=arn, message_id=self._new_id(), at=at),
             )
             self._metrics.reported()
-            healths = task_healths(state.tasks.values(), at=at)
-            await self._send(
-                websocket,
-                url,
-                health_messages(healths, cluster=cluster, container_instance=arn, message_id=self._new_id(), at=at),
-            )
+            await self._publish_health(websocket, url)
         else:
             status = self._status()
             message = instance_status_message(
@@ -217,8 +247,28 @@ class TcsConnection(Connection):
             await self._send(websocket, url, (message,))
             session.reported(status)
 
+    async def _publish_health(self, websocket: Websocket, url: str) -> None:
+        at, state = self._now(), self._state()
+        messages = health_messages(
+            task_healths(state.tasks.values(), at=at),
+            cluster=state.instance.cluster,
+            container_instance=state.instance.arn,
+            message_id=self._new_id(),
+            at=at,
+        )
+        await self._send(websocket, url, messages)
+
     async def _send(self, websocket: Websocket, url: str, messages: Iterable[AgentMessage]) -> None:
         for message in messages:
             frame = await self._signer.sign_frame(url, agent_frame(message))
             async with asyncio.timeout(self._times.write_s):
                 await websocket.send_str(frame)
+
+
+def _healths(state: AgentState) -> frozenset[tuple[str, HealthStatus]]:
+    return frozenset(
+        (container.docker_id, container.health.status)
+        for task in state.tasks.values()
+        for container in task.containers
+        if container.definition.health_check_is_docker and container.is_running
+    )

@@ -578,6 +578,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = form.EVERY_INTERFACE
     """IP addresses of this host on which port 51678 listens; `*`: all. Wherever it listens, it answers this host and
     containers on Docker's default bridge only, unless `ECS_ALLOW_OFFHOST_INTROSPECTION_ACCESS` is true."""
+    report_health_at_once: Annotated[
+        bool, Setting(section="ecscope", variable="ECSCOPE_REPORT_HEALTH_AT_ONCE", form=form.BOOL)
+    ] = False
+    """Report the health of containers as soon as it changes, and not only every 20 s as the official agent does. The
+    agent of `ecscope up` does."""
     drain_on_sigterm: Annotated[
         bool, Setting(section="ecscope", variable="ECSCOPE_DRAIN_ON_SIGTERM", form=form.BOOL)
     ] = False
