@@ -37,6 +37,7 @@ from ecscope.agent.engine import Engine
 from ecscope.agent.executors.registry_login import RegistryLogins
 from ecscope.agent.executors.resources.providers import Tools, providers
 from ecscope.agent.executors.runtime import Executor, ExecutorSettings
+from ecscope.agent.inbox import Inbox
 from ecscope.agent.runtime.connection import RuntimeConnection
 from ecscope.agent.runtime.fake import FakeRuntime
 from ecscope.agent.store.sqlite import SqliteStore
@@ -138,21 +139,16 @@ async def _simulate(size: int) -> _Run:
             events.append(event)
             engine.post(event)
 
-        def new_id() -> str:
-            return f"simulated-{next(numbers)}"
+        inbox = Inbox(post, new_id=lambda: f"simulated-{next(numbers)}", now=_now)
 
-        connection = RuntimeConnection(
-            runtime=runtime, post=post, resources_of=_resources, backoff=_FOR_EVER, new_id=new_id, now=_now
-        )
+        connection = RuntimeConnection(runtime=runtime, inbox=inbox, resources_of=_resources, backoff=_FOR_EVER)
         parts["executor"] = Executor(
             runtime=runtime,
             state=lambda: engine.state,
-            post=post,
+            inbox=inbox,
             settings=ExecutorSettings(cluster="simulated", region="us-west-2"),
             ports=HostPortChooser(32768, 60999),
             logins=RegistryLogins(own=lambda image: None),
-            new_id=new_id,
-            now=_now,
             reconnect=connection.reconnect,
             resources=providers(Tools(runtime=runtime)),
             jitter=random.Random(1),
@@ -162,7 +158,7 @@ async def _simulate(size: int) -> _Run:
             await _until(lambda: engine.state.reconciled, lives)
             begun = time.perf_counter()
             for number in range(size):
-                post(TaskReceived(id=new_id(), at=_now(), task=_task(number), requested_by="simulation"))
+                inbox.post(TaskReceived(**inbox.stamp(), task=_task(number), requested_by="simulation"))
             await _until(lambda: _all_running(engine.state, size), lives)
             taken_s = time.perf_counter() - begun
         finally:

@@ -14,7 +14,6 @@ import os
 import signal
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +39,7 @@ from ecscope.agent.executors.registry_login import RegistryLogins
 from ecscope.agent.executors.resources.cgroup import CgroupError, TaskCgroups
 from ecscope.agent.executors.resources.providers import Tools, providers
 from ecscope.agent.executors.runtime import Executor, ExecutorSettings
+from ecscope.agent.inbox import Inbox
 from ecscope.agent.runtime.connection import RuntimeConnection
 from ecscope.agent.runtime.interface import RegistryAuth, Runtime, RuntimeFailure
 from ecscope.agent.servers.introspection.server import IntrospectionServer
@@ -132,7 +132,11 @@ class Agent:
         self._checked = checked
         run_id = os.urandom(4).hex()
         numbers = count(1)
-        self._new_id: Callable[[], str] = lambda: f"{run_id}-{next(numbers)}"
+        self._inbox = Inbox(
+            lambda event: self._running_engine().post(event),
+            new_id=lambda: f"{run_id}-{next(numbers)}",
+            now=self._clock.now,
+        )
         self._engine: Engine | None = None
         self._server: IntrospectionServer | None = None
         self._diagnostics: DiagnosticsServer | None = None
@@ -167,7 +171,7 @@ class Agent:
     async def clean_up(self, *, limit_s: float = 20.0) -> None:
         """Remove what is left of stopped tasks now, then ``stop``. What takes longer is left for the next start."""
         engine = self._running_engine()
-        engine.post(CleanupRequested(id=self._new_id(), at=self._clock.now()))
+        self._inbox.post(CleanupRequested(**self._inbox.stamp()))
         try:
             async with asyncio.timeout(limit_s):
                 await engine.until(
@@ -252,11 +256,9 @@ class Agent:
             await self._server.start()
         connection = RuntimeConnection(
             runtime=self._runtime,
-            post=engine.post,
+            inbox=self._inbox,
             resources_of=self._resources_of,
             backoff=_DOCKER_BACKOFF,
-            new_id=self._new_id,
-            now=self._clock.now,
         )
         if self._joins_cluster:
             cluster = self._cluster_client(engine, connection, has_task_limits=cgroups is not None)
@@ -267,7 +269,7 @@ class Agent:
         executor = Executor(
             runtime=self._runtime,
             state=lambda: engine.state,
-            post=engine.post,
+            inbox=self._inbox,
             settings=ExecutorSettings(
                 cluster=self._config.cluster,
                 region=self._config.region,
@@ -281,8 +283,6 @@ class Agent:
                 aws=cluster.registry_tokens if cluster is not None else None,
                 credentials_of=credentials_of,
             ),
-            new_id=self._new_id,
-            now=self._clock.now,
             reconnect=connection.reconnect,
             resources=providers(Tools(runtime=self._runtime, cgroups=cgroups)),
         )
@@ -337,12 +337,10 @@ class Agent:
     def _task_files(self, engine: Engine) -> TaskFiles:
         return TaskFiles(
             str(self._tasks_path),
-            post=engine.post,
+            inbox=self._inbox,
             state=lambda: engine.state,
             region=self._config.region or STANDALONE_REGION,
             cluster=self._config.cluster,
-            now=self._clock.now,
-            event_ids=self._new_id,
             task_ids=lambda: os.urandom(16).hex(),
             suffixes=lambda: os.urandom(10).hex(),
         )
@@ -372,12 +370,11 @@ class Agent:
             runtime=self._runtime,
             state=lambda: engine.state,
             until=engine.until,
-            post=engine.post,
+            inbox=self._inbox,
             what_docker_offers=what_docker_offers,
             why_no_docker=lambda: connection.problem,
             docker_version=lambda: self._docker_info.version if self._docker_info is not None else "",
             clock=self._clock,
-            new_id=self._new_id,
         )
 
     async def _in_cluster(self, cluster: ClusterClient) -> None:
@@ -545,10 +542,10 @@ class Agent:
         )
 
     def _entry(self, what: AnyHappening, *, task_arn: str = "") -> HistoryEntry:
-        now: datetime = self._clock.now()
+        stamp = self._inbox.stamp()
         return HistoryEntry(
-            at=now,
-            event_id=self._new_id(),
+            at=stamp["at"],
+            event_id=stamp["id"],
             cause="Agent",
             what=what,
             task_arn=task_arn,

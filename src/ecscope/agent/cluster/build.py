@@ -31,11 +31,12 @@ from ecscope.agent.cluster.spot import SpotWatch
 from ecscope.agent.cluster.tcs import TcsConnection, Until
 from ecscope.agent.config.config import Config
 from ecscope.agent.core.capabilities import Offer
-from ecscope.agent.core.events import AnyEvent, InstanceNotRegistered, InstanceRegistered
+from ecscope.agent.core.events import InstanceNotRegistered, InstanceRegistered
 from ecscope.agent.core.registration import deregistered
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.executors.attachments import AttachmentExecutor
 from ecscope.agent.executors.ecs import EcsExecutor
+from ecscope.agent.inbox import Inbox
 from ecscope.agent.runtime.instance_health import InstanceHealthCheck
 from ecscope.agent.runtime.interface import Runtime
 from ecscope.agent.stats.collector import Collector
@@ -66,12 +67,11 @@ class ClusterClient:
         runtime: Runtime,
         state: Callable[[], AgentState],
         until: Until,
-        post: Callable[[AnyEvent], None],
+        inbox: Inbox,
         what_docker_offers: Callable[[], Coroutine[Any, Any, tuple[Offer, HostResources]]],
         why_no_docker: Callable[[], str],
         docker_version: Callable[[], str],
         clock: Clock,
-        new_id: Callable[[], str],
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         """Build; call nobody yet.
@@ -83,9 +83,7 @@ class ClusterClient:
         """
         self._config = config
         self._state = state
-        self._post = post
-        self._clock = clock
-        self._new_id = new_id
+        self._inbox = inbox
         self._docker_version = docker_version
         self._may_connect = asyncio.Event()
         self._is_known = asyncio.Event()
@@ -133,9 +131,7 @@ class ClusterClient:
             why_no_docker=why_no_docker,
             identity=self._identity,
             identity_patience_s=IDENTITY_PATIENCE_S,
-            post=post,
-            new_id=new_id,
-            now=clock.now,
+            inbox=inbox,
         )
         endpoint = PollEndpoint(
             api=self._client,
@@ -169,16 +165,12 @@ class ClusterClient:
             api=self._client,
             cluster=config.cluster,
             state=state,
-            post=post,
+            inbox=inbox,
             send_acs=self._acs.send,
             connect=self._may_connect.set,
             exclude_ipv6=config.exclude_ipv6_port_binding,
-            new_id=new_id,
-            now=clock.now,
         )
-        self.attachments = AttachmentExecutor(
-            api=self._client, cluster=config.cluster, post=post, new_id=new_id, now=clock.now
-        )
+        self.attachments = AttachmentExecutor(api=self._client, cluster=config.cluster, inbox=inbox)
         self._spot = SpotWatch(instance_action=self._metadata.spot_instance_action, drain=self.drain)
 
     async def run(self) -> None:
@@ -262,8 +254,8 @@ class ClusterClient:
         )
 
     def _deliver(self, message: CoreMessage) -> None:
-        at = self._clock.now()
-        self._post(event_of(message, to_task=lambda task: self._to_task(task, at), id=self._new_id(), at=at))
+        stamp = self._inbox.stamp()
+        self._inbox.post(event_of(message, to_task=lambda task: self._to_task(task, stamp["at"]), **stamp))
 
     def _to_task(self, task: PayloadTask, at: datetime) -> Task:
         if left_out := acs_task.left_out(task):
@@ -274,10 +266,9 @@ class ClusterClient:
         self._is_known.set()
         instance = self._state().instance
         if instance.is_inactive:  # so ECS takes it back
-            self._post(
+            self._inbox.post(
                 InstanceRegistered(
-                    id=self._new_id(),
-                    at=self._clock.now(),
+                    **self._inbox.stamp(),
                     container_instance_arn=instance.arn,
                     availability_zone=instance.availability_zone,
                 )
@@ -287,5 +278,5 @@ class ClusterClient:
     def _deregistered(self, words: str) -> None:
         self._is_known.clear()
         self._tcs.stop()
-        at = self._clock.now()
-        self._post(InstanceNotRegistered(id=self._new_id(), at=at, obstacle=deregistered(words, at)))
+        stamp = self._inbox.stamp()
+        self._inbox.post(InstanceNotRegistered(**stamp, obstacle=deregistered(words, stamp["at"])))

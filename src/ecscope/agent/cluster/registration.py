@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
-from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -19,7 +18,8 @@ import msgspec
 from ecscope.agent.aws.interface import AwsCallFailed, EcsApi
 from ecscope.agent.core import registration as rules
 from ecscope.agent.core.capabilities import Offer, attributes
-from ecscope.agent.core.events import AnyEvent, InstanceNotRegistered, InstanceRegistered
+from ecscope.agent.core.events import InstanceNotRegistered, InstanceRegistered
+from ecscope.agent.inbox import Inbox
 from ecscope.backoff import Backoff
 from ecscope.model.api_failure import ApiFailure
 from ecscope.model.container_instance import Obstacle, ObstacleKind
@@ -75,9 +75,7 @@ class Registration:
         what_docker_offers: Callable[[], Coroutine[Any, Any, tuple[Offer, HostResources]]],
         why_no_docker: Callable[[], str],
         identity: Callable[[], Coroutine[Any, Any, tuple[str, str]]],
-        post: Callable[[AnyEvent], None],
-        new_id: Callable[[], str],
-        now: Callable[[], datetime],
+        inbox: Inbox,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         docker_patience_s: float = DOCKER_PATIENCE_S,
         identity_patience_s: float = IDENTITY_PATIENCE_S,
@@ -94,9 +92,7 @@ class Registration:
         self._what_docker_offers = what_docker_offers
         self._why_no_docker = why_no_docker
         self._identity = identity
-        self._post = post
-        self._new_id = new_id
-        self._now = now
+        self._inbox = inbox
         self._sleep = sleep
         self._docker_patience_s = docker_patience_s
         self._identity_patience_s = identity_patience_s
@@ -129,11 +125,10 @@ class Registration:
                 continue
             missing = ecs_api.attributes_not_echoed(told, answer)
             if missing:
-                self._refuse(rules.attributes_not_echoed(missing, self._now()))
-            self._post(
+                self._refuse(rules.attributes_not_echoed(missing, self._inbox.now()))
+            self._inbox.post(
                 InstanceRegistered(
-                    id=self._new_id(),
-                    at=self._now(),
+                    **self._inbox.stamp(),
                     container_instance_arn=answer.container_instance_arn,
                     availability_zone=answer.availability_zone,
                 )
@@ -144,14 +139,14 @@ class Registration:
         return await self._awaited(
             self._what_docker_offers(),
             patience_s=self._docker_patience_s,
-            obstacle=lambda: rules.docker_unavailable(self._why_no_docker() or "it does not answer", self._now()),
+            obstacle=lambda: rules.docker_unavailable(self._why_no_docker() or "it does not answer", self._inbox.now()),
         )
 
     async def _identity_document(self) -> tuple[str, str]:
         return await self._awaited(
             self._identity(),
             patience_s=self._identity_patience_s,
-            obstacle=lambda: rules.instance_metadata_unavailable(self._now()),
+            obstacle=lambda: rules.instance_metadata_unavailable(self._inbox.now()),
         )
 
     async def _awaited(
@@ -165,7 +160,7 @@ class Registration:
                 return asking.result()
             self._tell(obstacle())
             answered = await asking
-            self._tell(rules.registering(self._now()))
+            self._tell(rules.registering(self._inbox.now()))
             return answered
         finally:
             asking.cancel()
@@ -187,7 +182,7 @@ class Registration:
             else:
                 _log.info("made the cluster %s, which did not exist", _DEFAULT_CLUSTER)
                 return
-        obstacle = rules.obstacle_of(failure, cluster=self._settings.cluster, at=self._now())
+        obstacle = rules.obstacle_of(failure, cluster=self._settings.cluster, at=self._inbox.now())
         if following is rules.Next.GIVE_UP:
             self._refuse(obstacle)
         self._tell(obstacle)
@@ -203,7 +198,7 @@ class Registration:
         return next(waits)
 
     def _tell(self, obstacle: Obstacle) -> None:
-        self._post(InstanceNotRegistered(id=self._new_id(), at=self._now(), obstacle=obstacle))
+        self._inbox.post(InstanceNotRegistered(**self._inbox.stamp(), obstacle=obstacle))
 
     def _refuse(self, obstacle: Obstacle) -> None:
         self._tell(obstacle)

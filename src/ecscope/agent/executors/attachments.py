@@ -11,13 +11,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
-from datetime import datetime
-from typing import TypedDict
 
 from ecscope.agent.aws.interface import AwsCallFailed, EcsApi
 from ecscope.agent.core import actions as act
 from ecscope.agent.core import events as ev
 from ecscope.agent.executors.resources.interface_addresses import mac_addresses
+from ecscope.agent.inbox import Inbox, Stamp
 from ecscope.backoff import Backoff
 from ecscope.model.api_failure import ApiFailure
 from ecscope.model.container_instance import ObstacleKind
@@ -31,11 +30,9 @@ _FINAL = frozenset({"AccessDeniedException", "InvalidParameterException", "Clien
 """Source: agent-protocol.md §3.8."""
 
 
-class _Head(TypedDict):
+class _Head(Stamp):
     """What each answer carries."""
 
-    id: str
-    at: datetime
     attachment_arn: str
 
 
@@ -47,9 +44,7 @@ class AttachmentExecutor:
         *,
         api: EcsApi,
         cluster: str,
-        post: Callable[[ev.AnyEvent], None],
-        new_id: Callable[[], str],
-        now: Callable[[], datetime],
+        inbox: Inbox,
         addresses: Callable[[], Collection[str]] = mac_addresses,
         again: Backoff = SUBMIT_AGAIN,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -62,9 +57,7 @@ class AttachmentExecutor:
         """
         self._api = api
         self._cluster = cluster
-        self._post = post
-        self._new_id = new_id
-        self._now = now
+        self._inbox = inbox
         self._addresses = addresses
         self._again = again
         self._sleep = sleep
@@ -92,7 +85,7 @@ class AttachmentExecutor:
                 )
         except TimeoutError:
             event = ev.AttachmentExpired(**self._head(action))
-        self._post(event)
+        self._inbox.post(event)
 
     async def _wait_for(self, action: act.AwaitInterface) -> ev.AnyEvent:
         while action.mac_address not in self._addresses():
@@ -134,4 +127,4 @@ class AttachmentExecutor:
         return None
 
     def _head(self, action: act.AttachmentAction) -> _Head:
-        return {"id": self._new_id(), "at": self._now(), "attachment_arn": action.attachment_arn}
+        return {**self._inbox.stamp(), "attachment_arn": action.attachment_arn}

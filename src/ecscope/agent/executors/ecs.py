@@ -12,13 +12,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import datetime
-from typing import TypedDict
 
 from ecscope.agent.aws.interface import AwsCallFailed, EcsApi
 from ecscope.agent.core import actions as act
 from ecscope.agent.core import events as ev
 from ecscope.agent.core.state import AgentState
+from ecscope.agent.inbox import Inbox, Stamp
 from ecscope.backoff import Backoff
 from ecscope.log import TASK_ARN
 from ecscope.model.api_failure import ApiFailure
@@ -41,11 +40,9 @@ _WAKE_EVERY_S = 1.0
 _REFUSED_FOR_GOOD = "InvalidParameterException"
 
 
-class _Answer(TypedDict):
+class _Answer(Stamp):
     """What both ends of a submission carry."""
 
-    id: str
-    at: datetime
     task_arn: TaskArn
     number: int
 
@@ -59,12 +56,10 @@ class EcsExecutor:
         api: EcsApi,
         cluster: str,
         state: Callable[[], AgentState],
-        post: Callable[[ev.AnyEvent], None],
+        inbox: Inbox,
         send_acs: Callable[[str], None],
         connect: Callable[[], None],
         exclude_ipv6: bool,
-        new_id: Callable[[], str],
-        now: Callable[[], datetime],
         again: Backoff = SUBMIT_AGAIN,
     ) -> None:
         """Keep what is needed; call nobody yet.
@@ -77,12 +72,10 @@ class EcsExecutor:
         self._api = api
         self._cluster = cluster
         self._state = state
-        self._post = post
+        self._inbox = inbox
         self._send_acs = send_acs
         self._connect = connect
         self._exclude_ipv6 = exclude_ipv6
-        self._new_id = new_id
-        self._now = now
         self._again = again
         self._submits: dict[TaskArn, asyncio.Task[None]] = {}
         self._woken = asyncio.Event()
@@ -147,11 +140,11 @@ class EcsExecutor:
             failure = await self._try_submit(action)
             if failure is None:
                 self._says_yes(action.task_arn)
-                self._post(ev.StateChangeAccepted(**self._answer(action)))
+                self._inbox.post(ev.StateChangeAccepted(**self._answer(action)))
                 return
             if failure.code == _REFUSED_FOR_GOOD:
                 self._failing.discard(action.task_arn)
-                self._post(ev.StateChangeRefused(**self._answer(action), failure=failure))
+                self._inbox.post(ev.StateChangeRefused(**self._answer(action), failure=failure))
                 return
             self._says_no(failure, action.task_arn)
             try:
@@ -183,8 +176,7 @@ class EcsExecutor:
 
     def _answer(self, action: act.SubmitTaskStateChange) -> _Answer:
         return {
-            "id": self._new_id(),
-            "at": self._now(),
+            **self._inbox.stamp(),
             "task_arn": action.task_arn,
             "number": action.change.number,
         }

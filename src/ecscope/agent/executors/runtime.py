@@ -14,9 +14,8 @@ import os
 import random
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
 from functools import partial
-from typing import TypedDict, assert_never
+from typing import assert_never
 
 import msgspec
 
@@ -27,6 +26,7 @@ from ecscope.agent.core.host_ports import HostPortChooser, NoPortError
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.executors.registry_login import RegistryLogins
 from ecscope.agent.executors.resources.interface import ResourceFailure, ResourceProvider
+from ecscope.agent.inbox import Inbox, Stamp
 from ecscope.agent.runtime.interface import RegistryAuth, Runtime, RuntimeFailure
 from ecscope.log import TASK_ARN
 from ecscope.model.arn import DockerId, TaskArn
@@ -69,21 +69,14 @@ likes; not a pull, which begins again where it was.
 """
 
 
-class _Stamp(TypedDict):
-    """What every event carries."""
-
-    id: str
-    at: datetime
-
-
-class _Place(_Stamp):
+class _Place(Stamp):
     """What every event about one container carries."""
 
     task_arn: TaskArn
     container_name: str
 
 
-class _ResourcePlace(_Stamp):
+class _ResourcePlace(Stamp):
     """What every event about one task resource carries."""
 
     task_arn: TaskArn
@@ -115,12 +108,10 @@ class Executor:
         *,
         runtime: Runtime,
         state: Callable[[], AgentState],
-        post: Callable[[ev.AnyEvent], None],
+        inbox: Inbox,
         settings: ExecutorSettings,
         ports: HostPortChooser,
         logins: RegistryLogins,
-        new_id: Callable[[], str],
-        now: Callable[[], datetime],
         reconnect: Callable[[], None],
         resources: Mapping[ResourceKind, ResourceProvider],
         is_port_free: Callable[[int, str], bool] | None = None,
@@ -129,12 +120,10 @@ class Executor:
         """``reconnect`` asks whoever keeps the connection to make a new one; ``resources`` are its providers."""
         self._runtime = runtime
         self._state = state
-        self._post = post
+        self._inbox = inbox
         self._settings = settings
         self._ports = ports
         self._logins = logins
-        self._new_id = new_id
-        self._now = now
         self._reconnect = reconnect
         self._resources = resources
         self._is_port_free = is_port_free or _is_port_free
@@ -224,7 +213,7 @@ class Executor:
         del self._calls[key]
         if done.cancelled():
             # Told here, since a call that is cancelled before its first turn never runs a line.
-            self._post(ev.CallCancelled(**self._of(action)))
+            self._inbox.post(ev.CallCancelled(**self._of(action)))
 
     def _begin_other(self, action: OtherCall) -> None:
         task = asyncio.create_task(self._guard_other(action), name=type(action).__name__)
@@ -245,7 +234,7 @@ class Executor:
 
     def _fire(self, timer: act.Timer) -> None:
         self._timers.pop(timer, None)
-        self._post(ev.TimerFired(**self._stamp(), timer=timer))
+        self._inbox.post(ev.TimerFired(**self._inbox.stamp(), timer=timer))
 
     # --- guards: one event back, whatever happens ------------------------------------------------
 
@@ -263,7 +252,7 @@ class Executor:
                 NamedError(name="UnknownError", message=f"{type(error).__name__}: {error}"),
                 is_unreachable=False,
             )
-        self._post(event)
+        self._inbox.post(event)
 
     async def _guard_other(self, action: OtherCall) -> None:
         try:
@@ -278,7 +267,7 @@ class Executor:
             _log.exception("bug in carrying out %s", type(action).__name__)
             unknown = NamedError(name="UnknownError", message=f"{type(error).__name__}: {error}")
             event = self._other_failed(action, unknown, is_unreachable=False)
-        self._post(event)
+        self._inbox.post(event)
 
     def _other_failed(self, action: OtherCall, error: NamedError, *, is_unreachable: bool) -> ev.AnyEvent:
         match action:
@@ -287,19 +276,19 @@ class Executor:
             case act.RemoveResource():
                 return ev.ResourceRemoved(**self._of_resource(action), error=error, is_unreachable=is_unreachable)
             case act.RemoveImage():
-                return ev.ImageRemoved(**self._stamp(), image=action.image, error=error)
+                return ev.ImageRemoved(**self._inbox.stamp(), image=action.image, error=error)
             case act.RemoveOrphan():
-                return ev.OrphanRemoved(**self._stamp(), docker_id=action.docker_id, error=error)
+                return ev.OrphanRemoved(**self._inbox.stamp(), docker_id=action.docker_id, error=error)
             case act.InspectContainer():
                 return ev.ContainerInspected(
-                    **self._stamp(),
+                    **self._inbox.stamp(),
                     docker_id=action.docker_id,
                     inspection=None,
                     seen=action.seen,
                     exit_code=action.exit_code,
                 )
             case act.ListContainers():
-                return ev.RuntimeListFailed(**self._stamp(), error=error)
+                return ev.RuntimeListFailed(**self._inbox.stamp(), error=error)
             case _:
                 assert_never(action)
 
@@ -339,11 +328,8 @@ class Executor:
             is_unreachable=is_unreachable,
         )
 
-    def _stamp(self) -> _Stamp:
-        return {"id": self._new_id(), "at": self._now()}
-
     def _of(self, action: act.ContainerAction) -> _Place:
-        return {**self._stamp(), "task_arn": action.task_arn, "container_name": action.container_name}
+        return {**self._inbox.stamp(), "task_arn": action.task_arn, "container_name": action.container_name}
 
     # --- calls for one container -------------------------------------------------------------------
 
@@ -397,7 +383,9 @@ class Executor:
 
         def say(handle: list[asyncio.TimerHandle]) -> None:
             waited_s = round(loop.time() - begun_s)
-            self._post(ev.ImageCallSlow(**self._of(action), image=action.image, waited_s=waited_s, progress=latest))
+            self._inbox.post(
+                ev.ImageCallSlow(**self._of(action), image=action.image, waited_s=waited_s, progress=latest)
+            )
             handle[0] = loop.call_later(self._settings.slow_image_again_s, say, handle)
 
         handle: list[asyncio.TimerHandle] = []
@@ -414,7 +402,7 @@ class Executor:
     async def _pull(self, action: act.PullImage, note: _Progressed) -> ev.AnyEvent:
         def progressed(progress: PullProgress) -> None:
             note(progress)
-            self._post(
+            self._inbox.post(
                 ev.ImagePullProgressed(
                     **self._of(action),
                     progress=progress,
@@ -563,17 +551,17 @@ class Executor:
                 return ev.ResourceRemoved(**self._of_resource(action))
             case act.RemoveImage():
                 await self._runtime.remove_image(action.image)
-                return ev.ImageRemoved(**self._stamp(), image=action.image)
+                return ev.ImageRemoved(**self._inbox.stamp(), image=action.image)
             case act.RemoveOrphan():
                 await self._runtime.remove_container(action.docker_id, force=True)
-                return ev.OrphanRemoved(**self._stamp(), docker_id=action.docker_id)
+                return ev.OrphanRemoved(**self._inbox.stamp(), docker_id=action.docker_id)
             case _:
                 assert_never(action)
 
     async def _inspect_container(self, action: act.InspectContainer) -> ev.AnyEvent:
         inspection = await self._inspect_if_there(action.docker_id)
         return ev.ContainerInspected(
-            **self._stamp(),
+            **self._inbox.stamp(),
             docker_id=action.docker_id,
             inspection=inspection,
             is_not_found=inspection is None,
@@ -591,7 +579,7 @@ class Executor:
 
         inspections = await asyncio.gather(*(look(docker_id) for docker_id, _, _ in rows))
         return ev.RuntimeListed(
-            **self._stamp(),
+            **self._inbox.stamp(),
             containers=tuple(
                 ev.ListedContainer(docker_id=docker_id, docker_name=name, task_arn=arn, inspection=inspection)
                 for (docker_id, name, arn), inspection in zip(rows, inspections, strict=True)
@@ -619,7 +607,7 @@ class Executor:
         return task, resource
 
     def _of_resource(self, action: act.ResourceAction) -> _ResourcePlace:
-        return {**self._stamp(), "task_arn": action.task_arn, "kind": action.kind, "name": action.name}
+        return {**self._inbox.stamp(), "task_arn": action.task_arn, "kind": action.kind, "name": action.name}
 
 
 def _without_tag(image: str) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import datetime
 
-from ecscope.agent.core.events import AnyEvent, RuntimeConnected, RuntimeDisconnected, RuntimeNoticed
+from ecscope.agent.core.events import RuntimeConnected, RuntimeDisconnected, RuntimeNoticed
+from ecscope.agent.inbox import Inbox
 from ecscope.agent.runtime.interface import Runtime, RuntimeFailure
 from ecscope.backoff import Backoff
 from ecscope.model.resources import HostResources
@@ -30,11 +30,9 @@ class RuntimeConnection:
         self,
         *,
         runtime: Runtime,
-        post: Callable[[AnyEvent], None],
+        inbox: Inbox,
         resources_of: Callable[[EngineInfo], HostResources],
         backoff: Backoff,
-        new_id: Callable[[], str],
-        now: Callable[[], datetime],
         proven_s: float = _PROVEN_S,
     ) -> None:
         """``backoff`` goes on for ever; it begins anew after a connection that lasted ``proven_s``.
@@ -43,11 +41,9 @@ class RuntimeConnection:
         everything would else follow each other as fast as they can.
         """
         self._runtime = runtime
-        self._post = post
+        self._inbox = inbox
         self._resources_of = resources_of
         self._backoff = backoff
-        self._new_id = new_id
-        self._now = now
         self._proven_s = proven_s
         self._listening: asyncio.Task[None] | None = None
         self._problem = ""
@@ -80,7 +76,7 @@ class RuntimeConnection:
                 said = ""
                 waits = self._backoff.waits()
             self._problem = reason
-            self._post(RuntimeDisconnected(id=self._new_id(), at=self._now(), reason=reason))
+            self._inbox.post(RuntimeDisconnected(**self._inbox.stamp(), reason=reason))
             if reason != said:
                 _log.warning(
                     "Docker cannot be used: %s. Trying again until it can; containers keep running meanwhile.", reason
@@ -104,10 +100,8 @@ class RuntimeConnection:
     async def _follow(self, info: EngineInfo) -> None:
         async with self._runtime.notices() as notices:
             self._problem = ""
-            self._post(
-                RuntimeConnected(
-                    id=self._new_id(), at=self._now(), version=info.version, resources=self._resources_of(info)
-                )
+            self._inbox.post(
+                RuntimeConnected(**self._inbox.stamp(), version=info.version, resources=self._resources_of(info))
             )
             async for notice in notices:
-                self._post(RuntimeNoticed(id=self._new_id(), at=self._now(), notice=notice))
+                self._inbox.post(RuntimeNoticed(**self._inbox.stamp(), notice=notice))

@@ -13,10 +13,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import datetime
 
-from ecscope.agent.core.events import AnyEvent, TaskFile, TaskFilesScanned
+from ecscope.agent.core.events import TaskFile, TaskFilesScanned
 from ecscope.agent.core.state import AgentState
+from ecscope.agent.inbox import Inbox
 from ecscope.agent.taskfiles.scanner import BadFile, Scan, TaskFileScanner
 from ecscope.agent.taskfiles.wakeup import Wakeup
 from ecscope.model.arn import STANDALONE_ACCOUNT, task_arn
@@ -36,12 +36,10 @@ class TaskFiles:
         self,
         path: str,
         *,
-        post: Callable[[AnyEvent], None],
+        inbox: Inbox,
         state: Callable[[], AgentState],
         region: str,
         cluster: str,
-        now: Callable[[], datetime],
-        event_ids: Callable[[], str],
         task_ids: Callable[[], str],
         suffixes: Callable[[], str],
         account: str = STANDALONE_ACCOUNT,
@@ -50,21 +48,17 @@ class TaskFiles:
         """Nothing is read before ``run``.
 
         Args:
-            post: hands an event to the engine, at once and without waiting.
             state: the present state.
-            now: aware UTC.
             task_ids: gives 32 fresh hex digits at each call.
             suffixes: gives 20 fresh hex digits at each call.
             interval_s: between two scans, in seconds.
         """
         self._path = path
-        self._post = post
+        self._inbox = inbox
         self._state = state
         self._region = region
         self._account = account
         self._cluster = cluster
-        self._now = now
-        self._event_ids = event_ids
         self._task_ids = task_ids
         self._suffixes = suffixes
         self._interval_s = interval_s
@@ -116,10 +110,9 @@ class TaskFiles:
         """Post what there is, and log what is wrong."""
         self._report(scan)
         self._made = {path: self._file(path, definition) for path, definition in scan.definitions.items()}
-        self._post(
+        self._inbox.post(
             TaskFilesScanned(
-                id=self._event_ids(),
-                at=self._now(),
+                **self._inbox.stamp(),
                 files=self._made,
                 left_alone=scan.unsettled.union(scan.bad),
                 is_complete=scan.is_complete,
@@ -131,7 +124,7 @@ class TaskFiles:
         if made is not None and made.digest == definition.digest:
             return made
         arn = task_arn(region=self._region, account=self._account, cluster=self._cluster, task_id=self._task_ids())
-        task = to_task(definition, arn=arn, version="1", suffixes=self._suffixes, received_at=self._now())
+        task = to_task(definition, arn=arn, version="1", suffixes=self._suffixes, received_at=self._inbox.now())
         return TaskFile(task=task, digest=definition.digest, revision=definition.revision)
 
     def _report(self, scan: Scan) -> None:

@@ -11,6 +11,7 @@ import pytest
 from ecscope.agent.cluster.registration import Registration, RegistrationRefused, RegistrationSettings
 from ecscope.agent.core import events as ev
 from ecscope.agent.core.capabilities import Offer
+from ecscope.agent.inbox import Inbox
 from ecscope.model.container_instance import ObstacleKind
 from ecscope.model.resources import HostResources
 from tests.builders import AT
@@ -45,9 +46,7 @@ class Lab:
             what_docker_offers=self.what_docker_offers,
             why_no_docker=lambda: "connection refused",
             identity=self.identity,
-            post=self.events.append,
-            new_id=lambda: "e1",
-            now=lambda: AT,
+            inbox=Inbox(self.events.append, new_id=lambda: "e1", now=lambda: AT),
             sleep=self.sleep,
             docker_patience_s=0.0,
             identity_patience_s=0.0,

@@ -9,6 +9,7 @@ import pytest
 from ecscope.agent.core import actions as act
 from ecscope.agent.core import events as ev
 from ecscope.agent.executors.attachments import LOOK_EVERY_S, AttachmentExecutor
+from ecscope.agent.inbox import Inbox
 from ecscope.backoff import Backoff
 from tests.builders import AT, an_arn, an_attachment
 from tests.ecs import FakeEcs, failing
@@ -31,9 +32,7 @@ class Lab:
         self.executor = AttachmentExecutor(
             api=self.api,
             cluster="web",
-            post=self.events.put_nowait,
-            new_id=lambda: "e1",
-            now=lambda: AT,
+            inbox=Inbox(self.events.put_nowait, new_id=lambda: "e1", now=lambda: AT),
             addresses=lambda: self.addresses,
             again=Backoff(tries=None, first_s=1.0, cap_s=4.0, factor=2.0),
             sleep=self._sleep,

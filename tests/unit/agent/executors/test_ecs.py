@@ -12,6 +12,7 @@ from ecscope.agent.core import events as ev
 from ecscope.agent.core.restore import restored_state
 from ecscope.agent.core.state import Settings
 from ecscope.agent.executors.ecs import CALLS_AT_ONCE, EcsExecutor
+from ecscope.agent.inbox import Inbox
 from ecscope.backoff import Backoff
 from ecscope.model.container import PortBinding, PortMapping
 from ecscope.model.state_change import ContainerStateChange
@@ -38,12 +39,10 @@ class Lab:
             api=self.api,
             cluster="web",
             state=lambda: state,
-            post=self.events.put_nowait,
+            inbox=Inbox(self.events.put_nowait, new_id=lambda: "e1", now=lambda: AT),
             send_acs=self.frames.append,
             connect=lambda: self.frames.append("connect"),
             exclude_ipv6=True,
-            new_id=lambda: "e1",
-            now=lambda: AT,
             again=again,
         )
 

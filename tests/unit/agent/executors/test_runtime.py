@@ -21,6 +21,7 @@ from ecscope.agent.core.state import AgentState, Settings
 from ecscope.agent.executors.registry_login import RegistryLogins
 from ecscope.agent.executors.resources.providers import Tools, providers
 from ecscope.agent.executors.runtime import Executor, ExecutorSettings, _is_port_free, _without_tag
+from ecscope.agent.inbox import Inbox
 from ecscope.agent.runtime.fake import FakeRuntime, Program
 from ecscope.agent.runtime.interface import RuntimeFailure, VolumeSpec
 from ecscope.model.arn import DockerId
@@ -50,12 +51,10 @@ class Rig:
         self.executor = Executor(
             runtime=self.runtime,
             state=lambda: self.state,
-            post=self.events.put_nowait,
+            inbox=Inbox(self.events.put_nowait, new_id=lambda: "id", now=lambda: AT),
             settings=ExecutorSettings(cluster="default", region=region, **settings),
             ports=HostPortChooser(40000, 40010),
             logins=RegistryLogins(own=lambda image: None),
-            new_id=lambda: "id",
-            now=lambda: AT,
             reconnect=self._reconnect,
             resources=providers(Tools(runtime=self.runtime)),
             is_port_free=lambda port, protocol: True,

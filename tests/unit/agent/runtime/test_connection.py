@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from ecscope.agent.core import events as ev
+from ecscope.agent.inbox import Inbox
 from ecscope.agent.runtime.connection import RuntimeConnection
 from ecscope.agent.runtime.fake import FakeRuntime
 from ecscope.backoff import Backoff
@@ -26,11 +27,9 @@ class Rig:
         self.events: list[ev.AnyEvent] = []
         self.connection = RuntimeConnection(
             runtime=self.runtime,
-            post=self.events.append,
+            inbox=Inbox(self.events.append, new_id=lambda: "id", now=lambda: AT),
             resources_of=lambda info: HOST,
             backoff=backoff,
-            new_id=lambda: "id",
-            now=lambda: AT,
             proven_s=proven_s,
         )
 

@@ -16,6 +16,7 @@ from ecscope.agent.core.decide import decide
 from ecscope.agent.core.events import AnyEvent, TaskFilesScanned
 from ecscope.agent.core.restore import restored_state
 from ecscope.agent.core.state import Settings
+from ecscope.agent.inbox import Inbox
 from ecscope.agent.taskfiles.scanner import TaskFileScanner
 from ecscope.agent.taskfiles.source import TaskFiles
 from ecscope.model.container_instance import ContainerInstance
@@ -67,12 +68,10 @@ def numbers() -> Iterator[int]:
 def files_of(path: Path, engine: Engine, numbers: Iterator[int]) -> TaskFiles:
     return TaskFiles(
         str(path),
-        post=engine.post,
+        inbox=Inbox(engine.post, new_id=lambda: f"e{next(numbers)}", now=lambda: AT),
         state=lambda: engine.state,
         region="us-west-2",
         cluster="arn:aws:ecs:us-west-2:000000000000:cluster/blue",
-        now=lambda: AT,
-        event_ids=lambda: f"e{next(numbers)}",
         task_ids=lambda: f"{next(numbers):032x}",
         suffixes=lambda: f"{next(numbers):020x}",
         interval_s=0.01,
