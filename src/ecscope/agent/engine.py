@@ -20,11 +20,11 @@ from ecscope.agent.core.decide import decide
 from ecscope.agent.core.events import AnyEvent
 from ecscope.agent.core.invariants import check_step
 from ecscope.agent.core.state import AgentState
+from ecscope.agent.history_log import log_entry
 from ecscope.agent.store.interface import Batch, Store, StoreError
 from ecscope.backoff import Backoff
-from ecscope.log import CONTAINER_NAME, EVENT_ID, HAPPENING, TASK_ARN
+from ecscope.log import EVENT_ID
 from ecscope.model import history
-from ecscope.model.history import HistoryEntry
 
 _log = logging.getLogger("ecscope.engine")
 
@@ -32,23 +32,6 @@ _BATCH = 256
 """At most this many waiting events are decided before they are saved together, or others have their turn."""
 _MOST_UNSAVED_NOTES = 10_000
 """Of history, while nothing can be saved: the newest."""
-
-_LOUD: dict[type[history.Happening], int] = {
-    history.ContainerError: logging.WARNING,
-    history.HostPathMissing: logging.WARNING,
-    history.ImagePullSlow: logging.WARNING,
-    history.TaskRefused: logging.ERROR,
-    history.RuntimeDisconnected: logging.WARNING,
-    history.OrphanContainerFound: logging.WARNING,
-    history.TaskResourceFailed: logging.ERROR,
-    history.CleanupFailed: logging.WARNING,
-    history.InstanceNotRegistered: logging.WARNING,
-    history.StateChangeRefused: logging.ERROR,
-    history.StateChangeQueued: logging.DEBUG,
-    history.StateChangeAccepted: logging.DEBUG,
-    history.ImagePullProgress: logging.DEBUG,
-    history.NoChange: logging.DEBUG,
-}
 
 
 class _Decided(msgspec.Struct):
@@ -119,7 +102,7 @@ class Engine:
                 await self._save(decided)
             self._publish(decided.state)
             for note in decided.batch.history:
-                _log_note(note)
+                log_entry(note, decided.state)
             for action in decided.actions:
                 self._act(action)
 
@@ -155,7 +138,7 @@ class Engine:
         batch.metadata.update(decision.metadata)
         for note in decision.notes:
             if isinstance(note.what, history.NoChange):
-                _log_note(note)
+                log_entry(note, state)
             else:
                 batch.history.append(note)
 
@@ -185,14 +168,3 @@ class Engine:
                 if waits is not None:
                     _log.info("state can be saved again; going on")
                 return
-
-
-def _log_note(note: HistoryEntry) -> None:
-    level = _LOUD.get(type(note.what), logging.INFO)
-    if _log.isEnabledFor(level):
-        fields: dict[str, object] = {EVENT_ID: note.event_id, HAPPENING: note.kind}
-        if note.task_arn:
-            fields[TASK_ARN] = note.task_arn
-        if note.container_name:
-            fields[CONTAINER_NAME] = note.container_name
-        _log.log(level, note.text, extra=fields)
