@@ -506,8 +506,8 @@ _TASK_DEFINITION: Mapping[str, Rule] = {
     "networkMode": Text(
         choices=("bridge", "host", "none"),
         refused={
-            "awsvpc": "awsvpc asks for a network interface for each task (task ENI), which this agent does not "
-            "have; use bridge, host or none"
+            "awsvpc": "awsvpc is not supported: it needs a network interface for each task (task ENI); use bridge, "
+            "host or none"
         },
     ),
     "containerDefinitions": Items(_CONTAINER, fewest=1, most=10),

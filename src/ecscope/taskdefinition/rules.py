@@ -139,9 +139,10 @@ def _mode(task: Place) -> NetworkMode | None:
 
 
 def _compatibilities(task: Place, report: Report) -> None:
+    """Fargate is refused whatever the network mode: else whoever mends that first mistake meets this one."""
     for place in task.items("requiresCompatibilities"):
-        if place.node.value == "FARGATE" and _mode(task) is not NetworkMode.AWSVPC:
-            report.add(place.node, place.path, "FARGATE needs networkMode awsvpc, which this agent does not have")
+        if place.node.value == "FARGATE":
+            report.add(place.node, place.path, "FARGATE is not supported: this agent runs tasks of EC2 and EXTERNAL")
 
 
 def _essential(task: Place, containers: list[Place], report: Report) -> None:

@@ -53,9 +53,9 @@ BROKEN = {
     "swap needs memory": (
         task(container(memoryReservation=10, linuxParameters={"maxSwap": 0})),
         f"{C0}.linuxParameters.maxSwap", "needs the container's memory: Docker limits swap together with memory"),
-    "Fargate needs awsvpc": (
+    "Fargate": (
         task(requiresCompatibilities=["EC2", "FARGATE"]),
-        "requiresCompatibilities[1]", "FARGATE needs networkMode awsvpc, which this agent does not have"),
+        "requiresCompatibilities[1]", "FARGATE is not supported: this agent runs tasks of EC2 and EXTERNAL"),
     "a volume is one kind": (
         task(volumes=[{"name": "v", "host": {}, "dockerVolumeConfiguration": {}}]),
         "volumes[0].dockerVolumeConfiguration", "cannot stand beside host; a volume is one or the other"),
@@ -247,10 +247,9 @@ def test_a_rule_that_is_kept_is_silent(document: object) -> None:
     assert mistakes_of(document) == {}
 
 
-def test_fargate_with_awsvpc_is_refused_through_the_network_mode_alone() -> None:
-    path, reason = only_mistake(task(requiresCompatibilities=["FARGATE"], networkMode="awsvpc", cpu="256"))
-    assert path == "networkMode"
-    assert "awsvpc" in reason
+def test_fargate_with_awsvpc_meets_both_mistakes_at_once() -> None:
+    found = mistakes_of(task(networkMode="awsvpc", requiresCompatibilities=["FARGATE"]))
+    assert set(found) == {"networkMode", "requiresCompatibilities[0]"}
 
 
 @pytest.mark.parametrize(

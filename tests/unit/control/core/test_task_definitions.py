@@ -157,11 +157,18 @@ def test_memory_of_the_task_or_a_reservation_is_enough() -> None:
     registered(a_body({"name": "app", "image": "busybox", "memoryReservation": 64}))
 
 
+def test_a_fargate_definition_meets_every_mistake_in_the_first_answer() -> None:
+    with pytest.raises(ApiError) as refused:
+        registered(a_body(networkMode="awsvpc", requiresCompatibilities=["FARGATE"], cpu="256", memory="512"))
+    assert "networkMode: awsvpc is not supported" in refused.value.message
+    assert "requiresCompatibilities[0]: FARGATE is not supported" in refused.value.message
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (a_body(networkMode="awsvpc"), "networkMode: awsvpc asks for a network interface"),
-        (a_body(requiresCompatibilities=["FARGATE"]), "requiresCompatibilities[0]: FARGATE needs networkMode awsvpc"),
+        (a_body(networkMode="awsvpc"), "networkMode: awsvpc is not supported: it needs a network interface"),
+        (a_body(requiresCompatibilities=["FARGATE"]), "requiresCompatibilities[0]: FARGATE is not supported"),
         (a_body(pidMode="task"), "pidMode: asks for a PID namespace shared by the task"),
         (a_body(proxyConfiguration={"containerName": "x"}), "App Mesh"),
         (a_body(trustedExecutionConfiguration={"isolationMode": "SHARED"}), "trusted execution"),
