@@ -563,11 +563,16 @@ async def test_what_does_not_run_has_no_stats_and_its_stream_ends_with_its_remov
     docker_id = await lab.started(command=STUBBORN)
     await samples_of(lab, docker_id, 1)
     await lab.runtime.stop_container(docker_id, grace_s=0)
+
+    async def remove_soon() -> None:
+        await asyncio.sleep(1)  # Docker ends the streams that it knows of: one that is asked for meanwhile stays open
+        await lab.runtime.remove_container(docker_id, force=True)
+
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(3), lab.runtime.stats(docker_id) as stats:
             await anext(stats)
     async with asyncio.timeout(20), lab.runtime.stats(docker_id) as stats:
-        removing = asyncio.create_task(lab.runtime.remove_container(docker_id, force=True))
+        removing = asyncio.create_task(remove_soon())
         assert [sample async for sample in stats] == []
         await removing
 
