@@ -174,7 +174,7 @@ class Agent:
         self._inbox.post(CleanupRequested(**self._inbox.stamp()))
         try:
             async with asyncio.timeout(limit_s):
-                await engine.until(
+                await engine.states.until(
                     lambda state: all(task.known is not TaskStatus.STOPPED for task in state.tasks.values())
                 )
         except TimeoutError:
@@ -317,7 +317,7 @@ class Agent:
     async def _serve_introspection(self, engine: Engine, server: IntrospectionServer) -> None:
         """The port is open for as long as there is a container instance to show, whoever holds it meanwhile."""
         while True:
-            await engine.until(lambda state: is_introspected(state) is not server.is_started)
+            await engine.states.until(lambda state: is_introspected(state) is not server.is_started)
             if server.is_started:
                 _log.info("closing the introspection API: this container instance is inactive")
                 await server.stop()
@@ -368,8 +368,7 @@ class Agent:
         return ClusterClient(
             self._config,
             runtime=self._runtime,
-            state=lambda: engine.state,
-            until=engine.until,
+            states=engine.states,
             inbox=self._inbox,
             what_docker_offers=what_docker_offers,
             why_no_docker=lambda: connection.problem,

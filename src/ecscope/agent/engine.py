@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
+from ecscope.agent.broadcaster import Broadcaster
 from ecscope.agent.core.actions import AnyAction
 from ecscope.agent.core.decide import decide
 from ecscope.agent.core.events import AnyEvent
@@ -25,6 +26,7 @@ from ecscope.agent.store.interface import Batch, Store, StoreError
 from ecscope.backoff import Backoff
 from ecscope.log import EVENT_ID
 from ecscope.model import history
+from ecscope.model.history import HistoryEntry
 
 _log = logging.getLogger("ecscope.engine")
 
@@ -32,6 +34,9 @@ _BATCH = 256
 """At most this many waiting events are decided before they are saved together, or others have their turn."""
 _MOST_UNSAVED_NOTES = 10_000
 """Of history, while nothing can be saved: the newest."""
+
+NoteListener = Callable[[Sequence[HistoryEntry], AgentState], None]
+"""Gets history entries right after they were saved, and the state that was saved with them; must not block."""
 
 
 class _Decided(msgspec.Struct):
@@ -58,20 +63,24 @@ class Engine:
 
         ``checked`` runs the invariants after every event (tests).
         """
-        self._state = state
+        self.states = Broadcaster(state)
+        """The published state, for who reads it and who waits for the next."""
         self._store = store
         self._act = act
         self._save_retry = save_retry
         self._checked = checked
         self._queue: asyncio.Queue[AnyEvent] = asyncio.Queue()
         self._idle = asyncio.Event()
-        self._waiting: list[asyncio.Future[None]] = []
-        """For the next published state."""
+        self._listeners: list[NoteListener] = [_log_saved]
 
     @property
     def state(self) -> AgentState:
         """The published state: saved, whole and never changed."""
-        return self._state
+        return self.states.newest
+
+    def listen(self, listener: NoteListener) -> None:
+        """Have ``listener`` called with what is noted from now on. One that raises is logged, and called again."""
+        self._listeners.append(listener)
 
     def post(self, event: AnyEvent) -> None:
         """Hand over an event; never blocks, never raises."""
@@ -82,36 +91,28 @@ class Engine:
         """Return when every event posted so far has been decided, saved and acted on (tests)."""
         await self._idle.wait()
 
-    async def until(self, wanted: Callable[[AgentState], bool]) -> AgentState:
-        """The first published state that is as ``wanted``: the current one or a later one."""
-        while not wanted(self._state):
-            published: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(published)
-            await published
-        return self._state
-
     async def run(self) -> None:
         """For ever. Cancelling is safe at any moment."""
         while True:
             if self._queue.empty():
                 self._idle.set()
-            decided = _Decided(state=self._state)
+            decided = _Decided(state=self.states.newest)
             self._decide(await self._queue.get(), decided)
             self._decide_waiting(decided)
             if not decided.batch.is_empty:
                 await self._save(decided)
-            self._publish(decided.state)
-            for note in decided.batch.history:
-                log_entry(note, decided.state)
+            self.states.publish(decided.state)
+            if decided.batch.history:
+                self._tell_listeners(decided)
             for action in decided.actions:
                 self._act(action)
 
-    def _publish(self, state: AgentState) -> None:
-        self._state = state
-        waiting, self._waiting = self._waiting, []
-        for published in waiting:
-            if not published.done():  # else who waited has been cancelled
-                published.set_result(None)
+    def _tell_listeners(self, decided: _Decided) -> None:
+        for listener in self._listeners:
+            try:
+                listener(decided.batch.history, decided.state)
+            except Exception:  # a fault of one reader must not cost the agent
+                _log.exception("a reader of the history failed")
 
     def _decide_waiting(self, decided: _Decided) -> None:
         for _ in range(_BATCH):
@@ -168,3 +169,8 @@ class Engine:
                 if waits is not None:
                     _log.info("state can be saved again; going on")
                 return
+
+
+def _log_saved(notes: Sequence[HistoryEntry], state: AgentState) -> None:
+    for note in notes:
+        log_entry(note, state)

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 import dockerengine
+from ecscope.agent.broadcaster import Broadcaster
 from ecscope.agent.core.container_config import container_config
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.runtime.docker.runtime import DockerRuntime
@@ -35,12 +36,13 @@ class World:
         self.runtime = runtime
         self.ids: dict[str, DockerId] = {}
         self.known = ContainerStatus.RUNNING
-        self.publish()
-        self.collector = Collector(
-            runtime=runtime, state=lambda: self.state, poll_every_s=poll_every_s, look_every_s=0.1
-        )
+        self.states = Broadcaster(self._state())
+        self.collector = Collector(runtime=runtime, states=self.states, poll_every_s=poll_every_s, looks_apart_s=0.1)
 
     def publish(self) -> None:
+        self.states.publish(self._state())
+
+    def _state(self) -> AgentState:
         tasks = (
             a_task(
                 a_container(
@@ -54,7 +56,7 @@ class World:
             )
             for number, (name, docker_id) in enumerate(self.ids.items())
         )
-        self.state = AgentState(
+        return AgentState(
             instance=ContainerInstance(cluster=CLUSTER, arn="", agent_version=""),
             tasks={task.arn: task for task in tasks},
         )

@@ -93,9 +93,9 @@ async def test_saved_then_published_then_acted_on() -> None:
 
 async def test_who_waits_for_a_state_gets_the_first_that_is_as_wanted() -> None:
     async with an_engine([]) as (engine, store, _):
-        assert await engine.until(lambda state: not state.tasks) is engine.state, "the one that is there"
-        waiting = asyncio.create_task(engine.until(lambda state: bool(state.tasks)))
-        given_up = asyncio.create_task(engine.until(lambda state: bool(state.tasks)))
+        assert await engine.states.until(lambda state: not state.tasks) is engine.state, "the one that is there"
+        waiting = asyncio.create_task(engine.states.until(lambda state: bool(state.tasks)))
+        given_up = asyncio.create_task(engine.states.until(lambda state: bool(state.tasks)))
         engine.post(connected())
         await engine.settled()
         given_up.cancel()
@@ -166,6 +166,30 @@ async def test_what_was_changed_and_what_was_noted_is_in_the_batch() -> None:
             history.TaskWaitsForHostResources,
         ]
         assert {entry.event_id for entry in batch.history} == {"e2"}
+
+
+async def test_listeners_get_what_is_noted_once_it_is_saved_and_one_that_fails_costs_nobody_anything(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    trail: list[str] = []
+    heard: list[tuple[str, bool]] = []
+
+    def broken(notes: object, state: object) -> None:
+        raise ValueError("a reader's own")
+
+    async with an_engine(trail) as (engine, store, _):
+        engine.listen(broken)
+        engine.listen(
+            lambda notes, state: heard.extend((type(note.what).__name__, an_arn() in state.tasks) for note in notes)
+        )
+        store.while_saving = lambda: heard.append(("saving", False))
+        engine.post(received())
+        await engine.settled()
+        assert heard == [("saving", False), ("TaskAccepted", True), ("TaskWaitsForHostResources", True)]
+        engine.post(connected())
+        await engine.settled()
+        assert "RuntimeConnected" in [name for name, _ in heard]
+    assert "a reader of the history failed" in [record.getMessage() for record in caplog.records]
 
 
 async def test_events_that_wait_together_are_saved_together() -> None:

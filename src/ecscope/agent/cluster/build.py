@@ -23,12 +23,13 @@ from ecscope.agent.aws.endpoints import Proxies
 from ecscope.agent.aws.imds import InstanceMetadata, MetadataUnavailable
 from ecscope.agent.aws.interface import AwsCallFailed, RegistryTokens
 from ecscope.agent.aws.registry import AwsRegistryTokens
+from ecscope.agent.broadcaster import Broadcaster
 from ecscope.agent.cluster.acs import AcsConnection
 from ecscope.agent.cluster.acs_events import event_of
 from ecscope.agent.cluster.poll_endpoint import PollEndpoint
 from ecscope.agent.cluster.registration import IDENTITY_PATIENCE_S, Registration, RegistrationSettings
 from ecscope.agent.cluster.spot import SpotWatch
-from ecscope.agent.cluster.tcs import TcsConnection, Until
+from ecscope.agent.cluster.tcs import TcsConnection
 from ecscope.agent.config.config import Config
 from ecscope.agent.core.capabilities import Offer
 from ecscope.agent.core.events import InstanceNotRegistered, InstanceRegistered
@@ -65,8 +66,7 @@ class ClusterClient:
         config: Config,
         *,
         runtime: Runtime,
-        state: Callable[[], AgentState],
-        until: Until,
+        states: Broadcaster[AgentState],
         inbox: Inbox,
         what_docker_offers: Callable[[], Coroutine[Any, Any, tuple[Offer, HostResources]]],
         why_no_docker: Callable[[], str],
@@ -77,12 +77,17 @@ class ClusterClient:
         """Build; call nobody yet.
 
         Args:
+            states: the published state.
             what_docker_offers: returns as soon as Docker is connected.
             docker_version: of the engine that is connected.
             environ: where credentials may stand, and where shared files are.
         """
+
+        def state() -> AgentState:
+            return states.newest
+
         self._config = config
-        self._state = state
+        self._states = states
         self._inbox = inbox
         self._docker_version = docker_version
         self._may_connect = asyncio.Event()
@@ -92,7 +97,7 @@ class ClusterClient:
         self._health_check = InstanceHealthCheck(runtime=runtime, now=clock.now)
         self._collector = Collector(
             runtime=runtime,
-            state=state,
+            states=states,
             disabled=config.metrics_disabled,
             poll_every_s=config.polling_metrics_wait_s if config.poll_metrics else None,
         )
@@ -123,7 +128,7 @@ class ClusterClient:
             settings=RegistrationSettings(
                 cluster=config.cluster,
                 is_cluster_configured=config.cluster_is_configured,
-                saved_arn=state().instance.arn,
+                saved_arn=states.newest.instance.arn,
                 client_token=str(uuid.uuid4()),
                 tags=config.container_instance_tags,
             ),
@@ -136,7 +141,7 @@ class ClusterClient:
         endpoint = PollEndpoint(
             api=self._client,
             cluster=config.cluster,
-            container_instance_arn=lambda: state().instance.arn,
+            container_instance_arn=lambda: states.newest.instance.arn,
             monotonic=asyncio.get_running_loop().time,
         )
         self._acs = AcsConnection(
@@ -158,7 +163,7 @@ class ClusterClient:
             status=lambda: self._health_check.status,
             new_id=lambda: str(uuid.uuid4()),
             now=clock.now,
-            until=until if config.report_health_at_once else None,
+            until=states.until if config.report_health_at_once else None,
             proxy=proxies.for_url,
         )
         self.executor = EcsExecutor(
@@ -186,8 +191,8 @@ class ClusterClient:
 
     async def drain(self) -> bool:
         """Set the instance to DRAINING; whether ECS took it. Never raises, and takes some seconds at most."""
-        instance = self._state().instance
-        if self._state().obstacle is not None or not instance.arn:
+        instance = self._states.newest.instance
+        if self._states.newest.obstacle is not None or not instance.arn:
             return False
         body = update_container_instances_state(
             cluster=self._config.cluster, container_instance_arn=instance.arn, status="DRAINING"
@@ -238,7 +243,7 @@ class ClusterClient:
             agent_hash=commit(),
             agent_version=__version__,
             cluster=self._config.cluster,
-            container_instance_arn=self._state().instance.arn,
+            container_instance_arn=self._states.newest.instance.arn,
             docker_version=self._docker_version(),
             send_credentials=send_credentials,
         )
@@ -264,7 +269,7 @@ class ClusterClient:
 
     def _acs_connected(self) -> None:
         self._is_known.set()
-        instance = self._state().instance
+        instance = self._states.newest.instance
         if instance.is_inactive:  # so ECS takes it back
             self._inbox.post(
                 InstanceRegistered(

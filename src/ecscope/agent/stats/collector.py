@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
+from ecscope.agent.broadcaster import Broadcaster
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.runtime.interface import Runtime, RuntimeFailure
 from ecscope.agent.stats.measurements import Ring
@@ -31,7 +32,8 @@ STREAM_WAITS = Backoff(tries=None, first_s=1.0, cap_s=10.0, factor=2.0, jitter=0
 
 _KEPT_S = 80.0
 """Four reports' worth of measurements: what can be made up for after the telemetry service was away."""
-_LOOK_EVERY_S = 1.0
+_LOOKS_APART_S = 1.0
+"""From one look at what runs to the next, however often that changes."""
 _PROVEN_S = 60.0
 """A stream that gave measurements for so long works, and what ends it is news."""
 _MOST_SAID = 5
@@ -54,36 +56,38 @@ class Collector:
         self,
         *,
         runtime: Runtime,
-        state: Callable[[], AgentState],
+        states: Broadcaster[AgentState],
         disabled: bool = False,
         poll_every_s: float | None = None,
         stream_waits: Backoff = STREAM_WAITS,
-        look_every_s: float = _LOOK_EVERY_S,
+        looks_apart_s: float = _LOOKS_APART_S,
     ) -> None:
         """
         Args:
-            state: the published state.
+            states: the published state.
             disabled: ``ECS_DISABLE_METRICS``: nothing is measured, and the instance counts as idle.
             poll_every_s: ``ECS_POLLING_METRICS_WAIT_DURATION`` with ``ECS_POLL_METRICS``; ``None``: streams.
             stream_waits: goes on for ever.
         """
         self._runtime = runtime
-        self._state = state
+        self._states = states
         self._disabled = disabled
         self._poll_every_s = poll_every_s
         self._stream_waits = stream_waits
-        self._look_every_s = look_every_s
+        self._looks_apart_s = looks_apart_s
         self._capacity = round(_KEPT_S / (poll_every_s or 1.0))
         self._measured: dict[DockerId, _Measured] = {}
-        self._seen: AgentState | None = None
 
     async def run(self) -> None:
         """For ever. Cancelling is safe, and ends all streams."""
         try:
-            while not self._disabled:
-                self._look()
-                await asyncio.sleep(self._look_every_s)
-            await asyncio.get_running_loop().create_future()
+            if self._disabled:
+                await asyncio.get_running_loop().create_future()
+            state = self._states.newest
+            while True:
+                self._look(state)
+                await asyncio.sleep(self._looks_apart_s)
+                state = await self._states.changed(state)
         finally:
             await self._let_go(list(self._measured))
 
@@ -91,7 +95,7 @@ class Collector:
         """What was measured since the reading that ``reported`` last marked."""
         if not self._measured:
             return MetricsReading(is_idle=True)
-        tasks = (self._task_metric(task) for task in self._state().tasks.values())
+        tasks = (self._task_metric(task) for task in self._states.newest.tasks.values())
         return MetricsReading(is_idle=False, tasks=tuple(metric for metric in tasks if metric is not None))
 
     def reported(self) -> None:
@@ -116,12 +120,8 @@ class Collector:
             task_definition_version=task.version,
         )
 
-    def _look(self) -> None:
+    def _look(self, state: AgentState) -> None:
         """Measure what runs, and only that."""
-        state = self._state()
-        if state is self._seen:
-            return
-        self._seen = state
         running = {container.docker_id: container for task in state.tasks.values() for container in _running(task)}
         for docker_id in self._measured.keys() - running.keys():
             stream = self._measured.pop(docker_id).stream

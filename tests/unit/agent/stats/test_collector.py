@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ecscope.agent.broadcaster import Broadcaster
 from ecscope.agent.core.container_config import container_config
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.runtime.fake import FakeRuntime, Program, Use
@@ -36,11 +37,13 @@ class World:
         self.clock = clock
         self.fake = FakeRuntime(images=[SAMPLE_IMAGE])
         self.fake.behave(Program(use=Use(cpus=1.0, memory_bytes=3 * 2**20, rx_bytes_per_s=100)), image=SAMPLE_IMAGE)
-        self.state = AgentState(instance=ContainerInstance(cluster="default", arn="arn", agent_version="v"))
-        self.collector = Collector(runtime=self.fake, state=lambda: self.state, **asked)
+        instance = ContainerInstance(cluster="default", arn="arn", agent_version="v")
+        self.states = Broadcaster(AgentState(instance=instance))
+        self.collector = Collector(runtime=self.fake, states=self.states, **asked)
 
     def publish(self, *tasks: Task) -> None:
-        self.state = AgentState(instance=self.state.instance, tasks={task.arn: task for task in tasks})
+        instance = self.states.newest.instance
+        self.states.publish(AgentState(instance=instance, tasks={task.arn: task for task in tasks}))
 
     async def running(self, name: str = "app", **fields: object) -> Container:
         """A container that runs in the engine, and as the state will know it."""
@@ -91,6 +94,20 @@ async def test_without_containers_the_instance_is_idle(clock: Clock) -> None:
     async with world.collecting():
         await clock.pass_s(5)
         assert world.collector.reading() == MetricsReading(is_idle=True)
+
+
+async def test_what_changes_is_seen_at_once_after_a_rest_and_often_no_oftener_than_each_second(clock: Clock) -> None:
+    world = World(clock)
+    containers = [await world.running("a"), await world.running("b")]
+    async with world.collecting():
+        await clock.pass_s(5)
+        for number in (1, 2):
+            world.publish(a_task(*containers[:number]))
+            await clock.pass_s(0.1)
+        asked = [call.subject for call in world.fake.calls_of("stats")]
+        assert asked == [containers[0].docker_id]
+        await clock.pass_s(1)
+        assert len(world.fake.calls_of("stats")) == 2
 
 
 async def test_a_container_that_runs_is_measured(clock: Clock) -> None:
@@ -243,7 +260,7 @@ async def test_a_stream_that_gives_one_sample_each_time_is_said_once_until_it_wo
                 if is_broken:
                     raise RuntimeFailure(NamedError(name="DockerError", message=f"broken {len(opened_at_s) % 2}"))
 
-    world.collector = Collector(runtime=Short(), state=lambda: world.state)
+    world.collector = Collector(runtime=Short(), states=world.states)
     world.publish(a_task(await world.running()))
     with caplog.at_level(logging.INFO, "ecscope.stats"):
         async with world.collecting():
@@ -269,7 +286,7 @@ async def test_an_engine_that_answers_nonsense_and_a_fault_of_ours_cost_one_stre
                 raise ValueError("a fault")
             return world.fake.stats(docker_id, poll_every_s=poll_every_s)
 
-    world.collector = Collector(runtime=Stubborn(), state=lambda: world.state)
+    world.collector = Collector(runtime=Stubborn(), states=world.states)
     world.publish(a_task(await world.running()))
     async with world.collecting():
         await clock.pass_s(20)
