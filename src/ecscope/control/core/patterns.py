@@ -3,7 +3,7 @@
 Python's own matcher tries every way in which a pattern can fit, which for ``(a+)+b`` takes longer than anybody waits,
 and the control plane has one thread. What RE2 does not have, such as backreferences and lookaround, is refused by name.
 
-Source: the syntax of RE2; why it, and where it differs from Python: ADR 0020.
+Source: the syntax of RE2; why it, and where it differs from Python: ADR 0021.
 """
 
 from __future__ import annotations
