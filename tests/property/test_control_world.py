@@ -31,7 +31,7 @@ STRATEGIES: list[list[dict[str, str]]] = [
 def definitions() -> list[TaskDefinition]:
     """Small and large ones, with and without a port of the host."""
     made = [a_task_definition("large")]
-    (container,) = made[0].containers
+    (container,) = made[0].body["containerDefinitions"]
     made[0] = a_task_definition(
         "large", body={**made[0].body, "containerDefinitions": [{**container, "cpu": 500, "memory": 400}]}
     )
