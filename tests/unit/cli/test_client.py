@@ -9,6 +9,7 @@ import pytest
 from ecscope.cli import client as client_module
 from ecscope.cli.client import AgentProblem, BadEndpoint, Client, client_for
 from ecscope.cli.main import main
+from tests.tables import each_row
 from tests.unit.cli.answering import Answers, a_task, answering_once, captured, nobody, serving
 
 RUNNING = "arn:aws:ecs:us-west-2:012345678910:task/default/e01d58a8151b40e8bc0122647b9ecfec"
@@ -30,7 +31,7 @@ def test_endpoints(text: str, endpoint: str, is_local: bool) -> None:
     assert (client.endpoint, client.is_local) == (endpoint, is_local)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text",
     ["", "https://localhost", "http://", "localhost:0", "localhost:65536", "http://u:p@h", "http://h/v1", "a b", "h:x"],
 )
@@ -98,7 +99,7 @@ def test_a_host_that_does_not_exist() -> None:
         Client("nowhere.invalid").metadata()
 
 
-@pytest.mark.parametrize(
+@each_row(
     "body",
     [b"", b"hello", b"[]", b'{"Tasks":null}', b'{"Tasks":[{}]}', b'{"Tasks":[{"Arn":1}]}', b"\xff", b"[" * 100_000],
 )

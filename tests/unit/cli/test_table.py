@@ -7,6 +7,7 @@ import pytest
 
 from ecscope.cli.client import Container, Port
 from ecscope.cli.table import age, coloured, harmless, port_text, ports_of, table, wants_colour
+from tests.tables import each_row
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -72,8 +73,8 @@ def test_colour_only_on_a_terminal_that_wants_it() -> None:
     assert not wants_colour(io.StringIO(), {})
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
+@each_row(
+    "seconds, text",
     [
         (0, "0s"),
         (-5, "0s"),

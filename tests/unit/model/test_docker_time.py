@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from ecscope.model.docker_time import parse_docker_time
+from tests.tables import each_row
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,7 @@ def test_a_time_is_a_moment_in_utc(text: str, moment: datetime) -> None:
     assert parsed.tzinfo is UTC
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text",
     [
         "",

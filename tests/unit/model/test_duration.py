@@ -5,10 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecscope.model.duration import format_go_duration, parse_go_duration
+from tests.tables import each_row
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
+@each_row(
+    "text, seconds",
     [
         ("0", 0.0),
         ("0s", 0.0),
@@ -35,7 +36,7 @@ def test_go_forms_are_read(text: str, seconds: float) -> None:
     assert parse_go_duration(text) == pytest.approx(seconds, rel=1e-12)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text",
     ["", "10", "s", ".s", "-", "+", "1 s", " 1s", "1s ", "1d", "1m30", "1,5s", "1..5s", "--1s", "2562047h47m17s"],
 )
@@ -49,8 +50,8 @@ def test_a_number_of_absurd_length_is_refused() -> None:
         parse_go_duration("9" * 5000 + "s")
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
+@each_row(
+    "seconds, text",
     [
         (0, "0s"),
         (180, "3m0s"),

@@ -7,12 +7,12 @@ from enum import Enum
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
-import pytest
 
 from ecscope.model import history
 from ecscope.model.history import AnyHappening, HistoryEntry, rfc3339_of
 from ecscope.model.status import ContainerStatus
 from tests.builders import an_entry
+from tests.tables import each_row
 
 STORED = """
 TaskAccepted TaskRefused TaskStopRequested TaskWaitsForHostResources TaskHostResourcesHeld TaskStatusChanged
@@ -45,14 +45,14 @@ def an_example(kind: type[history.Happening]) -> Any:
     return kind(**{name: some_value(hints[name], name) for name in kind.__struct_fields__})
 
 
-@pytest.mark.parametrize("kind", history.KINDS.values(), ids=list(history.KINDS))
+@each_row("kind", history.KINDS.values())
 def test_one_of_each_kind_is_the_same_after_it_was_stored(kind: type[history.Happening]) -> None:
     entry = an_entry(an_example(kind))
     assert msgspec.json.decode(msgspec.json.encode(entry), type=HistoryEntry) == entry
     assert msgspec.json.decode(msgspec.json.encode(entry.what), type=AnyHappening) == entry.what
 
 
-@pytest.mark.parametrize("kind", history.KINDS.values(), ids=list(history.KINDS))
+@each_row("kind", history.KINDS.values())
 def test_sentence_and_detail_together_say_all_that_is_known(kind: type[history.Happening]) -> None:
     example = an_example(kind)
     said = example.sentence + str(dict(example.detail))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from ecscope.model.image_reference import ImageReference, InvalidImageReference, parse_image_reference
+from tests.tables import each_row
 
 DIGEST = "sha256:" + "ab" * 32
 
 
-@pytest.mark.parametrize(
-    ("text", "host", "path", "tag", "digest"),
+@each_row(
+    "text, host, path, tag, digest",
     [
         ("busybox", "", "busybox", "", ""),
         ("busybox:1.36", "", "busybox", "1.36", ""),
@@ -31,8 +32,8 @@ def test_the_parts(text: str, host: str, path: str, tag: str, digest: str) -> No
     assert str(reference) == text
 
 
-@pytest.mark.parametrize(
-    ("text", "part"),
+@each_row(
+    "text, part",
     [
         ("", "name"),
         ("UPPER", "name"),
@@ -64,8 +65,8 @@ def test_what_is_no_reference(text: str, part: str) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("text", "is_hub"),
+@each_row(
+    "text, is_hub",
     [
         ("busybox", True),
         ("amazon/app:1", True),

@@ -10,6 +10,7 @@ import pytest
 
 from ecscope.sqlitefile.errors import Owner
 from ecscope.sqlitefile.failures import is_damage, is_io_error, os_error, store_error
+from tests.tables import each_row
 
 PATH = Path("/var/lib/ecs/data/ecscope.db")
 OWNER = Owner(name="agent", data_dir_setting="ECS_DATADIR")
@@ -21,8 +22,8 @@ def _error(name: str, kind: type[sqlite3.Error] = sqlite3.OperationalError) -> s
     return error
 
 
-@pytest.mark.parametrize(
-    ("name", "sentence", "is_full"),
+@each_row(
+    "name, sentence, is_full",
     [
         ("SQLITE_FULL", "there is no room left on the disk that holds /var/lib/ecs/data/ecscope.db; free some", True),
         ("SQLITE_BUSY", "is locked by another program; end whatever else has it open", False),

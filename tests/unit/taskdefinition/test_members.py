@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ecscope.taskdefinition.members import TASK_DEFINITION, Ignored, Items, Members, Names, Refused, Rule
 from ecscope.taskdefinition.read import TaskDefinitionError, read_task_definition
+from tests.tables import each_row
 
 from .definitions import FULL, changed, container, mistakes_in, mistakes_of, read, task, without
 
@@ -131,7 +132,7 @@ def wrong_types(value: object) -> list[object]:
     return [c for c in candidates if type(c) is not type(value)]
 
 
-@pytest.mark.parametrize(("path", "value"), SETTABLE, ids=[path for path, _ in SETTABLE])
+@each_row("path, value", SETTABLE)
 def test_each_member_of_a_wrong_type_is_named(path: str, value: object) -> None:
     for wrong in wrong_types(value):
         found = mistakes_of(changed(path, wrong))
@@ -139,7 +140,7 @@ def test_each_member_of_a_wrong_type_is_named(path: str, value: object) -> None:
         assert "must" in found[path]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "path",
     [path for path, value in ALL_PLACES if not path.endswith("]") and not path.rpartition(".")[0].endswith(FREE)],
 )
@@ -150,7 +151,7 @@ def test_each_mistyped_member_is_named_with_the_right_name(path: str) -> None:
     assert found[f"{path}X"] == f"is not a member of a task definition here; did you mean {name}?"
 
 
-@pytest.mark.parametrize("path", [path for path, _ in SETTABLE if not path.endswith("]")])
+@each_row("path", [path for path, _ in SETTABLE if not path.endswith("]")])
 def test_each_null_is_named(path: str) -> None:
     reason = mistakes_of(changed(path, None))[path]
     assert reason == "must not be null; leave the member out instead" or path.rpartition(".")[0].endswith(FREE)
@@ -166,7 +167,7 @@ def required_members() -> Iterator[str]:
 REQUIRED = list(required_members())
 
 
-@pytest.mark.parametrize("path", REQUIRED)
+@each_row("path", REQUIRED)
 def test_each_required_member_is_missed(path: str) -> None:
     assert mistakes_of(without(path))[path] == "is required and missing"
 
@@ -257,7 +258,7 @@ WRONG_VALUES: list[tuple[str, object, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("path", "value", "reason"), WRONG_VALUES)
+@each_row("path, value, reason", WRONG_VALUES)
 def test_each_wrong_value_is_named_with_its_reason(path: str, value: object, reason: str) -> None:
     found = mistakes_of(changed(path, value))
     if reason:

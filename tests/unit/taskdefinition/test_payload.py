@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import msgspec
-import pytest
 
 from ecscope.taskdefinition.definition import ContainerDefinition, definition_of
 from ecscope.taskdefinition.payload import docker_api_version, docker_api_versions, payload_task
 from ecscope.wire.acs.payload import PayloadTask
+from tests.tables import each_row
 
 from .definitions import FULL, container, task
 
@@ -134,8 +134,8 @@ def test_in_host_mode_the_host_port_is_the_container_port() -> None:
     assert sent(definition)["containers"][0]["portMappings"][0]["hostPort"] == 80
 
 
-@pytest.mark.parametrize(
-    ("members", "version"),
+@each_row(
+    "members, version",
     [
         ({}, "1.17"),
         ({"ulimits": [LIMIT]}, "1.18"),

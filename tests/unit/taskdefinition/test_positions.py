@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecscope.taskdefinition.positions import Duplicate, JsonError, Member, Node, kind, parse, plain
+from tests.tables import each_row
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(
@@ -122,8 +123,8 @@ def test_no_bytes_get_anything_but_a_document_or_a_json_error(data: bytes) -> No
         assert error.reason
 
 
-@pytest.mark.parametrize(
-    ("text", "line", "column", "reason"),
+@each_row(
+    "text, line, column, reason",
     [
         ("", 1, 1, "there is nothing in it; a JSON value was expected"),
         (" \n ", 2, 2, "there is nothing in it; a JSON value was expected"),

@@ -11,6 +11,7 @@ from multidict import CIMultiDict
 from ecscope.model.api_failure import ApiFailure
 from ecscope.model.container_instance import ObstacleKind
 from ecscope.wire.aws_errors import failure_of
+from tests.tables import each_row
 
 NOW = datetime(2026, 11, 23, 15, 0, 0, tzinfo=UTC)
 PRINCIPAL = "arn:aws:sts::012345678910:assumed-role/ecsInstanceRole/i-0123456789abcdef0"
@@ -39,8 +40,8 @@ def test_an_object_with_status_200_is_no_failure() -> None:
     assert told({}, status=200) is None
 
 
-@pytest.mark.parametrize(
-    ("code", "status", "kind"),
+@each_row(
+    "code, status, kind",
     [
         ("AccessDeniedException", 400, ObstacleKind.ACCESS_DENIED),
         ("AccessDenied", 403, ObstacleKind.ACCESS_DENIED),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ecscope.agent.aws.endpoints import Proxies, UnusableProxy, ecs_endpoint, is_address, origin, service_endpoint
+from tests.tables import each_row
 
 
 @pytest.mark.parametrize(
@@ -44,8 +45,8 @@ def test_an_origin_tells_no_password() -> None:
     assert origin("http://user:pass/w@rd@proxy:3128") == "http://proxy:3128"
 
 
-@pytest.mark.parametrize(
-    ("url", "can_be_asked"),
+@each_row(
+    "url, can_be_asked",
     [
         ("https://ecs.example", True),
         ("http://[::1]:8000/", True),
@@ -84,8 +85,8 @@ def test_without_a_proxy_the_way_is_straight() -> None:
     assert Proxies().for_url("https://ecs.example/") is None
 
 
-@pytest.mark.parametrize(
-    ("no_proxy", "url", "goes_straight"),
+@each_row(
+    "no_proxy, url, goes_straight",
     [
         ("169.254.169.254,169.254.170.2", "http://169.254.169.254/latest", True),
         ("169.254.169.254, ecs.example", "https://ecs.example/", True),

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from operator import itemgetter
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,7 @@ from ecscope.agent.config.sources import DEFAULT_JSON_FILE, ENVIRONMENT_FILE, PO
 from ecscope.agent.config.values import Secret
 from ecscope.agent.core.state import PullBehavior
 from ecscope.log import LogFormat, LogLevel, LogRollover
+from tests.tables import each_row
 
 SHEET = Path(__file__).parents[4] / "docs" / "facts" / "configuration.md"
 ROWS = {setting.name: setting for setting in SETTINGS}
@@ -170,8 +172,11 @@ def test_every_row_is_tested_here() -> None:
     assert {setting.field for setting in SETTINGS} | {"cluster_is_configured"} == set(Config.__struct_fields__)
 
 
-@pytest.mark.parametrize(("variable", "text", "value", "key", "json_value", "default"), VALUES, ids=IDS)
+each_setting = each_row("variable, text, value, key, json_value, default", VALUES, name=itemgetter(0))
+
+
 class TestEverySetting:
+    @each_setting
     def test_default(
         self, variable: str, text: str, value: object, key: str, json_value: object, default: object
     ) -> None:
@@ -179,6 +184,7 @@ class TestEverySetting:
         assert value_of(loaded, variable) == default
         assert loaded.origins[field_of(variable)].kind is OriginKind.DEFAULT
 
+    @each_setting
     def test_environment(
         self, variable: str, text: str, value: object, key: str, json_value: object, default: object
     ) -> None:
@@ -189,6 +195,7 @@ class TestEverySetting:
         assert (origin.kind, origin.name) == (OriginKind.ENVIRONMENT, variable)
         assert not loaded.errors
 
+    @each_setting
     def test_ecs_config_is_the_weakest(
         self, variable: str, text: str, value: object, key: str, json_value: object, default: object
     ) -> None:
@@ -196,6 +203,7 @@ class TestEverySetting:
         assert value_of(loaded, variable) == value
         assert loaded.origins[field_of(variable)].place == ENVIRONMENT_FILE
 
+    @each_setting
     def test_json_file(
         self, variable: str, text: str, value: object, key: str, json_value: object, default: object
     ) -> None:
@@ -208,12 +216,14 @@ class TestEverySetting:
         origin = loaded.origins[field_of(variable)]
         assert (origin.kind, origin.name, origin.place) == (OriginKind.JSON_FILE, key, DEFAULT_JSON_FILE)
 
+    @each_setting
     def test_environment_wins_over_the_json_file(
         self, variable: str, text: str, value: object, key: str, json_value: object, default: object
     ) -> None:
         loaded = load({variable: text}, json_file={key: json_value} if key else {})
         assert loaded.origins[field_of(variable)].kind is OriginKind.ENVIRONMENT
 
+    @each_setting
     def test_empty_lets_the_next_source_through(
         self, variable: str, text: str, value: object, key: str, json_value: object, default: object
     ) -> None:
@@ -257,7 +267,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("variable", "text", "is_fatal", "advice"), BAD)
+@each_row("variable, text, is_fatal, advice", BAD)
 def test_a_bad_value_is_told_with_what_would_be_right(variable: str, text: str, is_fatal: bool, advice: str) -> None:
     loaded = load({variable: text})
     mistakes = loaded.errors if is_fatal else loaded.warnings
@@ -275,8 +285,8 @@ def test_a_bad_value_lets_the_next_source_through() -> None:
     assert [mistake.name for mistake in loaded.warnings] == ["ECS_CONTAINER_STOP_TIMEOUT"]
 
 
-@pytest.mark.parametrize(
-    ("variable", "zero"),
+@each_row(
+    "variable, zero",
     [
         ("ECS_CONTAINER_STOP_TIMEOUT", "0s"),
         ("ECS_RESERVED_MEMORY", "0"),
@@ -322,7 +332,7 @@ BOUNDS = [
 ]
 
 
-@pytest.mark.parametrize(("variable", "text", "used", "sentence"), BOUNDS)
+@each_row("variable, text, used, sentence", BOUNDS)
 def test_bounds_of_a_variable(variable: str, text: str, used: object, sentence: str) -> None:
     loaded = load({variable: text})
     assert value_of(loaded, variable) == used
@@ -371,7 +381,7 @@ BAD_JSON = [
 ]
 
 
-@pytest.mark.parametrize(("key", "value", "advice"), BAD_JSON)
+@each_row("key, value, advice", BAD_JSON)
 def test_a_value_of_a_wrong_type_in_the_json_file_stops_the_start(key: str, value: object, advice: str) -> None:
     loaded = load(json_file={key: value})
     assert len(loaded.errors) == 1
@@ -709,7 +719,7 @@ def test_every_later_and_plat_of_the_fact_sheet_is_known_by_name() -> None:
             assert set(row_keys) <= known_keys
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.field)
+@each_row("setting", SETTINGS, name=lambda setting: setting.field)
 def test_what_is_written_is_read_back(setting: Setting) -> None:
     if setting.is_secret or not setting.variable:
         return

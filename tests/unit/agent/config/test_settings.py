@@ -1,9 +1,8 @@
 """The table of settings is well formed: every name once, every reference to a field or form one that exists."""
 
-import pytest
-
 from ecscope.agent.config.config import SETTINGS, Config
 from ecscope.agent.config.settings import UNSUPPORTED, UNSUPPORTED_KEYS, Setting
+from tests.tables import each_row
 
 
 def test_names_are_unique() -> None:
@@ -17,7 +16,7 @@ def test_names_are_unique() -> None:
     assert len({key.lower() for key in keys}) == len(keys)
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.field)
+@each_row("setting", SETTINGS, name=lambda setting: setting.field)
 def test_a_setting_has_a_name_and_a_field(setting: Setting) -> None:
     assert setting.name == (setting.variable or setting.json_keys[0])
     assert hasattr(Config(), setting.field)
@@ -27,12 +26,12 @@ def test_a_setting_has_a_name_and_a_field(setting: Setting) -> None:
         assert setting.bounds.minimum <= getattr(Config(), setting.field)
 
 
-@pytest.mark.parametrize("setting", [s for s in SETTINGS if s.json_keys], ids=lambda setting: setting.field)
+@each_row("setting", [s for s in SETTINGS if s.json_keys], name=lambda setting: setting.field)
 def test_a_setting_with_a_key_reads_json(setting: Setting) -> None:
     nothing = None if len(setting.json_keys) == 1 else (None, None)
     assert setting.form.read_json(nothing) is None
 
 
-@pytest.mark.parametrize("setting", [s for s in SETTINGS if not s.json_keys], ids=lambda setting: setting.field)
+@each_row("setting", [s for s in SETTINGS if not s.json_keys], name=lambda setting: setting.field)
 def test_a_setting_without_a_key_is_never_read_from_json(setting: Setting) -> None:
     assert setting.form.read_text("") is None

@@ -14,6 +14,7 @@ from ecscope.agent.config.sources import (
     read_text_file,
     read_user_data,
 )
+from tests.tables import each_row
 
 
 def test_a_text_file_is_read_and_a_missing_one_is_none(tmp_path: Path) -> None:
@@ -69,8 +70,8 @@ def test_what_is_no_json_object_is_refused(text: str) -> None:
         read_json_file(text)
 
 
-@pytest.mark.parametrize(
-    ("text", "ports"),
+@each_row(
+    "text, ports",
     [
         ("32768\t60999\n", (32768, 60999)),
         ("1 65535", (1, 65535)),
@@ -86,8 +87,8 @@ def test_the_port_range_of_the_kernel(text: str | None, ports: tuple[int, int] |
     assert port_range_of_host(text) == ports
 
 
-@pytest.mark.parametrize(
-    ("origin", "text"),
+@each_row(
+    "origin, text",
     [
         (Origin(kind=OriginKind.DEFAULT), "default"),
         (Origin(kind=OriginKind.DERIVED, place="--tasks"), "derived from --tasks"),

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecscope.agent.servers import go_json
+from tests.tables import each_row
 
 SHORT = {"\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t", '"': r"\"", "\\": r"\\"}
 
@@ -59,8 +60,8 @@ def test_readers_get_the_text_back(text: str) -> None:
     assert json.loads(go_json.encode(text)) == text
 
 
-@pytest.mark.parametrize(
-    ("text", "encoded"),
+@each_row(
+    "text, encoded",
     [
         ("<a href='x'>&</a>", rb'"\u003ca href=' + b"'x'" + rb'\u003e\u0026\u003c/a\u003e"'),
         ("\u2028\u2029", rb'"\u2028\u2029"'),

@@ -110,4 +110,4 @@ async def test_who_is_cancelled_while_it_opens_leaves_no_socket() -> None:
         await asyncio.gather(starting, return_exceptions=True)
         await listening.stop()
         assert listening.bound == ()
-        gc.collect()  # a socket that was left open is a warning, and so an error
+    gc.collect()  # a socket that was left open is a warning, and so an error

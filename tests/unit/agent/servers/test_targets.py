@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecscope.agent.servers import targets
+from tests.tables import each_row
 
 PRINTABLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=60).map(str.encode)
 SEGMENTS = st.lists(st.sampled_from((b"", b".", b"..", b"a", b"b%2Fc", b"...")), max_size=8).map(b"/".join)
 
 
-@pytest.mark.parametrize(
-    ("path", "cleaned"),
+@each_row(
+    "path, cleaned",
     [
         (b"", b"/"),
         (b"/", b"/"),
@@ -42,8 +43,8 @@ def test_a_clean_path_stays_as_it_is_and_leads_nowhere_else(path: bytes) -> None
     assert not cleaned.startswith(b"//")
 
 
-@pytest.mark.parametrize(
-    ("target", "parts"),
+@each_row(
+    "target, parts",
     [
         (b"/v1/tasks", (b"/v1/tasks", b"")),
         (b"/v1/tasks?a=b?c", (b"/v1/tasks", b"a=b?c")),
@@ -62,7 +63,7 @@ def test_split(target: bytes, parts: tuple[bytes, bytes]) -> None:
     assert targets.split(target) == parts
 
 
-@pytest.mark.parametrize(
+@each_row(
     "target",
     [
         *(b"v1/tasks", b"", b"host:80", b"/%zz", b"/a%2", b"/%"),
@@ -74,8 +75,8 @@ def test_unreadable_targets(target: bytes) -> None:
         targets.split(target)
 
 
-@pytest.mark.parametrize(
-    ("query", "values"),
+@each_row(
+    "query, values",
     [
         (b"", {}),
         (b"dockerid", {b"dockerid": b""}),

@@ -12,6 +12,7 @@ import pytest
 from ecscope.agent.stats.measurements import Ring
 from ecscope.agent.stats.telemetry import container_metric
 from ecscope.model.stats import NetworkCounters
+from tests.tables import each_row
 from tests.unit.agent.stats.test_measurements import a_sample
 
 TRAFFIC = Path(__file__).resolve().parents[3] / "fixtures" / "official-agent" / "traffic"
@@ -50,7 +51,7 @@ def names(value: object) -> object:
     return {key: names(each) for key, each in value.items()} if isinstance(value, dict) else None
 
 
-@pytest.mark.parametrize("name", RECORDED)
+@each_row("name", RECORDED)
 def test_the_members_are_those_recorded(name: str) -> None:
     recorded = RECORDED[name]
     restarts: list[int | None] | None = [0] * 40 if "restartStatsSet" in recorded else None

@@ -31,6 +31,7 @@ from ecscope.model import history
 from ecscope.model.history import HistoryEntry
 from ecscope.model.task import ImageRecord, Task, TaskSource
 from tests.builders import AT, a_task, an_entry, an_image_record
+from tests.tables import each_row
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
@@ -101,7 +102,7 @@ def test_any_changed_byte_of_a_body_is_noticed(data: st.DataObject) -> None:
         record_of(Kind.TASK, bytes(body), row.checksum.encode())
 
 
-@pytest.mark.parametrize("column", range(len(HistoryRow._fields)))
+@each_row("column", range(len(HistoryRow._fields)))
 def test_any_changed_column_of_an_entry_is_noticed(column: int) -> None:
     columns = [text.encode() for text in history_row(an_entry())]
     columns[column] = b"x" + columns[column]

@@ -22,6 +22,7 @@ from ecscope.wire.acs.agent_session import (
     SessionTimes,
 )
 from tests import traffic
+from tests.tables import each_row
 
 HEARTBEAT = '{"type":"HeartbeatMessage","message":{"messageId":"m-1","healthy":true}}'
 CLUSTER = "arn:aws:ecs:us-west-2:012345678910:cluster/default"
@@ -324,8 +325,8 @@ def one(**changes: Any) -> dict[str, Any]:
     return {"elasticNetworkInterfaces": [ENI | changes]}
 
 
-@pytest.mark.parametrize(
-    ("kind", "message"),
+@each_row(
+    "kind, message",
     [
         *[("AttachTaskNetworkInterfacesMessage", TASK_ENI | {name: None}) for name in TASK_ENI],
         *[("AttachInstanceNetworkInterfacesMessage", INSTANCE_ENI | {name: None}) for name in INSTANCE_ENI],

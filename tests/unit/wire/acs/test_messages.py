@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ecscope.wire.acs import messages as acs
 from ecscope.wire.acs.payload import Payload
 from tests import traffic
+from tests.tables import each_row
 
 FROM_SERVER = [record for name in traffic.ALL for record in traffic.records(name, "acs-out")]
 FROM_AGENT = [record for name in traffic.ALL for record in traffic.records(name, "acs-in")]
@@ -86,7 +87,7 @@ AGENT_TYPES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", SERVER_TYPES)
+@each_row("name", SERVER_TYPES)
 def test_the_agent_knows_each_type_of_the_server(name: str) -> None:
     frame = f'{{"type": "{name}", "message": {{}}}}'
     assert type(acs.decode_from_server(frame)).__name__ == name
@@ -129,7 +130,7 @@ def test_there_are_members() -> None:
     assert len(MEMBERS) > 250
 
 
-@pytest.mark.parametrize(("kind", "path"), MEMBERS, ids=lambda part: getattr(part, "__name__", None) or str(part))
+@each_row("kind, path", MEMBERS)
 def test_a_member_of_the_wrong_type_refuses_the_message(kind: type[Payload], path: tuple[str | int, ...]) -> None:
     """One of these values is wrong for every type there is, and never are fewer than four of the six."""
     values: list[object] = ["hush-hush", 17, 1.5, True, {"hush-hush": []}, [[]]]
@@ -150,9 +151,7 @@ def test_the_members_are_those_of_a_union_with_null() -> None:
 # --- refusals -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
+@each_row("text, reason", [
         ("", "the frame: not JSON"),
         ("{}", "the frame: Object missing required field `type`"),
         ("[]", "the frame: Expected `object`, got `array`"),
@@ -171,9 +170,7 @@ def test_the_members_are_those_of_a_union_with_null() -> None:
         ("[" * 1_000_000, "the frame: Expected `object`, got `array`"),
         ('{"type":"HeartbeatMessage","message":' + '{"a":' * 1_000_000, "the frame: not JSON"),
         ("7" * 1_000_000, "the frame: Number out of range"),
-    ],
-    ids=lambda part: part[:40].encode("ascii", "replace").decode(),
-)  # fmt: skip
+    ], name=lambda part: part[:40].encode('ascii', 'replace').decode())  # fmt: skip
 def test_a_refusal_says_why(text: str, reason: str) -> None:
     refusal = acs.decode_from_server(text)
     assert isinstance(refusal, acs.Refusal)

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from ecscope.wire.acs.payload import PayloadTask, PayloadVolume, RoleCredentials
+from tests.tables import each_row
 
 TRAFFIC = Path(__file__).parents[3] / "fixtures" / "official-agent" / "traffic"
 
@@ -26,7 +27,7 @@ def test_there_are_recorded_tasks() -> None:
     assert len(TASKS) >= 15
 
 
-@pytest.mark.parametrize("task", TASKS, ids=lambda task: str(task["family"]))
+@each_row("task", TASKS, name=lambda task: str(task["family"]))
 def test_a_recorded_task_comes_back_as_it_was(task: dict[str, Any]) -> None:
     decoded = msgspec.json.decode(json.dumps(task), type=PayloadTask)
     assert json.loads(msgspec.json.encode(decoded)) == task

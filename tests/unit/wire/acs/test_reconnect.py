@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ecscope.wire.acs import reconnect as acs_reconnect
 from ecscope.wire.acs.reconnect import Reconnect, ReconnectTimes, UnusableEndpoint
 from tests import traffic
+from tests.tables import each_row
 
 INSTANCE = "arn:aws:ecs:us-west-2:012345678910:container-instance/default/i1"
 
@@ -60,7 +61,7 @@ def test_the_slash_before_ws_is_there_once(endpoint: str) -> None:
     assert an_url(endpoint).startswith("ws://h/ws?agentHash=")
 
 
-@pytest.mark.parametrize(
+@each_row(
     "endpoint",
     ["", "acs.example", "ftp://h", "wss://h", "http://", "http://[", "http:h", "http://:80", "http://h:99999"],
 )
@@ -72,8 +73,8 @@ def test_another_scheme_is_an_error(endpoint: str) -> None:
 # --- refused upgrades -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("body", "words"),
+@each_row(
+    "body, words",
     [
         ('{"type":"InactiveInstanceException","message":{"message":"gone"}}', "gone"),
         ('{"type":"InactiveInstanceException","message":{}}', ""),
@@ -88,7 +89,7 @@ def test_another_scheme_is_an_error(endpoint: str) -> None:
         ("", None),
         ("[" * 1_000_000, None),
     ],
-    ids=lambda part: str(part)[:50],
+    name=lambda part: str(part)[:50],
 )
 def test_only_a_clear_statement_makes_the_instance_inactive(body: str, words: str | None) -> None:
     assert acs_reconnect.inactive_instance(body) == words

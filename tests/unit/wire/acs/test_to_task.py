@@ -36,6 +36,7 @@ from ecscope.wire.acs.payload import (
 )
 from ecscope.wire.acs.to_task import TaskConversionError, credentials_of, left_out, to_task
 from tests.builders import AT
+from tests.tables import each_row
 
 TRAFFIC = Path(__file__).parents[3] / "fixtures" / "official-agent" / "traffic"
 RECORDED: list[dict[str, Any]] = [
@@ -81,7 +82,7 @@ def test_there_are_recorded_tasks() -> None:
     assert len(RECORDED) >= 15
 
 
-@pytest.mark.parametrize("recorded", RECORDED, ids=lambda task: f"{task['family']}-{task['desiredStatus']}")
+@each_row("recorded", RECORDED, name=lambda task: f"{task['family']}-{task['desiredStatus']}")
 def test_every_recorded_task_converts(recorded: dict[str, Any]) -> None:
     task = converted(msgspec.convert(recorded, PayloadTask))
     assert task.unsupported == ""
@@ -203,7 +204,7 @@ def test_only_the_command_may_be_overridden(overrides: str | None, command: tupl
     assert converted(of_container(command=["run"], overrides=overrides)).containers[0].definition.command == command
 
 
-@pytest.mark.parametrize(
+@each_row(
     "overrides",
     [
         "",
@@ -340,8 +341,8 @@ def test_a_task_without_arn(arn: object) -> None:
     assert refusal(payload(arn=arn)) == "task ARN is empty"
 
 
-@pytest.mark.parametrize(
-    ("members", "reason"),
+@each_row(
+    "members, reason",
     [
         ({"cpu": -1}, "cpu of container 'app' is -1, which is negative"),
         ({"memory": -1}, "memory of container 'app' is -1, which is negative"),
@@ -426,8 +427,8 @@ def test_credentials_for_no_task() -> None:
 # --- what cannot be had here ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("members", "feature"),
+@each_row(
+    "members, feature",
     [
         ({"networkMode": "awsvpc", "elasticNetworkInterfaces": [{"name": "eth0"}]}, "network mode awsvpc"),
         ({"elasticNetworkInterfaces": [{"name": "eth0"}]}, "network mode awsvpc"),
@@ -471,7 +472,7 @@ def test_what_cannot_be_had_is_named(members: dict[str, Any], feature: str) -> N
     assert converted(payload(**members)).unsupported == feature
 
 
-@pytest.mark.parametrize(
+@each_row(
     "members",
     [
         {"networkMode": "bridge", "pidMode": "host", "ipcMode": "none"},

@@ -36,6 +36,7 @@ from ecscope.wire.tcs.messages import (
     task_healths,
 )
 from tests.builders import AT, a_container, a_task, an_arn
+from tests.tables import each_row
 
 TRAFFIC = Path(__file__).resolve().parents[3] / "fixtures" / "official-agent" / "traffic"
 RECORDED = [
@@ -276,8 +277,8 @@ def test_health_is_paged_too(tasks: int, pages: list[int]) -> None:
 # --- what is no message --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
+@each_row(
+    "text, reason",
     [
         ("", "neither JSON nor a header block"),
         ("Host: x\r\n{}", "neither JSON nor a header block"),
@@ -296,8 +297,8 @@ def test_an_agents_frame_that_is_none(text: str, reason: str) -> None:
         parse_agent_frame(text)
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
+@each_row(
+    "text, reason",
     [
         ("nonsense", "no envelope"),
         (b"\xff", "no envelope"),
@@ -328,7 +329,7 @@ def test_members_may_be_missing_null_or_unknown(text: str) -> None:
     assert parse_service_frame(text) == ServiceMessage(kind=ServiceMessageKind.HEARTBEAT)
 
 
-@pytest.mark.parametrize("kind", ServiceMessageKind)
+@each_row("kind", ServiceMessageKind)
 def test_every_message_of_the_service_survives_the_way(kind: ServiceMessageKind) -> None:
     is_heartbeat = kind is ServiceMessageKind.HEARTBEAT
     message = ServiceMessage(kind=kind, text="" if is_heartbeat else "why", healthy=not is_heartbeat)

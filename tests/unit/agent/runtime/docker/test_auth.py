@@ -15,6 +15,7 @@ from ecscope.agent.runtime.docker.auth import (
     registry_auth_header,
 )
 from ecscope.agent.runtime.interface import RegistryAuth
+from tests.tables import each_row
 
 SECRET = "s3cr:et"  # with a colon: only the first one separates
 
@@ -64,8 +65,8 @@ def test_the_nested_form_of_docker_is_explained(auth_type: str) -> None:
     assert "give only the object under it" in found.warnings[0]
 
 
-@pytest.mark.parametrize(
-    ("auth_type", "data", "reason"),
+@each_row(
+    "auth_type, data, reason",
     [
         ("Docker", "{}", "ECS_ENGINE_AUTH_TYPE 'Docker' is not known: write docker or dockercfg"),
         ("docker", SECRET, 'asks for: {"<registry>":{"username":"…","password":"…"}}'),
@@ -86,8 +87,8 @@ def test_bad_data_is_explained_without_its_secrets(auth_type: str, data: str, re
     assert "s3cr" not in warning
 
 
-@pytest.mark.parametrize(
-    ("image", "key"),
+@each_row(
+    "image, key",
     [
         ("busybox", HUB_KEY),
         ("ns/app:1", HUB_KEY),

@@ -15,6 +15,7 @@ from ecscope.model.container import Container, MountPoint, PortMapping, VolumeFr
 from ecscope.model.task import Task, Volume, VolumeKind
 from ecscope.model.task_resource import CGROUP
 from tests.builders import SAMPLE_IMAGE, a_container, a_resource, a_task, a_volume, an_arn
+from tests.tables import each_row
 
 LABELS = {
     "com.amazonaws.ecs.task-arn": an_arn(),
@@ -298,8 +299,8 @@ def test_text_that_cannot_be_decoded(text: str, reason: str) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("over", "reason"),
+@each_row(
+    "over, reason",
     [
         ({"privileged": "yes"}, "string into Go struct field HostConfig.Privileged of type bool"),
         ({"memory": True}, "bool into Go struct field HostConfig.Memory of type int64"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ecscope.agent.runtime.docker.endpoint import Endpoint, InvalidEndpoint, parse_endpoint
+from tests.tables import each_row
 
 
 @pytest.mark.parametrize(
@@ -20,8 +21,8 @@ def test_what_is_understood(text: str, socket_path: str, base_url: str) -> None:
     assert parse_endpoint(text) == Endpoint(text=text, socket_path=socket_path, base_url=base_url)
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
+@each_row(
+    "text, reason",
     [
         ("", "is not supported"),
         ("/var/run/docker.sock", "is not supported"),

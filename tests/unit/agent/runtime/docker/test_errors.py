@@ -6,6 +6,7 @@ import pytest
 
 from ecscope.agent.runtime.docker import errors
 from ecscope.agent.runtime.interface import RuntimeFailure
+from tests.tables import each_row
 
 STORAGE_URL = "https://prod-us-west-2-starport-layer-bucket.s3.us-west-2.amazonaws.com/x?X-Amz-Signature=SECRET"
 
@@ -67,8 +68,8 @@ def test_a_lost_connection_ends_in_eof() -> None:
     assert flags(failure) == {"is_unreachable"}
 
 
-@pytest.mark.parametrize(
-    ("operation", "state", "after_s", "duration", "expected"),
+@each_row(
+    "operation, state, after_s, duration, expected",
     [
         (errors.PULL, "pulled", 7200.0, "2h0m0s", {"is_timeout"}),
         (errors.PULL_BEGIN, "pullBegin", 300.0, "5m0s", {"is_timeout"}),

@@ -13,6 +13,7 @@ from ecscope.agent.runtime.docker.inspect import container_inspection, image_ins
 from ecscope.model.arn import DockerId
 from ecscope.model.container import ContainerInspection, Health, ImageInspection, Mount, NamedError, PortBinding
 from ecscope.model.status import ContainerStatus, HealthStatus
+from tests.tables import each_row
 
 ZERO = "0001-01-01T00:00:00Z"
 T1, T2, T3 = "2024-05-17T12:00:00.123456789Z", "2024-05-17T12:00:01.1Z", "2024-05-17T12:00:09Z"
@@ -27,8 +28,8 @@ def inspected(state: dict[str, Any] | None = None, **members: Any) -> ContainerI
     return container_inspection(json.dumps(document).encode())
 
 
-@pytest.mark.parametrize(
-    ("state", "status", "exit_code"),
+@each_row(
+    "state, status, exit_code",
     [
         ({}, ContainerStatus.CREATED, None),
         ({"Error": "no such program", "ExitCode": 127}, ContainerStatus.STOPPED, None),

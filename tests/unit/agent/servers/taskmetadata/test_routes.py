@@ -11,6 +11,7 @@ import pytest
 
 from ecscope.agent.servers.targets import BadTarget
 from ecscope.agent.servers.taskmetadata.routes import Answer, Request, Routes
+from tests.tables import each_row
 from tests.unit.agent.servers.taskmetadata.scenes import RECORDED_ID, STATE, TASK
 
 RECORDINGS = sorted((Path(__file__).parents[4] / "fixtures" / "official-agent" / "tmds").glob("*.txt"))
@@ -23,7 +24,7 @@ def ask(target: str, routes: Routes | None = None, **fields: str) -> Answer:
     return (routes or Routes(steady=40, burst=60)).answer(request, STATE, at=AT, now_s=0.0)
 
 
-@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.stem)
+@each_row("recording", RECORDINGS, name=lambda path: path.stem)
 def test_answers_are_the_recorded_ones(recording: Path) -> None:
     head, _, body = recording.read_text().partition("\n\n")
     command, status, *lines = head.splitlines()
@@ -43,8 +44,8 @@ def test_there_are_recordings_of_every_kind() -> None:
     assert len(RECORDINGS) == 11
 
 
-@pytest.mark.parametrize(
-    ("target", "status"),
+@each_row(
+    "target, status",
     [
         (f"/v1/credentials?id={RECORDED_ID}&id=other", 200),
         (f"/v2/credentials/{RECORDED_ID[:-1]}%35", 200),
