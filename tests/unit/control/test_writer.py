@@ -150,6 +150,7 @@ async def test_the_answer_comes_after_the_save() -> None:
         assert [cluster.name for cluster in control.store.load().clusters] == ["a"]
 
 
+@in_jumping_time  # a batch is also ended by time
 async def test_what_waits_is_saved_together() -> None:
     async with running() as control:
         control.store.go_on.clear()
