@@ -87,7 +87,9 @@ def main(arguments: list[str]) -> int:
     # Loaded here, so that who starts it loads nothing of the agent.
     from ecscope.agent.app import Agent  # noqa: PLC0415
     from ecscope.agent.config.load import load_config  # noqa: PLC0415
-    from ecscope.agent.runtime.fake import FakeRuntime, Program  # noqa: PLC0415
+    from ecscope.agent.runtime.simulated.images import Images  # noqa: PLC0415
+    from ecscope.agent.runtime.simulated.programs import Program  # noqa: PLC0415
+    from ecscope.agent.runtime.simulated.runtime import SimulatedRuntime  # noqa: PLC0415
     from ecscope.log import configure_logging  # noqa: PLC0415
     from ecscope.model.runtime import EngineInfo  # noqa: PLC0415
     from ecscope.model.status import TaskStatus  # noqa: PLC0415
@@ -101,11 +103,14 @@ def main(arguments: list[str]) -> int:
     allow_many_files(logging.getLogger("ecscope.agent"))
 
     async def live() -> None:
-        runtime = FakeRuntime(
-            info=EngineInfo(version="20.10.24", api_version="1.41", cpus=1 << 16, memory_bytes=1 << 46)
+        images = Images()
+        images.add_local(IMAGE)  # without a digest, so that no task is PENDING to ECS: two state changes for each
+        program = Program(run_for_s=float(arguments[0]))
+        runtime = SimulatedRuntime(
+            info=EngineInfo(version="20.10.24", api_version="1.41", cpus=1 << 16, memory_bytes=1 << 46),
+            images=images,
+            program=lambda config, start: program,
         )
-        runtime.add_local(IMAGE)  # without a digest, so that no task is PENDING to ECS: two state changes for each
-        runtime.behave(Program(run_for_s=float(arguments[0])), image=IMAGE)
         agent = Agent(loaded.config, runtime=runtime, introspection_port=0, diagnostics_port=0)
 
         def answer() -> None:

@@ -39,7 +39,8 @@ from ecscope.agent.executors.resources.providers import Tools, providers
 from ecscope.agent.executors.runtime import Executor, ExecutorSettings
 from ecscope.agent.inbox import Inbox
 from ecscope.agent.runtime.connection import RuntimeConnection
-from ecscope.agent.runtime.fake import FakeRuntime
+from ecscope.agent.runtime.simulated.images import Images
+from ecscope.agent.runtime.simulated.runtime import SimulatedRuntime
 from ecscope.agent.store.sqlite import SqliteStore
 from ecscope.backoff import Backoff
 from ecscope.model.arn import STANDALONE_ACCOUNT, task_arn
@@ -121,7 +122,9 @@ def _figures(
 
 
 async def _simulate(size: int) -> _Run:
-    runtime = FakeRuntime(images=[_IMAGE], info=_HOST)
+    images = Images()
+    images.add(_IMAGE)
+    runtime = SimulatedRuntime(info=_HOST, images=images)
     events: list[AnyEvent] = []
     numbers = counting(1)
     with tempfile.TemporaryDirectory(prefix="ecscope-bench-") as folder:

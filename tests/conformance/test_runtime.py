@@ -20,8 +20,8 @@ import dockerengine
 import sampleimage
 from ecscope.agent.core.container_config import ContainerConfig, Link, container_config
 from ecscope.agent.runtime.docker.runtime import DockerRuntime
-from ecscope.agent.runtime.fake import FakeRuntime, HealthStep, Program, Use
 from ecscope.agent.runtime.interface import Runtime, RuntimeFailure, VolumeSpec
+from ecscope.agent.runtime.simulated.programs import HealthStep, Program, Use
 from ecscope.backoff import Retry
 from ecscope.model.arn import DockerId, TaskArn
 from ecscope.model.container import Container, ContainerInspection, MountPoint, NamedError, PortMapping
@@ -32,6 +32,7 @@ from ecscope.model.status import ContainerStatus, HealthStatus
 from ecscope.model.task import Task
 from tests.builders import SAMPLE_IMAGE, a_container, a_task, a_volume
 from tests.session import TEST_PREFIX
+from tests.simulated_knobs import FakeRuntime
 
 replace = msgspec.structs.replace
 

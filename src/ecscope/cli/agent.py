@@ -119,7 +119,7 @@ def _live(loaded: LoadedConfig, tasks_path: Path | None, ec2_instance_id: str, *
 
 def _simulation(config: Config) -> tuple[Config, Runtime]:
     """Nobody shall take it for a machine: the log and an attribute of the container instance say what it is."""
-    from ecscope.agent.runtime.simulated import SIMULATED_ATTRIBUTE, simulated_runtime  # noqa: PLC0415
+    from ecscope.agent.runtime.simulated.host import SIMULATED_ATTRIBUTE, simulated_runtime  # noqa: PLC0415
 
     _log.warning(
         "SIMULATED: no container runs here and no image is pulled; tasks do as if, until they are stopped. The"

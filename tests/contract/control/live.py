@@ -21,9 +21,10 @@ from typing import Any, Self, TypeVar
 import boto3
 from botocore.config import Config
 
-from ecscope.agent.runtime.fake import FakeRuntime, Program
+from ecscope.agent.runtime.simulated.programs import Program
 from ecscope.control.app import ControlPlane
 from tests.contract.control.planes import IMAGE, a_plane, an_agent
+from tests.simulated_knobs import FakeRuntime
 
 T = TypeVar("T")
 ARN = "arn:aws:ecs:us-east-1:000000000000"

@@ -14,10 +14,10 @@ from botocore.session import Session
 
 from ecscope.agent.app import Agent
 from ecscope.agent.config.load import load_config
-from ecscope.agent.runtime.fake import FakeRuntime
 from ecscope.control.app import ControlPlane
 from ecscope.control.core.records import Task
 from ecscope.control.server.signatures import AccessKey
+from tests.simulated_knobs import FakeRuntime
 
 IMAGE = "ecscope-sample:latest"
 

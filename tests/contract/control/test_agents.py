@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from ecscope.agent.runtime.fake import FakeRuntime, HealthStep, Program
+from ecscope.agent.runtime.simulated.programs import HealthStep, Program
 from ecscope.clock import SystemClock
 from ecscope.control.app import ControlPlane, ControlPlaneError
 from ecscope.control.core.state import Settings
 from ecscope.model.status import ContainerStatus, HealthStatus
 from tests.contract.control.planes import IMAGE, Client, a_plane, an_agent, statuses, until, until_tasks
+from tests.simulated_knobs import FakeRuntime
 
 
 @pytest.fixture

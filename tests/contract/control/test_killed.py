@@ -19,11 +19,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ecscope.agent.runtime.fake import FakeRuntime, Program
+from ecscope.agent.runtime.simulated.programs import Program
 from ecscope.control.core.state import ControlState
 from ecscope.control.server.signatures import AccessKey
 from ecscope.model.status import ContainerStatus
 from tests.contract.control.planes import IMAGE, Client, an_agent, until
+from tests.simulated_knobs import FakeRuntime
 
 ROOT = Path(__file__).parents[3]
 BRIEF = ["sh", "-c", "exit 3"]

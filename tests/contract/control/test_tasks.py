@@ -14,9 +14,9 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, WaiterError
 
-from ecscope.agent.runtime.fake import FakeRuntime
 from ecscope.control.app import ControlPlane
 from tests.contract.control.planes import IMAGE, a_plane, an_agent, statuses, until, until_tasks
+from tests.simulated_knobs import FakeRuntime
 
 ECS = "arn:aws:ecs:us-east-1:000000000000"
 SOON = {"Delay": 1, "MaxAttempts": 20}

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ecscope.agent.runtime.fake import FakeRuntime
 from ecscope.model.status import ContainerStatus
 from tests.contract.control.planes import IMAGE, Client, a_plane, an_agent, until
+from tests.simulated_knobs import FakeRuntime
 
 
 def running(runtime: FakeRuntime) -> list[str]:

@@ -14,12 +14,12 @@ import pytest
 from ecscope.agent.app import Agent, AgentError, TerminalError
 from ecscope.agent.aws.instance_data import ask_instance
 from ecscope.agent.config.load import load_config
-from ecscope.agent.runtime.fake import FakeRuntime
 from ecscope.agent.store.interface import Batch, StoreError
 from ecscope.agent.store.sqlite import SqliteStore
 from ecscope.model.container_instance import ObstacleKind
 from fake_ecs import Backend
 from tests.imds import DOCUMENT, Imds
+from tests.simulated_knobs import FakeRuntime
 
 
 @pytest.fixture

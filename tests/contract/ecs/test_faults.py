@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from ecscope.agent.runtime.fake import FakeRuntime, Program
+from ecscope.agent.runtime.simulated.programs import Program
 from fake_ecs import Backend, a_payload_task, payload_credentials, to_stop
 from fake_ecs.facts import task_facts
 from tests.builders import SAMPLE_IMAGE
 from tests.contract.ecs.joined import joined
+from tests.simulated_knobs import FakeRuntime
 
 
 def a_runtime() -> FakeRuntime:

@@ -15,12 +15,12 @@ import aiohttp
 import pytest
 
 from ecscope.agent.app import Agent, TerminalError
-from ecscope.agent.runtime.fake import FakeRuntime
 from ecscope.agent.servers.diagnostics.server import DiagnosticsServer
 from ecscope.agent.servers.introspection.server import IntrospectionServer
 from fake_ecs import Backend, self_signed
 from fake_ecs.observed import DEADLINE_S
 from tests.contract.ecs.joined import joined
+from tests.simulated_knobs import FakeRuntime
 
 T = TypeVar("T")
 NO_KEYS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADATA_DISABLED": "true"}

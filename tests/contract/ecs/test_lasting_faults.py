@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from ecscope.agent.runtime.fake import FakeRuntime
 from fake_ecs import Backend, Principal, a_payload_task, to_stop
 from fake_ecs.journal import Call
 from tests.contract.ecs.joined import joined
@@ -21,6 +20,7 @@ from tests.contract.ecs.test_faults import a_runtime, is_well, nothing_twice
 from tests.contract.ecs.test_gate import opened, reason
 from tests.hurried import hurried, loop
 from tests.imds import Imds, Role
+from tests.simulated_knobs import FakeRuntime
 
 HOUR = timedelta(hours=1)
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ecscope.agent.runtime.fake import FakeRuntime
 from fake_ecs import Backend
 from fake_ecs.facts import registration
 from tests.contract.ecs.joined import TRAFFIC, joined, recording
+from tests.simulated_knobs import FakeRuntime
 from tests.unit.agent.core.test_capabilities import LEFT_OUT
 
 RECORDED: Mapping[str, Any] = json.loads((TRAFFIC / "register-container-instance.json").read_text())["body"]

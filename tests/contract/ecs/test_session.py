@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ecscope.agent.runtime.fake import FakeRuntime, Program
+from ecscope.agent.runtime.simulated.programs import Program
 from fake_ecs import Backend, a_payload_task
 from fake_ecs.facts import answers, connects, differences, task_facts
 from fake_ecs.replay import send_again
 from tests.contract.ecs.joined import joined, recording
+from tests.simulated_knobs import FakeRuntime
 
 SEQUENCE = recording("sequence-start-to-stop")
 IMAGE = "busybox:latest"

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 import dockerengine
-from ecscope.agent.runtime.fake import FakeRuntime
 from fake_ecs import Backend, a_payload_container, a_payload_task
 from fake_ecs.facts import connects
 from tests.contract.ecs.joined import joined, recording
 from tests.session import TEST_PREFIX, containers
+from tests.simulated_knobs import FakeRuntime
 
 SAMPLES = recording("tcs-samples")
 SEQUENCE = recording("sequence-start-to-stop")

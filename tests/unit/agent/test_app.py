@@ -15,9 +15,10 @@ from ecscope.agent.app import Agent, AgentError
 from ecscope.agent.config.config import Config
 from ecscope.agent.config.values import Secret
 from ecscope.agent.core.state import PullBehavior
-from ecscope.agent.runtime.fake import FakeRuntime, Program
+from ecscope.agent.runtime.simulated.programs import Program
 from ecscope.agent.store.sqlite import SqliteStore
 from tests.builders import SAMPLE_IMAGE
+from tests.simulated_knobs import FakeRuntime
 
 DEFINITION = {
     "family": "sample",

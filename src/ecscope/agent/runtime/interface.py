@@ -4,7 +4,7 @@ Every call may be repeated after a crash, so every call is idempotent or fails w
 error that says so (``is_conflict``, ``is_not_found``). Rules about *when* to call stay in
 ``agent/core``; an implementation translates, calls, and translates back.
 
-Held to this: ``runtime/docker`` (a real Docker Engine) and ``runtime/fake`` (a simulated one).
+Held to this: ``runtime/docker`` (a real Docker Engine) and ``runtime/simulated`` (one in memory).
 """
 
 from __future__ import annotations

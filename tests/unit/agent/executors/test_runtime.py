@@ -22,8 +22,8 @@ from ecscope.agent.executors.registry_login import RegistryLogins
 from ecscope.agent.executors.resources.providers import Tools, providers
 from ecscope.agent.executors.runtime import Executor, ExecutorSettings, _is_port_free, _without_tag
 from ecscope.agent.inbox import Inbox
-from ecscope.agent.runtime.fake import FakeRuntime, Program
 from ecscope.agent.runtime.interface import RuntimeFailure, VolumeSpec
+from ecscope.agent.runtime.simulated.programs import Program
 from ecscope.model.arn import DockerId
 from ecscope.model.container import MountPoint, NamedError, PortMapping, RegistryLogin
 from ecscope.model.names import container_docker_name
@@ -33,6 +33,7 @@ from ecscope.model.status import ContainerStatus
 from ecscope.model.task import Task, Volume, VolumeKind
 from ecscope.model.task_resource import CGROUP, VOLUME, ResourceKind
 from tests.builders import AT, SAMPLE_IMAGE, a_container, a_resource, a_task, a_volume, an_arn
+from tests.simulated_knobs import FakeRuntime
 from tests.world import INSTANCE
 
 ARN = an_arn()

@@ -12,9 +12,9 @@ import pytest
 from ecscope.agent.core import events as ev
 from ecscope.agent.inbox import Inbox
 from ecscope.agent.runtime.connection import RuntimeConnection
-from ecscope.agent.runtime.fake import FakeRuntime
 from ecscope.backoff import Backoff
 from tests.builders import AT, SAMPLE_IMAGE
+from tests.simulated_knobs import FakeRuntime
 from tests.world import HOST
 
 AT_ONCE = Backoff(tries=None, first_s=0.0, cap_s=0.0)

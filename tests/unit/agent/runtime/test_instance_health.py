@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from ecscope.agent.runtime.fake import FakeRuntime
 from ecscope.agent.runtime.instance_health import InstanceHealthCheck
 from ecscope.model.instance_status import InstanceHealth, InstanceStatus
 from tests.builders import AT
 from tests.loop_clock import Clock
+from tests.simulated_knobs import FakeRuntime
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import pytest
 from ecscope.agent.broadcaster import Broadcaster
 from ecscope.agent.core.container_config import container_config
 from ecscope.agent.core.state import AgentState
-from ecscope.agent.runtime.fake import FakeRuntime, Program, Use
 from ecscope.agent.runtime.interface import RuntimeFailure
+from ecscope.agent.runtime.simulated.programs import Program, Use
 from ecscope.agent.stats.collector import Collector
 from ecscope.model.arn import DockerId
 from ecscope.model.container import Container, ContainerKind, NamedError, RestartPolicy
@@ -26,6 +26,7 @@ from ecscope.model.task import Task
 from ecscope.wire.tcs.messages import MetricsReading
 from tests.builders import SAMPLE_IMAGE, a_container, a_task
 from tests.loop_clock import Clock
+from tests.simulated_knobs import FakeRuntime
 
 RESTARTS = RestartPolicy(enabled=True)
 

@@ -8,9 +8,9 @@ from ecscope.agent.core.restore import restored_state
 from ecscope.agent.core.state import Settings
 from ecscope.agent.core.step import Step
 from ecscope.agent.executors.resources.providers import Tools, providers
-from ecscope.agent.runtime.fake import FakeRuntime
 from ecscope.model.task_resource import CGROUP, VOLUME
 from tests.builders import AT, a_task, a_volume
+from tests.simulated_knobs import FakeRuntime
 from tests.world import INSTANCE
 
 

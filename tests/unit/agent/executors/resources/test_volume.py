@@ -8,10 +8,10 @@ from ecscope.agent.core.state import Settings
 from ecscope.agent.core.volumes import wanted
 from ecscope.agent.executors.resources.interface import ResourceFailure
 from ecscope.agent.executors.resources.volume import VolumeProvider
-from ecscope.agent.runtime.fake import FakeRuntime
 from ecscope.agent.runtime.interface import RuntimeFailure
 from ecscope.model.task import Volume, VolumeKind
 from tests.builders import a_resource, a_task, a_volume
+from tests.simulated_knobs import FakeRuntime
 
 
 async def create(runtime: FakeRuntime, volume: Volume) -> None:

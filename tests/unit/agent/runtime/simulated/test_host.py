@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from ecscope.agent.core.container_config import ContainerConfig, container_config
-from ecscope.agent.runtime.fake import EXIT_BY_SIGTERM, FakeRuntime
-from ecscope.agent.runtime.simulated import simulated_runtime
+from ecscope.agent.runtime.simulated.host import simulated_runtime
+from ecscope.agent.runtime.simulated.programs import EXIT_BY_SIGTERM
+from ecscope.agent.runtime.simulated.runtime import SimulatedRuntime
 from ecscope.model.status import HealthStatus
 from tests.builders import a_container, a_task
 from tests.loop_clock import Clock
@@ -36,7 +38,7 @@ def spec(**definition: object) -> ContainerConfig:
     )
 
 
-async def pulled(clock: Clock, reference: str) -> FakeRuntime:
+async def pulled(clock: Clock, reference: str) -> SimulatedRuntime:
     runtime = simulated_runtime()
     await clock.run(runtime.pull_image(reference, None, lambda progress: None))
     return runtime
@@ -61,10 +63,10 @@ async def test_a_container_runs_until_it_is_stopped(clock: Clock) -> None:
     docker_id = await clock.run(runtime.create_container(spec(), timeout_s=LIMIT_S))
     await clock.run(runtime.start_container(docker_id, timeout_s=LIMIT_S))
     await clock.run(asyncio.sleep(3600))
-    (before,) = runtime.containers
+    before = await clock.run(runtime.inspect_container(docker_id))
     assert before.health.status is HealthStatus.UNKNOWN
     await clock.run(runtime.stop_container(docker_id, grace_s=30))
-    (after,) = runtime.containers
+    after = await clock.run(runtime.inspect_container(docker_id))
     assert (before.exit_code, after.exit_code) == (None, EXIT_BY_SIGTERM)
 
 
@@ -74,15 +76,29 @@ async def test_a_health_check_succeeds(clock: Clock) -> None:
     docker_id = await clock.run(runtime.create_container(checked, timeout_s=LIMIT_S))
     await clock.run(runtime.start_container(docker_id, timeout_s=LIMIT_S))
     await clock.run(asyncio.sleep(2))
-    (container,) = runtime.containers
+    container = await clock.run(runtime.inspect_container(docker_id))
     assert container.health.status is HealthStatus.HEALTHY
 
 
 async def test_nothing_grows_with_every_call(clock: Clock) -> None:
     runtime = await pulled(clock, "nginx:1.25")
-    await clock.run(runtime.ping())
-    assert runtime.calls == []
+
+    def in_memory() -> int:
+        return len(msgspec.json.encode({name: str(part) for name, part in vars(runtime._engine).items()}))
+
+    before = in_memory()
+    for _ in range(50):
+        await clock.run(runtime.ping())
+    assert in_memory() == before
 
 
-def test_two_are_not_the_same() -> None:
-    assert simulated_runtime()._seed != simulated_runtime()._seed
+async def test_two_are_not_the_same(clock: Clock) -> None:
+    one, other = await pulled(clock, "nginx:1.25"), await pulled(clock, "nginx:1.25")
+    made = [await clock.run(runtime.create_container(spec(), timeout_s=LIMIT_S)) for runtime in (one, other)]
+    assert made[0] != made[1]
+
+
+def test_it_has_no_switches_of_tests() -> None:
+    runtime = simulated_runtime()
+    assert type(runtime) is SimulatedRuntime
+    assert not {"fail_next", "go_away", "calls", "behave"} & set(dir(runtime))

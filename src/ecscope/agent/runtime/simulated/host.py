@@ -6,7 +6,9 @@ import os
 import platform
 
 from ecscope.agent.core.container_config import ContainerConfig
-from ecscope.agent.runtime.fake import FakeRuntime, HealthStep, Program
+from ecscope.agent.runtime.simulated.images import Images
+from ecscope.agent.runtime.simulated.programs import HealthStep, Program
+from ecscope.agent.runtime.simulated.runtime import SimulatedRuntime
 from ecscope.model.runtime import EngineInfo
 from ecscope.model.status import HealthStatus
 
@@ -18,17 +20,15 @@ MEMORY_BYTES = 8 * 1024**3
 _HEALTHY_AFTER_S = 1.0
 
 
-def simulated_runtime() -> FakeRuntime:
+def simulated_runtime() -> SimulatedRuntime:
     """A machine with 4 CPUs and 8 GiB that has every image. It is gone with the process, as after a power cut."""
     info = EngineInfo(
         version="simulated", api_version="1.41", cpus=CPUS, memory_bytes=MEMORY_BYTES, architecture=platform.machine()
     )
-    return FakeRuntime(
-        info=info, seed=os.urandom(8).hex(), program=_until_stopped, has_any_image=True, keeps_calls=False
-    )
+    return SimulatedRuntime(info=info, images=Images(has_any=True), program=_until_stopped, seed=os.urandom(8).hex())
 
 
-def _until_stopped(config: ContainerConfig) -> Program:
+def _until_stopped(config: ContainerConfig, _start: int) -> Program:
     """Heeds SIGTERM at once; healthy, if there is a check."""
     if not config.needs_health_check:
         return Program()
