@@ -1,8 +1,8 @@
 """Other people's clients that the tests try the control plane with, in ``build/clients``: made when first asked for.
 
-They have environments of their own, because the AWS CLI insists on one version of botocore, which is not ours. Both
-come by version and hash (``requirements/clients.lock``, ``tests/clients/node/package-lock.json``) and anew when those
-change. ``python scripts/clients.py`` makes them ahead of time.
+They have environments of their own, because the AWS CLI insists on one version of botocore, which is not ours. All
+come by version and hash (``requirements/{clients,judges,airflow}.lock``, ``tests/clients/node/package-lock.json``) and
+anew when those change. ``python scripts/clients.py`` makes those of ``make test`` ahead of time.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ import sys
 import venv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "clients"
-LOCK = ROOT / "requirements" / "clients.lock"
+REQUIREMENTS = ROOT / "requirements"
 NODE = ROOT / "tests" / "clients" / "node"
 _OLDEST_NODE = 20
-_INSTALL_S = 300.0
+_INSTALL_S = 600.0
 
 
 class Unavailable(Exception):
@@ -32,9 +33,17 @@ class Unavailable(Exception):
 
 def python() -> Path:
     """The folder with ``aws``, ``ecs``, ``ecs-doctor``, ``lazy-ecs`` and a ``python``. Raises ``Unavailable``."""
-    folder = BUILD / "python"
-    _made(folder, LOCK.read_bytes() + sys.version.encode(), _install_python)
-    return folder / "bin"
+    return _python("python", "clients.lock")
+
+
+def judges() -> Path:
+    """The folder with ``ansible-playbook`` and a ``python`` that has luigi. Raises ``Unavailable``."""
+    return _python("judges", "judges.lock")
+
+
+def airflow() -> Path:
+    """The folder with a ``python`` that has Airflow and its Amazon provider. Raises ``Unavailable``."""
+    return _python("airflow", "airflow.lock")
 
 
 def node() -> Path:
@@ -52,10 +61,17 @@ def node() -> Path:
     return folder
 
 
-def _install_python(folder: Path) -> None:
+def _python(name: str, lock: str) -> Path:
+    path = REQUIREMENTS / lock
+    folder = BUILD / name
+    _made(folder, path.read_bytes() + sys.version.encode(), partial(_install_python, lock=path))
+    return folder / "bin"
+
+
+def _install_python(folder: Path, *, lock: Path) -> None:
     venv.create(folder, with_pip=True)
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-input"]
-    _run([*pip, "--require-hashes", "-r", str(LOCK)], folder)
+    _run([*pip, "--require-hashes", "-r", str(lock)], folder)
 
 
 def _install_node(folder: Path) -> None:
