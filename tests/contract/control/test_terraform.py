@@ -1,8 +1,8 @@
 """Terraform's AWS provider, by its calls in its order: what it reads back is what it asked for, so a plan stays empty.
 
-The program is in no package registry: ``test_terraform_program`` runs it where it is installed. The order of calls,
-what it waits for and what it takes for equal are those of its resources aws_ecs_cluster, aws_ecs_task_definition and
-aws_ecs_service.
+The program is in no package registry: ``tests/judges/test_terraform.py`` runs it where it is installed. The order of
+calls, what it waits for and what it takes for equal are those of its resources aws_ecs_cluster, aws_ecs_task_definition
+and aws_ecs_service.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ import pytest
 from tests.contract.control.live import LivePlane
 from tests.contract.control.planes import IMAGE
 
-pytestmark = pytest.mark.timeout(300)
+JUDGE = "Terraform, AWS provider"
+pytestmark = pytest.mark.timeout(600)
 
 PROVIDER = "registry.terraform.io/hashicorp/aws"
 MAIN = """
@@ -118,7 +120,7 @@ class Terraform:
 
 
 @pytest.fixture
-def terraform(live: LivePlane, tmp_path: Path) -> Terraform:
+def terraform(live: LivePlane, tmp_path: Path, judge_version: Callable[[str], None]) -> Terraform:
     found = mirror()
     if shutil.which("terraform") is None or found is None:
         pytest.skip("NOT RUN: no terraform in PATH, or no mirror with its AWS provider (ECSCOPE_TERRAFORM_MIRROR)")
@@ -129,6 +131,8 @@ def terraform(live: LivePlane, tmp_path: Path) -> Terraform:
     environment |= {"TF_CLI_CONFIG_FILE": str(settings), "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
     terraform = Terraform(tmp_path, environment)
     terraform("init", "-input=false")
+    told = json.loads(terraform("version", "-json"))
+    judge_version(f"{told['terraform_version']}, {told['provider_selections'][PROVIDER]}")
     return terraform
 
 
@@ -138,6 +142,7 @@ def counts(ecs: Any) -> tuple[int, int]:
 
 
 def test_apply_plan_change_execute_and_destroy(live: LivePlane, ecs: Any, terraform: Terraform) -> None:
+    """Cluster, task definition, service, a task execution with overrides: apply, an empty plan, a change, destroy."""
     live.behave("migrate", run_for_s=0.2)
     terraform("apply", "-auto-approve", "-input=false")
     (arn,) = json.loads(terraform("output", "-json", "task_arns"))
