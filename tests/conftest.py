@@ -11,7 +11,9 @@ import pytest
 
 import dockerengine
 import sampleimage
-from tests import session
+from tests import examples, session
+
+examples.load_profile()
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from ecscope.control.core.errors import ApiError
 from ecscope.control.core.records import TaskDefinition
 from tests.control_agents import ControlWorld, SimulatedAgent
 from tests.control_builders import a_cluster, a_task_definition
+from tests.examples import examples
 
 PORTS = [8080, 8081]
 RESOURCES = [
@@ -234,5 +235,5 @@ class ControlMachine(RuleBasedStateMachine):
 
 TestControlWorld = ControlMachine.TestCase
 TestControlWorld.settings = settings(
-    max_examples=200, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(80), stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -29,6 +29,7 @@ from ecscope.model.container import Container, Dependency, DependencyCondition, 
 from ecscope.model.runtime import RuntimeAction
 from ecscope.model.status import ContainerStatus, HealthStatus, TaskStatus
 from tests.builders import a_container, a_failure, a_task, a_volume, an_arn, an_attachment
+from tests.examples import examples
 from tests.world import MESSAGE, World
 
 NAMES = ("a", "b", "c")
@@ -316,11 +317,11 @@ class JoinedCoreMachine(CoreMachine):
 
 
 JoinedCoreMachine.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(80), stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestJoinedCore = JoinedCoreMachine.TestCase
 
 CoreMachine.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(80), stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestCore = CoreMachine.TestCase

@@ -18,6 +18,7 @@ from ecscope.control.core.step import Step
 from ecscope.model.resources import HostResources
 from ecscope.model.status import HealthStatus
 from tests.control_builders import AT, a_task_definition, an_instance
+from tests.examples import examples
 from tests.service_world import World
 
 NAMES = ("web", "agent")
@@ -281,7 +282,7 @@ HAPPENINGS = [
 ]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data(), live=st.booleans())
 def test_limits_are_kept_and_all_comes_to_rest(data: st.DataObject, live: bool) -> None:
     world = RandomWorld(instances=data.draw(st.integers(1, 4)), live=live)

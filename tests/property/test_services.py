@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ecscope.control.core.errors import ApiError
 from ecscope.control.core.invariants import check_state
+from tests.examples import examples
 from tests.service_world import World
 
 MOVES = (
@@ -92,7 +93,7 @@ def nothing_more(world: World) -> None:
     assert world.state.services == before.services
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_order_of_events_ends_well(data: st.DataObject) -> None:
     world = World(instances=INSTANCES)

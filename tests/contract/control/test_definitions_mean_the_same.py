@@ -31,6 +31,7 @@ from ecscope.wire.acs import messages as acs
 from ecscope.wire.acs import to_task as acs_task
 from ecscope.wire.acs.payload import PayloadTask
 from tests.control_builders import a_cluster, a_control_step, a_control_task, an_instance
+from tests.examples import examples
 from tests.unit.taskdefinition.definitions import FULL
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.json"))
@@ -234,7 +235,7 @@ def definitions(draw: st.DrawFn) -> dict[str, Any]:
     return {**task, "containerDefinitions": containers, "volumes": [{"name": "data", **draw(VOLUME)}]}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(definitions())
 def test_generated_definitions(definition: dict[str, Any]) -> None:
     assert same(definition)
@@ -255,7 +256,7 @@ OVERRIDES = members(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(definitions(), OVERRIDES)
 def test_a_task_takes_what_its_agent_will_count(members: dict[str, Any], overrides: dict[str, Any]) -> None:
     for override in overrides.get("containerOverrides", ()):
@@ -309,7 +310,7 @@ def spoiled(draw: st.DrawFn) -> dict[str, Any]:
     return definition
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(spoiled())
 def test_what_is_registered_can_be_sent(definition: dict[str, Any]) -> None:
     try:

@@ -1,11 +1,10 @@
 """Requests drawn from the model, over the wire: a modelled error for each that is malformed, and never a fault.
 
-``ECSCOPE_EXAMPLES=1000`` draws so many for each action.
+``ECSCOPE_EXAMPLES=100`` draws a hundred times as many for each action.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -14,8 +13,9 @@ from hypothesis import strategies as st
 
 from tests.contract.control.drawn import STATE, broken_bodies, good_bodies
 from tests.control_server import MODEL, Answer, ControlServer
+from tests.examples import examples
 
-EXAMPLES = int(os.environ.get("ECSCOPE_EXAMPLES", "12"))
+EXAMPLES = examples(12)
 ACTIONS = sorted(MODEL.operations)
 OF_THE_FRONT = {"SerializationException", "InvalidParameterException", "ClientException"}
 

@@ -19,6 +19,7 @@ from fake_ecs import signatures as theirs
 from fake_ecs.aws_error import AwsError
 from fake_ecs.principals import Principal
 from tests.control_signing import ROLE_KEY, USER_KEY, signed_headers
+from tests.examples import examples
 
 KEYS = {key.access_key_id: key for key in (USER_KEY, ROLE_KEY)}
 PRINCIPALS = {
@@ -81,7 +82,7 @@ def by_theirs(method: str, url: str, headers: Headers, body: bytes, now: datetim
     return "", principal.access_key_id
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(
     key=st.sampled_from(EVERY_KEY),
     method=st.sampled_from(["GET", "POST"]),

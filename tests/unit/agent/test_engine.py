@@ -123,11 +123,11 @@ async def test_a_full_disk_holds_every_action_back_and_is_said_once(caplog: pyte
 async def test_what_happens_while_the_disk_is_full_is_decided_meanwhile_and_done_afterwards() -> None:
     trail: list[str] = []
     async with an_engine(trail) as (engine, store, _):
-        numbers = iter(range(1, 600))
+        numbers = iter(range(1, 200))
 
         def go_on() -> None:
             if store.failures:
-                for number in itertools.islice(numbers, 299):
+                for number in itertools.islice(numbers, 99):
                     engine.post(ev.TaskReceived(id="e", at=AT, task=a_task(number=number), requested_by="test"))
                     engine.post(ev.TaskReceived(id="e", at=AT, task=a_task(number=number), requested_by="again"))
                 assert not engine.state.tasks, "nothing is published before it is saved"
@@ -138,7 +138,7 @@ async def test_what_happens_while_the_disk_is_full_is_decided_meanwhile_and_done
         await engine.settled()
         assert trail[:5] == ["failed", "failed", "failed", "saved", "ListContainers"]
         [batch] = store.batches
-        assert len(batch.tasks) == len(engine.state.tasks) == 599
+        assert len(batch.tasks) == len(engine.state.tasks) == 199
 
 
 async def test_of_the_history_of_a_long_time_with_a_full_disk_the_newest_is_kept(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ecscope.taskdefinition.members import TASK_DEFINITION, Ignored, Items, Members, Names, Refused, Rule
 from ecscope.taskdefinition.read import TaskDefinitionError, read_task_definition
+from tests.examples import examples
 from tests.tables import each_row
 
 from .definitions import FULL, changed, container, mistakes_in, mistakes_of, read, task, without
@@ -415,7 +416,7 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.lists(st.tuples(st.sampled_from([path for path, _ in ALL_PLACES]), ANYTHING), min_size=1, max_size=3))
 def test_whatever_stands_anywhere_the_answer_is_a_definition_or_mistakes(spoils: list[tuple[str, object]]) -> None:
     document: Any = FULL

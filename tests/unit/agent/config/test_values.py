@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from ecscope.agent.config import values as form
 from ecscope.agent.config.values import Form, Secret, choice, known_words, without_userinfo, words
+from tests.examples import examples
 
 
 class Colour(Enum):
@@ -41,7 +42,7 @@ ALL = [
 
 
 @pytest.mark.parametrize("any_form", ALL, ids=lambda f: f.name)
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(text=st.text())
 def test_any_text_is_read_or_refused(any_form: Form, text: str) -> None:
     try:
@@ -64,7 +65,7 @@ JSON = st.recursive(
     [f for f in ALL if f not in (form.PROXY, form.NUMBER, form.PORT_RANGE, form.RATES, form.ADDRESSES, form.SECRET)],
     ids=lambda f: f.name,
 )
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(value=JSON)
 def test_any_json_is_read_or_refused(any_form: Form, value: object) -> None:
     try:

@@ -31,6 +31,7 @@ from ecscope.model import history
 from ecscope.model.history import HistoryEntry
 from ecscope.model.task import ImageRecord, Task, TaskSource
 from tests.builders import AT, a_task, an_entry, an_image_record
+from tests.examples import examples
 from tests.tables import each_row
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -75,7 +76,7 @@ def _read(kind: Kind, row: tuple[object, ...]) -> object:
     [(Kind.TASK, Task), (Kind.IMAGE, ImageRecord), (Kind.SOURCE, TaskSource), (Kind.METADATA, Metadata)],
 )
 def test_a_record_comes_back_as_it_was(kind: Kind, model: type) -> None:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=examples(60), deadline=None)
     @given(values_of(model))
     def round_trip(record: typing.Any) -> None:
         row = state_row(kind, key_of(record), record, 5)
@@ -85,13 +86,13 @@ def test_a_record_comes_back_as_it_was(kind: Kind, model: type) -> None:
     round_trip()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(values_of(HistoryEntry))
 def test_an_entry_comes_back_as_it_was(entry: HistoryEntry) -> None:
     assert entry_of(tuple(column.encode() for column in history_row(entry))) == entry
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.data())
 def test_any_changed_byte_of_a_body_is_noticed(data: st.DataObject) -> None:
     row = state_row(Kind.TASK, a_task().arn, a_task(), 1)

@@ -22,6 +22,7 @@ from ecscope.agent.store.reader import read_history
 from ecscope.agent.store.sqlite import SqliteStore
 from ecscope.model.task import ImageRecord, Task, TaskSource
 from tests.builders import AT, a_source, a_task, an_arn, an_entry, an_image_record
+from tests.examples import examples
 from tests.unit.agent.store.test_records import TEXT, values_of
 
 
@@ -43,7 +44,7 @@ async def _reloaded(directory: Path) -> Loaded:
     return loaded
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     st.lists(values_of(Task), max_size=3, unique_by=lambda task: task.arn),
     st.lists(values_of(ImageRecord), max_size=3, unique_by=lambda image: image.name),

@@ -20,6 +20,7 @@ from ecscope.agent.store.interface import BadRecord, Batch, Loaded, StoreError
 from ecscope.agent.store.reader import read_history
 from ecscope.agent.store.sqlite import SqliteStore
 from tests.builders import AT, a_container, a_source, a_task, an_arn, an_entry, an_image_record
+from tests.examples import examples
 
 PAGE = 4096
 TASKS = {an_arn(n): a_task(a_container(environment={"N": "x" * (n * 97)}), number=n) for n in range(1, 41)}
@@ -389,7 +390,7 @@ def _pages_of(directory: Path, name: str) -> list[int]:
     return [root, *leaves]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.data())
 def test_garbage_at_any_offset(sound: Path, killed: Path, data: st.DataObject) -> None:
     source = data.draw(st.sampled_from([sound, killed]))
@@ -415,7 +416,7 @@ def test_garbage_at_any_offset(sound: Path, killed: Path, data: st.DataObject) -
         assert not missing or loaded.bad, "what is lost is reported"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.data())
 def test_a_cut_at_any_offset(sound: Path, killed: Path, data: st.DataObject) -> None:
     source = data.draw(st.sampled_from([sound, killed]))

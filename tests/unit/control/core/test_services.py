@@ -17,6 +17,7 @@ from ecscope.control.core.tasks import lose
 from ecscope.model.resources import HostResources
 from ecscope.model.status import HealthStatus
 from tests.control_builders import a_task_definition, an_instance
+from tests.examples import examples
 from tests.service_world import World, definition_of
 
 BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
@@ -155,7 +156,7 @@ def test_limits_that_allow_nothing_are_told_once_and_nothing_is_started() -> Non
 
 
 @pytest.mark.parametrize("desired", [1, 2, 3, 10])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(data=st.data())
 def test_a_rolling_update_keeps_its_limits_and_ends(desired: int, data: st.DataObject) -> None:
     minimum = data.draw(st.integers(0, 100), label="minimum")

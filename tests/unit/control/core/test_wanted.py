@@ -18,6 +18,7 @@ from ecscope.model.resources import HostResources
 from ecscope.wire.acs.payload import PayloadTask
 from ecscope.wire.acs.to_task import to_task
 from tests.control_builders import AT, a_cluster, a_control_step, a_task_definition, a_wanted, an_instance
+from tests.examples import examples
 
 
 def a_definition(*containers: dict[str, Any], **body: Any) -> TaskDefinition:
@@ -93,7 +94,7 @@ def some_containers(draw: st.DrawFn, mode: str) -> list[dict[str, Any]]:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_the_agent_counts_the_same(data: st.DataObject) -> None:
     """An instance that is over-committed would queue the task in silence, and every later one behind it."""
     mode = data.draw(st.sampled_from(["bridge", "host", "none"]))
