@@ -432,7 +432,7 @@ class Agent:
         left = await executor.finish(within_s=_CALLS_END_S)
         if left:
             _log.warning(
-                "%d calls to Docker did not end within %g s; what they were for is taken up at the next start",
+                "%d calls to Docker did not end within %g s; the next start continues where they left off",
                 left,
                 _CALLS_END_S,
             )
@@ -576,7 +576,7 @@ def _on_clean_up(agent: Agent, cleaning: set[asyncio.Task[None]]) -> None:
 
 
 def _on_signal(agent: Agent, name: str) -> None:
-    _log.info("%s: stopping; containers keep running and are taken up again at the next start", name)
+    _log.info("%s: stopping; containers keep running, and the next start takes them over", name)
     agent.stop()
 
 

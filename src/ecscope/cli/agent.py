@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_USAGE
     if args.simulated and args.tasks is None and not loaded.config.api_endpoint:
         print(
-            "ecscope agent: --simulated joins no cluster of AWS, where its tasks would be taken for real: set"
+            "ecscope agent: --simulated cannot join a cluster of AWS, where its tasks would look real: set"
             " ECS_BACKEND_HOST to what `ecscope up` printed as AWS_ENDPOINT_URL_ECS",
             file=sys.stderr,
         )
@@ -99,7 +99,7 @@ def overrides_of(args: argparse.Namespace) -> dict[str, tuple[str, str]]:
 
 
 def _print_mistakes(loaded: LoadedConfig) -> None:
-    print("ecscope agent: the configuration is wrong, so the agent does not start:", file=sys.stderr)
+    print("ecscope agent: the configuration is invalid, so the agent does not start:", file=sys.stderr)
     for mistake in loaded.errors:
         print(f"  {mistake}", file=sys.stderr)
 
@@ -118,12 +118,12 @@ def _live(loaded: LoadedConfig, tasks_path: Path | None, ec2_instance_id: str, *
 
 
 def _simulation(config: Config) -> tuple[Config, Runtime]:
-    """Nobody shall take it for a machine: the log and an attribute of the container instance say what it is."""
+    """The log and an attribute of the container instance say that it is simulated."""
     from ecscope.agent.runtime.simulated.host import SIMULATED_ATTRIBUTE, simulated_runtime  # noqa: PLC0415
 
     _log.warning(
-        "SIMULATED: no container runs here and no image is pulled; tasks do as if, until they are stopped. The"
-        " attribute %s of the container instance says so as well",
+        "SIMULATED: no container runs here and no image is pulled; tasks only appear to run, until they are stopped."
+        " The attribute %s of the container instance says so too",
         SIMULATED_ATTRIBUTE,
     )
     attributes = {**config.instance_attributes, SIMULATED_ATTRIBUTE: "true"}

@@ -144,7 +144,7 @@ class Client:
         port = int(found[2] or _PORT) if found is not None else 0
         if found is None or not 0 < port <= 65535:
             raise BadEndpoint(
-                f"{endpoint!r} is no endpoint of an agent: write http://host:port, such as {DEFAULT_ENDPOINT}"
+                f"{endpoint!r} is not the endpoint of an agent: write http://host:port, such as {DEFAULT_ENDPOINT}"
             )
         self.host = found[1].strip("[]")
         self.endpoint = f"http://{found[1]}:{port}"
@@ -220,7 +220,7 @@ class Client:
     def _no_answer(self, error: OSError) -> str:
         return (
             f"no agent answers on {self.endpoint} ({error.strerror or error}): start one with `ecscope up` "
-            f"or `ecscope agent --tasks PATH`, or name another with --endpoint URL or {ENDPOINT_VARIABLE}"
+            f"or `ecscope agent --tasks PATH`, or choose another with --endpoint URL or {ENDPOINT_VARIABLE}"
         )
 
     def _why_closed(self) -> str:
@@ -241,8 +241,8 @@ class Client:
         if (instance := _decoded(body, _Registered)) is not None and instance.container_instance_arn:
             return (
                 f"the agent on this host runs ({instance.status}), but does not listen on {self.endpoint}: another"
-                " program may hold the port, or ECSCOPE_INTROSPECTION_ADDRESS leaves this address out; the agent's log"
-                " says which"
+                " program may hold the port, or ECSCOPE_INTROSPECTION_ADDRESS excludes this address; see the"
+                " agent's log"
             )
         return ""
 
@@ -256,12 +256,12 @@ class Client:
         if status >= http.client.INTERNAL_SERVER_ERROR:
             return AgentProblem(f"{self.endpoint} answers with status {status}: the agent's own log says why")
         return AgentProblem(
-            f"{self.endpoint} answers with status {status}, which an agent does not: is it the port of an ECS agent?"
+            f"{self.endpoint} answers with status {status}, which no ECS agent returns: is it the port of an agent?"
         )
 
     def _no_agent(self) -> AgentProblem:
         return AgentProblem(
-            f"what answers on {self.endpoint} is no ECS agent: check --endpoint and {ENDPOINT_VARIABLE}"
+            f"what answers on {self.endpoint} is not an ECS agent: check --endpoint and {ENDPOINT_VARIABLE}"
         )
 
 

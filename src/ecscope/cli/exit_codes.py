@@ -10,6 +10,6 @@ EXIT_USAGE = 2
 EXIT_NO_MATCH = 3
 EXIT_AMBIGUOUS = 4
 EXIT_TERMINAL = 5
-"""The agent cannot run, and starting it again as it is cannot help: as of the official agent."""
+"""The agent cannot run, and restarting it cannot help: as of the official agent."""
 EXIT_INTERRUPTED = 130
 """As a shell counts SIGINT."""

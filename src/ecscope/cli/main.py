@@ -16,12 +16,12 @@ from ecscope.cli.exit_codes import EXIT_FINE, EXIT_INTERRUPTED, EXIT_USAGE
 _CLUSTER_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _EXIT_CODES = """\
 exit codes:
-  0  fine
+  0  success
   1  the agent does not answer, or cannot run
-  2  wrong options or a wrong setting
+  2  invalid options or an invalid setting
   3  no such task, or nothing matches
   4  more than one task matches; the candidates are listed
-  5  the agent cannot run, and starting it again as it is cannot help
+  5  the agent cannot run, and restarting it cannot help
 """
 
 
@@ -74,7 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     """All commands with their options. No abbreviations: what works today must not mean something else tomorrow."""
     parser = argparse.ArgumentParser(
         prog="ecscope",
-        description="An Amazon ECS container agent that you can see into, and the commands to look.",
+        description="Amazon ECS on one machine, its container agent, and commands to inspect it.",
         epilog=f"{_EXIT_CODES}\nexamples:\n  ecscope up\n  ecscope agent --tasks ./tasks\n  ecscope tasks\n"
         "  ecscope task 5f6d64ab\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -129,7 +129,7 @@ def _add_up(commands: _Commands[argparse.ArgumentParser]) -> None:
         "run ECS on this machine: its API, and an agent on the local Docker; until SIGTERM or Ctrl-C",
         "  ecscope up\n"
         "  ecscope up --data-dir ./ecs --region eu-west-1\n"
-        "  ecscope up --keep                tasks keep running when it ends, and are taken up by the next start\n"
+        "  ecscope up --keep                tasks keep running when it ends, and the next start takes them over\n"
         "  ecscope up --no-agent            the API alone; agents join with ECS_BACKEND_HOST\n",
     )
     parser.add_argument("--port", metavar="N", type=_port, default=51677, help="of the API (default 51677)")
@@ -182,7 +182,7 @@ def _add_agent_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--simulated",
         action="store_true",
-        help="run no containers, only do as if: a further agent for `ecscope up`, with 4 CPUs and 8 GiB",
+        help="simulate, without running containers: a further agent for `ecscope up`, with 4 CPUs and 8 GiB",
     )
     parser.add_argument("--log-level", metavar="LEVEL", help="debug, info, warn, error, crit or none (ECS_LOGLEVEL)")
     parser.add_argument("--log-format", metavar="FORMAT", help="logfmt or json (ECS_LOG_OUTPUT_FORMAT)")
@@ -209,7 +209,7 @@ def _add_tasks(commands: _Commands[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--family", metavar="F", help="only this family, or this revision: web or web:3")
     parser.add_argument("--status", metavar="S", help="only tasks that are PENDING, RUNNING or STOPPED")
-    parser.add_argument("--watch", action="store_true", help="draw the list anew every 2 seconds, until Ctrl-C")
+    parser.add_argument("--watch", action="store_true", help="refresh the list every 2 seconds, until Ctrl-C")
     _add_client_options(parser)
 
 
@@ -217,7 +217,7 @@ def _add_task(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = _add(
         commands,
         "task",
-        "tell everything about one task, and what happened to it",
+        "show one task in full, with its events",
         "  ecscope task 5f6d64ab8f2c4d47a1b9f2a3c4d5e6f7\n"
         "  ecscope task 5f6d64\n"
         "  ecscope task arn:aws:ecs:eu-west-1:111122223333:task/default/5f6d64ab8f2c4d47a1b9f2a3c4d5e6f7\n"
@@ -239,7 +239,7 @@ def _add_metadata(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = _add(
         commands,
         "metadata",
-        "tell cluster, container instance and version of an agent",
+        "show cluster, container instance and version of an agent",
         "  ecscope metadata\n  ecscope metadata --endpoint http://10.0.0.12:51678 --json\n",
     )
     _add_client_options(parser)
@@ -249,7 +249,7 @@ def _add_config(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = _add(
         commands,
         "config",
-        "tell each setting, its value, and where the value comes from",
+        "show each setting, its value, and the source of the value",
         "  ecscope config --tasks ./tasks   what `ecscope agent --tasks ./tasks` would use\n"
         "  ecscope config --json            the same for programs; secrets are never shown\n",
     )
@@ -259,14 +259,14 @@ def _add_config(commands: _Commands[argparse.ArgumentParser]) -> None:
 
 def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 (a free one) to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: must be 0 (any free port) to 65535")
     return int(text)
 
 
 def _cluster(text: str) -> str:
     if not _CLUSTER_NAME.fullmatch(text):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no name of a cluster: 1 to 255 letters, digits, hyphens and underscores"
+            f"{text!r} is not the name of a cluster: must be 1 to 255 letters, digits, hyphens and underscores"
         )
     return text
 
@@ -277,7 +277,7 @@ def _cluster_or_arn(text: str) -> str:
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number: must be 0 or more")
     return int(text)
 
 

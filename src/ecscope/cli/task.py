@@ -90,7 +90,7 @@ def find(client: Client, which: str) -> list[Task]:
 def events_of(client: Client, task: Task, *, data_dir: str | None, limit: int) -> tuple[Sequence[HistoryEntry], str]:
     """The newest events, oldest first; without any, one sentence that says why."""
     if not limit:
-        return (), "none were asked for"
+        return (), "none were requested"
     if not client.is_local:
         return (), f"events are kept by the agent on its own host: ask there ({client.host})"
     from ecscope.agent.store.interface import StoreError  # noqa: PLC0415 - sqlite3, and only for events
@@ -239,7 +239,7 @@ def _has_part(task: Task, which: str) -> bool:
 
 
 def _print_candidates(which: str, found: Sequence[Task]) -> None:
-    print(f"ecscope task: {harmless(which)!r} fits {len(found)} tasks; give more of the ID:", file=sys.stderr)
+    print(f"ecscope task: {harmless(which)!r} matches {len(found)} tasks; give more of the ID:", file=sys.stderr)
     rows = [(task.id, f"{task.family}:{task.version}", task.known) for task in found]
     for line in table(("TASK", "FAMILY", "KNOWN"), rows, colour=wants_colour(sys.stderr)):
         print(f"  {line}", file=sys.stderr)

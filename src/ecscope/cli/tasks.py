@@ -30,9 +30,9 @@ def run(args: argparse.Namespace, *, sleep: Callable[[float], None] = time.sleep
     """``args``: ``family``, ``status`` (text or ``None``), ``watch``, ``json``, ``endpoint``."""
     status = args.status.upper() if args.status is not None else None
     if status is not None and status not in STATUSES:
-        return _usage(f"--status {args.status!r} is not known: write {', '.join(STATUSES[:-1])} or {STATUSES[-1]}")
+        return _usage(f"--status {args.status!r} is not a status: write {', '.join(STATUSES[:-1])} or {STATUSES[-1]}")
     if args.watch and args.json:
-        return _usage("--watch is for people and --json for programs: give one of them")
+        return _usage("--watch and --json cannot be combined")
     try:
         client = client_for(args.endpoint)
     except BadEndpoint as error:

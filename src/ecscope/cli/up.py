@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         _say(f"{options.region!r} is not the name of a region: give one such as {DEFAULT_REGION} with --region")
         return EXIT_USAGE
     if options.iam_file is not None and not options.iam_file.exists():
-        _say(f"--iam {args.iam}: there is no such file")
+        _say(f"--iam {args.iam}: the file does not exist")
         return EXIT_USAGE
     log_file = LogFile(path=str(options.data_dir / "control.log"), is_private=True)  # it names who did what
     try:

@@ -537,7 +537,7 @@ class OrphanContainerFound(Happening, frozen=True, kw_only=True):
             return (
                 f"container {self.docker_name} belongs to {self.task_arn}, whose record could not be read; removing it"
             )
-        return f"container {self.docker_name} carries {self.task_arn}, which is no task of this agent; left alone"
+        return f"container {self.docker_name} carries {self.task_arn}, which is not a task of this agent; left alone"
 
 
 # --- ECS -------------------------------------------------------------------------------------------
@@ -654,14 +654,14 @@ class AttachmentEnded(Happening, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class StateChangeQueued(Happening, frozen=True, kw_only=True):
-    """There is something to tell ECS about a task."""
+    """There is a state change of a task to report to ECS."""
 
     number: int
     status: ReportedStatus
 
     @property
     def sentence(self) -> str:
-        return f"ECS is to be told {self.status.value}"
+        return f"state change to report to ECS: {self.status.value}"
 
 
 class StateChangeAccepted(Happening, frozen=True, kw_only=True):
@@ -672,7 +672,7 @@ class StateChangeAccepted(Happening, frozen=True, kw_only=True):
 
     @property
     def sentence(self) -> str:
-        return f"ECS was told {self.status.value}"
+        return f"ECS accepted the state change {self.status.value}"
 
 
 class StateChangeRefused(Happening, frozen=True, kw_only=True):
@@ -687,7 +687,7 @@ class StateChangeRefused(Happening, frozen=True, kw_only=True):
 
     @property
     def sentence(self) -> str:
-        return f"ECS refuses to be told {self.status.value}, so it is not told again: {self.failure}"
+        return f"ECS refuses the state change {self.status.value}, so it is not sent again: {self.failure}"
 
 
 # --- the agent -------------------------------------------------------------------------------------

@@ -437,7 +437,7 @@ class DatabaseFile(ABC):
         except OSError as error:
             raise os_error(error, "salvage the damaged state file", self.path, self._owner) from error
         _log.warning(
-            "the state file %s was damaged (%s): %s goes on in a new one, the damaged is kept as %s",
+            "the state file %s was damaged (%s): %s continues in a new one, the damaged one is kept as %s",
             self.path.name, reason, "what could be read" if known is None else "all that was saved", moved,
         )  # fmt: skip
         bad: list[BadRecord] = []

@@ -242,7 +242,7 @@ class _Parser:
         char = self._text[at + 1 : at + 2]
         if char != "u":
             if char not in _ESCAPES or not char:
-                raise self._error(at, "there is no such escape; a backslash itself is written \\\\")
+                raise self._error(at, "unknown escape; a backslash itself is written \\\\")
             self._at += 2
             return _ESCAPES[char]
         code = self._hex(at)
@@ -253,7 +253,7 @@ class _Parser:
                 self._at += 6
                 return chr(0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00))
         if 0xD800 <= code < 0xE000:
-            raise self._error(at, "this is half of a surrogate pair, which is no character")
+            raise self._error(at, "this is half of a surrogate pair, which is not a character")
         return chr(code)
 
     def _hex(self, at: int) -> int:
@@ -321,7 +321,7 @@ class _Parser:
         if char == "#" or self._text.startswith(("//", "/*"), at):
             return self._error(at, "JSON has no comments; remove this one")
         if char == "'":
-            return self._error(at, "a string stands in double quotes, not in single quotes")
+            return self._error(at, "a string must be in double quotes, not in single quotes")
         found = _WORD.match(self._text, at)
         if found is None:
             return self._error(at, f"{expected}, but here is {char!a}")
@@ -329,5 +329,5 @@ class _Parser:
         if word in _ALMOST:
             return self._error(at, f"write {_ALMOST[word]} for {word}")
         if word in ("NaN", "Infinity"):
-            return self._error(at, f"{word} is no JSON number")
+            return self._error(at, f"{word} is not a JSON number")
         return self._error(at, f"{expected}, but here is a word without quotes")

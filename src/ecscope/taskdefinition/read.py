@@ -88,7 +88,7 @@ def _check(document: Document) -> tuple[Mistake, ...]:
             duplicate.line,
             duplicate.column,
             duplicate.path,
-            f"stands twice in its object, first on line {duplicate.first_line}",
+            f"is a duplicate key in its object, first on line {duplicate.first_line}",
         )
     root = document.root
     if isinstance(root.value, dict) and "taskDefinition" in root.value and "family" not in root.value:

@@ -44,7 +44,7 @@ class Ending(Enum):
     MISUSED = "misused"
     """An option, or a file that an option names, is wrong."""
     HOPELESS = "hopeless"
-    """The agent cannot run, and starting it again as it is cannot help."""
+    """The agent cannot run, and restarting it cannot help."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,7 +151,7 @@ class LocalEcs:
                     return Ending.ASKED_FOR
                 assert keeping is not None
                 self._told_the_end_of(keeping)
-                self._say("the API goes on without an agent of its own; Ctrl-C ends it")
+                self._say("the API stays available without an agent of its own; Ctrl-C ends it")
                 watched.discard(keeping)
         finally:
             failing.cancel()
@@ -292,7 +292,7 @@ class LocalEcs:
     def _how_to_join(self) -> str:
         command = f"ecscope agent --simulated --data-dir ./agent{self._cluster_option()}"
         return (
-            "# and an agent joins with what was exported; this one only does as if:\n"
+            "# and an agent joins with what was exported; this one is simulated:\n"
             f"ECS_BACKEND_HOST={self._control.url} {command}\n"
         )
 

@@ -69,7 +69,7 @@ def test_garbage_is_one_sentence(words: list[str]) -> None:
         done = ecscope(*words, "--endpoint", answers.endpoint)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert "is no ECS agent" in done.stderr
+    assert "is not an ECS agent" in done.stderr
 
 
 def test_a_pipe_gets_plain_text_and_json_gets_the_official_objects(agent: Answers) -> None:

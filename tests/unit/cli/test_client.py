@@ -106,7 +106,7 @@ def test_a_host_that_does_not_exist() -> None:
 def test_an_answer_that_is_not_an_agents(body: bytes) -> None:
     with (
         serving(Answers({"/v1/tasks": (200, body)})) as answers,
-        pytest.raises(AgentProblem, match="is no ECS agent: check --endpoint"),
+        pytest.raises(AgentProblem, match="is not an ECS agent: check --endpoint"),
     ):
         Client(answers.endpoint).tasks()
 
@@ -134,7 +134,10 @@ def test_a_failing_look_up_is_a_problem_and_not_an_absent_task() -> None:
     "raw", [b"", b"220 mail.example.com ESMTP\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"]
 )
 def test_what_speaks_no_http_or_breaks_off(raw: bytes) -> None:
-    with answering_once(raw) as endpoint, pytest.raises(AgentProblem, match=r"no ECS agent|no agent|cut off"):
+    with (
+        answering_once(raw) as endpoint,
+        pytest.raises(AgentProblem, match=r"not an ECS agent|no agent|no ECS agent|cut off"),
+    ):
         Client(endpoint).tasks()
 
 

@@ -67,7 +67,7 @@ def test_secrets_are_only_said_to_be_set(monkeypatch: pytest.MonkeyPatch, capsys
             "5ms",
             "warning: ECS_CONTAINER_STOP_TIMEOUT=5ms (environment): must be at least",
         ),
-        ("ECSCOPE_NO_SUCH", "1", "warning: ECSCOPE_NO_SUCH (environment): ecscope knows no such setting"),
+        ("ECSCOPE_NO_SUCH", "1", "warning: ECSCOPE_NO_SUCH (environment): unknown setting"),
         ("ECS_ENGINE_AUTH_DATA", '{"auths":{}}', "(hidden) (environment): ECS_ENGINE_AUTH_DATA: the registries are"),
     ],
 )

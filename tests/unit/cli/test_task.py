@@ -144,7 +144,7 @@ def test_more_than_one_task_fits(agent: Answers, capsys: pytest.CaptureFixture[s
     out, err = capsys.readouterr()
     assert out == ""
     first, header, *rows = err.splitlines()
-    assert first == "ecscope task: 'console' fits 2 tasks; give more of the ID:"
+    assert first == "ecscope task: 'console' matches 2 tasks; give more of the ID:"
     assert header.split() == ["TASK", "FAMILY", "KNOWN"]
     assert [row.split() for row in rows] == [
         [STOPPED, "console-sample-app-static:6", "STOPPED"],

@@ -118,7 +118,7 @@ def test_no_agent(capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "sentence"),
     [
         (("--status", "up"), "write PENDING, RUNNING or STOPPED"),
-        (("--watch", "--json"), "give one of them"),
+        (("--watch", "--json"), "cannot be combined"),
         (("--endpoint", "https://x"), "write http://host:port"),
     ],
 )

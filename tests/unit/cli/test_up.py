@@ -34,12 +34,12 @@ def test_a_port_that_is_none(port: str, capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit) as ended:
         parsed(f"--port={port}")
     assert ended.value.code == 2
-    assert "is no port" in capsys.readouterr().err
+    assert "is not a port" in capsys.readouterr().err
 
 
 def test_rights_in_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert up.run(parsed("--data-dir", str(tmp_path), "--iam", str(tmp_path / "none.json"))) == 2
-    assert "there is no such file" in capsys.readouterr().err
+    assert "the file does not exist" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["up", "agent", "config"])
@@ -48,7 +48,7 @@ def test_a_cluster_that_cannot_be(command: str, cluster: str, capsys: pytest.Cap
     with pytest.raises(SystemExit) as ended:
         build_parser().parse_args([command, f"--cluster={cluster}"])
     assert ended.value.code == 2
-    assert "is no name of a cluster" in capsys.readouterr().err
+    assert "is not the name of a cluster" in capsys.readouterr().err
 
 
 def test_an_agent_takes_a_cluster_by_arn_too() -> None:

@@ -250,7 +250,7 @@ def test_an_old_copy_that_is_put_over_the_file_does_not_count(tmp_path: Path, ca
     notes.close()
     assert notes.load() == ({"a": "2", "b": "3"}, [])
     notes.close()
-    assert "it was changed while the clerk runs): all that was saved goes on in a new one" in caplog.text
+    assert "it was changed while the clerk runs): all that was saved continues in a new one" in caplog.text
 
 
 def test_a_file_that_was_only_touched_is_left_as_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -401,7 +401,7 @@ def test_every_mistake_comes_with_its_line_in_the_order_of_the_text() -> None:
         read_task_definition(text.encode())
     assert str(caught.value).splitlines() == [
         "line 2: family: must be 1 to 255 letters, digits, underscores and hyphens",
-        "line 3: family: stands twice in its object, first on line 2",
+        "line 3: family: is a duplicate key in its object, first on line 2",
         "line 4: Memory: is not a member of a task definition here; did you mean memory?",
         "line 6: containerDefinitions[0].image: is required and missing",
         "line 10: containerDefinitions[0].portMappings[1].hostPort: must be a whole number, not a string",

@@ -139,7 +139,7 @@ class AwsClient:
         )
         if not is_address(endpoint):
             advice = ": correct ECS_BACKEND_HOST" if endpoint == self.endpoint else ""
-            raise AwsCallFailed(_failure(call, *_unreachable(f"{origin(endpoint)} is no address{advice}")))
+            raise AwsCallFailed(_failure(call, *_unreachable(f"{origin(endpoint)} is not an address{advice}")))
         try:
             self.proxies.for_url(endpoint)
         except UnusableProxy as error:

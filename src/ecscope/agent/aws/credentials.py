@@ -229,7 +229,7 @@ class EnvironmentVariables:
         except botocore.exceptions.PartialCredentialsError as error:
             return f"environment: AWS_ACCESS_KEY_ID is set, and {error.kwargs['cred_var']} is not"
         except (ValueError, OverflowError):
-            return "environment: AWS_CREDENTIAL_EXPIRATION is no point in time, such as 2026-11-23T15:00:00Z"
+            return "environment: AWS_CREDENTIAL_EXPIRATION is not a time such as 2026-11-23T15:00:00Z"
         if found is None:
             return "environment: AWS_ACCESS_KEY_ID is not set"
         return _credentials(found, "environment")
@@ -255,7 +255,7 @@ class CredentialsFile:
                 pass
             found = botocore.credentials.SharedCredentialProvider(self._path, self._profile).load()
         except FileNotFoundError:
-            return f"{self._name}: there is no such file"
+            return f"{self._name}: the file does not exist"
         except OSError as error:
             return f"{self._name}: it cannot be read ({error.strerror})"
         except botocore.exceptions.ConfigParseError:
@@ -364,7 +364,7 @@ def _told(url: str, response: Any) -> str:
     try:
         answer = msgspec.json.decode(response.content, type=_RoleAnswer)
     except (ValueError, RecursionError):
-        return "it answered what is no credentials"
+        return "its answer has no valid credentials"
     code, message = answer.code or "no code", answer.message or "no message"
     return f"the role has no credentials: {code}, {message}"
 

@@ -61,8 +61,8 @@ class UnusableProxy(ValueError):
 
     def __init__(self, variable: str) -> None:
         super().__init__(
-            f"{variable} names no HTTP proxy: write http://host:port, and before the host user:password@ where there"
-            " is one, with characters such as / @ % and blanks in it percent-encoded"
+            f"{variable} is not the address of an HTTP proxy: write http://host:port, if"
+            " needed with user:password@ before the host and characters such as / @ % and blanks in it percent-encoded"
         )
 
 

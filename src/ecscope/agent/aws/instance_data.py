@@ -43,7 +43,7 @@ async def _ask(question: Callable[[], Awaitable[str]], limit_s: float) -> str:
         async with asyncio.timeout(limit_s):
             return await question()
     except MetadataUnavailable as error:
-        _log.debug("the instance metadata service did not tell: %s", error)
+        _log.debug("the instance metadata service did not return: %s", error)
     except TimeoutError:
         _log.debug("the instance metadata service did not answer within %g s", limit_s)
     return ""

@@ -155,7 +155,7 @@ def end_of(kind: aiohttp.WSMsgType, data: object, extra: str | None) -> End:
             words = shortened(extra or "")
             return End(f"ECS closed it {said}" + (f", {words}" if words else ""), is_clean=data in CLEAN_CODES)
         case aiohttp.WSMsgType.ERROR:
-            return End(f"what came was no websocket frame: {shortened(str(data))}", is_clean=False)
+            return End(f"invalid websocket frame received: {shortened(str(data))}", is_clean=False)
         case aiohttp.WSMsgType.BINARY:
             return End("ECS sent a binary frame", is_clean=False)
         case _:

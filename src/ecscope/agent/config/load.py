@@ -148,7 +148,7 @@ class _Loading:
         except OSError as error:
             reason = f"cannot be read ({error.strerror or error}): let the agent's user read it, or take it away"
         except UnicodeDecodeError:
-            reason = "is not UTF-8 text: write it anew as text"
+            reason = "is not UTF-8 text: save it as UTF-8"
         except ValueError as error:
             reason = f"is {error}"
         if reason:
@@ -248,7 +248,7 @@ class _Loading:
     def _note(self, setting: Setting, origin: Origin, reason: str, *, is_fatal: bool) -> None:
         where = str(origin)
         if not is_fatal:
-            reason = f"{reason}. It is ignored, as if it were not set"
+            reason = f"{reason}. It is ignored"
         mistake = Mistake(
             name=origin.name,
             value="(hidden)" if setting.is_secret else _cut(origin.raw),
@@ -358,7 +358,7 @@ class _Loading:
                         name=", ".join(unknown),
                         value="",
                         origin=place,
-                        reason="ecscope knows no such setting; see docs/reference/config.md for those it knows",
+                        reason="unknown setting; docs/reference/config.md lists the known ones",
                     )
                 )
 

@@ -118,7 +118,7 @@ def read_json_file(text: str) -> Mapping[str, object]:
     try:
         document = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
-        raise ValueError(f"not JSON ({error}): mend it, or empty the file") from None
+        raise ValueError(f"not JSON ({error}): correct it, or empty the file") from None
     if document is None:
         return {}
     if not isinstance(document, dict):

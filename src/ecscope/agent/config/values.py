@@ -207,7 +207,7 @@ def _read_addresses(text: str) -> tuple[str, ...] | None:
             inet_pton(AF_INET6 if ":" in part else AF_INET, part)
         except OSError:
             raise ValueError(
-                f"{part!r} is no IP address: write a comma list such as 127.0.0.1,::1, or * for all"
+                f"{part!r} is not an IP address: write a comma-separated list such as 127.0.0.1,::1, or * for all"
             ) from None
     return tuple(dict.fromkeys(parts))
 

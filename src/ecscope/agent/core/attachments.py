@@ -90,11 +90,11 @@ def _ended(step: Step, event: AttachmentAccepted | AttachmentRefused | Attachmen
         return
     match event:
         case AttachmentAccepted():
-            _forget(step, attachment, "ECS was told that it is attached")
+            _forget(step, attachment, "reported to ECS as attached")
         case AttachmentRefused():
-            _forget(step, attachment, f"ECS refuses to be told that it is attached: {event.failure}")
+            _forget(step, attachment, f"ECS refuses the report that it is attached: {event.failure}")
         case AttachmentExpired():
-            why = "ECS could not be told that it is attached" if attachment.is_attached else "it did not come"
+            why = "cannot be reported to ECS as attached" if attachment.is_attached else "it did not come"
             _forget(step, attachment, f"{why} before {attachment.expires_at:%H:%M:%S}Z, when ECS gives it up")
 
 

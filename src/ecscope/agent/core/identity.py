@@ -63,7 +63,7 @@ def cluster_instance(saved: Mapping[str, str], *, cluster: str, agent_version: s
     if cluster != was:
         raise StateOfAnotherAgent(
             f"is that of a container instance of cluster {was}, and this agent is to join {cluster} (ECS_CLUSTER,"
-            " --cluster). Set it back, give another data directory, or remove that state to register anew"
+            " --cluster). Set it back, give another data directory, or remove that state to register again"
         )
     return ContainerInstance(
         cluster=cluster,

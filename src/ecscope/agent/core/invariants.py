@@ -102,10 +102,10 @@ def check_step(before: AgentState, after: AgentState) -> None:
             _hold(container.desired >= earlier.desired, "a container's desired status never goes back", where)
             _hold(
                 earlier.reported is None or (container.reported or earlier.reported) >= earlier.reported,
-                "what ECS is told never goes back",
+                "a status reported to ECS never goes back",
                 where,
             )
-            _hold(earlier.error is None or container.error == earlier.error, "the first error is kept for ever", where)
+            _hold(earlier.error is None or container.error == earlier.error, "the first error is kept", where)
             _hold(not earlier.docker_id or container.docker_id == earlier.docker_id, "a Docker ID never changes", where)
             _hold(
                 not earlier.docker_name

@@ -103,7 +103,7 @@ class AttachmentExecutor:
                 return ev.AttachmentRefused(**self._head(action), failure=failure)
             if not has_complained:
                 has_complained = True
-                _log.warning("cannot tell ECS of %s (%s); trying again until it can", action.attachment_arn, failure)
+                _log.warning("cannot report %s to ECS (%s); retrying", action.attachment_arn, failure)
             await self._sleep(next(waits))
 
     async def _try_submit(self, action: act.SubmitAttachmentStateChange) -> ApiFailure | None:

@@ -32,17 +32,29 @@ _IN_THE_SENTENCE: Mapping[str, str] = {
     "InstanceNotRegistered": r"(?P<message>.*)",
     "ManifestReceived": r"ECS lists (?P<running>\d+) .*",
     "AttachmentEnded": r"\S+?: (?P<why>ECS .*|it .*)",
-    "StateChangeRefused": r"ECS refuses to be told \w+, so it is not told again: (?P<failure>.*)",
+    "StateChangeRefused": r"ECS refuses the state change \w+, so it is not sent again: (?P<failure>.*)",
     "RecordSetAside": r"a saved \w+ record cannot be read: (?P<reason>.*)",
     "AgentStarted": r"(?P<version>.*), (?P<savedTasks>\d+) saved tasks",
 }
-"""Kind → where in its sentence fields stand that were not among the details, under their stored names."""
+"""Kind → where in its current sentence fields stand that were not among the details, under their stored names."""
+
+_REWORDED = (
+    (r"ECS is to be told (\w+)", r"state change to report to ECS: \1"),
+    (r"ECS was told (\w+)", r"ECS accepted the state change \1"),
+    (
+        r"ECS refuses to be told (\w+), so it is not told again: (.*)",
+        r"ECS refuses the state change \1, so it is not sent again: \2",
+    ),
+    (r"(.*), which is no task of this agent; left alone", r"\1, which is not a task of this agent; left alone"),
+)
+"""Sentences of older versions, as patterns, and what they have become."""
 
 
 def happening_of(kind: str, text: str, detail: Mapping[str, Detail]) -> AnyHappening:
     """What an entry of an older version says. Raises ``ValueError`` for a kind that no version ever wrote."""
     if kind not in KINDS:
-        raise ValueError(f"{kind!r} is no kind of happening")
+        raise ValueError(f"{kind!r} is not a kind of history entry")
+    text = _in_current_words(text)
     found = re.fullmatch(_IN_THE_SENTENCE.get(kind, ".*"), text, re.DOTALL)
     said = {name: value or "" for name, value in found.groupdict().items()} if found is not None else {}
     fields: dict[str, object] = {"type": kind, **detail, **said}
@@ -57,3 +69,10 @@ def happening_of(kind: str, text: str, detail: Mapping[str, Detail]) -> AnyHappe
     if happening.sentence != text or not detail.items() <= happening.detail.items():
         return WrittenByOlderVersion(written_kind=kind, text=text, facts=detail)
     return happening
+
+
+def _in_current_words(text: str) -> str:
+    for pattern, replacement in _REWORDED:
+        if (found := re.fullmatch(pattern, text, re.DOTALL)) is not None:
+            return found.expand(replacement)
+    return text

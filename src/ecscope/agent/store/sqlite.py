@@ -280,7 +280,7 @@ def _answer(answers: Sequence[tuple[asyncio.Future[_T], Exception | None]], resu
         try:
             loop.call_soon_threadsafe(_settle, settled, result)
         except RuntimeError:
-            _log.debug("the loop of %d saves is closed: nobody waits for them", len(settled))
+            _log.debug("the loop of %d saves is closed: nothing waits for them", len(settled))
 
 
 def _settle(answers: Sequence[tuple[asyncio.Future[_T], Exception | None]], result: _T) -> None:

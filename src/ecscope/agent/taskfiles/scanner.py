@@ -160,7 +160,7 @@ class TaskFileScanner:
             return [], False, f"{self._path} cannot be read: {error.strerror}; tasks from it are left alone"
 
     def _look_at(self, path: str) -> _Known | None:
-        """The present reading; ``None``: there is no such file, or it is no ordinary file."""
+        """The present reading; ``None``: the file does not exist, or it is no ordinary file."""
         known = self._known.get(path)
         try:
             found = os.stat(path)  # noqa: PTH116

@@ -145,7 +145,7 @@ class TaskFiles:
                 place = f"{path}:{mistake.line}" if mistake.line else path
                 _log.error("task file %s: %s", place, f"{mistake.path}: {mistake.reason}".removeprefix(": "))
             _log.error(
-                "task file %s is not used: %d %s; a task from an earlier version of it goes on",
+                "task file %s is not used: %d %s; a task from an earlier version of it keeps running",
                 path,
                 len(file.mistakes),
                 "mistake" if len(file.mistakes) == 1 else "mistakes",

@@ -105,7 +105,7 @@ def _new_arn(step: Step, cluster: Cluster, claimed: str) -> str:
     if not claimed.startswith(prefix) or not instance_id.isalnum():
         raise client_error(
             f"The container instance {claimed} is not of the cluster {cluster.name} of this region and account. "
-            "Remove the agent's saved state to register it anew."
+            "Remove the agent's saved state to register it again."
         )
     return claimed
 
@@ -146,7 +146,7 @@ def _resources(given: Iterable[Json]) -> HostResources:
     def ports(name: str) -> frozenset[int]:
         texts = by_name.get(name, {}).get("stringSetValue") or ()
         if wrong := [text for text in texts if not (text.isascii() and text.isdigit())]:
-            raise invalid(f"Invalid resource {name}: {wrong[0]!r} is no port.")
+            raise invalid(f"Invalid resource {name}: {wrong[0]!r} is not a port.")
         return frozenset(map(int, texts))
 
     return HostResources(

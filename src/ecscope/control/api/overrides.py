@@ -31,7 +31,7 @@ def overrides_of(given: Json, definition: TaskDefinition) -> Json:
             continue
         amount = read(given[member])
         if amount is None or amount <= 0:
-            raise client_error(f"Invalid '{member}' setting for task: {given[member]!r} is no amount.")
+            raise client_error(f"Invalid '{member}' setting for task: {given[member]!r} is not a valid amount.")
         checked[member] = str(amount)
     names = {container.name for container in definition.members.container_definitions}
     containers: list[Json] = []

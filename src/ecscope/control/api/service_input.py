@@ -56,11 +56,11 @@ def refuse_what_is_not_here(body: Json) -> None:
         raise _not_here("serviceConnectConfiguration", "there is no Service Connect proxy. " + _NO_DISCOVERY)
     controller = body.get("deploymentController", {}).get("type", "ECS")
     if controller != "ECS":
-        raise _not_here("deploymentController", f"only rolling updates are to be had, type ECS, not {controller}.")
+        raise _not_here("deploymentController", f"only rolling updates (type ECS) are supported, not {controller}.")
     configuration: Json = body.get("deploymentConfiguration", {})
     strategy = configuration.get("strategy", "ROLLING")
     if strategy != "ROLLING":
-        raise _not_here("deploymentConfiguration.strategy", f"only ROLLING is to be had, not {strategy}.")
+        raise _not_here("deploymentConfiguration.strategy", f"only ROLLING is supported, not {strategy}.")
     for member in ("alarms", "earlySuccessCriteria"):
         if configuration.get(member, {}).get("enable"):
             raise _not_here(f"deploymentConfiguration.{member}", "it is not watched. Use deploymentCircuitBreaker.")

@@ -358,7 +358,7 @@ def _statement(written: object, place: str, mistakes: list[Mistake], *, has_vari
         mistakes.append(Mistake(f"{place}.{member}", "not a member of a statement"))
     for member in ("Principal", "NotPrincipal"):
         if member in written:
-            mistakes.append(Mistake(f"{place}.{member}", "a policy of a user or a role names no principal"))
+            mistakes.append(Mistake(f"{place}.{member}", "a policy of a user or a role must not have a principal"))
     effect = written.get("Effect")
     if effect not in ("Allow", "Deny"):
         mistakes.append(Mistake(f"{place}.Effect", "must be Allow or Deny"))

@@ -30,7 +30,7 @@ def check_state(state: ControlState) -> None:
             "a STOPPED task has STOPPED containers",
             arn,
         )
-        _hold(task.is_stopped or bool(task.message_id), "an agent is told of every task", arn)
+        _hold(task.is_stopped or bool(task.message_id), "every task is sent to its agent", arn)
         _hold(task.is_stopped or task.instance_arn in state.instances, "a live task has an instance", arn)
     _check_books(state)
 

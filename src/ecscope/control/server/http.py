@@ -226,7 +226,7 @@ class ApiServer:
         if checked.refusal is not None:
             raise checked.refusal
         if action not in ACTIONS:
-            raise unsupported(f"{action} is not to be had on one machine: ecscope does not implement it.")
+            raise unsupported(f"{action} is not available on one machine: ecscope does not implement it.")
         answer = await self._writer.ask(self._event(event_id, caller, action, checked.body))
         if self._checks_output:
             self.model.check_output(action, answer)

@@ -205,7 +205,7 @@ class Principals:
             written = _decoded(self._iam_file)
         found, of_roles, mistakes = _parse(written, account=self._account, ours=self._ours)
         if mistakes:
-            assert self._iam_file is not None, "what is ours has no mistakes"
+            assert self._iam_file is not None, "the built-in policies have no mistakes"
             raise IamFileError(self._iam_file, mistakes)
         self._by_key = {principal.key.access_key_id: principal for principal in found}
         self._of_roles = of_roles

@@ -53,7 +53,7 @@ def connect_url(
         parts = urlsplit(endpoint)
         is_complete = bool(parts.hostname) and parts.port != 0
     except ValueError as error:
-        raise UnusableEndpoint(f"the ACS endpoint that ECS named is no address: {error}") from error
+        raise UnusableEndpoint(f"the ACS endpoint that ECS named is not an address: {error}") from error
     scheme = SCHEMES.get(parts.scheme)
     if scheme is None or not is_complete:
         raise UnusableEndpoint(

@@ -472,7 +472,7 @@ def connect_url(
     try:
         parts = urlsplit(endpoint)
     except ValueError as error:
-        raise UnusableEndpoint(f"the telemetry endpoint that ECS named is no address: {error}") from error
+        raise UnusableEndpoint(f"the telemetry endpoint that ECS named is not an address: {error}") from error
     scheme = SCHEMES.get(parts.scheme)
     if scheme is None or not parts.netloc:
         raise UnusableEndpoint(

@@ -311,7 +311,7 @@ async def test_an_unknown_name_is_told() -> None:
 async def test_an_endpoint_that_is_none_is_told() -> None:
     async with a_client("ftp://user:hush@ecs.example") as client:
         failure = await failure_of(client)
-        with pytest.raises(AwsCallFailed, match="http://:80 is no address"):
+        with pytest.raises(AwsCallFailed, match="http://:80 is not an address"):
             await client.call_service(
                 "ecr",
                 "GetAuthorizationToken",
@@ -322,7 +322,7 @@ async def test_an_endpoint_that_is_none_is_told() -> None:
                 credentials=GOOD,
             )
     assert failure.kind is ObstacleKind.ENDPOINT_UNREACHABLE
-    assert failure.message == "ftp://ecs.example is no address: correct ECS_BACKEND_HOST"
+    assert failure.message == "ftp://ecs.example is not an address: correct ECS_BACKEND_HOST"
 
 
 async def test_an_endpoint_that_says_nothing_is_given_up(backend: Backend) -> None:
@@ -504,7 +504,7 @@ async def test_what_is_no_proxy_is_told_without_its_password() -> None:
         with pytest.raises(AwsCallFailed) as failed:
             await client.call("DiscoverPollEndpoint", DISCOVER)
     assert failed.value.failure.kind is ObstacleKind.ENDPOINT_UNREACHABLE
-    assert failed.value.failure.message.startswith("HTTPS_PROXY names no HTTP proxy: ")
+    assert failed.value.failure.message.startswith("HTTPS_PROXY is not the address of an HTTP proxy: ")
     assert "hush@" not in "".join(traceback.format_exception(failed.value)).partition("AwsCallFailed")[2]
     assert failed.value.__suppress_context__
 

@@ -273,7 +273,7 @@ def test_an_expiry_that_is_no_moment_is_told(moment: str) -> None:
     environ = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "hush"}
     found = EnvironmentVariables(environ | {"AWS_CREDENTIAL_EXPIRATION": moment}).look()
     assert isinstance(found, str)
-    assert found.startswith("environment: AWS_CREDENTIAL_EXPIRATION is no point in time")
+    assert found.startswith("environment: AWS_CREDENTIAL_EXPIRATION is not a time")
 
 
 def a_file(path: Path, profile: str = "default", key: str = "AKIDEXAMPLE") -> Path:
@@ -291,7 +291,7 @@ def test_a_file_has_a_profile(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (None, "there is no such file"),
+        (None, "the file does not exist"),
         ("[other]\naws_access_key_id = AKIDEXAMPLE\n", "it has no access key under profile default"),
         ("[default]\nregion = us-west-2\n", "it has no access key under profile default"),
         ("[default]\naws_access_key_id = AKIDEXAMPLE\n", "aws_secret_access_key is missing in profile default"),

@@ -128,10 +128,10 @@ def test_exceptions_are_read_as_go_reads_them(no_proxy: str, url: str, goes_stra
 )
 def test_what_is_no_proxy_is_told_without_quoting_it(proxy: str) -> None:
     proxies = Proxies(http=proxy, https=proxy, no_proxy="straight.example")
-    with pytest.raises(UnusableProxy, match="HTTPS_PROXY names no HTTP proxy") as told:
+    with pytest.raises(UnusableProxy, match="HTTPS_PROXY is not the address of an HTTP proxy") as told:
         proxies.for_url("https://ecs.example")
     assert "hush" not in str(told.value)
-    with pytest.raises(UnusableProxy, match="HTTP_PROXY names no HTTP proxy"):
+    with pytest.raises(UnusableProxy, match="HTTP_PROXY is not the address of an HTTP proxy"):
         proxies.for_url("ws://ecs.example")
     assert proxies.for_url("https://straight.example") is None
     assert "hush" not in repr(proxies)

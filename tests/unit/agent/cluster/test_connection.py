@@ -206,7 +206,7 @@ async def test_a_close_code_says_whether_to_dial_at_once(code: int, wait_s: floa
         ((WSMsgType.CLOSE, 0, None), End("ECS closed it without a code", is_clean=False)),
         ((WSMsgType.CLOSE, 1006, ""), End("ECS closed it with code 1006", is_clean=True)),
         ((WSMsgType.CLOSE, 4000, "so\nbe it"), End("ECS closed it with code 4000, so be it", is_clean=False)),
-        ((WSMsgType.ERROR, ValueError("no"), None), End("what came was no websocket frame: no", is_clean=False)),
+        ((WSMsgType.ERROR, ValueError("no"), None), End("invalid websocket frame received: no", is_clean=False)),
         ((WSMsgType.BINARY, b"", None), End("ECS sent a binary frame", is_clean=False)),
         ((WSMsgType.CLOSED, None, None), End("the connection was cut", is_clean=True)),
     ],

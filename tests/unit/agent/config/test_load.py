@@ -432,7 +432,7 @@ def test_a_file_that_cannot_be_read_stops_the_start() -> None:
     loaded = load_config({}, standalone=True, file_reader=read)
     assert [str(mistake) for mistake in loaded.errors] == [
         f"{ENVIRONMENT_FILE}: cannot be read (Permission denied): let the agent's user read it, or take it away",
-        f"{DEFAULT_JSON_FILE}: is not UTF-8 text: write it anew as text",
+        f"{DEFAULT_JSON_FILE}: is not UTF-8 text: save it as UTF-8",
     ]
 
 

@@ -61,7 +61,7 @@ def test_what_is_there_is_told_and_what_was_told_is_forgotten(world: World) -> N
     assert not world.attachments
     assert not world.state.attachments
     assert world.metadata[ATTACHMENTS_KEY] == ""
-    assert told(world, history.AttachmentEnded) == [f"{ONE.arn}: ECS was told that it is attached"]
+    assert told(world, history.AttachmentEnded) == [f"{ONE.arn}: reported to ECS as attached"]
 
 
 def test_that_of_a_task_is_told_as_such(world: World) -> None:
@@ -77,10 +77,10 @@ def test_what_ecs_refuses_is_forgotten(world: World) -> None:
     answered(world, ev.InterfaceAppeared)
     answered(world, ev.AttachmentRefused, failure=a_failure())
     assert not world.state.attachments
-    assert "ECS refuses to be told" in told(world, history.AttachmentEnded)[0]
+    assert "ECS refuses the report" in told(world, history.AttachmentEnded)[0]
 
 
-@pytest.mark.parametrize(("is_here", "words"), [(False, "it did not come"), (True, "ECS could not be told")])
+@pytest.mark.parametrize(("is_here", "words"), [(False, "it did not come"), (True, "cannot be reported to ECS")])
 def test_what_expires_is_forgotten(world: World, is_here: bool, words: str) -> None:
     comes(world, ONE)
     if is_here:

@@ -81,7 +81,7 @@ STEP_RULES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("a container's desired status never goes back", {"desired": ContainerStatus.STOPPED}, {}),
     ("a container that is not there yet says why", {}, {"desired": ContainerStatus.STOPPED}),
     ("a container that is not there yet says why", {}, {"waiting": DOCKER_IS_AWAY}),
-    ("the first error is kept for ever", {"error": ERROR}, {"error": None}),
+    ("the first error is kept", {"error": ERROR}, {"error": None}),
     ("a Docker name never changes", {}, {"docker_name": "another"}),
 ]
 

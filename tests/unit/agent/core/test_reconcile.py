@@ -361,7 +361,7 @@ def test_a_container_of_an_unknown_task_is_reported_and_left_alone() -> None:
     world.run_calls()
     assert world.boxes == {box.name: box}
     assert told(world, history.OrphanContainerFound) == [
-        f"container {box.name} carries {TWO}, which is no task of this agent; left alone"
+        f"container {box.name} carries {TWO}, which is not a task of this agent; left alone"
     ]
 
 

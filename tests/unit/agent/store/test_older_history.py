@@ -68,5 +68,5 @@ def test_an_entry_that_says_more_than_its_kind_is_shown_as_it_was_written(
 
 
 def test_a_kind_that_nobody_wrote_is_no_entry() -> None:
-    with pytest.raises(ValueError, match="'Nothing' is no kind of happening"):
+    with pytest.raises(ValueError, match="'Nothing' is not a kind of history entry"):
         happening_of("Nothing", "", {})

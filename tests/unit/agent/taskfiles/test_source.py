@@ -177,7 +177,7 @@ def test_a_wrong_file_is_told_once_for_each_content(
     told = [
         f"task file {path}:2: containerDefinitions[0].memory: must be a whole number, not a string",
         f"task file {path}:2: x: is not a member of a task definition here",
-        f"task file {path} is not used: 2 mistakes; a task from an earlier version of it goes on",
+        f"task file {path} is not used: 2 mistakes; a task from an earlier version of it keeps running",
     ]
     assert caplog.messages == told
     path.touch()
@@ -187,7 +187,7 @@ def test_a_wrong_file_is_told_once_for_each_content(
     watched.check(times=6)
     assert caplog.messages[3:] == [
         f'task file {path}:1: the text ends too early: "}}" is missing for what starts on line 1',
-        f"task file {path} is not used: 1 mistake; a task from an earlier version of it goes on",
+        f"task file {path} is not used: 1 mistake; a task from an earlier version of it keeps running",
     ]
     assert engine.said() == []
 

@@ -168,7 +168,7 @@ def test_an_instance_cannot_become_one_of_another_type() -> None:
 
 
 def test_a_port_that_is_none_is_refused() -> None:
-    with pytest.raises(ApiError, match="'ssh' is no port"):
+    with pytest.raises(ApiError, match="'ssh' is not a port"):
         asked(
             a_world(),
             "RegisterContainerInstance",

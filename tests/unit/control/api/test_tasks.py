@@ -174,7 +174,7 @@ def test_a_client_token_that_ran_nothing_may_be_tried_again() -> None:
         (
             {"capacityProviderStrategy": [{"capacityProvider": "mine"}]},
             "InvalidParameterException",
-            "capacityProviderStrategy names mine, which is no capacity provider",
+            "capacityProviderStrategy names mine, which is not a capacity provider",
         ),
         ({"platformVersion": "LATEST"}, "InvalidParameterException", "The platform version must be null"),
         (

@@ -48,7 +48,7 @@ def test_sound_states_pass() -> None:
         (stopped(stop_code=""), "a stop code exactly"),
         (stopped(desired_status="RUNNING", stop_code=""), "what is STOPPED is to be STOPPED"),
         (stopped(containers=TASK.containers), "a STOPPED task has STOPPED containers"),
-        (with_task(message_id=""), "an agent is told of every task"),
+        (with_task(message_id=""), "every task is sent to its agent"),
         (a_state(TASK), "a live task has an instance"),
         (msgspec.structs.replace(with_task(), tasks_on={}), "tasks_on equals"),
         (msgspec.structs.replace(with_task(), tasks_of={"arn": frozenset({TASK.arn})}), "tasks_of equals"),

@@ -97,7 +97,7 @@ def test_the_rules_of_the_model_are_kept(server: ControlServer) -> None:
 
 def test_known_actions_that_are_not_there_name_themselves(server: ControlServer) -> None:
     said = is_refusal(server.send("CreateCapacityProvider", b'{"name": "a"}'), "UnsupportedFeatureException")
-    assert said.startswith("CreateCapacityProvider is not to be had on one machine")
+    assert said.startswith("CreateCapacityProvider is not available on one machine")
 
 
 def test_unknown_actions_are_unknown_before_anything_else(server: ControlServer) -> None:

@@ -93,7 +93,7 @@ class DockerClient:
             version = msgspec.json.decode(answer.body, type=Version)
             newest, oldest = api_version.parsed(version.api_version), api_version.parsed(version.min_api_version)
         except (msgspec.DecodeError, ValueError) as error:
-            raise errors.unusable(operation, f"{self._endpoint.text} is no Docker Engine: {error}") from error
+            raise errors.unusable(operation, f"{self._endpoint.text} is not a Docker Engine: {error}") from error
         pinned = api_version.chosen(oldest=oldest, newest=newest)
         if pinned is None:
             raise errors.unusable(

@@ -33,7 +33,7 @@ def parse_endpoint(text: str) -> Endpoint:
     scheme, separator, rest = text.partition("://")
     if scheme == "unix" and separator:
         if not rest.startswith("/"):
-            raise InvalidEndpoint(f"Docker endpoint {text!r} names no absolute socket path: {advice}")
+            raise InvalidEndpoint(f"Docker endpoint {text!r} is not an absolute socket path: {advice}")
         return Endpoint(text=text, socket_path=rest, base_url="http://docker")
     if scheme == "tcp" and separator:
         try:

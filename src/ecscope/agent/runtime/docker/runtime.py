@@ -162,7 +162,7 @@ class DockerRuntime:
             return
         self._said_untested = engine_version
         _log.warning(
-            "Docker %s speaks no API version that ecscope was tested with (%s and older): using %s, its oldest. If"
+            "Docker %s supports no API version that ecscope was tested with (%s and older): using %s, its oldest. If"
             " something misbehaves, look for a newer ecscope, or have the engine offer an older API.",
             engine_version,
             text_of(NEWEST_TESTED),

@@ -153,7 +153,7 @@ def _nanoseconds(text: str) -> int:
     """Raises ``ValueError`` where ``text`` is no time of Docker's."""
     moment = parse_docker_time(text)
     if moment is None:
-        raise ValueError(f"{text!r} is no time")
+        raise ValueError(f"{text!r} is not a time")
     rest = text.partition(".")[2]
     digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
     return (moment.replace(microsecond=0) - _EPOCH) // _SECOND * 1_000_000_000 + int(digits.ljust(9, "0") or "0")

@@ -75,7 +75,7 @@ class DiagnosticsServer:
                 403, "HostNotAllowed", "Ask by an IP address, as localhost, or by the name of this host (Host header)."
             )
         if request.path != "/":
-            return _refusal(404, "NotFound", "There is no such page. The state of the container instance is at /.")
+            return _refusal(404, "NotFound", "Page not found. The state of the container instance is at /.")
         if request.method not in _METHODS:
             answer = _refusal(405, "MethodNotAllowed", "This page can only be read.")
             answer.headers["Allow"] = ", ".join(_METHODS)

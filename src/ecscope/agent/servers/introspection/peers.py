@@ -63,7 +63,7 @@ class Peers:
         if not self._has_refused:
             self._has_refused = True
             self._log.info(
-                "closed a connection from %s, and will close others like it without a word: this port answers this"
+                "closed a connection from %s, and will silently close others like it: this port answers this"
                 " host and containers on %s. ECS_ALLOW_OFFHOST_INTROSPECTION_ACCESS=true opens it to all",
                 peer,
                 BRIDGE,

@@ -87,7 +87,7 @@ async def test_something_else_listens_there(
     engine: ScriptedEngine, client: DockerClient, version: dict[str, str]
 ) -> None:
     engine.version = version
-    with pytest.raises(RuntimeFailure, match="is no Docker Engine"):
+    with pytest.raises(RuntimeFailure, match="is not a Docker Engine"):
         await client.negotiate(errors.CONNECT)
 
 

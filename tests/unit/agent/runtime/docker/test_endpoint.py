@@ -28,7 +28,7 @@ def test_what_is_understood(text: str, socket_path: str, base_url: str) -> None:
         ("/var/run/docker.sock", "is not supported"),
         ("unix:/var/run/docker.sock", "is not supported"),
         ("npipe:////./pipe/docker", "is not supported"),
-        ("unix://run/docker.sock", "names no absolute socket path"),
+        ("unix://run/docker.sock", "is not an absolute socket path"),
         ("tcp://127.0.0.1", "needs a host and a port and nothing else"),
         ("tcp://:2375", "needs a host and a port and nothing else"),
         ("tcp://h:2375/v1", "needs a host and a port and nothing else"),

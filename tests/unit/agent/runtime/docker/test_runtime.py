@@ -193,7 +193,7 @@ async def test_an_engine_newer_than_any_that_was_tested_is_used_and_that_is_said
     assert bench.engine.paths() == ["/v1.60/info"] * 2
     [said] = [record.getMessage() for record in caplog.records if record.name == "ecscope.docker"]
     assert said.startswith(
-        "Docker 40.1 speaks no API version that ecscope was tested with (1.51 and older): using 1.60"
+        "Docker 40.1 supports no API version that ecscope was tested with (1.51 and older): using 1.60"
     )
 
 
