@@ -79,7 +79,7 @@ def test_a_simulated_agent_joins_no_cluster_of_aws(
     monkeypatch.delenv("ECS_BACKEND_HOST", raising=False)
     assert agent.run(parsed("--simulated")) == 2
     said = capsys.readouterr().err
-    assert "--simulated joins no cluster of AWS" in said
+    assert "--simulated cannot join a cluster of AWS" in said
     assert "ECS_BACKEND_HOST" in said
 
 

@@ -113,7 +113,7 @@ def test_an_answer_that_is_not_an_agents(body: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("status", "sentence"),
-    [(500, "the agent's own log says why"), (404, "is it the port of an ECS agent"), (302, "is it the port of an")],
+    [(500, "the agent's own log says why"), (404, "is it the port of an agent"), (302, "is it the port of an")],
 )
 def test_another_status(status: int, sentence: str) -> None:
     with serving(Answers({"/v1/metadata": (status, b""), "/v1/tasks": (status, b"")})) as answers:

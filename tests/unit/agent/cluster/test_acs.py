@@ -259,7 +259,7 @@ async def test_a_frame_beyond_the_limit_ends_the_connection() -> None:
 
     async with a_rig(serve) as rig:
         await rig.finished()
-        assert rig.happened[1].startswith("disconnected: what came was no websocket frame")
+        assert rig.happened[1].startswith("disconnected: invalid websocket frame received")
         assert rig.waits == [0.25]
 
 
@@ -270,7 +270,7 @@ async def test_text_that_is_no_utf_8_ends_the_connection() -> None:
 
     async with a_rig(serve) as rig:
         await rig.finished()
-        assert rig.happened[1].startswith("disconnected: what came was no websocket frame")
+        assert rig.happened[1].startswith("disconnected: invalid websocket frame received")
 
 
 # --- the end of a connection ----------------------------------------------------------------------
