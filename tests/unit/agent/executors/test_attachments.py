@@ -98,7 +98,7 @@ async def test_it_is_tried_until_ecs_answers_and_said_once(caplog: pytest.LogCap
     lab.submit()
     assert await lab.event() == ev.AttachmentAccepted(**HEAD)
     assert lab.waits == [1.0, 2.0]
-    assert len([r for r in caplog.records if "cannot tell ECS" in r.message]) == 1
+    assert len([r for r in caplog.records if "cannot report" in r.message]) == 1
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "InvalidParameterException", "ClientException"])
