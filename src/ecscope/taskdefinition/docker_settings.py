@@ -68,7 +68,7 @@ def host_config(container: ContainerDefinition, mode: NetworkMode) -> DockerMemb
 
 
 def _linux(linux: LinuxParameters, container_memory_mib: int) -> DockerMembers:
-    host = _given(CapAdd=linux.capabilities.add, CapDrop=linux.capabilities.drop)
+    host = _given(CapAdd=linux.capabilities.add or None, CapDrop=linux.capabilities.drop or None)
     if linux.devices is not None:
         host["Devices"] = [
             {

@@ -17,6 +17,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from ecscope.model import refused
+from ecscope.model.refused import Feature
 from ecscope.taskdefinition.positions import Member, Node, kind
 
 _MOST_MISTAKES = 100
@@ -81,10 +83,10 @@ class Text(Rule):
         shortest: int = 0,
         longest: int | None = None,
         choices: tuple[str, ...] = (),
-        refused: Mapping[str, str] | None = None,
+        refused: Mapping[str, Feature] | None = None,
         number_hint: bool = False,
     ) -> None:
-        """``words`` says in words what ``pattern`` wants; ``refused`` maps a choice to why it is not taken."""
+        """``words`` says in words what ``pattern`` wants; ``refused`` maps a choice to the feature that it needs."""
         self._pattern = pattern
         self._words = words
         self._shortest = shortest
@@ -101,7 +103,7 @@ class Text(Rule):
         elif "\0" in value:
             report.add(node, path, "must not contain a NUL character")
         elif value in self._refused:
-            report.add(node, path, self._refused[value])
+            report.add(node, path, self._refused[value].why)
         elif self._choices and value not in self._choices:
             report.add(node, path, f"must be one of {', '.join(self._choices)}{_did_you_mean(value, self._choices)}")
         elif len(value) < self._shortest:
@@ -214,8 +216,8 @@ class Members(Rule):
 class Refused(Rule):
     """A feature that this agent does not have: anything but a value that asks for nothing is a mistake."""
 
-    def __init__(self, reason: str) -> None:
-        self._reason = reason
+    def __init__(self, feature: Feature) -> None:
+        self._reason = feature.why
 
     def check(self, node: Node, path: str, report: Report) -> None:
         if node.value is False or node.value in ("", []):
@@ -260,13 +262,6 @@ _IMAGE = (
     r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[A-Fa-f0-9]{64})?"
 )
 
-_SECRETS = "asks for the secrets store (Secrets Manager or Parameter Store), which this agent does not have"
-_S3 = "asks for environment files from S3, which this agent does not have; use environment"
-_FIRELENS = "asks for FireLens log routing, which this agent does not have"
-_GPU = "asks for GPUs, which this agent does not have"
-_INFERENCE = "asks for Elastic Inference accelerators, which this agent does not have"
-_NEURON = "asks for Neuron devices, which this agent does not have"
-_WINDOWS = "asks for Windows containers; this agent runs Linux containers only"
 
 # fmt: off
 _CAPABILITIES = (
@@ -343,10 +338,10 @@ _LOG_CONFIGURATION = Members(
     {
         "logDriver": Text(
             choices=("json-file", "syslog", "journald", "gelf", "fluentd", "awslogs", "splunk"),
-            refused={"awsfirelens": _FIRELENS},
+            refused={"awsfirelens": refused.FIRELENS},
         ),
         "options": Names(),
-        "secretOptions": Refused(_SECRETS),
+        "secretOptions": Refused(refused.SECRETS),
     },
     required=("logDriver",),
 )
@@ -368,7 +363,7 @@ _CONTAINER = Members(
         "image": Text(
             pattern=_IMAGE, words='an image reference like "name:tag" or "host/name@sha256:…", its name in lower case'
         ),
-        "repositoryCredentials": Refused(_SECRETS),
+        "repositoryCredentials": Refused(refused.REGISTRY_CREDENTIALS),
         "cpu": Whole(0, unit="CPU units"),
         "memory": Whole(6, unit="MiB", hint="leave it out for no limit"),
         "memoryReservation": Whole(6, unit="MiB", hint="leave it out for no reservation"),
@@ -394,7 +389,7 @@ _CONTAINER = Members(
                 required=("name", "value"),
             )
         ),
-        "environmentFiles": Refused(_S3),
+        "environmentFiles": Refused(refused.ENVIRONMENT_FILES),
         "mountPoints": Items(
             Members(
                 {"sourceVolume": _SOME_TEXT, "containerPath": _PATH, "readOnly": Flag()},
@@ -405,7 +400,7 @@ _CONTAINER = Members(
             Members({"sourceContainer": _SOME_TEXT, "readOnly": Flag()}, required=("sourceContainer",)),
         ),
         "linuxParameters": _LINUX_PARAMETERS,
-        "secrets": Refused(_SECRETS),
+        "secrets": Refused(refused.SECRETS),
         "dependsOn": Items(
             Members(
                 {
@@ -462,17 +457,19 @@ _CONTAINER = Members(
                 {
                     "type": Text(
                         choices=("GPU", "InferenceAccelerator", "NeuronDevice"),
-                        refused={"GPU": _GPU, "InferenceAccelerator": _INFERENCE, "NeuronDevice": _NEURON},
+                        refused={
+                            "GPU": refused.GPU,
+                            "InferenceAccelerator": refused.INFERENCE,
+                            "NeuronDevice": refused.NEURON,
+                        },
                     ),
                     "value": Text(number_hint=True),
                 },
                 required=("type", "value"),
             )
         ),
-        "firelensConfiguration": Refused(_FIRELENS),
-        "credentialSpecs": Refused(
-            "asks for gMSA credential specs (Active Directory), which this agent does not have",
-        ),
+        "firelensConfiguration": Refused(refused.FIRELENS),
+        "credentialSpecs": Refused(refused.CREDENTIAL_SPECS),
     },
     required=("name", "image"),
 )
@@ -490,12 +487,10 @@ _VOLUME = Members(
                 "labels": Names(),
             }
         ),
-        "efsVolumeConfiguration": Refused("asks for an EFS volume, which this agent does not have"),
-        "s3filesVolumeConfiguration": Refused("asks for an S3 Files volume, which this agent does not have"),
-        "fsxWindowsFileServerVolumeConfiguration": Refused(
-            "asks for an FSx for Windows File Server volume, which this agent does not have"
-        ),
-        "configuredAtLaunch": Refused("asks for an EBS volume configured at launch, which this agent does not have"),
+        "efsVolumeConfiguration": Refused(refused.EFS),
+        "s3filesVolumeConfiguration": Refused(refused.S3_FILES),
+        "fsxWindowsFileServerVolumeConfiguration": Refused(refused.FSX),
+        "configuredAtLaunch": Refused(refused.EBS),
     },
     required=("name",),
 )
@@ -505,10 +500,7 @@ _TASK_DEFINITION: Mapping[str, Rule] = {
     "executionRoleArn": Text(),
     "networkMode": Text(
         choices=("bridge", "host", "none"),
-        refused={
-            "awsvpc": "awsvpc is not supported: it needs a network interface for each task (task ENI); use bridge, "
-            "host or none"
-        },
+        refused={"awsvpc": refused.AWSVPC},
     ),
     "containerDefinitions": Items(_CONTAINER, fewest=1, most=10),
     "volumes": Items(_VOLUME),
@@ -536,23 +528,25 @@ _TASK_DEFINITION: Mapping[str, Rule] = {
     ),
     "pidMode": Text(
         choices=("host",),
-        refused={"task": "asks for a PID namespace shared by the task, which this agent does not have"},
+        refused={"task": refused.PID_OF_TASK},
     ),
     "ipcMode": Text(
         choices=("host", "none"),
-        refused={"task": "asks for an IPC namespace shared by the task, which this agent does not have"},
+        refused={"task": refused.IPC_OF_TASK},
     ),
-    "proxyConfiguration": Refused("asks for an App Mesh proxy, which this agent does not have"),
-    "inferenceAccelerators": Refused(_INFERENCE),
-    "ephemeralStorage": Refused("asks for ephemeral storage, which only Fargate has"),
+    "proxyConfiguration": Refused(refused.APP_MESH),
+    "inferenceAccelerators": Refused(refused.INFERENCE),
+    "ephemeralStorage": Refused(refused.EPHEMERAL_STORAGE),
     "runtimePlatform": Members(
         {
             "cpuArchitecture": Text(choices=("X86_64", "ARM64")),
-            "operatingSystemFamily": Text(choices=("LINUX",), refused=dict.fromkeys(_WINDOWS_FAMILIES, _WINDOWS)),
+            "operatingSystemFamily": Text(
+                choices=("LINUX",), refused=dict.fromkeys(_WINDOWS_FAMILIES, refused.WINDOWS)
+            ),
         }
     ),
-    "enableFaultInjection": Refused("asks for fault injection, which this agent does not have"),
-    "trustedExecutionConfiguration": Refused("asks for trusted execution, which this agent does not have"),
+    "enableFaultInjection": Refused(refused.FAULT_INJECTION),
+    "trustedExecutionConfiguration": Refused(refused.TRUSTED_EXECUTION),
 }
 
 _REQUIRED = ("family", "containerDefinitions")
@@ -561,9 +555,7 @@ TASK_DEFINITION = Members(
     {
         **_TASK_DEFINITION,
         "revision": Whole(1),
-        "taskRoleArn": Refused(
-            "asks for the credentials of a role, which a control plane gives: of a file no container would get any"
-        ),
+        "taskRoleArn": Refused(refused.ROLE_OF_A_FILE),
         # What describe-task-definition adds, so that its output can be used as it is.
         "taskDefinitionArn": Ignored(),
         "status": Ignored(),

@@ -98,6 +98,27 @@ def parse(data: bytes, *, max_size_bytes: int = MAX_SIZE_BYTES, max_depth: int =
     return _Parser(text.removeprefix("\ufeff"), max_depth).document()
 
 
+def tree(value: Json) -> Node:
+    """A value that has no text of its own, such as the body of a request. Lines count its nodes, in their order."""
+    number = 0
+
+    def of(value: Json) -> Node:
+        nonlocal number
+        number += 1
+        line = number
+        if isinstance(value, dict):
+            members: dict[str, Member] = {}
+            for name, member in value.items():
+                number += 1
+                members[name] = Member(line=number, column=1, node=of(member))
+            return Node(line=line, column=1, value=members)
+        if isinstance(value, list):
+            return Node(line=line, column=1, value=[of(item) for item in value])
+        return Node(line=line, column=1, value=value)
+
+    return of(value)
+
+
 def plain(node: Node) -> Json:
     """The value without positions, as ``json.loads`` would give it."""
     value = node.value

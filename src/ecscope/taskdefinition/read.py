@@ -18,7 +18,7 @@ import msgspec
 from ecscope.model.arn import TaskArn
 from ecscope.model.task import Task
 from ecscope.taskdefinition.members import TASK_DEFINITION, TASK_DEFINITION_TO_REGISTER, Mistake, Report
-from ecscope.taskdefinition.positions import MAX_SIZE_BYTES, Document, JsonError, parse, plain
+from ecscope.taskdefinition.positions import MAX_SIZE_BYTES, Document, JsonError, parse, plain, tree
 from ecscope.taskdefinition.rules import check_rules
 
 __all__ = ["Mistake", "TaskDefinition", "TaskDefinitionError", "mistakes_in", "read_task_definition", "to_task"]
@@ -72,9 +72,9 @@ def read_task_definition(data: bytes) -> TaskDefinition:
 def mistakes_in(definition: Mapping[str, Any]) -> tuple[Mistake, ...]:
     """What is wrong with a definition that is to be registered; line and column mean nothing here.
 
-    It is held to the rules of a task file. Raises ``JsonError`` for what is no JSON at all.
+    It is held to the rules of a task file.
     """
-    root = parse(msgspec.json.encode(definition), max_size_bytes=MAX_SIZE_BYTES).root
+    root = tree(dict(definition))
     report = Report()
     TASK_DEFINITION_TO_REGISTER.check(root, "", report)
     check_rules(root, report)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from ecscope.model import refused
 from ecscope.model.network import NetworkMode, network_mode
 from ecscope.taskdefinition.members import Report
 from ecscope.taskdefinition.positions import Node
@@ -142,7 +143,7 @@ def _compatibilities(task: Place, report: Report) -> None:
     """Fargate is refused whatever the network mode: else whoever mends that first mistake meets this one."""
     for place in task.items("requiresCompatibilities"):
         if place.node.value == "FARGATE":
-            report.add(place.node, place.path, "FARGATE is not supported: this agent runs tasks of EC2 and EXTERNAL")
+            report.add(place.node, place.path, refused.FARGATE.why)
 
 
 def _essential(task: Place, containers: list[Place], report: Report) -> None:
@@ -358,7 +359,7 @@ def _single_settings(task: Place, container: Place, report: Report) -> None:
             report.add(address.node, address.path, "must be an IP address")
     for place in container.items("dockerSecurityOptions"):
         if isinstance(place.node.value, str) and place.node.value.startswith("credentialspec"):
-            report.add(place.node, place.path, "asks for gMSA credential specs, which this agent does not have")
+            report.add(place.node, place.path, refused.CREDENTIAL_SPECS.why)
     for control in container.items("systemControls"):
         namespace = control.member("namespace")
         text = control.text("namespace") or ""

@@ -8,23 +8,24 @@ from __future__ import annotations
 from ecscope.control.core.errors import client_error, invalid, unsupported
 from ecscope.control.core.overrides import check_merged
 from ecscope.control.core.records import Json, TaskDefinition
+from ecscope.model import refused
 from ecscope.taskdefinition.rules import MIN_MEMORY_MIB, cpu_units, memory_mib
 
-_NOT_HERE = {
-    "inferenceAcceleratorOverrides": "there are no Elastic Inference accelerators here",
-    "ephemeralStorage": "it is for tasks on Fargate",
+_REFUSED = {
+    "inferenceAcceleratorOverrides": refused.INFERENCE,
+    "ephemeralStorage": refused.EPHEMERAL_STORAGE,
 }
-_NOT_IN_A_CONTAINER_HERE = {
-    "environmentFiles": "files in S3 are not read yet; write the variables into environment",
-    "resourceRequirements": "GPUs and accelerators cannot be had here",
+_REFUSED_IN_A_CONTAINER = {
+    "environmentFiles": refused.ENVIRONMENT_FILES,
+    "resourceRequirements": refused.GPU,
 }
 
 
 def overrides_of(given: Json, definition: TaskDefinition) -> Json:
     """Checked, amounts of the task as plain numbers. Raises ``ApiError``."""
-    for member, why in _NOT_HERE.items():
+    for member, feature in _REFUSED.items():
         if given.get(member):
-            raise unsupported(f"overrides.{member} is not supported: {why}.")
+            raise unsupported(f"overrides.{member}: {feature.why}.")
     checked: dict[str, object] = {name: given[name] for name in ("taskRoleArn", "executionRoleArn") if given.get(name)}
     for member, read in (("cpu", cpu_units), ("memory", memory_mib)):
         if not given.get(member):
@@ -53,9 +54,9 @@ def overrides_of(given: Json, definition: TaskDefinition) -> Json:
 
 def _check_container(override: Json) -> None:
     name = override["name"]
-    for member, why in _NOT_IN_A_CONTAINER_HERE.items():
+    for member, feature in _REFUSED_IN_A_CONTAINER.items():
         if override.get(member):
-            raise unsupported(f"overrides.{member} of container {name} is not supported: {why}.")
+            raise unsupported(f"overrides.{member} of container {name}: {feature.why}.")
     if (cpu := override.get("cpu")) is not None and cpu < 0:
         raise client_error(f"Invalid 'cpu' setting for container '{name}': {cpu}.")
     for member in ("memory", "memoryReservation"):

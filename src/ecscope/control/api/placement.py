@@ -14,6 +14,7 @@ from ecscope.control.core.errors import invalid, unsupported
 from ecscope.control.core.records import Cluster, Json, TaskDefinition
 from ecscope.control.core.service_members import PlacementStrategy
 from ecscope.control.core.statuses import LaunchType
+from ecscope.model import refused
 from ecscope.model.network import NetworkMode
 from ecscope.taskdefinition.definition import PlacementConstraint
 
@@ -101,7 +102,7 @@ def refuse_network(body: Json, definition: TaskDefinition) -> None:
     if is_awsvpc and not body.get("networkConfiguration"):
         raise invalid("Network Configuration must be provided when networkMode 'awsvpc' is specified.")
     if is_awsvpc:
-        raise unsupported("networkMode awsvpc is not supported yet. Use bridge, host or none.")
+        raise unsupported(f"networkMode: {refused.AWSVPC.why}.")
     if body.get("networkConfiguration"):
         raise invalid("Network Configuration is not valid for the given networkMode of this task definition.")
 

@@ -19,6 +19,7 @@ from datetime import datetime
 
 import msgspec
 
+from ecscope.model import refused
 from ecscope.model.arn import TaskArn
 from ecscope.model.container import (
     Container,
@@ -58,14 +59,14 @@ _LARGEST_PORT = 65535
 _LARGEST_VCPU = 2**32  # CPU units are counted in whole numbers, which must not run over
 _REGISTRY_KINDS = ("ecr", "asm")
 
-_ATTACHED_VOLUMES = {"amazonebs": "EBS volumes", "s3files": "S3 Files volumes"}
+_ATTACHED_VOLUMES = {"amazonebs": refused.EBS, "s3files": refused.S3_FILES}
 """Attachments that carry a volume; the volume's own entry then says nothing."""
 _FOREIGN_VOLUMES = {
-    "efs": "EFS volumes",
-    "fsxWindowsFileServer": "FSx volumes",
-    "amazonebs": "EBS volumes",
-    "s3files": "S3 Files volumes",
-    "attachment": "volumes by attachment",
+    "efs": refused.EFS,
+    "fsxWindowsFileServer": refused.FSX,
+    "amazonebs": refused.EBS,
+    "s3files": refused.S3_FILES,
+    "attachment": refused.ATTACHED_VOLUMES,
 }
 """What the official agent takes as ``type`` of a volume, besides ``host`` and ``docker``."""
 
@@ -355,26 +356,26 @@ def _unsupported(payload: PayloadTask) -> Iterator[str]:
         yield "no desiredStatus"
     network = network_mode(payload.network_mode)
     if payload.elastic_network_interfaces or (network is not None and network.has_task_address):
-        yield "network mode awsvpc"
+        yield refused.AWSVPC.name
     elif network is None:
         yield f"network mode {payload.network_mode}"
     if payload.proxy_configuration is not None:
-        yield "proxyConfiguration"
+        yield refused.APP_MESH.name
     for attachment in payload.attachments or ():
         if attachment.attachment_type == "serviceconnectdetail":
-            yield "Service Connect"
+            yield refused.SERVICE_CONNECT.name
         elif attachment.attachment_type in _ATTACHED_VOLUMES:
-            yield _ATTACHED_VOLUMES[attachment.attachment_type]
+            yield _ATTACHED_VOLUMES[attachment.attachment_type].name
     for volume in payload.volumes or ():
         if volume.type in _FOREIGN_VOLUMES:
-            yield _FOREIGN_VOLUMES[volume.type]
+            yield _FOREIGN_VOLUMES[volume.type].name
     for association in payload.associations or ():
-        yield "GPUs" if association.type == "gpu" else f"associations of type {association.type}"
-    for member, mode in (("pidMode", payload.pid_mode), ("ipcMode", payload.ipc_mode)):
+        yield refused.GPU.name if association.type == "gpu" else f"associations of type {association.type}"
+    for feature, mode in ((refused.PID_OF_TASK, payload.pid_mode), (refused.IPC_OF_TASK, payload.ipc_mode)):
         if mode == "task":
-            yield f"{member} task"
+            yield feature.name
     if payload.trusted_execution_configuration is not None:
-        yield "trustedExecutionConfiguration"
+        yield refused.TRUSTED_EXECUTION.name
     for container in payload.containers or ():
         yield from _unsupported_in(container)
 
@@ -382,17 +383,17 @@ def _unsupported(payload: PayloadTask) -> Iterator[str]:
 def _unsupported_in(container: PayloadContainer) -> Iterator[str]:
     name = container.name or ""
     if name == "service-connect":
-        yield "Service Connect"
+        yield refused.SERVICE_CONNECT.name
     if container.firelens_configuration is not None or _log_driver(container) == "awsfirelens":
-        yield "FireLens"
+        yield refused.FIRELENS.name
     for feature, asked in (
-        ("secrets", container.secrets),
-        ("environmentFiles", container.environment_files),
-        ("credentialSpecs", container.credential_specs),
-        ("logsAuthStrategy ExecutionRole", container.logs_auth_strategy == "ExecutionRole"),
+        (refused.SECRETS, container.secrets),
+        (refused.ENVIRONMENT_FILES, container.environment_files),
+        (refused.CREDENTIAL_SPECS, container.credential_specs),
+        (refused.LOG_ROLE, container.logs_auth_strategy == "ExecutionRole"),
     ):
         if asked:
-            yield f"{feature} (container {name})"
+            yield f"{feature.name} (container {name})"
 
 
 def _log_driver(container: PayloadContainer) -> str:
@@ -419,4 +420,4 @@ def _left_out(payload: PayloadTask) -> Iterator[str]:
             feature = "ECS Exec" if agent.name == "ExecuteCommandAgent" else f"managed agent {agent.name}"
             yield f"{feature} (container {container.name or ''})"
     if payload.enable_fault_injection:
-        yield "fault injection"
+        yield refused.FAULT_INJECTION.name
