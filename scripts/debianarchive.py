@@ -65,7 +65,7 @@ def root_of(codename: str, packages: Sequence[str], *, cache: Path = CACHE) -> P
 
     They are unpacked, not installed: nothing in them has run. It comes into place in one step.
     """
-    folder = cache / f"root-{codename}"
+    folder = cache / f"root-{codename}-{packages[0]}"
     if folder.is_dir():
         return folder
     say(f"debian: fetching {', '.join(packages)} of {codename} with all that they need, into {folder}")

@@ -24,7 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from debianpackage import program, unpacked
+from debianarchive import root_of
 from dockerengine import CGROUPS, Unavailable
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -86,15 +86,14 @@ def first_process(work: Callable[[], int]) -> int:
 
 def with_network(arguments: Sequence[str]) -> int:
     """This script once more with ``arguments``, in a network of its own with a way out; its exit code."""
-    slirp = program("slirp4netns", "slirp4netns")
+    slirp = _slirp4netns()
     command = ["unshare", "--net", "--", *_again(arguments)]
     inside = subprocess.Popen(command)
     _await(lambda: _network_of(inside.pid) != _network_of(os.getpid()), "place: no network of its own came about")
     ready, told = os.pipe()
     options = ["--configure", "--mtu=65520", "--disable-host-loopback", f"--ready-fd={told}"]
     with subprocess.Popen(
-        [str(slirp), *options, str(inside.pid), "tap0"],
-        env={**os.environ, **_libraries(slirp)},
+        [*slirp, *options, str(inside.pid), "tap0"],
         pass_fds=[told],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -139,12 +138,17 @@ def _await(condition: Callable[[], bool], otherwise: str) -> None:
         time.sleep(0.01)
 
 
-def _libraries(slirp: Path) -> dict[str, str]:
-    """Where an unpacked slirp4netns finds the library that its package depends on."""
-    if slirp.is_relative_to("/usr"):
-        return {}
-    folders = sorted(str(found.parent) for found in unpacked("libslirp0").rglob("libslirp.so.0"))
-    return {"LD_LIBRARY_PATH": ":".join(folders)}
+def _slirp4netns() -> list[str]:
+    """The command: the installed one, else Debian's with all the libraries that it needs. Raises ``Unavailable``."""
+    if found := shutil.which("slirp4netns"):
+        return [found]
+    root = root_of("trixie", ["slirp4netns"])
+    # By its own loader: the machine's libraries may be older than those it was linked with, or not be there.
+    loaders = [*root.glob("usr/lib64/ld-linux-*.so.*"), *root.glob("usr/lib/ld-linux-*.so.*")]
+    libraries = sorted(root.rglob("libslirp.so.0"))
+    if not loaders or not libraries:
+        raise Unavailable("place: the Debian package slirp4netns came without its libraries; install it by hand")
+    return [str(loaders[0]), "--library-path", str(libraries[0].parent), str(root / "usr/bin/slirp4netns")]
 
 
 # Mounts.
