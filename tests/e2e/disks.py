@@ -16,7 +16,9 @@ def a_small_disk(folder: Path) -> Iterator[Path]:
     """Mounts a file system of 2 MiB at ``folder``; skips where that is not permitted, and fails there in CI."""
     folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "ecscope-test", str(folder)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "ecscope-test", str(folder)],
+        capture_output=True,
+        check=False,
     )
     if mounted.returncode:
         if os.environ.get("CI") == "true" and os.geteuid() == 0:

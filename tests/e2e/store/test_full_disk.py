@@ -31,7 +31,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
     """A file system of 2 MiB."""
     where = tmp_path / "small"
     where.mkdir()
-    _mount(where, "size=2m")
+    _mount(where, "size=2m,mode=700")
     try:
         yield where
     finally:
