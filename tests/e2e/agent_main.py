@@ -26,7 +26,7 @@ def main() -> int:
             loaded.config,
             tasks_path=Path(tasks) if tasks else None,
             introspection_port=int(os.environ["TEST_PORT"]),
-            diagnostics_port=0,
+            diagnostics_port=int(os.environ["TEST_DIAGNOSTICS_PORT"]),
             checked=True,
         )
     )

@@ -51,6 +51,7 @@ class AgentProcess:
         self.log_path = folder / "agent.log"
         self.cluster = f"{TEST_PREFIX}{secrets.token_hex(4)}"
         self.port = _free_port()
+        self.diagnostics_port = _free_port()
         self._environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
@@ -62,6 +63,7 @@ class AgentProcess:
             "DOCKER_HOST": docker_host,
             "TEST_TASKS": str(self.tasks_dir),
             "TEST_PORT": str(self.port),
+            "TEST_DIAGNOSTICS_PORT": str(self.diagnostics_port),
             **environment,
         }
         self.process: subprocess.Popen[bytes] | None = None

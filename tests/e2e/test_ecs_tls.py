@@ -26,10 +26,10 @@ def a_backend_with_tls(folder: Path) -> Iterator[tuple[BackendProcess, dict[str,
         yield backend, environment
 
 
-def metadata(agent: AgentProcess) -> tuple[int, dict[str, Any]]:
-    """Status and body of ``/v1/metadata``. Raises ``OSError`` before the port is open."""
+def registration(agent: AgentProcess) -> tuple[int, dict[str, Any]]:
+    """Status and body of port 51680's first page. Raises ``OSError`` before the port is open."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{agent.port}/v1/metadata", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{agent.diagnostics_port}/", timeout=10) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
@@ -44,7 +44,7 @@ def test_it_is_refused_and_the_port_says_why(tmp_path: Path, docker_endpoint: st
         agent.data_dir.mkdir()
         agent.start()
         status, body = eventually(
-            lambda: metadata(agent), lambda told: told[1].get("Reason") == "CertificateRefused", ""
+            lambda: registration(agent), lambda shown: shown[1].get("Reason") == "CertificateRefused", ""
         )
         assert status == 503
         assert "self-signed certificate" in body["Message"]
@@ -68,5 +68,5 @@ def test_with_its_authority_named_both_the_calls_and_the_websockets_take_it(
             backend.ask("message", "PublishMetricsRequest", channel="tcs")
             backend.ask("push_tasks", to_stop(task))
             backend.ask("state_change", task["arn"], "STOPPED")
-            assert metadata(agent)[0] == 200
+            assert registration(agent)[0] == 200
             assert backend.ask("problems") == []

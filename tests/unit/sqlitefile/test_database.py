@@ -147,7 +147,7 @@ def test_a_damaged_file_is_kept_and_its_rows_go_on(tmp_path: Path, caplog: pytes
     assert good == {"a": "1"}
     assert [(record.kind, record.key) for record in bad] == [("database", "notes.db")]
     assert Path(bad[0].set_aside_as).name.startswith("notes.db.damaged-")
-    assert "the state file notes.db was damaged (file is not a database): what could be read goes on" in caplog.text
+    assert "the state file notes.db was damaged (file is not a database): what could be read continues" in caplog.text
     assert bad[0].set_aside_as in caplog.text
 
 

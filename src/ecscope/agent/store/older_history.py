@@ -54,7 +54,7 @@ def happening_of(kind: str, text: str, detail: Mapping[str, Detail]) -> AnyHappe
     """What an entry of an older version says. Raises ``ValueError`` for a kind that no version ever wrote."""
     if kind not in KINDS:
         raise ValueError(f"{kind!r} is not a kind of history entry")
-    text = _in_current_words(text)
+    text = in_current_words(text)
     found = re.fullmatch(_IN_THE_SENTENCE.get(kind, ".*"), text, re.DOTALL)
     said = {name: value or "" for name, value in found.groupdict().items()} if found is not None else {}
     fields: dict[str, object] = {"type": kind, **detail, **said}
@@ -71,7 +71,8 @@ def happening_of(kind: str, text: str, detail: Mapping[str, Detail]) -> AnyHappe
     return happening
 
 
-def _in_current_words(text: str) -> str:
+def in_current_words(text: str) -> str:
+    """A sentence that an older version wrote, as this one writes it."""
     for pattern, replacement in _REWORDED:
         if (found := re.fullmatch(pattern, text, re.DOTALL)) is not None:
             return found.expand(replacement)

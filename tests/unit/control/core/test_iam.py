@@ -289,7 +289,7 @@ def test_one_statement_needs_no_list() -> None:
         ({"Statement": [1]}, "p.Statement[0]", "a statement is a JSON object"),
         ({"Statement": a_statement(effect="Maybe")}, "p.Statement.Effect", "must be Allow or Deny"),
         ({"Statement": [a_statement(Actions=1)]}, "p.Statement[0].Actions", "not a member of a statement"),
-        ({"Statement": [a_statement(Principal="*")]}, "p.Statement[0].Principal", "names no principal"),
+        ({"Statement": [a_statement(Principal="*")]}, "p.Statement[0].Principal", "must not have a principal"),
         ({"Statement": [{"Effect": "Allow", "Resource": "*"}]}, "p.Statement[0]", "must have Action or NotAction"),
         ({"Statement": [{"Effect": "Allow", "Action": "*"}]}, "p.Statement[0]", "must have Resource or NotResource"),
         ({"Statement": [a_statement(Action=[])]}, "p.Statement[0].Action", "requires one string"),
