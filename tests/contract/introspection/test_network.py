@@ -134,8 +134,13 @@ class Network:
     def asked(self, host: str, /, **addresses: str | tuple[str, str]) -> dict[str, str]:
         """What a client on ``host`` gets at each address; with a pair, from the second."""
         pairs = {name: given if isinstance(given, tuple) else (given, "") for name, given in addresses.items()}
-        told: dict[str, str] = json.loads(self.output(host, sys.executable, "-c", ASK, json.dumps(pairs)))
-        return told
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            told: dict[str, str] = json.loads(self.output(host, sys.executable, "-c", ASK, json.dumps(pairs)))
+            # A bare OSError is the network's own: a link-local address is not there yet, just after its link is up.
+            if "OSError" not in told.values() or time.monotonic() > deadline:
+                return told
+            time.sleep(0.1)
 
     @contextmanager
     def agent(self, folder: Path, **settings: str) -> Iterator[Path]:
