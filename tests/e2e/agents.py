@@ -26,12 +26,20 @@ PATIENCE_S = float(os.environ.get("ECSCOPE_TEST_PATIENCE_S", "30"))
 
 
 def eventually(read: Callable[[], T], wanted: Callable[[T], bool], what: str, within_s: float = PATIENCE_S) -> T:
-    """Read until it is as wanted; fail with the last reading otherwise."""
+    """Read until it is as wanted; fail with the last reading otherwise.
+
+    Nobody answering, and Docker not knowing an ID that it has just listed (HTTP 404), count as a reading that is not as
+    wanted. Any other error ends the wait.
+    """
     deadline = time.monotonic() + within_s
     while True:
         try:
             value = read()
         except OSError as error:
+            value = error  # type: ignore[assignment]
+        except dockerengine.EngineError as error:
+            if error.status != 404:
+                raise
             value = error  # type: ignore[assignment]
         else:
             if wanted(value):

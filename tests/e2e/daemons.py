@@ -72,7 +72,10 @@ class Daemon:
         shutil.rmtree(self.folder / "exec", ignore_errors=True)  # lies on a tmpfs where a host has it
 
     def containers(self) -> list[dict[str, Any]]:
-        """What it says of each container that it has, stopped ones too."""
+        """Inspections of all containers, stopped ones too; listed again if one is gone before it is inspected."""
+        return eventually(self._inspections, lambda _: True, "an inspection of every listed container")
+
+    def _inspections(self) -> list[dict[str, Any]]:
         return [
             json.loads(self.engine.request("GET", f"/containers/{found}/json")) for found in self.engine.containers()
         ]
