@@ -13,12 +13,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
-from ecscope.agent.config.config import SETTINGS, Config  # noqa: E402 - the path comes first
 from ecscope.agent.config.load import STANDALONE_DATA_DIR  # noqa: E402 - the path comes first
-from ecscope.agent.config.settings import UNSUPPORTED, UNSUPPORTED_KEYS, OutOfBounds, Setting  # noqa: E402
+from ecscope.agent.config.setting_type import UNSUPPORTED, UNSUPPORTED_KEYS, OutOfBounds, Setting  # noqa: E402
+from ecscope.agent.config.settings import SETTINGS, Config  # noqa: E402 - the path comes first
 
 TARGET = ROOT / "docs" / "reference" / "config.md"
-SOURCE = ROOT / "src" / "ecscope" / "agent" / "config" / "config.py"
+SOURCE = ROOT / "src" / "ecscope" / "agent" / "config" / "settings.py"
 SECTIONS = {
     "ecscope": "ecscope's own",
     "3.1": "Identity, endpoints, credentials",

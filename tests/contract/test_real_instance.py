@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ecscope.agent.config.config import SETTINGS
-from ecscope.agent.config.settings import UNSUPPORTED
+from ecscope.agent.config.setting_type import UNSUPPORTED
+from ecscope.agent.config.settings import SETTINGS
 from ecscope.cli.exit_codes import EXIT_TERMINAL, EXIT_USAGE
 from ecscope.model.container_instance import ObstacleKind
 

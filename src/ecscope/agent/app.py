@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ecscope import __version__
-from ecscope.agent.config.config import Config
+from ecscope.agent.config.settings import Config
 from ecscope.agent.core import attachments, host_resources, identity
 from ecscope.agent.core.actions import AnyAction, AttachmentAction, EcsAction
 from ecscope.agent.core.capabilities import Offer

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ecscope.agent.config.config import Config
 from ecscope.agent.config.load import LoadedConfig, load_config
+from ecscope.agent.config.settings import Config
 from ecscope.agent.config.sources import InstanceData
 from ecscope.cli.exit_codes import EXIT_FAILED, EXIT_FINE, EXIT_TERMINAL, EXIT_USAGE
 from ecscope.log import configure_logging

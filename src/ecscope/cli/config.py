@@ -12,8 +12,8 @@ import sys
 
 import msgspec
 
-from ecscope.agent.config.config import SETTINGS
 from ecscope.agent.config.load import LoadedConfig, load_config, shown_value
+from ecscope.agent.config.settings import SETTINGS
 from ecscope.agent.config.sources import Mistake, OriginKind
 from ecscope.cli.agent import overrides_of
 from ecscope.cli.exit_codes import EXIT_FINE, EXIT_USAGE

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ecscope.agent.app import Agent, AgentError
-from ecscope.agent.config.config import Config
+from ecscope.agent.config.settings import Config
 from ecscope.agent.config.values import Secret
 from ecscope.agent.core.state import PullBehavior
 from ecscope.agent.runtime.simulated.programs import Program

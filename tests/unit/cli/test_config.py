@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ecscope.agent.config.config import SETTINGS
+from ecscope.agent.config.settings import SETTINGS
 from ecscope.cli.config import run
 from ecscope.cli.main import build_parser
 

@@ -104,7 +104,7 @@ def test_help_loads_no_command_and_no_library() -> None:
 
 def test_the_agent_loads_nothing_of_the_client_commands() -> None:
     loaded = loaded_by("import ecscope.cli.main, ecscope.cli.agent")
-    assert "ecscope.agent.config.config" in loaded
+    assert "ecscope.agent.config.settings" in loaded
     assert not loaded & {
         "http.client",
         "logging.handlers",

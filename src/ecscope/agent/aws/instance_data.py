@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from ecscope.agent.aws.imds import InstanceMetadata, MetadataUnavailable
-from ecscope.agent.config.config import Config
+from ecscope.agent.config.settings import Config
 from ecscope.agent.config.sources import InstanceData
 
 _log = logging.getLogger("ecscope.agent")

@@ -30,7 +30,7 @@ from ecscope.agent.cluster.poll_endpoint import PollEndpoint
 from ecscope.agent.cluster.registration import IDENTITY_PATIENCE_S, Registration, RegistrationSettings
 from ecscope.agent.cluster.spot import SpotWatch
 from ecscope.agent.cluster.tcs import TcsConnection
-from ecscope.agent.config.config import Config
+from ecscope.agent.config.settings import Config
 from ecscope.agent.core.capabilities import Offer
 from ecscope.agent.core.events import InstanceNotRegistered, InstanceRegistered
 from ecscope.agent.core.registration import deregistered

@@ -16,8 +16,8 @@ from typing import TypeVar
 
 import msgspec
 
-from ecscope.agent.config.config import SETTINGS, Config
-from ecscope.agent.config.settings import UNSUPPORTED, UNSUPPORTED_KEYS, OutOfBounds, Setting
+from ecscope.agent.config.setting_type import UNSUPPORTED, UNSUPPORTED_KEYS, OutOfBounds, Setting
+from ecscope.agent.config.settings import SETTINGS, Config
 from ecscope.agent.config.sources import (
     DEFAULT_JSON_FILE,
     ENVIRONMENT_FILE,

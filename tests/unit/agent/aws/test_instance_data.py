@@ -9,7 +9,7 @@ import pytest
 from ecscope.agent.aws import instance_data
 from ecscope.agent.aws.imds import InstanceMetadata
 from ecscope.agent.aws.instance_data import ask_instance
-from ecscope.agent.config.config import Config
+from ecscope.agent.config.settings import Config
 from ecscope.agent.config.sources import InstanceData
 from ecscope.backoff import Retry
 from tests.imds import Imds

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ecscope.agent.config.config import SETTINGS, Config
 from ecscope.agent.config.load import LoadedConfig, load_config
-from ecscope.agent.config.settings import UNSUPPORTED, UNSUPPORTED_KEYS, Setting, TagSource
+from ecscope.agent.config.setting_type import UNSUPPORTED, UNSUPPORTED_KEYS, Setting, TagSource
+from ecscope.agent.config.settings import SETTINGS, Config
 from ecscope.agent.config.sources import DEFAULT_JSON_FILE, ENVIRONMENT_FILE, PORT_RANGE_FILE, InstanceData, OriginKind
 from ecscope.agent.config.values import Secret
 from ecscope.agent.core.state import PullBehavior

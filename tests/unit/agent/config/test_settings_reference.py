@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ecscope.agent.config.config import SETTINGS, Config
+from ecscope.agent.config.settings import SETTINGS, Config
 from generate_config_reference import SECTIONS, SOURCE, TARGET, meanings_of_fields, reference
 
 ROOT = Path(__file__).parents[4]
