@@ -81,9 +81,9 @@ class FakeEngine(SimulatedEngine):
         except TimeoutError as error:
             raise errors.timed_out(operation, limit_s) from error
 
-    def tell(self, notice: RuntimeNotice) -> None:
+    def notify(self, notice: RuntimeNotice) -> None:
         if not self.is_away:
-            super().tell(notice)
+            super().notify(notice)
 
     async def _suffer(self, trouble: _Trouble, operation: Operation) -> None:
         if trouble.failure is not None:

@@ -20,7 +20,7 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True):
     """A policy: waits start at ``first_s`` and grow by ``factor`` up to ``cap_s``."""
 
     tries: int | None
-    """Including the first one; ``None``: for ever."""
+    """Including the first one; ``None``: no limit."""
     first_s: float
     cap_s: float
     factor: float = 1.0

@@ -142,7 +142,7 @@ def configure_logging(
         except OSError as error:
             problem = error
     logging.getLogger(_FIRST_OUR_OWN).setLevel(lowest)
-    # Libraries tell at info what only their authors need.
+    # Libraries log at INFO what only their authors need.
     root.setLevel(max(lowest, logging.WARNING))
     if problem is not None:
         logging.getLogger("ecscope.log").error(
@@ -216,7 +216,7 @@ def _json_value(value: object) -> str | int | float | bool | None:
     if value is None or isinstance(value, bool | int | float):
         return value
     text = str(value.value) if isinstance(value, Enum) else str(value)
-    # Names of files may hold bytes that are no text; a log line must be one all the same.
+    # File names may contain bytes that are not valid text; a log line must be valid text.
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -258,7 +258,7 @@ def _opened(handler: logging.FileHandler, file: LogFile) -> logging.FileHandler:
 
 
 def open_private(path: str, *, errors: str = "strict") -> TextIOWrapper:
-    """To append text to; nobody but the owner may read it, also where it was there before.
+    """To append text to; only the owner may read it, even if the file existed before.
 
     ``errors``: as of ``open``. Raises ``UnsafeFile`` for a link, or for what is not this user's, and ``OSError``.
     """

@@ -12,7 +12,7 @@ import resource
 from typing import Any
 
 _OVER_S = 3.0
-"""Without an error for so long, connections are accepted again. The loop tries once a second."""
+"""After this long without an error, connections are accepted again. The loop tries once a second."""
 _NO_FILE_LEFT = "socket.accept() out of system resource"
 _LISTENS_AGAIN = "_start_serving"
 """What the loop calls a second after such an error, also for a server that was closed meanwhile."""

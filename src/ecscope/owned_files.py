@@ -19,7 +19,7 @@ _IS_NO_FILE = (errno.ENXIO, errno.EISDIR)
 
 
 class UnsafeFile(OSError):
-    """It may be somebody else's. ``strerror`` says why and what helps; ``sentence`` names the path as well."""
+    """It may belong to another user. ``strerror`` says why and what to do; ``sentence`` names the path as well."""
 
     def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
         super().__init__(errno.EPERM, reason, os.fspath(path))
@@ -49,10 +49,10 @@ def check_directory(path: Path, *, may_be_link: bool = True) -> None:
 
 
 def check_file(path: Path, *, may_be_shared: bool = False) -> None:
-    """Raise ``UnsafeFile`` for what is no regular file of this user's that others cannot write, or ``OSError``.
+    """Raise ``UnsafeFile`` unless it is a regular file of this user that others cannot write, or ``OSError``.
 
-    ``may_be_shared``: others may write it, since whoever opens it changes that.
-    Opens nothing that would block, have an effect or give up locks of this process. A file that does not exist is fine.
+    ``may_be_shared``: others may write it, because the caller changes that when it opens the file.
+    Opens nothing that would block, have an effect or release locks of this process. A missing file is fine.
     """
     try:
         fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -1,8 +1,8 @@
-"""A frozen state while one decision changes it: copied where it is written, put together again at the end.
+"""A frozen state while one decision changes it: copied on write, frozen again at the end.
 
 Both Steps, the agent's and the control plane's, are a ``Draft`` of their state. A field of the state that is to change
-stands there once: as a table, ``self.images = self.table("images", state.images)``, or as a plain attribute of the
-same name, ``self.waiting = state.waiting``. Whatever was put into it is in the new state; there is no second list.
+is declared once: as a table, ``self.images = self.table("images", state.images)``, or as a plain attribute of the
+same name, ``self.waiting = state.waiting``. Its value ends up in the new state; there is no second list to maintain.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ Source: introspection-api.md §1."""
 
 
 class TimedConnection(web.RequestHandler):
-    """The protocol of one connection. Whoever handles requests calls ``asked`` for each."""
+    """The protocol of one connection. The request handler calls ``asked`` for each request."""
 
     def __init__(
         self,

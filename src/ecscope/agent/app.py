@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("ecscope.agent")
 
 STANDALONE_REGION = "us-east-1"
-"""In the ARNs of a standalone agent that was told no region; no call goes there."""
+"""In the ARNs of a standalone agent without a region; never called."""
 
 _HISTORY_EXPIRY_S = 600.0
 _CALLS_END_S = 5.0
@@ -315,7 +315,7 @@ class Agent:
             await self._save_end()
 
     async def _serve_introspection(self, engine: Engine, server: IntrospectionServer) -> None:
-        """The port is open for as long as there is a container instance to show, whoever holds it meanwhile."""
+        """The port is served as long as there is a container instance to show; a port in use is tried again."""
         while True:
             await engine.states.until(lambda state: is_introspected(state) is not server.is_started)
             if server.is_started:
@@ -386,7 +386,7 @@ class Agent:
 
     @property
     def _serves_containers(self) -> bool:
-        """Nothing asks in a simulation, and there is no role without a cluster."""
+        """A simulated container sends no request, and no task has a role without a cluster."""
         config = self._config
         wanted = config.task_iam_role_enabled or config.task_iam_role_enabled_for_network_host
         return self._joins_cluster and self._has_containers and wanted
@@ -409,7 +409,7 @@ class Agent:
         *,
         before_the_end: Callable[[], Coroutine[None, None, None]],
     ) -> None:
-        """Run all of them until told to stop, and ``before_the_end`` beside them then.
+        """Run all of them until asked to stop, and ``before_the_end`` beside them then.
 
         If one fails, all end and the failure is raised.
         """
@@ -612,7 +612,7 @@ def _store_of(config: Config) -> Store:
 
 
 def _cgroups_of(config: Config) -> TaskCgroups | None:
-    """``None`` where task-level limits are switched off, or cannot be had on this machine."""
+    """``None`` where task-level limits are switched off, or not supported on this machine."""
     if not config.task_cpu_mem_limit:
         return None
     cgroups = TaskCgroups(Path(config.cgroup_path))

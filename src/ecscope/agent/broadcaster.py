@@ -1,4 +1,4 @@
-"""One value that is replaced again and again, for any number of listeners: nobody needs to poll it.
+"""One value that is replaced again and again, for any number of listeners, which need not poll.
 
 A listener gets the newest value when it asks for the next; what was replaced meanwhile it never sees. So a slow one
 costs nothing, and never blocks who publishes.
@@ -26,7 +26,7 @@ class Broadcaster(Generic[T]):
         return self._newest
 
     def publish(self, value: T) -> None:
-        """Replace the value; never blocks. The same object again is no news."""
+        """Replace the value; never blocks. The same object again wakes no listener."""
         if value is self._newest:
             return
         self._newest = value

@@ -59,12 +59,12 @@ class Engine:
         save_retry: Backoff,
         checked: bool = False,
     ) -> None:
-        """``act`` starts an action and returns at once; ``save_retry`` goes on for ever.
+        """``act`` starts an action and returns at once; ``save_retry`` never gives up.
 
         ``checked`` runs the invariants after every event (tests).
         """
         self.states = Broadcaster(state)
-        """The published state, for who reads it and who waits for the next."""
+        """The published state, for those that read it and those that wait for the next."""
         self._store = store
         self._act = act
         self._save_retry = save_retry
@@ -103,11 +103,11 @@ class Engine:
                 await self._save(decided)
             self.states.publish(decided.state)
             if decided.batch.history:
-                self._tell_listeners(decided)
+                self._notify_listeners(decided)
             for action in decided.actions:
                 self._act(action)
 
-    def _tell_listeners(self, decided: _Decided) -> None:
+    def _notify_listeners(self, decided: _Decided) -> None:
         for listener in self._listeners:
             try:
                 listener(decided.batch.history, decided.state)
@@ -125,7 +125,7 @@ class Engine:
             decision = decide(decided.state, event)
         except Exception:
             # A bug in the core. The state is as it was; one event is lost, the agent is not.
-            # Only its kind is told: a task's environment is nobody's to read in a log.
+            # Only its kind is logged: a task's environment does not belong in a log.
             _log.exception("the core failed on an event", extra={EVENT_ID: event.id, "event": type(event).__name__})
             return
         if self._checked:

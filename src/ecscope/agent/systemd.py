@@ -23,7 +23,7 @@ class Systemd:
     """The service manager that started this process, if one did."""
 
     def __init__(self, environ: Mapping[str, str], *, pid: int) -> None:
-        """``pid``: of this process; a watchdog that is meant for another one is not fed."""
+        """``pid``: of this process; a watchdog for another process is ignored."""
         path = environ.get("NOTIFY_SOCKET", "")
         self._address = f"\0{path[1:]}" if path.startswith("@") else path
         interval_us = environ.get("WATCHDOG_USEC", "")
@@ -32,7 +32,7 @@ class Systemd:
         """Longest silence that the watchdog accepts; 0: there is none."""
 
     def notify(self, message: str) -> None:
-        """Never raises: a manager that does not listen is no reason to stop."""
+        """Never raises: the agent goes on when the service manager does not listen."""
         if not self._address:
             return
         try:
@@ -43,7 +43,7 @@ class Systemd:
             _log.debug("systemd cannot be notified: %s", error)
 
     async def feed_watchdog(self) -> None:
-        """Until cancelled. Returns at once where there is no watchdog."""
+        """Until cancelled. Returns at once if no watchdog is configured."""
         while self.watchdog_s > 0:
             self.notify(_ALIVE)
             await asyncio.sleep(self.watchdog_s / 3)

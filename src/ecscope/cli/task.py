@@ -1,4 +1,4 @@
-"""``ecscope task``: everything an agent tells about one task, and what happened to it.
+"""``ecscope task``: everything an agent reports about one task, and its history.
 
 The task comes from port 51678; the events from the state an ecscope agent keeps on this host.
 
@@ -114,7 +114,7 @@ def _data_dirs(data_dir: str | None) -> Sequence[Path]:
     from ecscope.agent.config.load import load_config  # noqa: PLC0415 - only where it is needed
 
     configured = Path(load_config(os.environ, standalone=True).config.data_dir)
-    with suppress(RuntimeError):  # there is no home
+    with suppress(RuntimeError):  # no home directory
         return (configured, Path.home() / ".ecscope" / _AGENT_OF_UP)
     return (configured,)
 
@@ -176,11 +176,11 @@ def event_lines(entries: Sequence[HistoryEntry], why_none: str, *, colour: bool)
 
 
 def _what_the_text_lacks(entry: HistoryEntry) -> str:
-    """The details that are not in the sentence already: a reader should see nothing twice."""
+    """The details that are not already in the sentence."""
     return "".join(
         f"  {name}={value}"
         for name, value in entry.detail.items()
-        if name not in entry.what.told
+        if name not in entry.what.in_sentence
         and value not in (None, "")
         and not (isinstance(value, str) and value in entry.text)
     )

@@ -20,9 +20,9 @@ class ApiFailure(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     """In AWS's own words where AWS answered; else what went wrong on the way there."""
     code: str = ""
-    """AWS's error code, such as ``AccessDeniedException``; ``""``: nobody answered, or not as AWS does."""
+    """AWS's error code, such as ``AccessDeniedException``; ``""``: no answer, or not one of AWS."""
     status: int = 0
-    """HTTP status; 0: there was no answer."""
+    """HTTP status; 0: no answer."""
     endpoint: str = ""
     """Scheme, host and port that were called."""
     role_arn: str = ""

@@ -23,4 +23,4 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
     task_arn: TaskArn = TaskArn("")
     """``""``: it is the instance's own."""
     is_attached: bool = False
-    """It has been seen, and ECS is being told."""
+    """It was found, and is being reported to ECS."""

@@ -30,7 +30,7 @@ class ContainerKind(Enum):
 
     @property
     def is_agents_own(self) -> bool:
-        """The agent made it up: ECS is not told of it, nobody is shown it, and it is not measured."""
+        """Added by the agent: not reported to ECS, not listed, and not measured."""
         return self is not ContainerKind.NORMAL
 
     @property
@@ -227,7 +227,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int | None = None
     oom_killed: bool = False
     error: NamedError | None = None
-    """The first error, kept for ever. Source: engine.md §3.2."""
+    """The first error; it is never replaced. Source: engine.md §3.2."""
     bindings: tuple[PortBinding, ...] = ()
     """As first reported non-empty by Docker, never refreshed. Source: introspection-api.md §6.9."""
     mounts: tuple[Mount, ...] = ()
@@ -247,7 +247,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     removed: bool = False
     """Clean-up has removed the Docker container."""
     reported: ReportedStatus | None = None
-    """The furthest status that is among what ECS was told or will be told; ``None``: nothing yet."""
+    """The furthest status that was reported to ECS, or is queued to be; ``None``: none yet."""
 
     @property
     def name(self) -> str:
@@ -271,7 +271,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def task_status(self) -> TaskStatus:
-        """The task status that it stands for."""
+        """The task status that it corresponds to."""
         return task_status_of(self.known, steady=self.kind.steady_status)
 
     @property
@@ -303,7 +303,7 @@ class ContainerInspection(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int | None = None
     """``None`` while it runs, when it never ran, and with ``start_dropped``, which overwrites it in Docker."""
     start_dropped: bool = False
-    """The engine gave the last start up because its client had gone. All else is as if nobody had asked for it."""
+    """The engine abandoned the last start because its client disconnected. The container is otherwise unchanged."""
     oom_killed: bool = False
     error: NamedError | None = None
     """``OutOfMemoryError`` or ``DockerStateError``."""

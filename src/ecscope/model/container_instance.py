@@ -1,4 +1,4 @@
-"""The container instance: who it is, what it offers, and what stands between it and its cluster. Values only.
+"""The container instance: its identity, what it offers, and why it is not registered. Values only.
 
 Source: agent-protocol.md §3.2, §3.3.
 """
@@ -38,7 +38,7 @@ class Attribute(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ObstacleKind(Enum):
-    """Why the instance is not registered. The value stands in the answer of the introspection API: never rename one."""
+    """Why the instance is not registered. The value is part of the introspection API's answer: never rename one."""
 
     STARTING = "Starting"
     """Nothing is wrong: the first try is under way."""
@@ -61,15 +61,15 @@ class ObstacleKind(Enum):
     CLUSTER_NOT_FOUND = "ClusterNotFound"
     THROTTLED = "Throttled"
     SERVER_ERROR = "ServerError"
-    """The endpoint answered with a failure of its own, or with something that is no answer of ECS."""
+    """The endpoint answered with an error of its own, or with something that is not an ECS answer."""
     REGISTRATION_REFUSED = "RegistrationRefused"
     """ECS refuses what is registered; trying again cannot help."""
     DEREGISTERED = "Deregistered"
-    """It was registered, and somebody deregistered it."""
+    """It was registered, and has been deregistered."""
 
 
 class Obstacle(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands between the agent and its cluster. No secret is in it."""
+    """Why the agent is not registered in its cluster. Contains no secret."""
 
     kind: ObstacleKind
     message: str

@@ -9,7 +9,7 @@ _TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(
 
 
 def parse_docker_time(text: str) -> datetime | None:
-    """The moment, cut to microseconds, in UTC; ``None`` for ``""`` or anything that is no time."""
+    """The moment, cut to microseconds, in UTC; ``None`` for ``""`` and for anything that is not a time."""
     found = _TIME.fullmatch(text)
     if found is None:
         return None

@@ -26,8 +26,8 @@ _TAG = "type"
 class Happening(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field=_TAG, rename="camel"):
     """Parent of all happenings."""
 
-    told: ClassVar[frozenset[str]] = frozenset()
-    """Stored names of fields whose value the sentence has in other words."""
+    in_sentence: ClassVar[frozenset[str]] = frozenset()
+    """Stored names of fields whose value the sentence gives in other words."""
 
     @property
     def kind(self) -> str:
@@ -76,7 +76,7 @@ class TaskRefused(Happening, frozen=True, kw_only=True):
 
 
 class TaskStopRequested(Happening, frozen=True, kw_only=True):
-    """Somebody asked for the end of a task, and was the first."""
+    """The first request to stop a task."""
 
     requested_by: str
     """``task file …``, ``ACS payload …``, ``ACS manifest …``, ``removal of task file …``."""
@@ -153,7 +153,7 @@ class ContainerStatusChanged(Happening, frozen=True, kw_only=True, omit_defaults
     why: str
     docker_id: str = ""
     exit_code: int | None = None
-    """STOPPED: ``None``: it never ran, or nobody saw it end."""
+    """STOPPED: ``None``: it never ran, or its end was not observed."""
     signal: int | None = None
     """STOPPED: what an exit code above 128 says."""
     oom_killed: bool = False
@@ -189,13 +189,13 @@ class ContainerDied(Happening, frozen=True, kw_only=True):
 
     exit_code: int | None
     signal: int | None
-    """The last signal that somebody sent through Docker in that run; ``None``: none was sent that way."""
+    """The last signal sent through Docker during that run; ``None``: none was."""
     time_ns: int
     """When, by Docker's clock: nanoseconds since the epoch; 0: Docker did not say."""
     stop_requested: bool
     """The agent had asked Docker to stop it."""
 
-    told: ClassVar[frozenset[str]] = frozenset({"exitCode", "signal", "timeNs"})
+    in_sentence: ClassVar[frozenset[str]] = frozenset({"exitCode", "signal", "timeNs"})
 
     @property
     def sentence(self) -> str:
@@ -229,7 +229,7 @@ class ContainerRestarted(Happening, frozen=True, kw_only=True):
     was_cut_off: bool = False
     """The same restart, decided before: the agent ended, or lost Docker, before the start was done."""
 
-    told: ClassVar[frozenset[str]] = frozenset({"wasCutOff"})
+    in_sentence: ClassVar[frozenset[str]] = frozenset({"wasCutOff"})
 
     @property
     def sentence(self) -> str:
@@ -245,7 +245,7 @@ class ContainerStopping(Happening, frozen=True, kw_only=True):
     """Between the two, in seconds."""
     docker_id: str
 
-    told: ClassVar[frozenset[str]] = frozenset({"graceS", "dockerId"})
+    in_sentence: ClassVar[frozenset[str]] = frozenset({"graceS", "dockerId"})
 
     @property
     def sentence(self) -> str:
@@ -331,7 +331,7 @@ class ContainerVanished(Happening, frozen=True, kw_only=True):
 
     why: str
     time_ns: int = 0
-    """Of Docker's ``destroy``: nanoseconds since the epoch; 0: nobody saw it go."""
+    """Of Docker's ``destroy``: nanoseconds since the epoch; 0: its removal was not observed."""
 
     @property
     def sentence(self) -> str:
@@ -339,7 +339,7 @@ class ContainerVanished(Happening, frozen=True, kw_only=True):
 
 
 class ContainerStartedFromOutside(Happening, frozen=True, kw_only=True):
-    """Somebody started a STOPPED container."""
+    """A STOPPED container was started outside of the agent."""
 
     @property
     def sentence(self) -> str:
@@ -529,7 +529,7 @@ class OrphanContainerFound(Happening, frozen=True, kw_only=True):
     is_removed: bool = False
     """It belongs to a task whose record was lost, and is removed; else it is left alone."""
 
-    told: ClassVar[frozenset[str]] = frozenset({"isRemoved"})
+    in_sentence: ClassVar[frozenset[str]] = frozenset({"isRemoved"})
 
     @property
     def sentence(self) -> str:
@@ -555,7 +555,7 @@ class InstanceRegistered(Happening, frozen=True, kw_only=True):
 
 
 class InstanceNotRegistered(Happening, frozen=True, kw_only=True):
-    """What stands in the way of registration has changed."""
+    """The reason why the instance cannot be registered has changed."""
 
     obstacle: str = msgspec.field(name="kind")
     """The name of an ``ObstacleKind``."""
@@ -594,7 +594,7 @@ class ManifestReceived(Happening, frozen=True, kw_only=True):
     beside: int
     """How many more run here."""
 
-    told: ClassVar[frozenset[str]] = frozenset({"running"})
+    in_sentence: ClassVar[frozenset[str]] = frozenset({"running"})
 
     @property
     def sentence(self) -> str:
@@ -723,7 +723,7 @@ class AgentStarted(Happening, frozen=True, kw_only=True):
     version: str
     saved_tasks: int
 
-    told: ClassVar[frozenset[str]] = frozenset({"savedTasks"})
+    in_sentence: ClassVar[frozenset[str]] = frozenset({"savedTasks"})
 
     @property
     def sentence(self) -> str:

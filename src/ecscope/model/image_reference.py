@@ -81,7 +81,7 @@ class ImageReference(msgspec.Struct, frozen=True, kw_only=True):
         return str(self) if self.tag or self.digest else f"{self.name}:{DEFAULT_TAG}"
 
     def with_digest(self, digest: str) -> str:
-        """``name@digest``, which names the same image for ever."""
+        """``name@digest``, which always names the same image."""
         return f"{self.name}@{digest}"
 
 

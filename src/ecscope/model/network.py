@@ -48,7 +48,7 @@ class NetworkMode(Enum):
 
     @property
     def has_own_network(self) -> bool:
-        """Traffic of the task can be told from the host's, and is measured."""
+        """The task's traffic can be distinguished from the host's, and is measured."""
         return self not in (NetworkMode.HOST, NetworkMode.NONE)
 
     @property
@@ -58,7 +58,7 @@ class NetworkMode(Enum):
 
 
 def network_mode(text: str | None) -> NetworkMode | None:
-    """The mode of that name, ``None`` or ``""`` for the default; ``None``: there is no such mode."""
+    """The mode of that name, ``None`` or ``""`` for the default; ``None``: no such mode."""
     try:
         return NetworkMode(text or "")
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a container runtime tells of itself and of containers. Values only.
+"""What a container runtime reports about itself and about containers. Values only.
 
 Source: engine.md §12.
 """

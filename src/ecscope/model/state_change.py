@@ -1,4 +1,4 @@
-"""What the agent tells ECS about a task and its containers. Values only.
+"""What the agent reports to ECS about a task and its containers. Values only.
 
 Source: agent-protocol.md §3.5; engine.md §1.3.
 """
@@ -33,11 +33,11 @@ class TaskStateChange(msgspec.Struct, frozen=True, kw_only=True):
     """One message to ECS: a task's status, with all container news since the last one."""
 
     number: int
-    """Counts up within the task, from 1: tells which change a late answer belongs to."""
+    """Counts up within the task, from 1: identifies the change that a late answer belongs to."""
     status: ReportedStatus
     reason: str = ""
     containers: tuple[ContainerStateChange, ...] = ()
-    """In the order in which they happened; the same container may stand here twice."""
+    """In the order in which they happened; a container can appear more than once."""
     pull_started_at: datetime | None = None
     pull_stopped_at: datetime | None = None
     execution_stopped_at: datetime | None = None

@@ -100,7 +100,7 @@ _TASK_STATUS = {
 
 
 def task_status_of(status: ContainerStatus, *, steady: ContainerStatus = ContainerStatus.RUNNING) -> TaskStatus:
-    """The task status that a container of this known status stands for; ``steady`` is as far as it goes.
+    """The task status that a container's known status corresponds to; ``steady``: its last status before STOPPED.
 
     Source: engine.md §1.2.
     """

@@ -48,7 +48,7 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskSource(msgspec.Struct, frozen=True, kw_only=True):
-    """What a task file last gave rise to, so that nothing runs twice over a restart."""
+    """What a task file last started, so that a restart does not start it again."""
 
     key: str
     """Absolute path of the task file."""
@@ -59,7 +59,7 @@ class TaskSource(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HostResourcesHeld(Enum):
-    """Where a task stands with the instance's CPU, memory and ports. Source: engine.md §2.2."""
+    """The task's share of the instance's CPU, memory and ports. Source: engine.md §2.2."""
 
     WAITING = "WAITING"
     HELD = "HELD"
@@ -99,7 +99,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     execution_credentials_id: str = ""
     """Likewise for the execution role."""
     unsupported: str = ""
-    """What the task asks for and cannot be had here, as one clause; such a task is stopped at once. ``""``: nothing."""
+    """What the task requires and is not supported here, as one clause; the task is stopped at once. ``""``: nothing."""
     needs: HostResources = HostResources()
     """What it takes of the instance; worked out when it is accepted."""
     host_resources: HostResourcesHeld = HostResourcesHeld.WAITING
@@ -114,15 +114,15 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     terminal_reason: str = ""
     """Set only for resource failures and tasks that could not progress. Source: engine.md §10.5."""
     stop_requested_by: str = ""
-    """Who asked for the stop (``task file …``, ``ACS payload …``); ``""``: nobody, it ended by itself."""
+    """Who asked for the stop (``task file …``, ``ACS payload …``); ``""``: no one, it ended by itself."""
     stopped_again: bool = False
     """A STOPPED container that came up again was stopped once more, which is done once per task."""
     cleanup_due: bool = False
     """The clean-up wait is over: containers and volumes are being removed."""
     is_refused: bool = False
-    """It was never managed, and is kept, unlisted, only until ECS has been told so. Source: engine.md §2."""
+    """It was never managed, and is kept, unlisted, only until that is reported to ECS. Source: engine.md §2."""
     reported: ReportedStatus | None = None
-    """The furthest status that ECS was, or is being, told; ``None``: nothing yet."""
+    """The furthest status that was, or is being, reported to ECS; ``None``: none yet."""
     state_changes: tuple[TaskStateChange, ...] = ()
     """What ECS has not accepted yet, oldest first."""
     state_changes_made: int = 0

@@ -86,5 +86,5 @@ class TaskResource(msgspec.Struct, frozen=True, kw_only=True):
         return self.is_needed_by(container_name)
 
     def is_needed_by(self, container_name: str) -> bool:
-        """The container cannot do without it."""
+        """The container cannot run without it."""
         return self.needed_by is None or container_name in self.needed_by

@@ -243,7 +243,7 @@ class RuntimePlatform(_Members, frozen=True, kw_only=True):
 
 
 class Definition(_Members, frozen=True, kw_only=True):
-    """A task definition. Who it is (family, revision, tags, status) is for whoever keeps it."""
+    """A task definition, without its identity (family, revision, tags, status), which its owner keeps."""
 
     container_definitions: tuple[ContainerDefinition, ...]
     volumes: tuple[Volume, ...] = ()

@@ -46,7 +46,7 @@ class Report:
         self._mistakes: dict[tuple[str, int, int], Mistake] = {}
 
     def add(self, at: Node | Member, path: str, reason: str) -> None:
-        """``at`` is where the mistake stands: a value, or a member's key."""
+        """``at`` is the position of the mistake: a value, or a member's key."""
         self.add_at(at.line, at.column, path, reason)
 
     def add_at(self, line: int, column: int, path: str, reason: str) -> None:
@@ -238,7 +238,7 @@ def _did_you_mean(word: str, known: tuple[str, ...]) -> str:
     for name in known:
         if name.casefold().replace("_", "").replace("-", "") == folded:
             return f"; did you mean {name}?"
-    from difflib import get_close_matches  # noqa: PLC0415  # only when somebody mistyped
+    from difflib import get_close_matches  # noqa: PLC0415  # only needed after a typing mistake
 
     lowered = {name.casefold(): name for name in known}
     near = get_close_matches(word.casefold(), lowered, n=1)

@@ -1,6 +1,6 @@
 """A task definition, made into the task that ACS carries: defaults filled in, units changed, Docker's part as text.
 
-Who the task is beyond its definition (cluster, group, service, roles, ARNs of containers) is for whoever sends it.
+The task's identity beyond its definition (cluster, group, service, roles, ARNs of containers) is added by the sender.
 
 Source: control-plane.md §10.
 """

@@ -1,6 +1,6 @@
 """Read JSON and keep the line and column of every value and key.
 
-It exists for files that people write: a mistake must be shown where it stands. Stricter
+It exists for files that people write: a mistake must be shown at its position. Stricter
 than most readers: no NaN, no infinity, no number too large for a float, no half of a
 surrogate pair, bounded in size and depth. Duplicate keys are collected rather than raised,
 so that a caller can report them together with what else is wrong; a caller that goes on
@@ -43,7 +43,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """One member of an object: where its key stands, and its value."""
+    """One member of an object: the position of its key, and its value."""
 
     line: int
     column: int
@@ -331,7 +331,7 @@ class _Parser:
         return JsonError(*self._position(at), reason)
 
     def _unexpected(self, expected: str, *, start: int | None = None, closing: str = "") -> JsonError:
-        """What stands at the present place instead of what was expected, with advice where it is plain."""
+        """What was found at the current position instead of what was expected, with advice where it is obvious."""
         at = self._at
         char = self._text[at : at + 1]
         if not char:

@@ -40,7 +40,7 @@ class TaskDefinition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskDefinitionError(Exception):
-    """The text is no task definition that can run here; ``mistakes`` has every reason."""
+    """The text is not a task definition that can run here; ``mistakes`` has every reason."""
 
     def __init__(self, mistakes: tuple[Mistake, ...]) -> None:
         super().__init__(mistakes)

@@ -140,7 +140,7 @@ def _mode(task: Place) -> NetworkMode | None:
 
 
 def _compatibilities(task: Place, report: Report) -> None:
-    """Fargate is refused whatever the network mode: else whoever mends that first mistake meets this one."""
+    """Fargate is refused in any network mode: otherwise this mistake would show only once the other is corrected."""
     for place in task.items("requiresCompatibilities"):
         if place.node.value == "FARGATE":
             report.add(place.node, place.path, refused.FARGATE.why)

@@ -30,7 +30,7 @@ def docker_volume(
 ) -> Volume:
     """A Docker volume: shared ones keep their own name, those of one task get a name of their own.
 
-    ``None`` stands for what was not said: driver ``local``, no options, no labels. ``suffix``: 20 fresh hex digits.
+    ``None`` is not set: driver ``local``, no options, no labels. ``suffix``: 20 fresh hex digits.
     """
     return Volume(
         name=name,

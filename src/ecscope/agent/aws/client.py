@@ -1,6 +1,6 @@
 """Signed calls to AWS over aiohttp: the ECS API, and whatever else speaks AWS's JSON protocol.
 
-One try per call. Two exceptions, both inside the same call: keys that AWS does not take are looked for anew, and a
+One try per call. Two exceptions, both inside the same call: keys that AWS rejects are looked up again, and a
 kept connection that the other side closed meanwhile is opened again. When to try again is the caller's to say.
 
 Importing this imports botocore (ADR 0013).
@@ -97,7 +97,7 @@ class AwsClient:
         )
 
     async def upgrade_headers(self, url: str) -> Mapping[str, str]:
-        """See ``WebsocketSigner``. Nobody tells whether the last upgrade was refused, so its keys are doubted."""
+        """See ``WebsocketSigner``. The last upgrade may have been refused for its keys, so they are looked up again."""
         self._credentials.doubt()
         credentials = await self._credentials.get()
         return upgrade_headers(url=url, region=self._region, credentials=credentials, at=self._clock.now())
@@ -122,7 +122,7 @@ class AwsClient:
 
         Args:
             service: as signatures name it.
-            target: what stands before the operation in ``X-Amz-Target``.
+            target: the prefix of the operation in ``X-Amz-Target``.
             credentials: ``None``: the agent's own.
 
         Raises:
@@ -182,7 +182,7 @@ class AwsClient:
             except aiohttp.ServerDisconnectedError:
                 status, headers, body = await self._exchange(call, credentials, attempt)
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
-            cause = None if isinstance(error, aiohttp.ClientHttpProxyError) else error  # tells the proxy's password
+            cause = None if isinstance(error, aiohttp.ClientHttpProxyError) else error  # contains the proxy's password
             raise AwsCallFailed(_failure(call, *self._what_went_wrong(call, error))) from cause
         failure = failure_of(
             call.operation,
@@ -267,12 +267,12 @@ class _Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _failure(call: _Call, kind: ObstacleKind, message: str) -> ApiFailure:
-    """There was no answer, or none that could be read."""
+    """No answer, or none that could be read."""
     return ApiFailure(operation=call.operation, kind=kind, message=message, endpoint=origin(call.endpoint))
 
 
 class _TooLong(ValueError):
-    """The answer is longer than any that is meant for us."""
+    """The answer is longer than any valid one."""
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

@@ -298,7 +298,7 @@ class ContainerEndpoint:
 
 
 class InstanceRole:
-    """The role of the EC2 instance, from the metadata service: version 2, and version 1 where there is no 2."""
+    """The role of the EC2 instance, from the metadata service: version 2, or version 1 where 2 is not available."""
 
     def __init__(self, endpoint: str, *, disabled: bool, timeout_s: float, tries: int) -> None:
         self._endpoint = endpoint.rstrip("/")
@@ -340,12 +340,12 @@ class _DirectSession:
         except botocore.exceptions.BotoCoreError as error:
             self.last = "no answer in time" if "Timeout" in type(error).__name__ else "it cannot be reached"
             raise
-        self.last = _told(request.url, response)
+        self.last = _described(request.url, response)
         return response
 
 
 class _RoleFetcher(botocore.utils.InstanceMetadataFetcher):  # type: ignore[misc]  # botocore carries no types
-    """botocore's, made to go straight there and to tell the expiry as the service does."""
+    """botocore's, made to connect directly and to return the expiry as the service gives it."""
 
     def __init__(self, session: _DirectSession, *, base_url: str, timeout: float, tries: int) -> None:
         super().__init__(timeout=timeout, num_attempts=tries, base_url=base_url, env={})
@@ -355,7 +355,7 @@ class _RoleFetcher(botocore.utils.InstanceMetadataFetcher):  # type: ignore[misc
         """botocore would write a later moment over one that is near; when to look again is ours to say."""
 
 
-def _told(url: str, response: Any) -> str:
+def _described(url: str, response: Any) -> str:
     """What an answer of the metadata service means where credentials were hoped for; never quotes any."""
     if response.status_code == 404 and url.endswith("/security-credentials/"):
         return "no role is attached to the instance"
@@ -396,4 +396,4 @@ def _one_line(error: Exception) -> str:
 
 
 def _no_sleep(seconds: float) -> None:
-    """The fetcher would wait a second between its tries; who asks for credentials does the waiting."""
+    """The fetcher would wait a second between its tries; waiting is up to the caller."""

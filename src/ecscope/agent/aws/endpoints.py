@@ -40,7 +40,7 @@ def service_endpoint(service: str, region: str) -> str:
 def origin(url: str) -> str:
     """Scheme, host and port where one is given, as messages name an endpoint; never user information.
 
-    Not even of what is no URL, because a password holds a slash.
+    Not even from what is not a valid URL because a password contains a slash.
     """
     scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
     return f"{scheme}{separator}{rest.rpartition('@')[2].partition('/')[0]}"
@@ -57,7 +57,7 @@ def is_address(url: str) -> bool:
 
 
 class UnusableProxy(ValueError):
-    """A variable names no proxy that can be asked. The message never quotes it: a password may stand in it."""
+    """A variable does not name a usable proxy. The message never quotes it: it may contain a password."""
 
     def __init__(self, variable: str) -> None:
         super().__init__(
@@ -70,7 +70,7 @@ class Proxies(msgspec.Struct, frozen=True, kw_only=True):
     """``HTTP_PROXY``, ``HTTPS_PROXY`` and ``NO_PROXY``, as given. ``repr`` hides the passwords that may be in them."""
 
     http: str = ""
-    """``""``: none. Without a scheme ``http`` is meant."""
+    """``""``: none. Without a scheme, ``http`` is assumed."""
     https: str = ""
     no_proxy: str = ""
     """Hosts, domains (with what is below them), ``.domains`` (only what is below), addresses and networks, each

@@ -16,7 +16,7 @@ def no_connection(error: NotConnected, *, endpoint: str, proxy: str, through: st
 
     Args:
         endpoint: who was to be reached, as messages name it.
-        proxy: the same of the proxy; told only where it is what could not be reached.
+        proxy: the same for the proxy; shown only if it is the proxy that could not be reached.
         through: `` through the proxy …``, or ``""``.
     """
     match error:

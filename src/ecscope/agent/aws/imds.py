@@ -30,7 +30,7 @@ _ANSWER_LIMIT_BYTES = 64 * 1024
 
 
 class MetadataUnavailable(Exception):
-    """The service did not tell; the message says why."""
+    """The service gave no answer; the message says why."""
 
     def __init__(self, message: str, *, status: int = 0) -> None:
         super().__init__(message)
@@ -39,7 +39,7 @@ class MetadataUnavailable(Exception):
 
     @property
     def is_absent(self) -> bool:
-        """The service answers, and has no such thing."""
+        """The service answers, and has nothing at that path."""
         return self.status == 404
 
 
@@ -131,7 +131,7 @@ class InstanceMetadata:
         return await self._retry.run(IDENTITY, lambda: self.get(path), is_worth_retrying=is_worth_retrying)
 
     async def get(self, path: str) -> str:
-        """What stands under ``/latest/<path>``, in one try."""
+        """The content of ``/latest/<path>``, in one try."""
         if self._disabled:
             raise MetadataUnavailable("the instance metadata service is switched off", status=404)
         try:

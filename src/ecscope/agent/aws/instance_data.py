@@ -16,11 +16,11 @@ from ecscope.agent.config.sources import InstanceData
 _log = logging.getLogger("ecscope.agent")
 
 PATIENCE_S = 20.0
-"""Where only the service can tell the region."""
+"""Used where only the service knows the region."""
 HASTE_S = 2.0
 """Where the region is known: this may be no EC2 instance at all."""
 SAID_AFTER_S = 2.5
-"""Until it is said what is waited for: nothing of the agent can be asked yet."""
+"""Until the log says what is waited for: no port of the agent answers yet."""
 
 
 async def ask_instance(config: Config, *, metadata: InstanceMetadata | None = None) -> InstanceData:

@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 class _Secret(msgspec.Struct, frozen=True):
-    """Parent of what holds a password; ``repr`` shows nothing of it."""
+    """Parent of what holds a password; ``repr`` does not show it."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…)"
@@ -93,7 +93,7 @@ class AwsRegistryTokens:
         return kept.user, kept.password, kept.server
 
     async def secret(self, *, secret_arn: str, region: str, credentials: TaskCredentials) -> tuple[str, str]:
-        """See ``RegistryTokens``. Asked anew for each pull: nobody says when a secret changes."""
+        """See ``RegistryTokens``. Read again for each pull: there is no notice when a secret changes."""
         operation = "GetSecretValue"
         endpoint = service_endpoint("secretsmanager", region)
         answer = await self._client.call_service(
@@ -111,7 +111,7 @@ class AwsRegistryTokens:
         except (ValueError, RecursionError):
             raise _unusable(
                 operation, endpoint, f'the secret {secret_arn} is not of the form {{"username":"…","password":"…"}}'
-            ) from None  # the error quotes what stands in the secret
+            ) from None  # the error quotes the content of the secret
         return login.username, login.password
 
     async def _ask_ecr(

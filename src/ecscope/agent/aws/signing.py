@@ -56,7 +56,7 @@ def upgrade_headers(*, url: str, region: str, credentials: Credentials, at: date
 def signed_frame(*, url: str, frame: str, region: str, credentials: Credentials, at: datetime) -> str:
     """``frame`` behind the header block that the telemetry service wants. Source: agent-protocol.md §5.2.
 
-    Quirk: the length is signed and not written; whoever checks the signature knows it from the frame.
+    Quirk: the length is signed and not written; the verifier knows it from the frame.
     """
     body = frame.encode()
     headers = signature_headers(
@@ -74,7 +74,7 @@ def signed_frame(*, url: str, frame: str, region: str, credentials: Credentials,
 
 
 def _as_received(url: str) -> str:
-    """As the other side will spell it when it checks: each part of the query quoted anew, a blank as ``%20``."""
+    """As the verifier will spell it: each part of the query quoted again, a space as ``%20``."""
     parts = urlsplit(url)
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     query = "&".join(f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}" for name, value in pairs)

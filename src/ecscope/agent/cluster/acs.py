@@ -116,7 +116,7 @@ class AcsConnection(Connection):
     def send(self, text: str) -> None:
         """Send a frame. Without a connection it is dropped: ECS sends again what was not answered."""
         if self._connection is None:
-            _log.debug("an answer to ECS was dropped: there is no ACS connection")
+            _log.debug("an answer to ECS was dropped: no ACS connection")
             return
         self._connection.put(text)
 

@@ -35,7 +35,7 @@ from ecscope.wire.acs.payload import PayloadTask, RoleCredentials
 from ecscope.wire.acs.to_task import TaskConversionError, credentials_of
 
 _LONGEST_WAIT_MS = 24 * 3600 * 1000
-"""ECS waits five minutes; a day is for ever, and no number makes a moment that cannot be told."""
+"""ECS waits five minutes. A day is as good as no limit, and any number then gives a valid moment."""
 
 
 def event_of(
@@ -45,7 +45,7 @@ def event_of(
     id: str,  # noqa: A002 (the event's own name for it)
     at: datetime,
 ) -> AnyEvent:
-    """The event that a message delivered by ``wire.acs.agent_session`` stands for.
+    """The event for a message delivered by ``wire.acs.agent_session``.
 
     Args:
         to_task: raises ``TaskConversionError``, which spoils that one task and not the message.
@@ -101,7 +101,7 @@ def _payload(message: PayloadMessage, to_task: Callable[[PayloadTask], Task], id
 def _attachments(
     message: AttachTaskNetworkInterfacesMessage | AttachInstanceNetworkInterfacesMessage, id_: str, at: datetime
 ) -> AnyEvent:
-    """An interface without an attachment ARN cannot be told of, so it is not awaited either."""
+    """An interface without an attachment ARN cannot be reported, so it is not awaited either."""
     task_arn = message.task_arn if isinstance(message, AttachTaskNetworkInterfacesMessage) else None
     return AttachmentsReceived(
         id=id_,

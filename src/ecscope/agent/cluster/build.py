@@ -1,7 +1,7 @@
 """The part of an agent that is in a cluster: builds what talks to ECS, and runs it once the instance is registered.
 
 ``app`` builds the agent; this builds the part of it that only an agent with a cluster has, so
-that one with tasks from files loads none of it.
+an agent with tasks from files loads none of it.
 
 Source: agent-protocol.md §1.
 """
@@ -74,7 +74,7 @@ class ClusterClient:
         clock: Clock,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
-        """Build; call nobody yet.
+        """Build; make no call yet.
 
         Args:
             states: the published state.
@@ -181,7 +181,7 @@ class ClusterClient:
     async def run(self) -> None:
         """For ever. Raises ``RegistrationRefused``. Cancelling is safe."""
         await self._registration.run()
-        await self._may_connect.wait()  # until the registration is saved, nobody knows who we are
+        await self._may_connect.wait()  # until the registration is saved, the instance has no ARN
         lives = [self._acs.run(), self._telemetry(), self._collector.run(), self._health_check.run()]
         if self._config.spot_instance_draining and self._config.may_ask_imds:
             lives.append(self._spot.run())
@@ -220,7 +220,7 @@ class ClusterClient:
     # --- what the parts ask for --------------------------------------------------------------------
 
     async def _identity(self) -> tuple[str, str]:
-        """Both empty where there is none, or where it cannot be had. Source: agent-protocol.md §3.2."""
+        """Both empty where there is none, or where it is not available. Source: agent-protocol.md §3.2."""
         if self._config.no_iid:
             return "", ""
         try:

@@ -47,7 +47,7 @@ class Connection(ABC):
 
         Args:
             name: of the other end, in the log.
-            meanwhile: what is so while there is no connection, in the log.
+            meanwhile: what holds without a connection, for the log.
             proxy: for an address, ``None``: none.
             disconnected: with the reason, at the end of each connection, and after each dial that gave none.
         """
@@ -81,7 +81,7 @@ class Connection(ABC):
         """All that is said over a connection that was just opened, and that is closed afterwards."""
 
     def _after_refusal(self, body: str) -> float | None:
-        """Seconds to wait where a refusal is no failure to connect, but an answer; ``None``: it is a failure."""
+        """Seconds to wait where a refusal is an answer rather than a failure to connect; ``None``: it is a failure."""
         return None
 
     # --- one connection -----------------------------------------------------------------------
@@ -139,7 +139,7 @@ class Connection(ABC):
             self._log.log(level, "%s", text)
 
     def _note_sign_of_life(self) -> None:
-        """To be told now and then: once the connection has held, what ends it will be news."""
+        """To be called now and then: once the connection has lasted, its end is logged again."""
         if self._said and asyncio.get_running_loop().time() - self._opened_at_s >= self._times.proven_s:
             self._said.clear()
             if self._has_complained:
@@ -148,7 +148,7 @@ class Connection(ABC):
 
 
 def end_of(kind: aiohttp.WSMsgType, data: object, extra: str | None) -> End:
-    """From the frame that is the last one: a close, what nobody sends, or nothing more."""
+    """From the last frame: a close, an unexpected type, or the end of the stream."""
     match kind:
         case aiohttp.WSMsgType.CLOSE:
             said = f"with code {data}" if data else "without a code"

@@ -80,7 +80,7 @@ class Registration:
         docker_patience_s: float = DOCKER_PATIENCE_S,
         identity_patience_s: float = IDENTITY_PATIENCE_S,
     ) -> None:
-        """Take what is needed; call nobody yet.
+        """Make no call yet.
 
         Args:
             what_docker_offers: returns as soon as Docker is connected.
@@ -103,12 +103,12 @@ class Registration:
         """Return once ECS knows the instance. Raises ``RegistrationRefused``. Cancelling is safe."""
         offer, host = await self._docker()
         document, signature = await self._identity_document()
-        told = attributes(offer, is_first_registration=not self._settings.saved_arn)
+        offered = attributes(offer, is_first_registration=not self._settings.saved_arn)
         body = ecs_api.register_container_instance(
             cluster=self._settings.cluster,
             client_token=self._settings.client_token,
             resources=host,
-            attributes=told,
+            attributes=offered,
             tags=self._settings.tags,
             container_instance_arn=self._settings.saved_arn,
             identity_document=document,
@@ -123,7 +123,7 @@ class Registration:
             except ecs_api.UnusableAnswer as error:
                 await self._after(ApiFailure(operation=_OPERATION, kind=ObstacleKind.SERVER_ERROR, message=str(error)))
                 continue
-            missing = ecs_api.attributes_not_echoed(told, answer)
+            missing = ecs_api.attributes_not_echoed(offered, answer)
             if missing:
                 self._refuse(rules.attributes_not_echoed(missing, self._inbox.now()))
             self._inbox.post(
@@ -152,15 +152,15 @@ class Registration:
     async def _awaited(
         self, answer: Coroutine[Any, Any, T], *, patience_s: float, obstacle: Callable[[], Obstacle]
     ) -> T:
-        """What is waited for longer than ``patience_s`` is told of, and that it has come as well."""
+        """Report what is waited for longer than ``patience_s``, and report when it has come."""
         asking = asyncio.ensure_future(answer)
         try:
             done, _ = await asyncio.wait([asking], timeout=patience_s)
             if done:
                 return asking.result()
-            self._tell(obstacle())
+            self._post_obstacle(obstacle())
             answered = await asking
-            self._tell(rules.registering(self._inbox.now()))
+            self._post_obstacle(rules.registering(self._inbox.now()))
             return answered
         finally:
             asking.cancel()
@@ -185,7 +185,7 @@ class Registration:
         obstacle = rules.obstacle_of(failure, cluster=self._settings.cluster, at=self._inbox.now())
         if following is rules.Next.GIVE_UP:
             self._refuse(obstacle)
-        self._tell(obstacle)
+        self._post_obstacle(obstacle)
         await self._sleep(self._wait_s(failure.kind))
 
     def _wait_s(self, kind: ObstacleKind) -> float:
@@ -197,9 +197,9 @@ class Registration:
             self._waits = {kind: waits}
         return next(waits)
 
-    def _tell(self, obstacle: Obstacle) -> None:
+    def _post_obstacle(self, obstacle: Obstacle) -> None:
         self._inbox.post(InstanceNotRegistered(**self._inbox.stamp(), obstacle=obstacle))
 
     def _refuse(self, obstacle: Obstacle) -> None:
-        self._tell(obstacle)
+        self._post_obstacle(obstacle)
         raise RegistrationRefused(obstacle)

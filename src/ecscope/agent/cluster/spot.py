@@ -38,7 +38,7 @@ class SpotWatch:
         drain: Callable[[], Awaitable[bool]],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """``instance_action`` asks the metadata service; ``drain`` tells whether ECS took it."""
+        """``instance_action`` asks the metadata service; ``drain`` returns whether ECS accepted it."""
         self._instance_action = instance_action
         self._drain = drain
         self._sleep = sleep

@@ -69,7 +69,7 @@ async def dialled(
 
     Raises:
         Refused: no redirect is followed.
-        FAILURES: nobody answered, or not as a websocket does.
+        FAILURES: no answer, or not one of a websocket.
     """
     async with aiohttp.ClientSession(
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -92,7 +92,7 @@ async def dialled(
             try:
                 await close(websocket, aiohttp.WSCloseCode.GOING_AWAY, "", within_s=times.close_s)
             finally:
-                with contextlib.suppress(OSError):  # what a server does not read would keep the socket for ever
+                with contextlib.suppress(OSError):  # data that the server never reads would keep the socket open
                     connection.shutdown(socket.SHUT_RDWR)
 
 

@@ -1,9 +1,9 @@
-"""How a ``Config`` comes about: the sources, their order, the bounds, and what is said of a bad value.
+"""How a ``Config`` is loaded: the sources, their order, the bounds, and what is reported about a bad value.
 
 ``load_config`` takes the first source that sets a value: command line, environment, JSON file,
 ``/etc/ecs/ecs.config``, EC2 user data, the instance metadata service (region only), default; then
-bounds are enforced. All mistakes are found in one go. It asks nobody over the network: what the
-instance metadata service said is an argument.
+bounds are enforced. All mistakes are found in one go. It makes no network call: the answers of the
+instance metadata service are an argument.
 
 Source: configuration.md §1-§4.
 """
@@ -81,7 +81,7 @@ def load_config(
         overrides: field → (command line option, its text), in the syntax of the environment.
         file_reader: reads the JSON file, ``ecs.config`` and the kernel's port range.
         instance_data: what the instance metadata service said; ``None``: it has not been asked. Then a missing region
-            is no mistake as long as it may be asked: see ``LoadedConfig.asks_imds``.
+            is not a mistake as long as it may be asked: see ``LoadedConfig.asks_imds``.
     """
     return _Loading(environ, standalone, overrides, file_reader, instance_data).load()
 
@@ -178,7 +178,7 @@ class _Loading:
         self._take_from_instance(setting)
 
     def _take_from_instance(self, setting: Setting) -> None:
-        """What EC2 knows. Nothing in it is fatal: it was seldom written for the agent. Source: configuration.md §1."""
+        """What EC2 knows. Nothing in it is fatal: it was rarely written for the agent. Source: configuration.md §1."""
         raw = tuple(self._user_data.get(key.lower()) for key in setting.json_keys)
         if any(value is not None for value in raw):
             value = raw if len(raw) > 1 else raw[0]
@@ -296,7 +296,7 @@ class _Loading:
         try:
             ports = port_range_of_host(self._read_file(PORT_RANGE_FILE))
         except (OSError, UnicodeDecodeError):
-            return  # not a mistake of the user's: the default stands
+            return  # not a mistake of the user's: the default is kept
         if ports is not None:
             self._take_derived("dynamic_host_port_range", ports, PORT_RANGE_FILE)
 

@@ -1,6 +1,6 @@
 """The agent's settings: one table. Each field has its names, form and bounds in its annotation, its meaning below it.
 
-``docs/reference/config.md`` is generated from this table. How the values come about: ``load``.
+``docs/reference/config.md`` is generated from this table. How the values are loaded: ``load``.
 
 Source: configuration.md §1-§4.
 """
@@ -349,7 +349,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             bounds=_at_least(60, OutOfBounds.CLAMP),
         ),
     ] = 60.0
-    """A pull without progress for this long is given up."""
+    """A pull without progress for this long is aborted."""
     image_pull_behavior: Annotated[
         PullBehavior,
         Setting(
@@ -569,8 +569,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     allow_offhost_introspection: Annotated[
         bool, Setting(section="3.5", variable="ECS_ALLOW_OFFHOST_INTROSPECTION_ACCESS", form=form.BOOL)
     ] = False
-    """Answer other hosts, and containers of any network, on port 51678. It shows images, ports and ARNs to whoever can
-    reach it."""
+    """Answer other hosts, and containers of any network, on port 51678. It shows images, ports and ARNs to anyone
+    who can reach it."""
 
     introspection_addresses: Annotated[
         tuple[str, ...],
@@ -587,7 +587,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         bool, Setting(section="ecscope", variable="ECSCOPE_DRAIN_ON_SIGTERM", form=form.BOOL)
     ] = False
     """On SIGTERM set the container instance to DRAINING before the agent ends. ECS then starts its services' tasks
-    elsewhere; somebody has to set it to ACTIVE again."""
+    elsewhere; it has to be set to ACTIVE again by an operator."""
 
     def __repr__(self) -> str:
         """Only what is not the default: short enough for a log line."""

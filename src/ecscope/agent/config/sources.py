@@ -1,4 +1,4 @@
-"""Where settings come from: what each file holds, and how a value's origin is told.
+"""Where settings come from: what each file holds, and how a value's origin is shown.
 
 Reads files through a function, so that tests need none. Judges no value.
 
@@ -18,7 +18,7 @@ ENVIRONMENT_FILE = "/etc/ecs/ecs.config"
 PORT_RANGE_FILE = "/proc/sys/net/ipv4/ip_local_port_range"
 
 FileReader = Callable[[str], str | None]
-"""Gives the text of a file, ``None`` when there is no such file; raises ``OSError`` or ``UnicodeDecodeError``."""
+"""Returns the text of a file, ``None`` if it does not exist; raises ``OSError`` or ``UnicodeDecodeError``."""
 
 
 class OriginKind(Enum):
@@ -44,7 +44,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     """Variable, JSON key or command line option."""
     raw: str = ""
-    """As it stood there; ``(set)`` for a secret."""
+    """As found there; ``(set)`` for a secret."""
 
     def __str__(self) -> str:
         match self.kind:
@@ -72,7 +72,7 @@ class Mistake(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     """Variable, JSON key, option or path."""
     value: str
-    """As it stood there; ``(hidden)`` for a secret, ``""`` where there is no value."""
+    """As found there; ``(hidden)`` for a secret, ``""`` without a value."""
     origin: str
     reason: str
     """What is wrong or what would be right, and what is used meanwhile."""

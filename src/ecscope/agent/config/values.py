@@ -3,8 +3,8 @@
 A form reads text (environment, ``ecs.config``, command line) or a JSON value, and writes text as
 the environment would carry it. It knows no setting and no source.
 
-``None`` stands for "not set": an empty, zero or unreadable value lets the next source through.
-Only booleans and log levels can say "no" on purpose.
+``None`` means "not set": an empty, zero or unreadable value lets the next source decide.
+Only booleans and log levels can be switched off explicitly.
 
 Source: configuration.md §2.
 """
@@ -313,7 +313,7 @@ def _rates_from_json(value: object) -> tuple[int, int] | None:
         raise _wrong("write both rates as whole numbers, without quotes")
     steady, burst = numbers
     if steady <= 0 or burst <= 0:
-        return None  # the defaults stand in, as for an unset value
+        return None  # the defaults are used, as for an unset value
     return steady, burst
 
 
@@ -373,7 +373,7 @@ def _write_url(value: object) -> str:
 
 
 def _write_proxy(value: object) -> str:
-    """Without a scheme, or with a slash in the password, it is no URL, and hides its password all the same."""
+    """Hides the password even where it is not a URL: without a scheme, or with a slash in the password."""
     before, at, host = str(value).rpartition("@")
     scheme = f"{before.partition('://')[0]}://" if "://" in before else ""
     return f"{scheme}(hidden)@{host}" if at else host
@@ -382,7 +382,7 @@ def _write_proxy(value: object) -> str:
 def choice(kind: type[_EnumT], *, numbers: Mapping[int, _EnumT] | None = None, otherwise: _EnumT | None = None) -> Form:
     """One word of an enum; the JSON file carries it as one of ``numbers``, or not at all.
 
-    ``otherwise`` stands for every other word; ``None``: another word is a mistake.
+    ``otherwise`` is used for every other word; ``None``: another word is a mistake.
     """
     words = {str(member.value): member for member in kind}
     advice = f"write one of {', '.join(words)}"

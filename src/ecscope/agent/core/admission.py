@@ -18,7 +18,7 @@ replace = msgspec.structs.replace
 
 
 def received(step: Step, event: TaskReceived) -> None:
-    """A task was handed over by whoever embeds the agent."""
+    """A task was handed over by the program that embeds the agent."""
     take(step, event.task, requested_by=event.requested_by)
 
 
@@ -73,7 +73,7 @@ def _refusal(task: Task) -> str:
 
 
 def refuse(step: Step, task: Task, reason: str, *, requested_by: str) -> None:
-    """Never manage it. ECS is told; nobody else sees it. Source: engine.md §2, "Seen running" 4."""
+    """Never manage it. It is reported to ECS and shown nowhere. Source: engine.md §2, "Seen running" 4."""
     step.note(history.TaskRefused(reason=reason, requested_by=requested_by), task=task)
     if not step.settings.joins_cluster:
         return
@@ -93,7 +93,7 @@ def refuse(step: Step, task: Task, reason: str, *, requested_by: str) -> None:
 
 
 def _stop_at_once(step: Step, task: Task, reason: str) -> None:
-    """Listed as STOPPED, with the reason; nothing of it is ever created."""
+    """Listed as STOPPED, with the reason; none of its containers or resources is ever created."""
     task = replace(
         task,
         terminal_reason=reason,

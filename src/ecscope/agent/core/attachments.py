@@ -99,7 +99,7 @@ def _ended(step: Step, event: AttachmentAccepted | AttachmentRefused | Attachmen
 
 
 def resume(step: Step) -> None:
-    """What was under way when the last process ended is begun anew."""
+    """What was under way when the last process ended is started again."""
     for attachment in tuple(step.attachments):
         _go_on(step, attachment)
 

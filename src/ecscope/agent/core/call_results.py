@@ -57,7 +57,7 @@ _ENDS: dict[type[ContainerEvent], tuple[ContainerStatus, ...]] = {
 
 
 def take(step: Step, event: ContainerEvent) -> None:
-    """Believe what can be the end of the call under way; anything else is late or repeated."""
+    """Accept what can be the result of the call under way; anything else is late or repeated."""
     task = step.tasks.get(event.task_arn)
     container = task.container(event.container_name) if task is not None else None
     if task is None or container is None:
@@ -278,7 +278,7 @@ def _stop_done(step: Step, task: Task, container: Container, event: ContainerSto
     stopped = replace(inspection, status=ContainerStatus.STOPPED)
     containers.take_inspection(step, task, container, stopped, may_restart=False)
     if inspection.status is ContainerStatus.RUNNING:
-        step.look_at(inspection.docker_id, seen=RuntimeAction.START)  # somebody started it at once
+        step.look_at(inspection.docker_id, seen=RuntimeAction.START)  # started from outside at once
 
 
 def _stop_failed(step: Step, task: Task, container: Container, event: ContainerStopFailed) -> None:

@@ -1,7 +1,7 @@
 """Which attributes the instance registers: what it can do, and what a user gave it.
 
-Only what this agent does is told: ECS places tasks by it. What the official agent tells and this
-one does not is listed, with the reason, in the unit test.
+Only what this agent supports is registered: ECS places tasks accordingly. What the official agent registers
+and this one does not is listed, with the reason, in the unit test.
 
 Source: agent-protocol.md §3.2, §3.3.
 """
@@ -77,7 +77,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     architecture: str
     """As the kernel names it; ``""``: not known."""
     volume_plugins: tuple[str, ...]
-    """With their tags, in the order in which they are told."""
+    """With their tags, in the order in which they are registered."""
     logging_drivers: tuple[str, ...]
     has_task_limits: bool
     """``ECS_ENABLE_TASK_CPU_MEM_LIMIT``, and cgroups can be made."""
@@ -97,20 +97,20 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def attributes(offer: Offer, *, is_first_registration: bool) -> tuple[Attribute, ...]:
-    """What to register, in the official order. Custom attributes are told once, at the first registration."""
-    told = [Attribute(name=f"{_PREFIX}{name}") for name in _ALWAYS]
-    told += (Attribute(name=name) for name in _that_depend(offer))
-    told += (
+    """What to register, in the official order. Custom attributes are sent once, at the first registration."""
+    listed = [Attribute(name=f"{_PREFIX}{name}") for name in _ALWAYS]
+    listed += (Attribute(name=name) for name in _that_depend(offer))
+    listed += (
         Attribute(name="ecs.os-type", value="linux"),
         Attribute(name="ecs.os-family", value="LINUX"),
         Attribute(name="ecs.os-type-detailed", value=offer.detailed_os_family),
     )
     if offer.is_external and offer.architecture in _CPU_ARCHITECTURES:
-        told.append(Attribute(name="ecs.cpu-architecture", value=_CPU_ARCHITECTURES[offer.architecture]))
+        listed.append(Attribute(name="ecs.cpu-architecture", value=_CPU_ARCHITECTURES[offer.architecture]))
     if offer.outpost_arn:
-        told.append(Attribute(name="ecs.outpost-arn", value=offer.outpost_arn))
+        listed.append(Attribute(name="ecs.outpost-arn", value=offer.outpost_arn))
     custom = offer.custom_attributes if is_first_registration else {}
-    return (*(Attribute(name=name, value=value) for name, value in custom.items()), *told)
+    return (*(Attribute(name=name, value=value) for name, value in custom.items()), *listed)
 
 
 def _that_depend(offer: Offer) -> list[str]:
@@ -144,10 +144,10 @@ def _that_depend(offer: Offer) -> list[str]:
 
 
 def _plugin_names(plugin: str) -> list[str]:
-    """The tag ``latest`` may be left out by whoever names the plugin; both forms are told."""
-    told = plugin.replace(":", ".")
+    """A task definition may omit the tag ``latest`` of a plugin; both forms are registered."""
+    tagged = plugin.replace(":", ".")
     bare, _, tag = plugin.rpartition(":")
-    return [bare.replace(":", "."), told] if bare and tag == "latest" else [told]
+    return [bare.replace(":", "."), tagged] if bare and tag == "latest" else [tagged]
 
 
 def _numbers(api_version: str) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ replace = msgspec.structs.replace
 
 
 def schedule(step: Step, task: Task) -> None:
-    """Start the wait, less what of it has passed (so that a restart does not begin it anew)."""
+    """Start the wait, minus the time that has already passed, so that a restart does not begin it again."""
     passed_s = (step.at - task.stopped_at).total_seconds() if task.stopped_at is not None else 0.0
     step.act(
         SetTimer(

@@ -120,7 +120,7 @@ def container_config(
     """What is asked for one container of a task. Raises ``ContainerConfigError``.
 
     Args:
-        host_ports: ``"<container port>/<protocol>"`` → host port, for every port to publish, ranges spelled out.
+        host_ports: ``"<container port>/<protocol>"`` → host port, for every port to publish, ranges expanded.
         cluster: as configured, for the label.
         region: the agent's; ``""``: unknown.
         image_environment_names: set by the image's own ``Env``.

@@ -36,7 +36,7 @@ def settle_call(container: Container) -> Container:
 
 
 def with_error(container: Container, error: NamedError | None) -> Container:
-    """Keep the first error for ever. Source: engine.md §3.2."""
+    """Keep the first error; later ones do not replace it. Source: engine.md §3.2."""
     if error is None or container.error is not None:
         return container
     return replace(container, error=error)
@@ -249,7 +249,7 @@ def vanished(step: Step, task: Task, container: Container) -> Task:
     """Docker does not know the container any more.
 
     With a ``die`` notice it was removed under our eyes and its exit code is known; without,
-    it went while nobody looked. Source: engine.md §13, "Seen running" 10.
+    it was removed while the agent was not running. Source: engine.md §13, "Seen running" 10.
     """
     if container.is_stopped:
         return task
@@ -263,7 +263,7 @@ def vanished(step: Step, task: Task, container: Container) -> Task:
 
 
 def _came_back(step: Step, task: Task, container: Container) -> Task:
-    """Somebody started a STOPPED container: it is stopped again, once per task. Source: engine.md §3.2."""
+    """A STOPPED container was started from outside: it is stopped again, once per task. Source: engine.md §3.2."""
     if task.stopped_again or container.in_flight is not None or not step.may_call_runtime:
         return task
     step.note(history.ContainerStartedFromOutside(), task=task, container=container)

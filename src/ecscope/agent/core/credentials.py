@@ -49,7 +49,7 @@ def keep(step: Step, credentials: TaskCredentials) -> None:
 def are_awaited(step: Step, task: Task, container: Container) -> bool:
     """Whether the image is pulled with the execution role, whose credentials ECS has yet to send again.
 
-    So after a restart. Without a cluster nobody would send them. Source: engine.md §2.1, §5.3.
+    True after a restart. Without a cluster they would never come. Source: engine.md §2.1, §5.3.
     """
     login = container.definition.registry_login
     if login is None or not (login.kind == "asm" or login.use_execution_role):

@@ -34,7 +34,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Aware UTC."""
 
 
-# --- what is asked for -------------------------------------------------------------------------
+# --- requests -------------------------------------------------------------------------
 
 
 class TaskReceived(Event, frozen=True, kw_only=True, tag=True):
@@ -98,7 +98,7 @@ class PayloadReceived(Event, frozen=True, kw_only=True, tag=True):
     """In the order of the message."""
     unreadable: tuple[UnreadableTask, ...] = ()
     credentials: tuple[TaskCredentials, ...] = ()
-    """What stood inside the tasks."""
+    """Those that the tasks contained."""
 
 
 class ManifestReceived(Event, frozen=True, kw_only=True, tag=True):
@@ -158,7 +158,7 @@ class AttachmentRefused(Event, frozen=True, kw_only=True, tag=True):
 
 
 class AttachmentExpired(Event, frozen=True, kw_only=True, tag=True):
-    """It did not come, or could not be told, before ECS gives it up."""
+    """It was not found, or could not be reported, before ECS abandons it."""
 
     attachment_arn: str
 
@@ -209,18 +209,18 @@ class FailureEvent(ContainerEvent, frozen=True, kw_only=True, tag=True):
 
     error: NamedError
     is_unreachable: bool = False
-    """The runtime was away: nothing is known about the outcome, and it is no error of the container."""
+    """The runtime could not be reached: the outcome is unknown, and it is not an error of the container."""
 
 
 class ImageInspected(ContainerEvent, frozen=True, kw_only=True, tag=True):
-    """Answer to ``InspectImage``. ``image`` ``None``: there is no such local image."""
+    """Answer to ``InspectImage``. ``image`` ``None``: no such local image."""
 
     image: ImageInspection | None
     is_unreachable: bool = False
 
 
 class ManifestResolved(ContainerEvent, frozen=True, kw_only=True, tag=True):
-    """``digest`` ``""``: the registry or the runtime offers none, which is no error."""
+    """``digest`` ``""``: the registry or the runtime provides none, which is not an error."""
 
     digest: str
 
@@ -266,7 +266,7 @@ class ContainerCreateFailed(FailureEvent, frozen=True, kw_only=True, tag=True):
     """``CannotCreateContainerError`` and its kin."""
 
     was_asked: bool = True
-    """False: what to ask of Docker could not even be worked out, so there is no container of that name."""
+    """False: the request to Docker could not be built, so no container of that name exists."""
 
 
 class ContainerStarted(ContainerEvent, frozen=True, kw_only=True, tag=True):
@@ -276,7 +276,7 @@ class ContainerStarted(ContainerEvent, frozen=True, kw_only=True, tag=True):
 
 
 class ContainerStartFailed(FailureEvent, frozen=True, kw_only=True, tag=True):
-    """``CannotStartContainerError`` and its kin; ``inspection`` ``None``: could not be had."""
+    """``CannotStartContainerError`` and similar; ``inspection`` ``None``: it failed, too."""
 
     inspection: ContainerInspection | None = None
 

@@ -149,7 +149,7 @@ def forget_removals(step: Step) -> None:
 
 
 def removed(step: Step, event: ImageRemoved) -> None:
-    """The end of one removal; whoever waits for it goes on."""
+    """The end of one removal; pulls that wait for it go on."""
     for arn in step.tasks:
         step.touch(arn)
     record = step.images.get(event.image)

@@ -63,7 +63,7 @@ def _disconnected(step: Step, event: RuntimeDisconnected) -> None:
 
 
 def _list_failed(step: Step, event: RuntimeListFailed) -> None:
-    """Begin anew: a listing comes with the next connection. A connection that is lost already has begun."""
+    """Connect again, which brings a new listing. Nothing to do for a connection that is already lost."""
     if not step.runtime_connected:
         return
     step.runtime_connected = False
@@ -74,7 +74,7 @@ def _list_failed(step: Step, event: RuntimeListFailed) -> None:
 
 
 def _listed(step: Step, event: RuntimeListed) -> None:
-    """Take in what is there, look closer at what is not, and let everything go on."""
+    """Adopt what is listed, inspect what is missing, and let everything go on."""
     if not step.runtime_connected:
         return
     step.reconciled = True
@@ -123,12 +123,12 @@ def _compare(step: Step, task: Task, container: Container, row: ListedContainer 
         if refreshed != container:
             step.put_container(task, refreshed)
         return
-    # Quirk: what exited while nobody looked is not restarted by policy. Source: engine.md §13.
+    # Quirk: what exited while the agent was not running is not restarted by policy. Source: engine.md §13.
     containers.take_inspection(step, task, container, row.inspection, may_restart=False)
 
 
 def _resume(step: Step, task: Task) -> None:
-    """Timers do not outlive a process; what they were for does."""
+    """Timers end with the process, and are set again."""
     if task.known is TaskStatus.STOPPED:
         cleanup.schedule(step, task)
     elif task.known is TaskStatus.RUNNING:

@@ -1,6 +1,6 @@
-"""Registration of the container instance: what stands in its way, what is tried again, what is final.
+"""Registration of the container instance: what prevents it, what is tried again, what is final.
 
-The loop that makes the calls is ``agent/registration``; here is what it goes by.
+The loop that makes the calls is ``agent/cluster/registration``; its rules are here.
 
 Source: agent-protocol.md §3.1, §3.2.
 """
@@ -32,7 +32,7 @@ _INSTANCE_TYPE_CHANGED = "Container instance type changes are not supported."
 
 
 def registered(step: Step, event: InstanceRegistered) -> None:
-    """ECS knows the instance: the way is free for reports, and for whoever asks on port 51678."""
+    """ECS knows the instance: reports may be sent, and port 51678 may answer."""
     was = step.instance
     step.instance = replace(
         was, arn=event.container_instance_arn, availability_zone=event.availability_zone, is_inactive=False
@@ -50,10 +50,10 @@ def registered(step: Step, event: InstanceRegistered) -> None:
 
 
 def not_registered(step: Step, event: InstanceNotRegistered) -> None:
-    """Said once for as long as it stays the same.
+    """Noted once for as long as it stays the same.
 
-    Once registered, the instance stays so for whoever asks here, as officially: the link to ECS
-    may be down, and the tasks are still what they are. Only ECS itself can call it inactive.
+    Once registered, the instance is shown as registered, as by the official agent: the link to ECS
+    may be down, but its tasks are unaffected. Only ECS itself can make it inactive.
     """
     obstacle, known = event.obstacle, step.obstacle
     is_inactive = obstacle.kind is ObstacleKind.DEREGISTERED
@@ -88,14 +88,14 @@ def is_introspected(state: AgentState) -> bool:
 _WORDED_ANEW = frozenset(
     {ObstacleKind.CLOCK_SKEW, ObstacleKind.INVALID_CREDENTIALS, ObstacleKind.SERVER_ERROR, ObstacleKind.THROTTLED}
 )
-"""AWS puts the time or the request's ID into these: other words are no news."""
+"""AWS puts the time or the request's ID into these messages: another wording is not a change."""
 
 
 def _is_same(known: Obstacle, obstacle: Obstacle) -> bool:
     return known.kind is obstacle.kind and (known.kind in _WORDED_ANEW or known.message == obstacle.message)
 
 
-# --- what the loop goes by -----------------------------------------------------------------------
+# --- the rules of the loop -----------------------------------------------------------------------
 
 
 class Next(Enum):
@@ -121,7 +121,7 @@ def after_failure(failure: ApiFailure, *, is_cluster_configured: bool, has_creat
 
 
 def obstacle_of(failure: ApiFailure, *, cluster: str, at: datetime) -> Obstacle:
-    """What a failed call means for whoever asks why this instance is not registered."""
+    """What a failed call means, as an answer to why this instance is not registered."""
     return Obstacle(kind=failure.kind, message=_message(failure, cluster), since=at, detail=_detail(failure))
 
 
@@ -153,7 +153,7 @@ def instance_metadata_unavailable(at: datetime) -> Obstacle:
 
 
 def docker_unavailable(reason: str, at: datetime) -> Obstacle:
-    """What the instance offers cannot be told yet."""
+    """What the instance offers is not known yet."""
     return Obstacle(
         kind=ObstacleKind.DOCKER_UNAVAILABLE,
         message=f"Docker cannot be used, and registration has to say what it offers: {reason}. Start Docker, or set"
@@ -175,7 +175,7 @@ def attributes_not_echoed(missing: tuple[str, ...], at: datetime) -> Obstacle:
 
 
 def deregistered(message: str, at: datetime) -> Obstacle:
-    """Somebody deregistered the instance while it was running."""
+    """The instance was deregistered while the agent was running."""
     return Obstacle(
         kind=ObstacleKind.DEREGISTERED,
         message=f"ECS says that this container instance is inactive: {message.rstrip('.') or 'no reason given'}. It was"

@@ -1,4 +1,4 @@
-"""What ECS is told about tasks: which news makes a state change, in what order they go, what is dropped.
+"""What is reported to ECS about tasks: what makes a state change, in what order they are sent, what is dropped.
 
 News of containers waits for its task's next state change, or for the drain timer. State changes
 of one task go one after the other; those of different tasks side by side, up to a bound, in the
@@ -29,7 +29,7 @@ def gather(step: Step, task: Task) -> Task:
     if not step.settings.joins_cluster:
         return task
     task = _gather_containers(step, task)
-    status = _status_to_tell(task)
+    status = _status_to_report(task)
     if status is None or (task.reported is not None and status <= task.reported):
         return task
     return _queue(step, replace(task, reported=status), status)
@@ -39,7 +39,7 @@ def _gather_containers(step: Step, task: Task) -> Task:
     news = []
     containers = []
     for container in task.containers:
-        status = _container_status_to_tell(container)
+        status = _container_status_to_report(container)
         if status is None or (container.reported is not None and status <= container.reported):
             containers.append(container)
             continue
@@ -57,7 +57,7 @@ def _gather_containers(step: Step, task: Task) -> Task:
     return step.put(replace(task, containers=tuple(containers), container_news=(*task.container_news, *news)))
 
 
-def _container_status_to_tell(container: Container) -> ReportedStatus | None:
+def _container_status_to_report(container: Container) -> ReportedStatus | None:
     if container.is_agents_own:
         return None
     if container.is_stopped:
@@ -69,7 +69,7 @@ def _container_status_to_tell(container: Container) -> ReportedStatus | None:
     return None
 
 
-def _status_to_tell(task: Task) -> ReportedStatus | None:
+def _status_to_report(task: Task) -> ReportedStatus | None:
     if task.known is TaskStatus.STOPPED:
         return ReportedStatus.STOPPED
     if task.known is TaskStatus.RUNNING:
@@ -138,7 +138,7 @@ def serve_queue(step: Step) -> None:
 
 
 def resume(step: Step) -> None:
-    """Timers do not outlive a process: news that waited for one waits anew."""
+    """Timers end with the process: a report that waited for one starts waiting again."""
     for task in step.tasks.values():
         if task.container_news:
             step.act(

@@ -56,7 +56,7 @@ def failure(task: Task) -> str:
 
 
 def is_refusal(task: Task) -> bool:
-    """What the task takes for granted is not there: nobody but ECS learns of it, as if it had not been accepted.
+    """A precondition of the task is not met: it is reported to ECS only, as if it had not been accepted.
 
     Source: engine.md "Seen running" 4.
     """
@@ -105,7 +105,7 @@ def take(step: Step, event: ResourceCreated | ResourceCreateFailed | ResourceRem
             _put(step, task, resource)
         case ResourceRemoved():
             task = _put(step, task, replace(resource, status=ResourceStatus.REMOVED))
-            if event.error is not None:  # remembered, and left to whoever reads the history
+            if event.error is not None:  # kept in the history only
                 what = f"{resource.kind} {resource.name}"
                 step.note(history.CleanupFailed(what=what, error=str(event.error)), task=task)
         case _:

@@ -1,6 +1,6 @@
-"""The state a process begins with, from what the last one saved; and what of that a restart voids.
+"""The state a process starts with, from what the last one saved; and which parts a restart invalidates.
 
-What is derived (sums, queue, index) is worked out anew, so that a saved error in it cannot live on.
+Derived values (sums, queue, index) are computed again, so that a saved error in them does not persist.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def restored_state(
 ) -> AgentState:
     """Tasks past the queue hold their host resources again without queueing. Source: engine.md §13.
 
-    State changes that ECS has not accepted are submitted anew. ``obstacle`` ``None``: nothing
-    stands between the instance and what it may tell, as for an agent that joins no cluster.
+    State changes that ECS has not accepted are submitted again. ``obstacle`` ``None``: the instance
+    is registered, or the agent joins no cluster.
     """
     taken = HostResources()
     waiting: list[TaskArn] = []

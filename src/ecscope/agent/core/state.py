@@ -60,7 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     images_per_cycle: int = 5
     images_excluded: frozenset[str] = frozenset()
     joins_cluster: bool = False
-    """ECS is told what becomes of tasks. ``False``: tasks come from files, and nobody is told."""
+    """Tasks are reported to ECS. ``False``: tasks come from files, and nothing is reported."""
     report_drain_s: float = 10.0
     """Container news that no task change takes along waits this long, and a random part of the next."""
     report_drain_jitter_s: float = 20.0
@@ -93,7 +93,7 @@ class AgentState(msgspec.Struct, frozen=True, kw_only=True):
     credentials: Mapping[str, TaskCredentials] = {}
     """By credentials ID. Never saved: ECS sends them again to an agent that has just started."""
     manifest_sequence: int = -1
-    """The newest timeline that ECS has told. Source: agent-protocol.md §4.7."""
+    """The newest timeline that ECS has sent. Source: agent-protocol.md §4.7."""
     manifest_message_id: str = ""
     """The manifest whose stop verification is awaited; ``""``: none."""
     attachments: Mapping[str, Attachment] = {}

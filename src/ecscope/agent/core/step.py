@@ -89,7 +89,7 @@ class Step(Draft[AgentState]):
 
     @property
     def is_registered(self) -> bool:
-        """ECS knows this instance, and can be told about its tasks."""
+        """ECS knows this instance: its tasks can be reported."""
         return self.settings.joins_cluster and self.obstacle is None
 
     # --- wishes and memories -----------------------------------------------------------------

@@ -1,8 +1,8 @@
 """The rules of a task, run to a fixed point after every change.
 
-Container statuses → task status → what each container does next. Here stand the rules that
-one essential container's end stops the task, that desired statuses follow, that dependents
-stop first, and what is asked of the runtime for each next status.
+Container statuses → task status → what each container does next. The rules: the end of an essential
+container stops the task, desired statuses follow, dependents stop first; and which call of the runtime
+leads to each next status.
 
 Source: engine.md §1.4, §2.1, §3.
 """
@@ -70,7 +70,7 @@ def advance(step: Step, task: Task) -> None:
 
 
 def _note_execution_stop(step: Step, task: Task) -> Task:
-    """Before anything is told of it, and for a container that never ran too: its task may be STOPPED at once."""
+    """Before it is reported, and for a container that never ran, too: its task may be STOPPED at once."""
     if task.execution_stopped_at is None and any(c.is_stopped for c in task.containers if c.is_essential):
         return step.put(replace(task, execution_stopped_at=step.at))
     return task
@@ -117,7 +117,7 @@ def _ending(container: Container) -> str:
 
 
 def stop(step: Step, task: Task, why: str) -> Task:
-    """Desired STOPPED, for ever."""
+    """Desired STOPPED, which is final."""
     if task.desired is TaskStatus.STOPPED:
         return task
     task = step.put(replace(task, desired=TaskStatus.STOPPED))
@@ -148,7 +148,7 @@ def _may_go_forward(step: Step, task: Task) -> bool:
 
 
 def _fail_dependents(step: Step, task: Task) -> bool:
-    """End what waits in vain. All are judged by what is known before any container moves, in whatever order they stand.
+    """Stop containers whose dependencies cannot be met any more, judged by the statuses before any container moves.
 
     Source: engine.md §5.1.
     """

@@ -35,7 +35,7 @@ _KEPT_ONLY = (WaitingReason.CALL, WaitingReason.TASK, WaitingReason.CONTAINERS)
 
 
 def of_container(step: Step, task: Task, container: Container) -> Waiting | None:
-    """What keeps a container from its next step; ``None``: nothing, or there is no step to take."""
+    """What keeps a container from its next step; ``None``: nothing, or no step is left."""
     if container.is_stopped:
         return None
     if container.in_flight is not None:

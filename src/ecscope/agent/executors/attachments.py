@@ -1,6 +1,6 @@
-"""Awaits network interfaces, and tells ECS that they are there: one task per attachment, each with its limit.
+"""Awaits network interfaces, and reports to ECS that they are attached: one task per attachment, each with its limit.
 
-The kernel is asked once a second, and only while an interface is awaited. What is to be told, and for how long, is
+The kernel is asked once a second, and only while an interface is awaited. What is reported, and for how long, is
 decided in ``core.attachments``.
 
 Source: agent-protocol.md §3.5, §3.7, §3.8, §4.8.
@@ -49,11 +49,11 @@ class AttachmentExecutor:
         again: Backoff = SUBMIT_AGAIN,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """Call nobody yet.
+        """Make no call yet.
 
         Args:
             addresses: of the interfaces that are there now; must not block.
-            again: goes on for ever.
+            again: never ends.
         """
         self._api = api
         self._cluster = cluster
@@ -71,7 +71,7 @@ class AttachmentExecutor:
         task.add_done_callback(self._running.discard)
 
     async def close(self) -> None:
-        """End everything under way; it is in the saved state and begins anew after the next start."""
+        """End everything under way; it is in the saved state and is started again after the next start."""
         running = list(self._running)
         for task in running:
             task.cancel()

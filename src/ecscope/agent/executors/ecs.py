@@ -62,12 +62,12 @@ class EcsExecutor:
         exclude_ipv6: bool,
         again: Backoff = SUBMIT_AGAIN,
     ) -> None:
-        """Keep what is needed; call nobody yet.
+        """Make no call yet.
 
         Args:
             send_acs: sends a frame if there is a connection, and else drops it.
             connect: lets ACS and TCS be opened.
-            again: goes on for ever.
+            again: never ends.
         """
         self._api = api
         self._cluster = cluster

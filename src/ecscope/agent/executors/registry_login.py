@@ -18,7 +18,7 @@ from ecscope.model.task import Task
 
 
 class RegistryLogins:
-    """See the module docstring. Holds no credentials: whoever is asked may keep them."""
+    """See the module docstring. Holds no credentials: its sources may cache them."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class RegistryLogins:
         aws: RegistryTokens | None = None,
         credentials_of: Callable[[str], TaskCredentials | None] = lambda credentials_id: None,
     ) -> None:
-        """Ask nobody yet.
+        """Make no call yet.
 
         Args:
             own: the agent's own credentials for an image; ``None``: it has none.

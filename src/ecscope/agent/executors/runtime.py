@@ -91,9 +91,9 @@ class ExecutorSettings(msgspec.Struct, frozen=True, kw_only=True):
     region: str = ""
     """``""``: unknown; containers then get no ``AWS_REGION``."""
     sees_host_paths: bool = False
-    """The agent has the engine's file system before it, so that it can tell whether a host path is there."""
+    """The agent sees the engine's file system, so it can check whether a host path exists."""
     slow_image_s: float = 5.0
-    """A digest or an image that takes longer is told of,"""
+    """A digest or an image that takes longer is reported,"""
     slow_image_again_s: float = 30.0
     """and again as often as this."""
     create_timeout_s: float = 240.0
@@ -117,7 +117,7 @@ class Executor:
         is_port_free: Callable[[int, str], bool] | None = None,
         jitter: random.Random | None = None,
     ) -> None:
-        """``reconnect`` asks whoever keeps the connection to make a new one; ``resources`` are its providers."""
+        """``reconnect`` requests a new connection to the runtime; ``resources`` are the providers."""
         self._runtime = runtime
         self._state = state
         self._inbox = inbox
@@ -520,7 +520,7 @@ class Executor:
         )
 
     async def _inspect_if_there(self, docker_id: DockerId) -> ContainerInspection | None:
-        """``None``: Docker says that there is no such container. Raises ``RuntimeFailure`` when it says nothing."""
+        """``None``: Docker answers "no such container". Raises ``RuntimeFailure`` when it does not answer."""
         try:
             return await self._runtime.inspect_container(docker_id)
         except RuntimeFailure as failure:

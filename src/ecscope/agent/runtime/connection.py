@@ -1,7 +1,6 @@
 """Keeps the connection to the runtime: connect, listen, notice the end, connect again.
 
-Tells the engine each time it is there and each time it is gone; says so once in the log, not
-in a loop.
+Reports to the engine when the connection is made and when it is lost; an outage is logged once, not at every attempt.
 """
 
 from __future__ import annotations
@@ -35,10 +34,10 @@ class RuntimeConnection:
         backoff: Backoff,
         proven_s: float = _PROVEN_S,
     ) -> None:
-        """``backoff`` goes on for ever; it begins anew after a connection that lasted ``proven_s``.
+        """``backoff`` never ends; it is reset after a connection that lasted ``proven_s``.
 
-        Not after every connection: where one call fails each time, a connect and a listing of
-        everything would else follow each other as fast as they can.
+        Not after every connection: if one call failed each time, connects and complete listings would
+        follow each other without a pause.
         """
         self._runtime = runtime
         self._inbox = inbox
@@ -54,7 +53,7 @@ class RuntimeConnection:
         return self._problem
 
     def reconnect(self) -> None:
-        """A call found the runtime away: drop the stream, if it still looks alive, and begin anew."""
+        """A call could not reach the runtime: close the stream, if it still looks open, and connect again."""
         if self._listening is not None:
             self._listening.cancel()
 
@@ -69,7 +68,7 @@ class RuntimeConnection:
                 info = await self._runtime.connect()
                 connected_at = clock()
                 await self._listen(info)
-                reason = "the connection was given up after a failed call"
+                reason = "the connection was closed after a failed call"
             except RuntimeFailure as failure:
                 reason = failure.error.message
             if connected_at is not None and clock() - connected_at >= self._proven_s:
@@ -85,7 +84,7 @@ class RuntimeConnection:
             await asyncio.sleep(next(waits))
 
     async def _listen(self, info: EngineInfo) -> None:
-        """Return when told to reconnect; raise ``RuntimeFailure`` when the stream ends."""
+        """Return on ``reconnect``; raise ``RuntimeFailure`` when the stream ends."""
         self._listening = asyncio.create_task(self._follow(info), name="runtime notices")
         try:
             await asyncio.shield(self._listening)

@@ -1,7 +1,7 @@
 """Checks the container instance: does the container runtime answer?
 
 A check is asked for, with each heartbeat of ECS, and made a moment later. Nothing is decided
-on its result: it is told to ECS, and shown.
+on its result: it is reported to ECS, and shown.
 
 Source: agent-protocol.md §5.3.
 """
@@ -44,7 +44,7 @@ class InstanceHealthCheck:
         self._asked.set()
 
     async def run(self) -> None:
-        """Make the checks that are asked for, one at a time, for ever. Cancelling is safe."""
+        """Make the requested checks, one at a time, until cancelled. Cancelling is safe."""
         while True:
             await self._asked.wait()
             self._asked.clear()

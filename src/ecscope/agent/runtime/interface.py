@@ -78,7 +78,7 @@ class Runtime(Protocol):
     """See the module docstring. Every call raises ``RuntimeFailure`` and may be cancelled."""
 
     async def connect(self) -> EngineInfo:
-        """Ask who is there. Called again after every disconnect."""
+        """Ask for the engine's version and properties. Called again after every disconnect."""
 
     async def ping(self) -> None:
         """Return if the runtime answers at all (5 s limit)."""
@@ -131,10 +131,10 @@ class Runtime(Protocol):
     def stats(
         self, docker_id: DockerId, *, poll_every_s: float | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[StatsSample]]:
-        """What the container uses: a sample a second, or (asked for anew each time) one each ``poll_every_s``.
+        """What the container uses: a sample a second, or (by one request each) one every ``poll_every_s``.
 
         No sample comes while it does not run. Ends when the container is removed or the runtime ends
-        the stream; raises ``RuntimeFailure`` when there is no such container, when the stream breaks,
+        the stream; raises ``RuntimeFailure`` when the container does not exist, when the stream breaks,
         and when the runtime has been silent for 18 s.
         """
 

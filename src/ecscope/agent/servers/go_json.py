@@ -48,7 +48,7 @@ def _encode(value: object) -> bytes:
 
 
 def _encode_broken(value: object) -> bytes:
-    """As msgspec would, but with ``\\ufffd`` for each surrogate, which stands for a byte that was no UTF-8."""
+    """As msgspec would, but with ``\\ufffd`` for each surrogate, which represents a byte that is not valid UTF-8."""
     match value:
         case str():
             parts = _SURROGATE.split(value)

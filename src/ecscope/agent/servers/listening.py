@@ -1,7 +1,6 @@
-"""Listening sockets, and what happens when one cannot be had.
+"""Listening sockets, and what happens when a port is taken.
 
-A taken port must not keep the agent from running its tasks: listening is tried again for ever
-beside it.
+A taken port must not keep the agent from running its tasks: listening is tried again in the background, without end.
 
 Source: introspection-api.md §1, §8; task-metadata-api.md §1.
 """
@@ -67,7 +66,7 @@ class Listening:
             self._retrying = asyncio.create_task(self._keep_trying(accept, missing), name=f"{self._what}: listen again")
 
     async def somewhere(self) -> None:
-        """Wait until one of the addresses was to be had."""
+        """Wait until one of the addresses is being listened on."""
         await self._is_somewhere.wait()
 
     async def stop(self) -> None:

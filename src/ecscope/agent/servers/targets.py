@@ -21,7 +21,7 @@ _NOT_IN_PATH = re.compile(rb"[^A-Za-z0-9$&+,/:;=@!'()*\[\]._~%-]")
 
 
 class BadTarget(ValueError):
-    """The target is no URI reference that a request may carry."""
+    """The target is not a URI reference that a request may carry."""
 
 
 def split(target: bytes) -> tuple[bytes, bytes]:

@@ -15,7 +15,7 @@ class QuietConnection(TimedConnection):
 
     def __init__(self, server: web.Server, *, asker: str, log: logging.Logger, timeout_s: float = TIMEOUT_S) -> None:
         """``asker`` sends the requests, in the words of the log."""
-        super().__init__(server, timeout_s=timeout_s, settings={"auto_decompress": False})  # nobody reads the body
+        super().__init__(server, timeout_s=timeout_s, settings={"auto_decompress": False})  # the body is not read
         self._asker = asker
         self._log = log
 

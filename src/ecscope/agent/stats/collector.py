@@ -1,6 +1,6 @@
 """Measures every container that runs: opens and closes streams as the published state says, and keeps the samples.
 
-The measurements are never part of the state. A stream that breaks is opened anew, ever more
+The measurements are never part of the state. A stream that breaks is opened again, ever more
 slowly, and that is said once until one works again; nothing that the runtime answers ends the
 collector.
 
@@ -28,14 +28,14 @@ from ecscope.wire.tcs.messages import MetricsReading, TaskMetric
 _log = logging.getLogger("ecscope.stats")
 
 STREAM_WAITS = Backoff(tries=None, first_s=1.0, cap_s=10.0, factor=2.0, jitter=0.5)
-"""Before a stream that broke is opened anew."""
+"""Before a stream that broke is opened again."""
 
 _KEPT_S = 80.0
 """Four reports' worth of measurements: what can be made up for after the telemetry service was away."""
 _LOOKS_APART_S = 1.0
 """From one look at what runs to the next, however often that changes."""
 _PROVEN_S = 60.0
-"""A stream that gave measurements for so long works, and what ends it is news."""
+"""A stream that gave measurements for this long works, and its end is logged again."""
 _MOST_SAID = 5
 """Of one container, until its stream works again: Docker's words may differ each time."""
 
@@ -67,7 +67,7 @@ class Collector:
             states: the published state.
             disabled: ``ECS_DISABLE_METRICS``: nothing is measured, and the instance counts as idle.
             poll_every_s: ``ECS_POLLING_METRICS_WAIT_DURATION`` with ``ECS_POLL_METRICS``; ``None``: streams.
-            stream_waits: goes on for ever.
+            stream_waits: never ends.
         """
         self._runtime = runtime
         self._states = states

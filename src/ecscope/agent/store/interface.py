@@ -55,7 +55,7 @@ class Store(Protocol):
         """Read everything, once, before the first ``save``; blocking, no event loop needed."""
 
     async def save(self, batch: Batch) -> None:
-        """Return when ``batch`` is on disk. Raises ``StoreError``; then nothing of it was saved."""
+        """Return when ``batch`` is on disk. Raises ``StoreError``; then none of it was saved."""
 
     def history(self, task_arn: str | None, *, limit: int) -> Sequence[HistoryEntry]:
         """The newest ``limit`` entries (of one task, or of all), oldest first; blocking."""

@@ -1,6 +1,6 @@
 """Reading the history: for the store itself, and for the command line while the agent runs.
 
-Never creates or alters a file: the command line may run as somebody who must not.
+Never creates or changes a file: the command line may run as another user.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _read(path: Path, task_arn: str | None, limit: int) -> list[HistoryEntry]:
     import shutil  # noqa: PLC0415  # rare, and the agent imports this module when it starts
     import tempfile  # noqa: PLC0415
 
-    # A log without its index, left by a killed agent and somebody who tidied up: SQLite would have to make one.
+    # A log without its index, as after a killed agent whose files were tidied up: SQLite would have to create one.
     try:
         with tempfile.TemporaryDirectory(prefix="ecscope-history-") as scratch:
             copy = Path(scratch) / path.name

@@ -38,7 +38,7 @@ HISTORY_MAX_SIZE = 128 * 1024 * 1024
 _log = logging.getLogger(__name__)
 
 _CHECK_S = 1.0
-"""How soon a state file that somebody cut off or removed is written again, also when nothing is saved."""
+"""How soon a state file that was truncated or removed from outside is written again, even if nothing is saved."""
 _MOST_SAVES_PER_COMMIT = 256
 _ENTRIES_PER_EXPIRY = 200
 """Small enough that a save that comes in meanwhile waits a few milliseconds at most."""
@@ -116,7 +116,7 @@ class SqliteStore:
         return loaded
 
     async def save(self, batch: Batch) -> None:
-        """Return when ``batch``, as it is now, is on disk. Raises ``StoreError``; then nothing of it was saved.
+        """Return when ``batch``, as it is now, is on disk. Raises ``StoreError``; then none of it was saved.
 
         Batches are applied in the order of the calls. May be cancelled: the batch is then saved as a
         whole or, if it cannot be, not at all.
@@ -233,7 +233,7 @@ class SqliteStore:
     def _try(self, batches: list[Rows]) -> Exception | None:
         try:
             self._file.write(batches)
-        except Exception as error:  # goes to whoever awaits the save
+        except Exception as error:  # raised where the save is awaited
             return error
         return None
 
@@ -245,13 +245,13 @@ class SqliteStore:
                 max_size=self._max_size,
                 at_most=_ENTRIES_PER_EXPIRY,
             )
-        except Exception as error:  # goes to whoever awaits it
+        except Exception as error:  # raised where it is awaited
             _answer([(order.future, error)], 0)
         else:
             _answer([(order.future, None)], expired)
 
     def _check(self) -> None:
-        """Write a file again that somebody has changed or removed."""
+        """Write the file again if it was changed or removed from outside."""
         try:
             self._file.check()
         except Exception as error:  # a user's trouble; the next save, or the next look, tries again
@@ -286,7 +286,7 @@ def _answer(answers: Sequence[tuple[asyncio.Future[_T], Exception | None]], resu
 def _settle(answers: Sequence[tuple[asyncio.Future[_T], Exception | None]], result: _T) -> None:
     for future, error in answers:
         if future.done():
-            continue  # whoever waited was cancelled
+            continue  # the waiting task was cancelled
         if error is None:
             future.set_result(result)
         else:

@@ -1,7 +1,7 @@
 """The agent's state file: which tables it has, how records and history entries go in and come out. Synchronous.
 
 What holds it together, and what becomes of damage, is ``sqlitefile.database``.
-Knows nothing of threads and loops: ``sqlite`` sees to it that one thread at a time calls.
+Unaware of threads and loops: ``sqlite`` ensures that one thread at a time calls it.
 
 Source: library-choice.md §5; engine.md §13.
 """

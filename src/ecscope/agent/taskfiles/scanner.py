@@ -29,7 +29,7 @@ _YOUNG_NS = 2_500_000_000
 
 
 class BadFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that is there but is no task definition."""
+    """A file that exists but is not a task definition."""
 
     path: str
     mistakes: tuple[Mistake, ...]
@@ -160,7 +160,7 @@ class TaskFileScanner:
             return [], False, f"{self._path} cannot be read: {error.strerror}; tasks from it are left alone"
 
     def _look_at(self, path: str) -> _Known | None:
-        """The present reading; ``None``: the file does not exist, or it is no ordinary file."""
+        """The present reading; ``None``: the file does not exist, or is not a regular file."""
         known = self._known.get(path)
         try:
             found = os.stat(path)  # noqa: PTH116

@@ -1,4 +1,4 @@
-"""Tell the agent what task files there are, for ever.
+"""Report to the agent which task files exist, until cancelled.
 
 Holds no rule: ``scanner`` sees what changed, ``core/taskfiles`` says what that means. Here a definition becomes the
 task that it would start, and what is wrong with a file is logged. The scans have a thread of their own that wakes the
@@ -86,7 +86,7 @@ class TaskFiles:
         scanner = TaskFileScanner(self._path, expected=self._state().sources)
 
         def hand_over(scan: Scan | Exception) -> None:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(scans.put_nowait, scan)
 
         watcher = threading.Thread(
@@ -172,7 +172,7 @@ def _watch(
                 last = scan
                 hand_over(scan)
             wakeup.wait(max(next_regular_at - time.monotonic(), 0.0))
-    except Exception as error:  # a bug: to be raised where somebody looks
+    except Exception as error:  # a bug: raised where it is noticed
         hand_over(error)
     finally:
         wakeup.close()

@@ -21,7 +21,7 @@ def chosen(*, oldest: ApiVersion, newest: ApiVersion) -> ApiVersion | None:
 
 
 def is_tested(version: ApiVersion) -> bool:
-    """Whether it is no newer than what was tested."""
+    """Whether it is at most the newest tested one."""
     return version <= NEWEST_TESTED
 
 

@@ -1,7 +1,7 @@
-"""HTTP to the Docker Engine: one ``request`` and one ``stream``. The only module that imports aiohttp.
+"""HTTP to the Docker Engine: one ``request`` and one ``stream``. No other module of ``runtime`` imports aiohttp.
 
-Failures leave as ``RuntimeFailure``. A call that is cancelled, or that runs out of time,
-closes its connection, which is how the engine learns that nobody waits any more.
+Failures are raised as ``RuntimeFailure``. A call that is cancelled or times out closes its connection,
+from which the engine learns that the client has gone.
 
 Source: engine.md §3, §6.5; library-choice.md §4.
 """
@@ -122,7 +122,7 @@ class DockerClient:
 
         Args:
             path: already quoted, without API version.
-            accept: statuses that are no failure.
+            accept: statuses that are not failures.
 
         Raises:
             RuntimeFailure: refused, out of time, or unreachable.
@@ -258,7 +258,7 @@ class DockerClient:
                     transport.resume_reading()
                 for _ in range(2):  # turns of the loop: it looks at the socket, and reads
                     await asyncio.sleep(0)
-                # Nothing there is no reason to wait for it: that would mean to wake up for each stream.
+                # Without data, do not wait for it: the loop would wake up for each stream.
                 chunk = await self._watched_chunk(operation, path, response, watch, waits=False)
                 if chunk:
                     yield chunk

@@ -22,7 +22,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
     error_name: str
     state: str
-    """``Could not transition to <state>; …`` when there is no answer in time."""
+    """``Could not transition to <state>; …`` without an answer in time."""
     asks_who_is_there: bool = False
     """No answer at all then means that the runtime cannot be talked to."""
 

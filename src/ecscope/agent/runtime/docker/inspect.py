@@ -22,7 +22,7 @@ HEALTH_OUTPUT_LIMIT = 1024
 """Characters. Source: engine.md §10.1."""
 
 _CLIENT_GONE = "context canceled"
-"""In the error of a start that was given up: all of it in 26.1, after ``Canceled: `` in 28.5."""
+"""In the error of a start that was abandoned: the whole text in 26.1, after ``Canceled: `` in 28.5."""
 
 _ZERO_TIME = "0001-01-01T00:00:00Z"
 

@@ -94,7 +94,7 @@ class _Info(msgspec.Struct):
 
     @property
     def has_containerd_store(self) -> bool:
-        """Whether images are kept by containerd, which is what Docker 29 does unless told otherwise."""
+        """Whether images are kept by containerd, the default since Docker 29."""
         return any(
             pair[:1] == ["driver-type"] and pair[-1].startswith("io.containerd.") for pair in self.driver_status or ()
         )
@@ -131,14 +131,14 @@ class DockerRuntime:
         self._retry = retry or Retry()
         self._opened: DockerClient | None = None
         self._pulls_in_silence = False
-        """The containerd image store tells of a layer only once in a MiB: silence is not inactivity then."""
+        """The containerd image store reports a layer only once per MiB: silence is not inactivity then."""
         self._said_untested = ""
         """Version of the engine."""
 
     # --- the engine as a whole ------------------------------------------------------------------
 
     async def connect(self) -> EngineInfo:
-        """Ask who is there, and pin the API version anew: the engine may have been upgraded."""
+        """Ask for the engine's version, and negotiate the API version again: the engine may have been upgraded."""
         client = await self._client()
         version = await client.negotiate(errors.CONNECT)
         self._say_if_untested(client.api_version, version.version)
@@ -273,7 +273,7 @@ class DockerRuntime:
         client, reader, clock = await self._client(), PullReader(), asyncio.get_running_loop().time
         query = {"fromImage": image.name, "tag": image.tag_or_digest}
         has_output = False
-        told_at = clock()
+        reported_at = clock()
         try:
             async with (
                 asyncio.timeout(self._timeouts.pull_begin_s) as limit,
@@ -290,8 +290,8 @@ class DockerRuntime:
                     has_output = True
                     limit.reschedule(None if self._pulls_in_silence else clock() + self._timeouts.pull_inactivity_s)
                     reader.feed(chunk)
-                    if clock() - told_at >= PROGRESS_INTERVAL_S:
-                        told_at = clock()
+                    if clock() - reported_at >= PROGRESS_INTERVAL_S:
+                        reported_at = clock()
                         progress(reader.progress)
         except TimeoutError as error:
             if has_output:
@@ -392,7 +392,7 @@ class DockerRuntime:
     async def remove_container(self, docker_id: DockerId, *, force: bool) -> None:
         """Remove with its anonymous volumes; "no such container" counts as done.
 
-        Where somebody else is removing it already, the end of that is waited for a little.
+        If another client is removing it already, wait a little for that to end.
         """
         query = {"v": "1", "force": "1" if force else "0"}
 

@@ -150,7 +150,7 @@ def _length(numbers: msgspec.Raw) -> int:
 
 
 def _nanoseconds(text: str) -> int:
-    """Raises ``ValueError`` where ``text`` is no time of Docker's."""
+    """Raises ``ValueError`` unless ``text`` is a time as Docker writes it."""
     moment = parse_docker_time(text)
     if moment is None:
         raise ValueError(f"{text!r} is not a time")

@@ -35,4 +35,4 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     stats_s: float = 18.0
     """Until the stats stream is open, between two of its answers, and for one answer of a poll."""
     events_s: float = 30.0
-    """Until the event stream is open; then it may be silent for ever."""
+    """Until the event stream is open; after that it may be silent without limit."""

@@ -123,7 +123,7 @@ class Containers:
         container = SimulatedContainer(docker_id=docker_id, config=config, image_id=image_id)
         container.created_at = self._engine.now_text()
         self._all[docker_id] = container
-        self._tell(container, RuntimeAction.CREATE)
+        self._notify(container, RuntimeAction.CREATE)
         return container
 
     def start(self, container: SimulatedContainer) -> None:
@@ -150,7 +150,7 @@ class Containers:
         container.running_since_s = loop.time()
         container.health = Health()
         container.ended = loop.create_future()
-        self._tell(container, RuntimeAction.START)
+        self._notify(container, RuntimeAction.START)
         for step in program.health:
             container.timers.append(loop.call_later(step.after_s, self._check_health, container, step))
         if program.run_for_s is not None:
@@ -168,7 +168,7 @@ class Containers:
     def stopped(self, container: SimulatedContainer) -> None:
         """A stop that was asked for has come to its end."""
         if container.docker_id in self._all:
-            self._tell(container, RuntimeAction.STOP)
+            self._notify(container, RuntimeAction.STOP)
 
     def kill(self, container: SimulatedContainer) -> None:
         """End one that runs, by SIGKILL."""
@@ -183,7 +183,7 @@ class Containers:
         container.running = False
         container.exit_code = exit_code
         container.finished_at = self._engine.now_text()
-        self._tell(container, RuntimeAction.DIE, exit_code=exit_code, signal=container.last_signal)
+        self._notify(container, RuntimeAction.DIE, exit_code=exit_code, signal=container.last_signal)
         if container.ended is not None and not container.ended.done():
             container.ended.set_result(None)
         container.ended = None
@@ -193,7 +193,7 @@ class Containers:
         if container.running:
             self.kill(container)
         del self._all[container.docker_id]
-        self._tell(container, RuntimeAction.DESTROY)
+        self._notify(container, RuntimeAction.DESTROY)
 
     def inspection(self, container: SimulatedContainer) -> ContainerInspection:
         """What ``docker inspect`` shows."""
@@ -229,7 +229,7 @@ class Containers:
     def _end_by_itself(self, container: SimulatedContainer) -> None:
         if container.program.out_of_memory:
             container.out_of_memory = True
-            self._tell(container, RuntimeAction.OOM)
+            self._notify(container, RuntimeAction.OOM)
             self.end(container, EXIT_BY_SIGKILL)
         else:
             self.end(container, container.program.exit_code)
@@ -240,12 +240,12 @@ class Containers:
             status=step.status, since=self._engine.now_text(), output=step.output[:1024], exit_code=step.exit_code
         )
         if changed and step.status is not HealthStatus.UNKNOWN:
-            self._tell(container, RuntimeAction.HEALTH)
+            self._notify(container, RuntimeAction.HEALTH)
 
     def _program(self, config: ContainerConfig, *, start: int) -> Program:
         return Program() if self._program_of is None else self._program_of(config, start)
 
-    def _tell(
+    def _notify(
         self,
         container: SimulatedContainer,
         action: RuntimeAction,
@@ -253,7 +253,7 @@ class Containers:
         exit_code: int | None = None,
         signal: int | None = None,
     ) -> None:
-        self._engine.tell(
+        self._engine.notify(
             RuntimeNotice(
                 docker_id=container.docker_id,
                 action=action,

@@ -97,7 +97,7 @@ class SimulatedEngine:
             self._waiting.discard(waiter)
 
     async def pause(self, seconds: float) -> None:
-        """Between two samples. No call is under way meanwhile, so nobody waits for it."""
+        """Between two samples. No call is under way meanwhile."""
         pause: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         timer = asyncio.get_running_loop().call_later(seconds, set_done, pause)
         self._pauses.add(pause)
@@ -131,8 +131,8 @@ class SimulatedEngine:
         finally:
             self._streams.discard(queue)
 
-    def tell(self, notice: RuntimeNotice) -> None:
-        """Send a notice to all who listen."""
+    def notify(self, notice: RuntimeNotice) -> None:
+        """Send a notice to all listeners."""
         for stream in self._streams:
             stream.put_nowait(notice)
 
@@ -151,7 +151,7 @@ class SimulatedEngine:
 
 
 def gone(operation: Operation) -> RuntimeFailure:
-    """Nobody answers."""
+    """The engine does not answer."""
     return errors.cannot_connect(operation, "simulated://")
 
 
@@ -161,7 +161,7 @@ def refused(operation: Operation, status: int, message: str) -> RuntimeFailure:
 
 
 def set_done(future: asyncio.Future[None]) -> None:
-    """If nobody has, and it was not cancelled."""
+    """Unless it has a result or was cancelled."""
     if not future.done():
         future.set_result(None)
 

@@ -1,4 +1,4 @@
-"""The runtime of ``ecscope agent --simulated``: no container runs, and whoever asks is told so."""
+"""The runtime of ``ecscope agent --simulated``: no container really runs, which is said wherever it is asked."""
 
 from __future__ import annotations
 

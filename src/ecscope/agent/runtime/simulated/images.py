@@ -26,7 +26,7 @@ class SimulatedImage(msgspec.Struct, frozen=True, kw_only=True):
     layers: int = 3
     pull_s: float = 0.0
     username: str = ""
-    """Who may pull it; ``""``: everybody."""
+    """Who may pull it; ``""``: everyone."""
     password: str = ""
 
 
@@ -34,7 +34,7 @@ class Images:
     """See the module docstring."""
 
     def __init__(self, *, has_any: bool = False) -> None:
-        """``has_any``: every image can be pulled, also one that nobody added."""
+        """``has_any``: every image can be pulled, even one that was not added."""
         self._has_any = has_any
         self._registry: dict[str, SimulatedImage] = {}
         self._local: dict[str, SimulatedImage] = {}

@@ -8,7 +8,7 @@ from ecscope.model.image_reference import InvalidImageReference, parse_image_ref
 
 
 def tagged(reference: str) -> str:
-    """With its tag; what is no reference stays as it is."""
+    """With its tag; what is not a reference stays as it is."""
     try:
         return parse_image_reference(reference).tagged
     except InvalidImageReference:

@@ -1,8 +1,8 @@
 """Which ``Host`` a request to a port on loopback may name.
 
-A page of the web may have a name of its own lead to 127.0.0.1 (DNS rebinding); the browser then sends it here, with
-that name as ``Host``, and lets the page read the answer. An IP address is no such name, and neither are ``localhost``
-and the name of this host.
+A web page can have its own host name resolve to 127.0.0.1 (DNS rebinding); the browser then sends requests here with
+that name as ``Host``, and lets the page read the answer. IP addresses, ``localhost`` and the name of this host are
+allowed.
 """
 
 from __future__ import annotations

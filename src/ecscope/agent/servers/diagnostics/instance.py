@@ -19,11 +19,11 @@ ERROR = "ContainerInstanceNotRegistered"
 
 
 class Status(Enum):
-    """How the instance stands to its cluster."""
+    """Whether the instance is part of a cluster."""
 
     REGISTERED = "Registered"
     STANDALONE = "Standalone"
-    """There is none: tasks come from files."""
+    """No cluster: tasks come from files."""
 
 
 class Registered(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
@@ -48,7 +48,7 @@ class NotRegistered(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
 
 
 def instance(state: AgentState) -> Registered | NotRegistered:
-    """What is to be said of the instance now."""
+    """The answer for the instance as it is now."""
     if state.obstacle is not None:
         return not_registered(state.obstacle)
     return Registered(

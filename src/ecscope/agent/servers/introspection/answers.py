@@ -49,7 +49,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """``headers`` say how long the body is, where Go's handler does."""
     body: bytes = b""
     sniffed: bytes = b""
-    """The content-type line that stands where Go puts one it guessed."""
+    """The content-type line, at the position where Go puts a guessed one."""
     closes: bool = False
     """The connection ends with this answer; ``headers`` then say so."""
     is_lasting: bool = False

@@ -1,4 +1,4 @@
-"""Who is answered: this host, and the containers on Docker's default bridge.
+"""Which clients are answered: this host, and the containers on Docker's default bridge.
 
 That is what the packet filter rules of ``ecs-init`` let through, without needing them: packets on loopback, where those
 of the host to any address of its own arrive, and packets on ``docker0``. The kernel knows on which interface a

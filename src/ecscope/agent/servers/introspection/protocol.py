@@ -437,7 +437,7 @@ class Connection(asyncio.BufferedProtocol):
             # No upgrade is offered: what was asked is answered in HTTP/1.1.
             self._parser = httptools.HttpRequestParser(self)
             if self._body_left or self._is_chunked:
-                # The parser takes the body for the other protocol's bytes; nobody knows where it ends.
+                # The parser takes the body for the other protocol's bytes, so its end is not known.
                 self._answer(lingers=True)
                 return
         except httptools.HttpParserError as error:
@@ -468,7 +468,7 @@ class Connection(asyncio.BufferedProtocol):
         elif self._is_complete:
             return
         elif (self._expects and is_http11) or self._body_left > self._limits.discarded_body_bytes:
-            # Nobody reads the body: the answer comes instead of ``100 Continue``.
+            # The body is not read: the answer comes instead of ``100 Continue``.
             self._answer(lingers=True)
         else:
             self._phase = Phase.CHUNKED_BODY if self._is_chunked else Phase.SIZED_BODY

@@ -1,8 +1,8 @@
 """From a request to its answer, and the store of finished answers.
 
 A finished answer (head and body) is kept by the raw request target as long as the state is the
-same object and the ``Date`` second is the same. Failures are not kept: there is no bound to
-what somebody can ask for in vain.
+same object and the ``Date`` second is the same. Failures are not kept: the number of targets that do not
+exist is unbounded.
 
 Source: introspection-api.md §2, §4, §7-§10.
 """

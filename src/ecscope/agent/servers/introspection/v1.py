@@ -45,7 +45,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, rename="pascal", omit_
 
 
 class PortEntry(msgspec.Struct, frozen=True, kw_only=True, rename="pascal", omit_defaults=True):
-    """Source: introspection-api.md §6.9; the fields stand in the order of the wire."""
+    """Source: introspection-api.md §6.9; the fields are in wire order."""
 
     container_port: int = 0
     protocol: str
@@ -172,7 +172,7 @@ def timestamp(text: str) -> str:
 
 
 _WORDS = ("PENDING", "RUNNING", "STOPPED")
-"""All that the API tells of a status, in ascending order."""
+"""All values that the API has for a status, in ascending order."""
 
 
 def _progress(status: TaskStatus) -> int:
@@ -298,7 +298,7 @@ class _KeyIndex:
             insort(self._pairs, pair)
 
     def starting_with(self, prefix: str) -> list[TaskArn]:
-        """The tasks of the first containers with that prefix: two at most, which may be one task twice."""
+        """The tasks of the first containers with that prefix: two at most, possibly the same task."""
         first = bisect_left(self._pairs, (prefix, ""))
         return [arn for key, arn in self._pairs[first : first + 2] if key.startswith(prefix)]
 

@@ -58,7 +58,7 @@ class AuditLog:
     """Writes the lines to a file of its own, which its owner alone can read, and to the agent's log."""
 
     def __init__(self, path: Path | None) -> None:
-        """``None``: to neither. A file that cannot be opened is said once, and keeps nobody from being served."""
+        """``None``: to neither. A file that cannot be opened is logged once; requests are served all the same."""
         self._is_on = path is not None
         self._handler: RotatingFileHandler | None = None
         if path is not None:

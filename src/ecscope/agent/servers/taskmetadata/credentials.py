@@ -19,7 +19,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     body: bytes
     task_arn: str = ""
-    """``""``: nobody's."""
+    """``""``: none."""
     role_type: RoleType | None = None
     """``None``: none were given."""
 
@@ -28,7 +28,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def outcome(state: AgentState, credentials_id: str, *, version: int) -> Outcome:
-    """``version``: of the path, 1 or 2. Who knows the ID gets the credentials: it is the secret."""
+    """``version``: of the path, 1 or 2. The ID is the secret: any client that knows it gets the credentials."""
     request = f"CredentialsV{version}Request"
     if not credentials_id:
         return _failure(400, "NoIdInRequest", f"{request}: No Credential ID in the request")

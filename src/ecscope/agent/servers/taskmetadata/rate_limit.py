@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 MOST_BUCKETS = 10_000
-"""Difference: the official agent keeps every bucket for ever. The one not asked for longest is forgotten; it is full by
+"""Difference: the official agent never drops a bucket. Here the least recently used one is dropped; it is full by
 then, unless so many paths are asked for at once."""
 
 

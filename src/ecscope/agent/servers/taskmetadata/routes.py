@@ -83,7 +83,7 @@ class Routes:
     def _answered(
         request: Request, found: Outcome, headers: dict[str, str], *, state: AgentState, at: datetime, path: str
     ) -> Answer:
-        told = audit.line(
+        audit_line = audit.line(
             at=at,
             status=found.status,
             remote=f"{request.address}:{request.port}",
@@ -94,7 +94,7 @@ class Routes:
             cluster=state.instance.cluster,
             instance_arn=state.instance.arn,
         )
-        return Answer(status=found.status, headers=headers, body=found.body, audit_line=told)
+        return Answer(status=found.status, headers=headers, body=found.body, audit_line=audit_line)
 
 
 def _without_ids(state: AgentState, path: str) -> str:
