@@ -71,7 +71,7 @@ def _take_process_name() -> None:
 
 
 def _ask_instance(config: Config) -> InstanceData:
-    """What EC2 knows of this instance, for the settings that nobody gave."""
+    """What EC2 knows about this instance, for the settings that were not given."""
     import asyncio  # noqa: PLC0415  # HTTP is loaded only where it is needed
 
     from ecscope.agent.aws.instance_data import ask_instance  # noqa: PLC0415
@@ -90,7 +90,7 @@ def overrides_of(args: argparse.Namespace) -> dict[str, tuple[str, str]]:
         overrides["log_level"] = ("--log-level", args.log_level)
     if args.log_format is not None:
         overrides["log_format"] = ("--log-format", args.log_format)
-    if args.simulated:  # the machine that is pretended is no EC2 instance, and has no control groups
+    if args.simulated:  # the simulated machine is not an EC2 instance, and has no control groups
         overrides |= {"imds_disabled": ("--simulated", "true"), "task_cpu_mem_limit": ("--simulated", "false")}
         overrides |= dict.fromkeys(
             ("task_iam_role_enabled", "task_iam_role_enabled_for_network_host"), ("--simulated", "true")
@@ -105,7 +105,7 @@ def _print_mistakes(loaded: LoadedConfig) -> None:
 
 
 def _live(loaded: LoadedConfig, tasks_path: Path | None, ec2_instance_id: str, *, is_simulated: bool) -> int:
-    # Loaded late: nothing of it is needed to tell a mistake.
+    # Loaded late: reporting a mistake needs none of it.
     from ecscope.agent.app import Agent, AgentError, run_until_signalled  # noqa: PLC0415
 
     config, runtime = _simulation(loaded.config) if is_simulated else (loaded.config, None)

@@ -34,7 +34,7 @@ class AgentProblem(Exception):
 
 
 class BadEndpoint(ValueError):
-    """The endpoint is no URL of an agent; the message says what to write."""
+    """The endpoint is not the URL of an agent; the message says what to write."""
 
 
 class Port(msgspec.Struct, frozen=True, rename="pascal"):
@@ -62,7 +62,7 @@ class Volume(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 class Container(msgspec.Struct, frozen=True, rename="pascal"):
-    """One element of ``Containers``; ``""`` stands for what the agent left out."""
+    """One element of ``Containers``; ``""``: left out by the agent."""
 
     docker_id: str
     docker_name: str
@@ -88,7 +88,7 @@ class _Task(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """One task as the agent tells it."""
+    """One task as the agent shows it."""
 
     arn: str
     desired: str
@@ -153,7 +153,7 @@ class Client:
 
     @property
     def is_local(self) -> bool:
-        """The agent runs on this host, as far as its address tells."""
+        """The agent runs on this host, judging by its address."""
         return self.host in {"localhost", "::1"} or self.host.startswith("127.")
 
     def metadata(self) -> tuple[Metadata, bytes]:

@@ -1,6 +1,6 @@
 """``ecscope config``: each setting, its value, and where the value comes from. Never a secret.
 
-With the options of ``ecscope agent`` it tells what that agent would use.
+With the options of ``ecscope agent`` it shows what that agent would use.
 """
 
 from __future__ import annotations

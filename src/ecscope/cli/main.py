@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _run(argv)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever reads has had enough (``| head``). What Python still holds must not be written at exit.
+        # The reader has closed the pipe (``| head``). What Python still buffers must not be written at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FINE
     except KeyboardInterrupt:

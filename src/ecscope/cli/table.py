@@ -90,7 +90,7 @@ def age(since: datetime | None, now: datetime) -> str:
 
 
 def ports_of(containers: Iterable[Container]) -> str:
-    """``8080->80/tcp, 53/udp``: each once, though Docker tells IPv4 and IPv6 apart."""
+    """``8080->80/tcp, 53/udp``: each once, although Docker lists IPv4 and IPv6 separately."""
     shown = dict.fromkeys(port_text(port) for container in containers for port in container.ports)
     return ", ".join(shown) or NO_VALUE
 

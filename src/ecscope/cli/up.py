@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     allow_many_files(_log)
 
     async def live() -> int:
-        local = LocalEcs(options, say=_say, tell=_tell)
+        local = LocalEcs(options, say=_say, show=_show)
         loop = asyncio.get_running_loop()
         AcceptErrors(_log).install(loop)
         loop.add_signal_handler(signal.SIGTERM, local.stop)
@@ -89,5 +89,5 @@ def _say(line: str) -> None:
     print(f"ecscope up: {line}", file=sys.stderr, flush=True)
 
 
-def _tell(text: str) -> None:
+def _show(text: str) -> None:
     print(f"\n{text}", flush=True)

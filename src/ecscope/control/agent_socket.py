@@ -1,4 +1,4 @@
-"""One open websocket of an agent: frames wait in a bounded queue, so that a slow or dead agent blocks nobody else.
+"""One open websocket of an agent: frames wait in a bounded queue, so that a slow or dead agent does not block others.
 
 Holds no rule: what is said to an agent, and when it counts as gone, is said by the sessions in ``wire``.
 """
@@ -12,7 +12,7 @@ from contextlib import suppress
 from aiohttp import ClientError, WSMsgType, web
 
 MOST_WAITING = 1000
-"""Messages that wait to be sent. An agent that is further behind is cut off; when it connects again it is told anew."""
+"""Messages waiting to be sent. An agent that is further behind is cut off; when it reconnects, all is sent again."""
 MOST_BYTES = 4 * 1024 * 1024
 """Of one frame that an agent sends; a page of telemetry has 1 MiB and a header block."""
 _CLOSE_S = 2.0
@@ -59,7 +59,7 @@ class AgentSocket:
         return True
 
     def close(self, code: int, reason: str) -> None:
-        """Begin to close in good form; who does not answer is cut off after two seconds. May be repeated."""
+        """Begin the closing handshake; a peer that does not answer is cut off after two seconds. May be repeated."""
         if self._closing is None:
             self._closing = asyncio.create_task(self._close(code, reason), name="close an agent's connection")
 
@@ -99,7 +99,7 @@ class AgentSocket:
                 try:
                     await self._websocket.send_str(text)
                 except (ConnectionError, ClientError):
-                    return  # whoever reads sees the end, too
+                    return  # the reader sees the end, too
 
     async def _close(self, code: int, reason: str) -> None:
         with suppress(ConnectionError, ClientError):

@@ -49,7 +49,7 @@ _LAST_ANSWERS_S = 3.0
 """So long requests that are under way may take when it ends."""
 _REGION_KEY = "region"
 _CHECK_STORE_S = 1.0
-"""How soon a state file that somebody cut off or removed is written again, also when nothing is saved."""
+"""How soon a state file that was truncated or removed from outside is written again, even if nothing is saved."""
 
 
 class ControlPlaneError(Exception):
@@ -57,7 +57,7 @@ class ControlPlaneError(Exception):
 
 
 class WrongOption(ControlPlaneError):
-    """It cannot start as it was told to, now or later."""
+    """It cannot start with these options, now or later."""
 
 
 class ControlPlane:

@@ -2,7 +2,7 @@
 
 An action that only reads needs no decision: ``read`` answers it from a state.
 
-Synchronous and pure. ``ApiError`` out of here is an answer to whoever asked, and nothing has changed; any other
+Synchronous and pure. An ``ApiError`` raised here is the answer to the request, and nothing has changed; any other
 exception is a bug.
 """
 

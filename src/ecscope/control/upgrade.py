@@ -16,7 +16,7 @@ from ecscope.control.core.statuses import InstanceStatus
 
 Permit = Callable[[web.Request, str, Json], None]
 """Takes the request, a right such as ``Poll``, and what it is about (``cluster``, ``containerInstance``). Raises
-``ApiError`` unless whoever signed the request has that right."""
+``ApiError`` unless the signer of the request has that permission."""
 
 PermitFrame = Callable[[web.Request, Sequence[tuple[str, str]], str], None]
 """Takes the request of a connection, and header block and JSON of a frame. Raises ``ApiError`` unless it is signed."""

@@ -1,7 +1,7 @@
 """The one writer: takes requests and events from one queue, decides, saves, publishes, acts, answers.
 
 Order, always: decide → save what changed → publish the new state → carry out the effects → answer the clients.
-Nothing is told or done that was not saved, so a kill at any line costs nothing that anybody was promised.
+Nothing is answered or done that was not saved, so a kill at any line loses nothing that was answered.
 
 It holds no rule (those are in ``core`` and ``api``) and sends nothing (that is for ``acs``).
 """
@@ -32,12 +32,12 @@ _log = logging.getLogger("ecscope.control")
 _BATCH = 128
 """At most this many waiting events are decided before they are saved together."""
 _BATCH_S = 0.01
-"""Nor any after so long: readers are answered in between."""
+"""Nor any after this long: readers are answered in between."""
 _PATIENCE_S = 2.0
-"""So long a save is tried again before requests are told that it failed; while it goes on failing, not at all."""
+"""How long a save is tried again before requests fail with it; while it goes on failing, they fail at once."""
 
 _COME_AGAIN = HealthReported | InstanceStatusReported | TimePassed
-"""What is told again soon. It is not kept while nothing can be saved: that may last, and memory must not grow."""
+"""Events that agents repeat soon. They are dropped while nothing can be saved, so that memory does not grow."""
 
 
 class _Asked(msgspec.Struct, frozen=True):
@@ -56,7 +56,7 @@ class _Batch(msgspec.Struct):
     rows: list[Prepared] = []
     effects: list[AnyEffect] = []
     answers: list[tuple[asyncio.Future[Json], Json | ApiError]] = []
-    """Refusals as well: they are told by a state that may not come to be."""
+    """Refusals as well: they follow from a state that may never be saved."""
 
 
 class Writer:
@@ -72,7 +72,7 @@ class Writer:
         new_id: Callable[[], str],
         save_retry: Backoff,
     ) -> None:
-        """``act`` carries an effect out, or begins to, and returns at once; ``save_retry`` goes on for ever.
+        """``act`` carries an effect out, or begins to, and returns at once; ``save_retry`` never ends.
 
         ``new_id`` gives 32 hex digits of chance. ``WakeAt`` is not for ``act``: the writer has the timer.
         """
@@ -102,7 +102,7 @@ class Writer:
     async def ask(self, request: ApiRequest) -> Json:
         """The answer, when what was asked for is saved. Raises ``ApiError`` when it is refused: nothing changed.
 
-        What only reads is answered at once, from the published state. Whoever asks may be cancelled; the request is
+        What only reads is answered at once, from the published state. The caller may be cancelled; the request is
         then carried out or not.
         """
         if ACTIONS[request.action].is_reader:
@@ -129,7 +129,7 @@ class Writer:
         await self._idle.wait()
 
     async def run(self) -> None:
-        """For ever. Cancelled while it saves, it first ends that: what is saved is told and done, or neither."""
+        """Never returns. Cancelled during a save, it completes it first: all is saved, answered and done, or none."""
         waits = self._save_retry.waits()
         while True:
             if not self._waiting:
@@ -169,7 +169,7 @@ class Writer:
                 self._carry_out(effect)
         for future, answer in batch.answers:
             if future.done():
-                continue  # whoever asked has gone
+                continue  # the caller has gone
             if isinstance(answer, ApiError):
                 future.set_exception(answer)
             else:
@@ -184,7 +184,7 @@ class Writer:
             item = self._waiting.popleft()
             if isinstance(item, _Asked):
                 if item.answer.done():
-                    continue  # whoever asked has gone
+                    continue  # the caller has gone
                 self._decide(batch, item, item.request, item.answer)
             else:
                 self._decide(batch, item, item, None)
@@ -235,7 +235,7 @@ class Writer:
                 return None
 
     def _give_back(self, batch: _Batch, error: StoreError) -> None:
-        """Requests are told that nothing was changed; what happened has happened, and is decided again later."""
+        """Requests fail, and nothing was changed; events remain true, and are decided again later."""
         if not self._cannot_save:
             self._cannot_save = True
             self._was_full = error.is_full
@@ -260,7 +260,7 @@ class Writer:
 
     def _bug(self, event: AnyEvent) -> ApiError:
         """Tell the log. The state is as it was; one event is lost, the control plane is not."""
-        # Only its kind is told: a task's environment is nobody's to read in a log.
+        # Only its kind is logged: a task's environment does not belong in a log.
         what = event.action if isinstance(event, ApiRequest) else type(event).__name__
         _log.exception("the control plane failed on %s", what, extra={EVENT_ID: event.id})
         return ApiError("ServerException", "The control plane failed on this request; its log says more.")

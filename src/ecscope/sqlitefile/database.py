@@ -3,7 +3,7 @@
 A record that cannot be read costs itself: it is written to ``<data dir>/set-aside``. A file that
 SQLite cannot read is moved to ``<name>.damaged-<time>``, and its readable rows begin a new one.
 
-Which tables there are, and what a row of them means, is for a subclass. Knows nothing of threads and
+Which tables exist, and what a row of them means, is up to a subclass. Unaware of threads and
 loops: the caller sees to it that one thread at a time calls.
 
 Source: library-choice.md §5; engine.md §13.
@@ -52,7 +52,7 @@ class Unreadable(NamedTuple):
 
 
 class _Look(NamedTuple):
-    """What shows whether somebody else was at a file."""
+    """What shows whether a file was changed from outside."""
 
     device: int
     inode: int
@@ -216,11 +216,11 @@ class DatabaseFile(ABC):
         except sqlite3.Error as error:
             self._note()  # what was written and taken back has changed the log
             if is_io_error(error) or is_damage(error):
-                self.close()  # and open anew for the next work: SQLite's view of the file may be wrong
+                self.close()  # and open again for the next work: SQLite's view of the file may be wrong
             raise self._store_error(error) from error
 
     def _connected(self) -> sqlite3.Connection:
-        """The connection, opened anew after an I/O error or when somebody removed the file.
+        """The connection, opened again after an I/O error or when the file was removed from outside.
 
         Raises ``sqlite3.DatabaseError``, which is damage, when the file does not hold any more what was saved.
         """
@@ -235,7 +235,7 @@ class DatabaseFile(ABC):
         return self._connection
 
     def _find_changes(self, connection: sqlite3.Connection) -> None:
-        """What others did to the file. SQLite does not look: it goes by its own memory of it."""
+        """Changes to the file from outside. SQLite does not notice them: it relies on its cache."""
         now = self._look()
         if now == self._left:
             return
@@ -374,7 +374,7 @@ class DatabaseFile(ABC):
     def _put_back(self, connection: sqlite3.Connection) -> None:
         """Write the file again, whole, from the removed one, which lives as long as it is open.
 
-        Else saves would be reported that nobody can ever read. Raises ``StoreError``.
+        Otherwise saves would be reported that can never be read. Raises ``StoreError``.
         """
         rebuilt = self._beside(".rebuilt")
         try:

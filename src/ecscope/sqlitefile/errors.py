@@ -15,7 +15,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
 
 
 WHOLE_FILE = "database"
-"""The kind of what is no record, but the file of all of them; that it was damaged is logged where it was found."""
+"""The kind for the file itself rather than a record; its damage is logged where it is found."""
 
 
 class BadRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +41,7 @@ class StoreError(Exception):
 
 
 class UnsafeStore(StoreError):
-    """A file or the directory may be somebody else's: nothing of it was taken. Trying again cannot help."""
+    """A file or the directory may belong to another user: it was not used. Trying again cannot help."""
 
 
 class UnreadableRecord(Exception):

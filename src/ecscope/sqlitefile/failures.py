@@ -1,4 +1,4 @@
-"""What an error of SQLite or of the file system means to whoever owns the file, in words.
+"""What an error of SQLite or of the file system means for the owner of the file, in words.
 
 Damage (``is_damage``) is for ``salvage``; everything else becomes a ``StoreError`` that says what helps.
 """
@@ -40,7 +40,7 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 
 def is_io_error(error: sqlite3.Error) -> bool:
-    """The connection saw the disk fail and is better opened anew."""
+    """The connection saw the disk fail and should be opened again."""
     return _name(error).startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY"))
 
 

@@ -1,4 +1,4 @@
-"""What was saved, row by row, so that a file that somebody damages while it is in use can be written again whole."""
+"""What was saved, row by row, so that a file that is damaged while in use can be written again completely."""
 
 from __future__ import annotations
 
@@ -57,6 +57,6 @@ class KnownRows:
             try:
                 key, *values = (column.decode() if isinstance(column, bytes) else column for column in row)
             except UnicodeDecodeError:
-                continue  # a damaged row that had to stay in the file, and that nobody has read
+                continue  # a damaged row that had to stay in the file, and that was never read
             rows[key] = tuple(values)
         return rows

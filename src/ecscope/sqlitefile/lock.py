@@ -38,7 +38,7 @@ class DataDirLock:
         self._fd: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock or raise ``StoreError``; taking it twice is no error."""
+        """Take the lock or raise ``StoreError``; taking it again is not an error."""
         if self._fd is not None:
             return
         try:
@@ -64,7 +64,7 @@ class DataDirLock:
             pass  # a full disk: the lock holds all the same, only its holder cannot be named
 
     def release(self) -> None:
-        """Let go; not holding it is no error."""
+        """Release it; not holding it is not an error."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
@@ -76,7 +76,7 @@ def _holder(fd: int) -> str:
 
 
 def holder_of(data_dir: Path) -> int | None:
-    """Process ID of the one that has the directory at this moment; ``None``: nobody, or it cannot be named.
+    """Process ID of the one that has the directory at this moment; ``None``: none, or its ID cannot be read.
 
     Nor can it where another user might have written the name.
     """

@@ -7,7 +7,7 @@ write-ahead log replace those of the file. A row whose page is lost may be found
 of several copies the highest revision counts. Deleted rows are not found again, because our files
 are written with ``secure_delete``, which overwrites them.
 
-Refuses to know what a row is: that is for whoever wrote it.
+What a row means is up to its writer.
 
 Source: the file format as SQLite documents it (``fileformat2.html`` §1.5, §1.6, §2.1, §4).
 """
@@ -65,7 +65,7 @@ def committed_frames(wal: bytes) -> int:
 def _current_salt(wal: bytes) -> bytes | None:
     """The salt of the frames that count: the header says it, and so does every frame.
 
-    Frames of the log as it was before it was last begun anew may follow, with an older salt.
+    Frames of the log from before its last restart may follow, with an older salt.
     """
     if len(wal) < _WAL_HEADER_BYTES + _FRAME_HEADER_BYTES + PAGE_BYTES:
         return None
@@ -75,7 +75,7 @@ def _current_salt(wal: bytes) -> bytes | None:
     salts = [wal[start + 8 : start + 16] for start in starts]
     first = salts[0]
     shared = next((one for one, other in pairwise(salts) if one == other), first)
-    # A first frame of its own is either damaged or the only one since the log was begun anew, which counts
+    # A first frame of its own is either damaged or the only one since the log was restarted, which counts
     # the salt's first half up by one.
     newer_by = (struct.unpack_from(">I", first)[0] - struct.unpack_from(">I", shared)[0]) & 0xFFFFFFFF
     return first if 0 < newer_by < 1000 else shared

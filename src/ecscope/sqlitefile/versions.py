@@ -1,6 +1,6 @@
 """Which version of the layout a file has, and how it is brought to the newest one, step by step or not at all.
 
-The version stands in the table ``schema_version``. A change of the bodies that old programs can
+The version is kept in the table ``schema_version``. A change of the bodies that old programs can
 still read (a new field with a default) needs no step.
 """
 

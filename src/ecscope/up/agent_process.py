@@ -24,7 +24,7 @@ _AGAIN = Backoff(tries=None, first_s=1.0, cap_s=60.0, factor=2.0)
 _HOPELESS = (2, 5)
 """Exit codes of an agent that would end the same way again: a wrong setting, or a refusal for good."""
 _LIVED_WELL_S = 60.0
-"""After so long a life the waits begin anew."""
+"""An agent that ran this long resets the waits."""
 _END_S = 15.0
 _CLEAN_UP_S = 30.0
 """The agent gives it up after 20 s."""
@@ -50,7 +50,7 @@ class AgentProcess:
         say: Callable[[str], None],
         again: Backoff = _AGAIN,
     ) -> None:
-        """``data_dir``: the agent's; ``say``: one line for whoever watches."""
+        """``data_dir``: the agent's; ``say``: prints one line for the user."""
         self._command = command
         self._environment = environment
         self._data_dir = data_dir
@@ -164,7 +164,7 @@ class AgentProcess:
                         shutil.copyfileobj(log, copy.buffer)
                     log.truncate(0)
         except OSError:
-            pass  # gone, or no room for a copy: there is no better moment than the next
+            pass  # gone, or no room for a copy: tried again the next time
 
     def _last_words(self) -> str:
         """The last line of its log."""

@@ -1,6 +1,6 @@
 """Says once on the terminal that the disk under the data directory is full, and once that it has room again.
 
-While it is full the agent's log cannot say so, and nothing may want to be saved for a long time.
+While it is full the agent's log cannot say so, and it may be long until something is to be saved.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class DiskWatch:
         try:
             disk = os.statvfs(self._data_dir)
         except OSError:
-            return  # it is gone: what is saved there says so
+            return  # it is gone: the next save there reports that
         room_bytes = disk.f_bavail * disk.f_frsize
         has_names = disk.f_files == 0 or disk.f_favail > 0
         is_seen = room_bytes < _NO_ROOM_BYTES or not has_names

@@ -1,4 +1,4 @@
-"""Whose agent answers on port 51678 of this machine, so that nobody is sent to another one's."""
+"""Whose agent answers on port 51678 of this machine, so that users are not sent to another one."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class _Metadata(msgspec.Struct, rename="pascal"):
 
 
 async def instance_at(port: int, *, patience_s: float = 0.0) -> str | None:
-    """ARN of the container instance of the agent there; ``""``: something else; ``None``: nobody listens.
+    """ARN of the container instance of the agent there; ``""``: something else; ``None``: nothing listens.
 
-    ``patience_s``: how long somebody may take to begin listening.
+    ``patience_s``: how long it may take until something listens.
     """
     loop = asyncio.get_running_loop()
     give_up_at_s = loop.time() + patience_s
@@ -41,7 +41,7 @@ async def _instance_now(port: int) -> str | None:
 
 
 async def _answer(url: str) -> bytes:
-    """Of something too long only the beginning, which is no JSON."""
+    """Of an answer that is too long, only the beginning, which is not valid JSON."""
     body = b""
     async with aiohttp.ClientSession(timeout=_ANSWER) as session, session.get(url, allow_redirects=False) as answer:
         async for chunk in answer.content.iter_any():

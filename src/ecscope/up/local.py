@@ -1,4 +1,4 @@
-"""The life of ``ecscope up``: what is started in which order, what is told meanwhile, and how it is taken down."""
+"""The life of ``ecscope up``: what is started in which order, what is printed meanwhile, and how it is stopped."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ class LocalEcs:
         options: Options,
         *,
         say: Callable[[str], None],
-        tell: Callable[[str], None],
+        show: Callable[[str], None],
         environment: Mapping[str, str] = os.environ,
     ) -> None:
-        """``say``: one line about what goes on; ``tell``: what was asked for, such as what to export."""
+        """``say``: prints one line of progress; ``show``: prints results, such as what to export."""
         self._options = options
         self._say = say
-        self._tell = tell
+        self._show = show
         self._environment = environment
         settings = Settings(region=options.region, availability_zone=f"{options.region}a")
         self._control = ControlPlane(
@@ -96,7 +96,7 @@ class LocalEcs:
     def stop(self, *, by_hand: bool = False) -> None:
         """Ask ``run`` to end; a second time: without waiting for tasks.
 
-        ``by_hand``: by Ctrl-C, so that who did it is told what a second one does.
+        ``by_hand``: by Ctrl-C, so that the user learns what a second one does.
         """
         if self._stopping.is_set():
             self._hurrying.set()
@@ -104,7 +104,7 @@ class LocalEcs:
         self._stopping.set()
 
     async def run(self) -> Ending:
-        """Until ``stop``, or until there is no use in going on."""
+        """Until ``stop``, or until it cannot go on."""
         if self._options.has_agent and (unsafe := self._unsafe()):
             self._say(f"{unsafe}, or give another --data-dir")
             return Ending.MISUSED
@@ -134,11 +134,11 @@ class LocalEcs:
         return Ending.ASKED_FOR if self._stopping.is_set() else ending
 
     async def _serve(self, keeping: asyncio.Task[None] | None) -> Ending:
-        """Until told to stop, or until the agent cannot go on."""
+        """Until ``stop``, or until the agent cannot go on."""
         if keeping is not None and not await self._registered(keeping):
             return self._told_the_end_of(keeping) if keeping.done() else Ending.ASKED_FOR
         is_introspected = keeping is not None and await self._is_introspected()
-        self._tell(self._what_to_export(is_introspected=is_introspected))
+        self._show(self._what_to_export(is_introspected=is_introspected))
         failing = asyncio.create_task(self._control.failed(), name="control plane's failure")
         stopping = asyncio.create_task(self._stopping.wait(), name="stop asked for")
         watched = {failing, stopping} | ({keeping} if keeping is not None else set())
@@ -172,7 +172,7 @@ class LocalEcs:
         endpoint = self._environment.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
         loop = asyncio.get_running_loop()
         give_up_at_s = loop.time() + DOCKER_WAIT_S
-        is_told = False
+        is_said = False
         while problem := await docker_problem(endpoint):
             if self._stopping.is_set():
                 return False
@@ -182,14 +182,14 @@ class LocalEcs:
                     " without"
                 )
                 return False
-            if not is_told:
+            if not is_said:
                 self._say(f"waiting for Docker at {endpoint}")
-                is_told = True
+                is_said = True
             await asyncio.sleep(0.5)
         return True
 
     def _unsafe(self) -> str:
-        """What of the agent's may be somebody else's; ``""``: nothing. Before a process is ended that a file names."""
+        """Which of the agent's files may be another user's; ``""``: none. Checked before a process in one is ended."""
         try:
             self._agent_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             check_directory(self._agent_dir)
@@ -256,7 +256,7 @@ class LocalEcs:
         return True
 
     async def _is_introspected(self) -> bool:
-        """Whether what is asked on the agent's port reaches an agent of this ECS; says what is to be known else."""
+        """Whether the agent's port is answered by an agent of this ECS; prints what the user must know otherwise."""
         arn = await instance_at(INTROSPECTION_PORT, patience_s=_OPENS_S)
         if arn is not None and arn not in self._control.state.instances:
             self._say(
@@ -314,10 +314,10 @@ class LocalEcs:
 
     def _say_what_is_left(self) -> None:
         left = self._running_tasks()
-        told_to_stop = sum(task.desired_status == "STOPPED" for task in left)
-        if told_to_stop:
-            self._say(f"not waiting for {_tasks(told_to_stop)} to stop; the next `ecscope up` sees to it")
-        if kept := len(left) - told_to_stop:
+        asked_to_stop = sum(task.desired_status == "STOPPED" for task in left)
+        if asked_to_stop:
+            self._say(f"not waiting for {_tasks(asked_to_stop)} to stop; the next `ecscope up` sees to it")
+        if kept := len(left) - asked_to_stop:
             keep, them = ("keeps", "it") if kept == 1 else ("keep", "them")
             self._say(f"{_tasks(kept)} {keep} running; the next `ecscope up` with this --data-dir takes {them} up")
 

@@ -1,4 +1,4 @@
-"""What an answer of an AWS API means when it is no success: one ``ApiFailure``. Sans-I/O.
+"""What an unsuccessful answer of an AWS API means: one ``ApiFailure``. Sans-I/O.
 
 Reads AWS's JSON protocol: the code from ``x-amzn-errortype``, ``__type`` or ``code``, the sentence from
 ``message``. What AWS quotes of our own request (a canonical request with a token in it) is cut off.
@@ -22,7 +22,7 @@ from ecscope.model.container_instance import ObstacleKind
 MESSAGE_LIMIT = 1024
 """Characters of AWS's sentence that are kept."""
 UNKNOWN_BODY_LIMIT = 200
-"""Characters that are shown of a body that is no answer of AWS."""
+"""Characters that are shown of a body that is not an answer of AWS."""
 
 ACCESS_DENIED = frozenset(
     {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized", "UnauthorizedAccess"}
@@ -70,7 +70,7 @@ _DENIED = re.compile(r"User:\s+(?P<principal>\S+)\s+is not authorized to perform
 def failure_of(
     operation: str, *, status: int, headers: Mapping[str, str], body: bytes, endpoint: str, received_at: datetime
 ) -> ApiFailure | None:
-    """The failure that an answer tells of; ``None``: it is a success, with a JSON object for a body.
+    """The failure in an answer; ``None``: it is a success, with a JSON object for a body.
 
     Args:
         headers: looked up as they are spelled here, so let the mapping ignore case.
@@ -141,7 +141,7 @@ def _message(answer: Mapping[str, Any]) -> str:
 
 
 def _not_an_answer(status: int, headers: Mapping[str, str], body: bytes, message: str) -> str:
-    """Something in between answered, or the endpoint is none of AWS's; say so with what it said."""
+    """A proxy answered, or the endpoint is not one of AWS: say so, with its answer."""
     text = message or " ".join(body[: 4 * UNKNOWN_BODY_LIMIT].decode("utf-8", "replace").split())
     where = f" (to {headers['Location']})" if 300 <= status < 400 and "Location" in headers else ""
     said = f": {_cut(text, UNKNOWN_BODY_LIMIT)}" if text else ", with an empty body"

@@ -19,9 +19,9 @@ from ecscope.model.resources import HostResources
 from ecscope.model.state_change import ContainerStateChange, TaskStateChange
 
 TARGET = "AmazonEC2ContainerServiceV20141113"
-"""What stands before the operation in ``X-Amz-Target``."""
+"""The prefix of the operation in ``X-Amz-Target``."""
 AVAILABILITY_ZONE = "ecs.availability-zone"
-"""The attribute in which ECS tells where the instance is."""
+"""The attribute in which ECS returns the availability zone of the instance."""
 
 REASON_LIMIT = 1024
 """Characters of a task's or a container's reason."""
@@ -29,7 +29,7 @@ ID_LIMIT = 255
 """Characters of a runtime ID and of an image digest."""
 BINDINGS_LIMIT = 100
 """Bindings that a container with port ranges may have in one report."""
-ANY_IPV4 = "0.0.0.0"  # noqa: S104 (told of, not bound to)
+ANY_IPV4 = "0.0.0.0"  # noqa: S104 (reported, not bound to)
 ANY_IPV6 = "::"
 
 _T = TypeVar("_T")

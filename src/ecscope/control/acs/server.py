@@ -121,7 +121,7 @@ class AcsServer:
             _log.warning("%s takes nothing any more: its connection was cut", effect.instance_arn)
 
     def close(self) -> None:
-        """Begin to close all connections; agents dial again until somebody answers."""
+        """Begin to close all connections; agents dial again until they are answered."""
         for connections in self._connections.values():
             for connection in connections:
                 connection.socket.close(1001, "the control plane ends")

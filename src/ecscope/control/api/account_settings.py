@@ -37,12 +37,12 @@ _LONG_ARNS = ("containerInstanceLongArnFormat", "serviceLongArnFormat", "taskLon
 
 
 def effective(step: Step, name: str, principal_arn: str | None = None) -> str:
-    """What holds for a principal; ``None``: whoever asks."""
+    """The setting in force for a principal; ``None``: the caller."""
     return _effective(step, name, _key(step, principal_arn))[1]
 
 
 def _effective(step: Step, name: str, owner: str) -> tuple[str, str]:
-    """Whose setting holds for ``owner``, and what it is. The account has what ECS has, unless it was told otherwise."""
+    """Whose setting is in force for ``owner``, and its value. The account's default is ECS's, unless it was changed."""
     own = step.account_settings.get(f"{owner}/{name}")
     if own is not None:
         return owner, own
@@ -91,7 +91,7 @@ ACTIONS: Mapping[str, Action] = {
 
 
 def _key(step: Step, principal_arn: str | None) -> str:
-    """Whose a setting is: the account's root user stands for the account. Raises ``InvalidParameterException``.
+    """Whose a setting is: the account's root user represents the account. Raises ``InvalidParameterException``.
 
     A role's sessions have the settings of the role, by the ARN that it has without a path.
     """

@@ -81,7 +81,7 @@ def register_container_instance(step: Step, body: Json) -> Json:
 
 
 def discover_poll_endpoint(step: Step, body: Json) -> Json:
-    """The same for every instance; whether it may come in is decided when it does."""
+    """The same for every instance; whether it may connect is decided when it does."""
     base = step.settings.endpoint.rstrip("/")
     return {"endpoint": f"{base}/acs/", "telemetryEndpoint": f"{base}/tcs/"}
 
@@ -120,9 +120,9 @@ def _document(text: str) -> Mapping[str, object]:
 
 
 def _instance_id(step: Step, document: Mapping[str, object], known: Instance | None) -> str:
-    told = document.get("instanceId")
-    if isinstance(told, str) and told:
-        return told
+    instance_id = document.get("instanceId")
+    if isinstance(instance_id, str) and instance_id:
+        return instance_id
     return known.ec2_instance_id if known is not None else f"mi-{step.new_id()[:17]}"
 
 
@@ -179,13 +179,13 @@ def submit_task_state_change(step: Step, body: Json) -> Json:
 
 
 def submit_container_state_change(step: Step, body: Json) -> Json:
-    told = _container(body, body.get("containerName") or "")
-    tasks.report(step, _task(step, body), Report(containers=(told,)))
+    container = _container(body, body.get("containerName") or "")
+    tasks.report(step, _task(step, body), Report(containers=(container,)))
     return ACKNOWLEDGED
 
 
 def submit_attachment_state_changes(step: Step, body: Json) -> Json:
-    """There are no attachments here to change, so there is nothing to remember."""
+    """No attachment exists here that could change, so nothing is recorded."""
     lookup.cluster(step, body.get("cluster"))
     return ACKNOWLEDGED
 

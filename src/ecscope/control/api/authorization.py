@@ -1,7 +1,7 @@
 """What each action asks IAM about: the ARNs of what it touches, and the condition keys it carries.
 
 It is asked about what was found, never about what was named: each reference goes through ``lookup`` as it does when the
-action is done, and IAM hears the long ARN of that record, whatever the client called it. What nobody has is asked about
+action is done, and IAM is given the long ARN of that record, however the client named it. An unknown one is asked about
 under the name it was given, since nothing can be done to it.
 
 Source: Service Authorization Reference, "Actions, resources, and condition keys for Amazon Elastic Container Service";
@@ -128,14 +128,14 @@ Source: ECS Developer Guide, "Grant permission to tag resources on creation".
 """
 
 _NONE_IS_ALL = frozenset({"DeleteAttributes", "DescribeCapacityProviders", "GetTaskProtection", "PutAttributes"})
-"""Actions that are about everything of a kind when they name none of it."""
+"""Actions that apply to all resources of a kind when they name none."""
 
 _MADE_ANEW = frozenset({"CreateCluster", "CreateService"})
 """Actions that make something under a name that a deleted one may still be shown under."""
 
 _IN_CLUSTER = frozenset({"service", "task", "container-instance"})
 _ALSO_IN_CLUSTER = frozenset({"DiscoverPollEndpoint", "ListServices", "RunTask", "StartTask"})
-"""Actions whose resources do not tell that they have a cluster, too; without ``cluster`` it is ``default``."""
+"""Actions whose resources do not name their cluster; without ``cluster`` it is ``default``."""
 
 _OFF_BY_DEFAULT = frozenset({"CreateService", "RunTask", "StartTask"})
 """Actions for which ``enableExecuteCommand`` is false when it is not given; an update leaves it as it was."""
@@ -163,7 +163,7 @@ def questions(step: Step, action: str, body: Json, caller: Keys) -> tuple[Reques
 
     Args:
         body: readable, and yet not known to keep the model's rules.
-        caller: condition keys that tell who calls, and from where.
+        caller: condition keys for the caller's identity and address.
     """
     if action in AGENT_RIGHTS and (instance := step.instances.get(body.get("containerInstance", ""))):
         body = {**body, "cluster": instance.cluster}  # which the agent's word does not change
@@ -214,7 +214,7 @@ def _reference(named: Any) -> str:
 
 
 def _meant(step: Step, kind: str, body: Json, reference: str) -> Iterator[_Thing]:
-    """The record that a reference finds, by its long ARN; else the reference as an ARN, which is nobody's."""
+    """The long ARN of the record that a reference finds; else the reference as an ARN, which matches no record."""
     match kind:
         case "cluster":
             cluster = lookup.find_cluster(step, reference)
@@ -240,7 +240,7 @@ def _meant(step: Step, kind: str, body: Json, reference: str) -> Iterator[_Thing
 
 
 def _made_anew(step: Step, kind: str, body: Json, name: str) -> Iterator[_Thing]:
-    """What stands there under the name of something new; a deleted one's tags are not the new one's."""
+    """The record that exists under a new record's name; tags of a deleted one do not apply to the new one."""
     cluster = lookup.find_cluster(step, name if kind == "cluster" else body.get("cluster"))
     found = lookup.find_service(step, cluster, name) if kind == "service" and cluster is not None else cluster
     is_deleted = found is not None and found.status in (ClusterStatus.INACTIVE, ServiceStatus.INACTIVE)
@@ -330,7 +330,7 @@ def _created(step: Step, action: str, body: Json) -> Iterator[_Thing]:
 
 
 def _roles(step: Step, action: str, body: Json) -> tuple[str, ...]:
-    """The roles that tasks will have: whoever starts them hands these on."""
+    """The roles that tasks will have: starting a task passes them on."""
     given: tuple[Json, Json] = ({}, {})  # a definition, and what overrides it
     if action == "RegisterTaskDefinition":
         given = body, {}

@@ -1,6 +1,6 @@
 """Clusters and their capacity providers.
 
-Source: control-plane.md §3.1, §3.2; CreateCluster and its kin of the ECS API (2014-11-13).
+Source: control-plane.md §3.1, §3.2; CreateCluster and related actions of the ECS API (2014-11-13).
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def update_container_agent(step: Step, body: Json) -> Json:
     _instance(step, cluster, body["containerInstance"])
     raise ApiError(
         "NoUpdateAvailableException",
-        "There is no update available for this container agent. Whoever started it updates it, and starts it again.",
+        "There is no update available for this container agent. Update it where it was started, and restart it.",
     )
 
 

@@ -1,7 +1,7 @@
 """Which record a client means: by short name, ID or ARN, in the long and in the old short format.
 
-``find_…`` gives ``None`` for what nobody has, in whatever status it is; the others raise what ECS answers. These are
-the only ways to a record: whoever acts and whoever authorizes find the same one. A name or an ID has no slash, so one
+``find_…`` returns ``None`` for what does not exist in any status; the others raise what ECS answers. These are
+the only ways to a record: actions and authorization find the same one. A name or an ID has no slash, so one
 that has finds nothing.
 
 Source: control-plane.md §1.1, §2, §3.5.
@@ -19,7 +19,7 @@ from ecscope.model.arn import TaskArn, cluster_name
 
 DEFAULT_CLUSTER = "default"
 PROVIDERS = ("FARGATE", "FARGATE_SPOT")
-"""Names of the capacity providers: those of AWS, there are no others on one machine."""
+"""Names of the capacity providers: those of AWS; no others exist on one machine."""
 _ARN = re.compile(r"arn:[a-z-]+:ecs:[a-z0-9-]*:[0-9]*:([a-z-]+)/(.+)")
 _FAMILY_AND_REVISION = re.compile(r"([A-Za-z0-9_-]{1,255})(?::([0-9]{1,9}))?")
 
@@ -34,7 +34,7 @@ def arn_of(step: Step, kind: str, *parts: object) -> str:
 
 
 def arn_in(in_cluster: Cluster, kind: str, reference: str) -> str:
-    """What a failure names for a reference that nobody has: an ARN as it is, an ID with all that belongs before it."""
+    """How a failure names an unknown reference: an ARN as it is, an ID completed to an ARN."""
     return reference if is_arn(reference) else _in_cluster(in_cluster, kind, reference)
 
 

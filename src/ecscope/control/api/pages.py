@@ -48,7 +48,7 @@ def page(
 
     Args:
         member: of the answer, such as ``taskArns``.
-        items: the whole list, always in the same order; taken no further than the page goes. ``None`` is no item.
+        items: the whole list, always in the same order; read only as far as the page goes. ``None`` is skipped.
         key: unique for each item.
         show: makes an item what the client sees; called for those of the page only.
     """

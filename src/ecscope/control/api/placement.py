@@ -76,7 +76,7 @@ def strategy_of(given: Iterable[Json]) -> tuple[PlacementStrategy, ...]:
 
 
 def launch_type_of(body: Json, cluster: Cluster, definition: TaskDefinition) -> LaunchType:
-    """``EC2`` or ``EXTERNAL``. Raises ``ApiError``: nothing else can be had on one machine."""
+    """``EC2`` or ``EXTERNAL``. Raises ``ApiError``: nothing else is available on one machine."""
     launch_type, strategy = body.get("launchType"), body.get("capacityProviderStrategy")
     if launch_type and strategy:
         raise invalid("Specify either Launch Type or Capacity Provider Strategy, but not both.")

@@ -31,12 +31,12 @@ _Name = Callable[[Step, Service, Deployment], str]
 
 
 def find_deployment(step: Step, arn: str) -> Found | None:
-    """By the ARN of a service deployment; ``None``: nobody has it."""
+    """By the ARN of a service deployment; ``None``: it does not exist."""
     return _find(step, arn, service_shapes.deployment_arn)
 
 
 def find_revision(step: Step, arn: str) -> Found | None:
-    """By the ARN of a service revision; ``None``: nobody has it."""
+    """By the ARN of a service revision; ``None``: it does not exist."""
     return _find(step, arn, service_shapes.revision_arn)
 
 

@@ -131,7 +131,7 @@ def placement_constraints(body: Json) -> list[Json]:
 
 
 def placement_strategy(body: Json, scheduling_strategy: str) -> list[Json]:
-    """Checked; an entry without members, which stands for none, is left out."""
+    """Checked; an entry without members, which means none, is left out."""
     given = [rule for rule in body.get("placementStrategy", ()) if rule]
     if given and scheduling_strategy == SchedulingStrategy.DAEMON:
         raise invalid(

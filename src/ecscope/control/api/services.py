@@ -210,7 +210,7 @@ def _arn(service: Service) -> str:
 
 
 def _arn_of(step: Step, cluster: Cluster, reference: str) -> str:
-    """What stands in ``failures``."""
+    """An entry of ``failures``."""
     return reference if reference.startswith("arn:") else lookup.arn_of(step, "service", cluster.name, reference)
 
 

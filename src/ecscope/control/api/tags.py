@@ -46,7 +46,7 @@ ACTIONS: Mapping[str, Action] = {
 
 
 def _tagged(step: Step, arn: str) -> lookup.Tagged:
-    """Raises what ECS answers for an ARN that nobody has."""
+    """Raises what ECS answers for an unknown ARN."""
     found = lookup.find_by_arn(step, arn)
     if found is not None and (not isinstance(found, Cluster) or found.status == ClusterStatus.ACTIVE):
         return found

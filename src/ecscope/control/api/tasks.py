@@ -21,7 +21,7 @@ from ecscope.control.core.records import Cluster, Json, Task, TaskDefinition
 from ecscope.control.core.statuses import DesiredStatus, LaunchType, StopCode
 from ecscope.control.core.step import Step
 from ecscope.control.core.tags import tags_of
-from ecscope.control.core.tasks import Wanted
+from ecscope.control.core.wanted import Wanted
 from ecscope.model.arn import TaskArn
 
 _MOST_STARTED = 10

@@ -1,4 +1,4 @@
-"""Client tokens: a request that comes again gets the same answer, and does nothing twice.
+"""Client tokens: a repeated request gets the same answer, and has no second effect.
 
 Source: control-plane.md §6.1; RunTask of the ECS API (2014-11-13).
 """

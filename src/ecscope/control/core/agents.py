@@ -1,4 +1,4 @@
-"""The agents' connections: who speaks for an instance, what it is told when it comes, what it says of itself.
+"""The agents' connections: which one belongs to an instance, what is sent when it opens, what the agent reports.
 
 An agent that is gone changes nothing about its tasks. Source: control-plane.md §4; agent-protocol.md §4.5-§4.7.
 """
@@ -25,11 +25,11 @@ from ecscope.control.core.step import Step
 
 INACTIVE_KEPT = timedelta(days=1)
 """How long a deregistered container instance is shown. Its agent asks once an hour whether that still holds; later it
-hears that nobody knows the instance. Source: agent-protocol.md §4.10."""
+is told that the instance is not known. Source: agent-protocol.md §4.10."""
 
 
 def connected(step: Step, event: AgentConnected) -> None:
-    """The newest connection speaks for the instance, and is told what it may have missed."""
+    """The newest connection represents the instance, and is sent what it may have missed."""
     instance = step.instances.get(event.instance_arn)
     if instance is None or instance.status == InstanceStatus.INACTIVE:
         step.act(
@@ -70,7 +70,7 @@ def connected(step: Step, event: AgentConnected) -> None:
     with_roles = tuple(task.arn for task in here if task.credentials_id or task.execution_credentials_id)
     if event.wants_credentials and with_roles:
         step.act(SendCredentials(instance_arn=instance.arn, task_arns=with_roles))
-    tasks.tell(step, instance, [task for task in here if not task.is_acknowledged])
+    tasks.send(step, instance, [task for task in here if not task.is_acknowledged])
 
 
 def disconnected(step: Step, event: AgentDisconnected) -> None:
@@ -88,7 +88,7 @@ def acknowledged(step: Step, event: MessageAcknowledged) -> None:
 
 
 def stop_asked(step: Step, event: StopVerificationAsked) -> None:
-    """Confirm those that are not to run there: unknown, another instance's, or told to stop."""
+    """Confirm those that are not to run there: unknown, another instance's, or to be stopped."""
     stray = tuple(
         arn
         for arn in event.task_arns
@@ -100,10 +100,10 @@ def stop_asked(step: Step, event: StopVerificationAsked) -> None:
 
 def health(step: Step, event: HealthReported) -> None:
     """Health checks of containers; of tasks on this very instance only."""
-    for told in event.containers:
-        task = step.tasks.get(told.task_arn)
+    for reported in event.containers:
+        task = step.tasks.get(reported.task_arn)
         if task is not None and task.instance_arn == event.instance_arn:
-            tasks.heal(step, task, told.container_name, told.health)
+            tasks.heal(step, task, reported.container_name, reported.health)
 
 
 def instance_status(step: Step, event: InstanceStatusReported) -> None:

@@ -1,4 +1,4 @@
-"""Tasks of a service that fail: how many in a row, how long to wait then, and when a deployment is given up.
+"""Failing tasks of a service: how many in a row, how long to wait then, and when a deployment fails.
 
 Two counts, apart: *failed tasks* are ECS's, which the circuit breaker looks at and a healthy task resets; *failed
 starts* are tries, each of any number of tasks, and decide how long the next try waits.
@@ -45,7 +45,7 @@ def threshold(service: Service) -> int:
 
 
 def delay(settings: Settings, tries: int) -> timedelta:
-    """How long to wait after so many failed starts: twice as long each time, up to a cap."""
+    """How long to wait after this many failed starts: twice as long each time, up to a cap."""
     longest = settings.start_backoff_cap_s
     if tries > 32:
         return timedelta(seconds=longest)
@@ -53,7 +53,7 @@ def delay(settings: Settings, tries: int) -> timedelta:
 
 
 def has_failed(task: Task) -> bool:
-    """It ended by itself, or failed its health checks; whoever else stopped it had a reason of their own."""
+    """It ended by itself, or failed its health checks. Any other stop is not a failure of the task."""
     return task.stop_code in _FAILURES or task.stopped_reason == UNHEALTHY_REASON
 
 
@@ -85,7 +85,7 @@ def calmed(step: Step, service: Service, tasks: tuple[Task, ...]) -> Service:
 
 
 def calm_at(step: Step, service: Service, tasks: tuple[Task, ...]) -> datetime | None:
-    """When its tasks will have run for so long that the failed starts are forgotten; ``None``: not as things are."""
+    """When its tasks will have run long enough for the failed starts to be forgotten; ``None``: not at present."""
     deployment = primary(service)
     own = [task for task in tasks if task.deployment_id == deployment.id and not task.is_to_stop]
     if not deployment.starts_failed or len(own) < service.desired_count:
@@ -112,7 +112,7 @@ def tripped(step: Step, service: Service) -> Service:
 
 
 def failed(step: Step, service: Service, reason: str) -> Service:
-    """The service with its PRIMARY deployment given up."""
+    """The service with its PRIMARY deployment marked as failed."""
     return with_primary(
         service, rollout_state=RolloutState.FAILED, rollout_reason=reason, updated_at=step.at, finished_at=step.at
     )

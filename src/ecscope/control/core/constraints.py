@@ -2,7 +2,7 @@
 
 ``attribute:ecs.instance-type =~ t2.* and not (task:group == db or attribute:stack in [test, prod])``
 
-A subject stands for the values that an instance has of it: none for an attribute that it lacks, many for
+A subject represents the values that an instance has for it: none for an attribute that it lacks, many for
 ``task:group``. An operator holds when it holds for one of them; ``!=``, ``!in`` and ``!~`` are the contrary.
 
 Source: control-plane.md §7.3; "Cluster query language" of the ECS developer guide.
@@ -60,7 +60,7 @@ class QueryError(ValueError):
 
 @lru_cache(maxsize=512)
 def parsed(expression: str) -> Predicate:
-    """What tells whether an instance is meant. Raises ``QueryError``."""
+    """A predicate that selects instances. Raises ``QueryError``."""
     if len(expression) > LONGEST:
         raise QueryError(LONGEST, f"an expression has {LONGEST} characters at most")
     parser = _Parser(expression)

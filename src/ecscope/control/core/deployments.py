@@ -68,7 +68,7 @@ def tasks_of(step: Step, service: Service) -> tuple[Task, ...]:
 
 
 def counts(tasks: Iterable[Task]) -> Counts:
-    """A task that is told to stop runs until it does not."""
+    """A task with a pending stop request counts as running until it has stopped."""
     running = pending = 0
     for task in tasks:
         running += task.is_running
@@ -144,7 +144,7 @@ def with_deployment(
 
 
 def with_deployment_again(step: Step, service: Service, old: Deployment, *, rolls_back: str) -> Service:
-    """The service with one of its ACTIVE deployments as PRIMARY anew: its tasks stay."""
+    """The service with one of its ACTIVE deployments as PRIMARY again: its tasks stay."""
     again = msgspec.structs.replace(
         old,
         status=DeploymentStatus.PRIMARY,

@@ -1,6 +1,6 @@
 """What the control plane can want done: small typed effects in the imperative. They may be repeated after a crash.
 
-An agent that is not connected gets nothing; what it should know is in the state, and it is told when it connects.
+Nothing is sent to a disconnected agent; what it should know is in the state, and is sent when it connects.
 """
 
 from __future__ import annotations

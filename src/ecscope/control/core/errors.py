@@ -34,7 +34,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def missing(arn: str) -> Failure:
-    """What *Describe…* answers for an ID that nobody has. Source: control-plane.md §1.1."""
+    """What *Describe…* answers for an unknown ID. Source: control-plane.md §1.1."""
     return Failure(arn=arn, reason="MISSING")
 
 
@@ -56,5 +56,5 @@ def service_not_found() -> ApiError:
 
 
 def unsupported(what: str) -> ApiError:
-    """Known to ECS, and not to be had on one machine."""
+    """Known to ECS, and not supported on one machine."""
     return ApiError("UnsupportedFeatureException", what)

@@ -1,6 +1,6 @@
 """Everything the control plane can learn, as small typed events in the past tense.
 
-``id`` also seeds the IDs that a decision makes up, so it must be unguessable and never used twice.
+``id`` also seeds the IDs that a decision generates, so it must be unguessable and never reused.
 """
 
 from __future__ import annotations
@@ -74,14 +74,14 @@ class ContainerHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HealthReported(Event, frozen=True, kw_only=True, tag=True):
-    """An agent told over TCS how its containers' health checks stand."""
+    """An agent reported over TCS the results of its containers' health checks."""
 
     instance_arn: str
     containers: tuple[ContainerHealth, ...]
 
 
 class InstanceStatusReported(Event, frozen=True, kw_only=True, tag=True):
-    """An agent told over TCS how its container runtime is."""
+    """An agent reported over TCS the status of its container runtime."""
 
     instance_arn: str
     details: tuple[InstanceStatusDetail, ...]

@@ -1,4 +1,4 @@
-"""Who may do what: policies in IAM's own JSON, read whole or refused with reasons, and evaluated as IAM does.
+"""Permissions: policies in IAM's own JSON, read in full or refused with reasons, and evaluated as IAM does.
 
 Only identity-based policies: there are no groups, boundaries, session or resource policies on one machine. What a
 policy says and this module does not understand is a mistake of the file, never passed over.
@@ -50,7 +50,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rights(msgspec.Struct, frozen=True, kw_only=True):
-    """Of somebody who calls: what the policies say, and what conditions may ask of the caller."""
+    """What a caller's policies say, and the condition keys of the caller."""
 
     principal_arn: str
     policies: tuple[Policy, ...]
@@ -124,10 +124,10 @@ def allows_everything(policies: Iterable[Policy]) -> bool:
 
 def denial(principal_arn: str, action: str, resource: str, verdict: Verdict) -> str:
     """AWS's sentence. Agents and people search it for the action."""
-    told = f"User: {principal_arn} is not authorized to perform: {action} on resource: {resource} "
+    denial = f"User: {principal_arn} is not authorized to perform: {action} on resource: {resource} "
     if verdict is Verdict.DENIED:
-        return told + "with an explicit deny in an identity-based policy"
-    return told + f"because no identity-based policy allows the {action} action"
+        return denial + "with an explicit deny in an identity-based policy"
+    return denial + f"because no identity-based policy allows the {action} action"
 
 
 def evaluate(policies: Iterable[Policy], request: Request, resource: str) -> Verdict:
@@ -198,8 +198,8 @@ def _matches(pattern: str, text: str, *, ignore_case: bool = False) -> bool:
 def _compiled(pattern: str, ignore_case: bool) -> re.Pattern[str]:
     spelled = {"?": ".", _LITERAL["*"]: r"\*", _LITERAL["?"]: r"\?"}
     first, *rest = ("".join(spelled.get(c, re.escape(c)) for c in part) for part in re.split(r"\*+", pattern))
-    # What stands between two stars is taken where it first comes, and no other place is tried (?>): else whoever calls
-    # could make a name that takes for ever. The last part alone has its place at the end.
+    # The text between two stars matches at its first occurrence, without backtracking (?>): otherwise a caller could
+    # choose a name that takes exponential time. Only the last part is anchored at the end.
     regex = first + "".join(f"(?>.*?{part})" for part in rest[:-1]) + "".join(f".*{part}" for part in rest[-1:])
     return re.compile(regex, re.DOTALL | (re.IGNORECASE if ignore_case else 0))
 
@@ -328,7 +328,7 @@ _STATEMENT_MEMBERS = {
 
 
 def parse_policy(document: object, *, name: str, place: str) -> tuple[Policy | None, tuple[Mistake, ...]]:
-    """A policy document as decoded JSON. With mistakes there is no policy."""
+    """A policy document as decoded JSON. With any mistake there is no policy."""
     mistakes: list[Mistake] = []
     if not isinstance(document, dict):
         return None, (Mistake(place, "a policy document is a JSON object"),)

@@ -24,7 +24,7 @@ _ESCAPES = re.compile(r"\\u([0-9A-Fa-f]{4})|\\.", re.DOTALL)
 
 
 class PatternError(ValueError):
-    """It is no regular expression, or one of a kind that is not supported; the text says why."""
+    """Not a regular expression, or one that is not supported; the text says why."""
 
 
 class Pattern:

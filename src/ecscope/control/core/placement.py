@@ -88,7 +88,7 @@ def _is_in_pool(instance: Instance, cluster: str, launch_type: LaunchType) -> bo
 
 
 def is_fit(step: Step, wanted: Wanted, instance: Instance) -> bool:
-    """An instance that this task may run on, were it empty and its agent there: what a daemon service goes by."""
+    """Whether this task could run on the instance if it were empty and connected: the rule for daemon services."""
     return _is_in_pool(instance, wanted.cluster, wanted.launch_type) and not (
         _lacking(_required(wanted), instance) or any(not predicate(step, instance) for predicate in _predicates(wanted))
     )
@@ -115,7 +115,7 @@ def _tried(step: Step, wanted: Wanted) -> Iterable[Instance]:
 
 
 def _filter(step: Step, wanted: Wanted) -> Callable[[Instance], str]:
-    """What tells why an instance cannot take the task; ``""``: it can."""
+    """A function that returns why an instance cannot take the task; ``""``: it can."""
     needs = wanted.needs()
     required = _required(wanted)
     predicates = _predicates(wanted)
@@ -156,8 +156,8 @@ class _Requirement(msgspec.Struct, frozen=True):
 def _required(wanted: Wanted) -> tuple[_Requirement, ...]:
     """What the definition asks for, what a role of the request does, and the platform, in the words of the attributes.
 
-    Difference: an instance that does not tell its platform is taken for one that fits. On EC2 the identity document
-    tells; elsewhere agents tell their architecture only when they are external. Source: agent-protocol.md §3.2.
+    Difference: an instance that does not report its platform is assumed to fit. On EC2 the identity document has
+    it; elsewhere agents report their architecture only when they are external. Source: agent-protocol.md §3.2.
     """
     platform = wanted.definition.members.runtime_platform
     role = attributes_for_a_role(wanted.definition.members) if wanted.overrides.get("taskRoleArn") else ()
@@ -185,7 +185,7 @@ def _lacking(required: Iterable[_Requirement], instance: Instance) -> list[_Requ
 
 
 def _missing_attributes(wanted: Wanted, instance: Instance) -> str:
-    """ECS leaves its users to find out; here each failure tells."""
+    """ECS does not say which; here each failure does."""
     return f"The container instance lacks {', '.join(map(str, _lacking(_required(wanted), instance)))}."
 
 
@@ -200,7 +200,7 @@ def _predicates(wanted: Wanted) -> list[Predicate]:
 def _predicate(expression: str) -> Predicate:
     try:
         return parsed(expression)
-    except QueryError:  # who asked was told where it was given; a record of old may still have one
+    except QueryError:  # refused where it is given today; an old record may still have one
         return lambda _step, _instance: False
 
 

@@ -194,7 +194,7 @@ class Task(Record, frozen=True, kw_only=True):
     """Of the task role; ``""``: it has none."""
     execution_credentials_id: str = ""
     message_id: str = ""
-    """The payload that told the agent the desired status last; ``""``: it is still to be told."""
+    """The last payload that carried the desired status to the agent; ``""``: still to be sent."""
     is_acknowledged: bool = False
     """The agent has taken that payload over."""
 
@@ -208,7 +208,7 @@ class Task(Record, frozen=True, kw_only=True):
 
     @property
     def is_to_stop(self) -> bool:
-        """Somebody wants it stopped, or it is."""
+        """It is stopped, or is to be stopped."""
         return self.desired_status == _TO_STOP
 
 
@@ -227,7 +227,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     rollout_state: RolloutState = RolloutState.IN_PROGRESS
     rollout_reason: str = ""
     rolls_back: str = ""
-    """ID of the failed deployment whose place it takes; ``""``: it is no rollback."""
+    """ID of the failed deployment that it replaces; ``""``: it is not a rollback."""
     finished_at: datetime | None = None
     """When it was COMPLETED or FAILED, or gave way to another one."""
     settings: Json = {}

@@ -1,4 +1,4 @@
-"""The state a process begins with, from what the last one saved. What is derived is worked out anew."""
+"""The state a process starts with, from what the last one saved. Derived values are computed again."""
 
 from __future__ import annotations
 

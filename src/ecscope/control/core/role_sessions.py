@@ -1,7 +1,7 @@
-"""The credentials that a task has for a role of its: what they are, and whose they are when somebody signs with them.
+"""The credentials that a task has for its roles: what they are, and whose they are when a request is signed with them.
 
 They are made from the id under which the agent serves them to the task's containers, so that they are the same at each
-sending and nothing of them is stored. Whoever knows that id can ask the agent for them anyway.
+sending and are not stored. Anyone who knows that ID can get them from the agent anyway.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def replica_plan(step: Step, service: Service, tasks: Iterable[Task], *, may_sta
 
     Args:
         tasks: that are not STOPPED, oldest first.
-        may_start: no back-off, and the deployment is not given up.
+        may_start: no back-off, and the deployment has not failed.
         has_room: no start has just failed for want of a place.
     """
     desired = service.desired_count
@@ -168,16 +168,16 @@ def _may_stay(instance: Instance | None, homes: tuple[str, ...]) -> bool:
 
 
 def _is_there(step: Step, task: Task) -> bool:
-    """Whether a task that stops is still to be reckoned with: nobody hears of it while its agent is away."""
+    """Whether a stopping task still counts: while its agent is disconnected, its end is not known."""
     instance = step.instances.get(task.instance_arn)
     return instance is not None and instance.is_connected
 
 
 def _replaceable(step: Step, service: Service, found: _Sorted) -> list[Task]:
-    """Outgoing tasks in the order in which they go. After a deployment was given up, the older ones hold the line."""
-    is_given_up = primary(service).rollout_state == RolloutState.FAILED
+    """Outgoing tasks in the order in which they are stopped. If the deployment failed, older ones keep serving."""
+    has_failed = primary(service).rollout_state == RolloutState.FAILED
     deployment_id = primary(service).id
-    going = [task for task in found.outgoing if not is_given_up or task.deployment_id == deployment_id]
+    going = [task for task in found.outgoing if not has_failed or task.deployment_id == deployment_id]
     return sorted(going, key=lambda task: (task.is_running, is_healthy(step, service, task)))
 
 
@@ -196,7 +196,7 @@ def _idle_to_stop(step: Step, service: Service, found: _Sorted, *, at_least: int
 def _ailing_to_stop(
     step: Step, service: Service, found: _Sorted, desired: int, *, is_cramped: bool
 ) -> tuple[Task, ...]:
-    """All of them when enough others serve; one by one when there is no room for others beside them."""
+    """All of them when enough others serve; one by one when others do not fit beside them."""
     serving = sum(is_healthy(step, service, task) for task in found.current)
     if serving >= desired:
         return found.ailing

@@ -34,7 +34,7 @@ def _next(step: Step, service: Service, tasks: Sequence[Task]) -> Task:
 
 
 def _ranks(step: Step, service: Service, tasks: Sequence[Task]) -> list[Callable[[Task], int]]:
-    """The higher a task ranks, the sooner it goes; the first rank that tells two apart decides."""
+    """The higher a task ranks, the sooner it goes; the first rank that differs decides."""
 
     def idleness(task: Task) -> int:
         if not task.is_running:

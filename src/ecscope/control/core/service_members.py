@@ -41,7 +41,7 @@ class CircuitBreaker(_Members, frozen=True, kw_only=True):
 
 
 class DeploymentConfiguration(_Members, frozen=True, kw_only=True):
-    """How fast a deployment may go, and when it is given up."""
+    """How fast a deployment may go, and when it is marked as failed."""
 
     deployment_circuit_breaker: CircuitBreaker = CircuitBreaker()
     minimum_healthy_percent: int | None = None

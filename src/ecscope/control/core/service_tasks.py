@@ -18,7 +18,7 @@ from ecscope.control.core.wanted import Wanted
 
 
 def wanted(step: Step, service: Service, instance_arn: str = "") -> Wanted | None:
-    """The next task of its PRIMARY deployment; ``None``: nobody has the task definition any more."""
+    """The next task of its PRIMARY deployment; ``None``: the task definition no longer exists."""
     deployment = primary(service)
     definition = step.task_definitions.get(deployment.definition_arn)
     if definition is None:

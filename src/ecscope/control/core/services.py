@@ -54,7 +54,7 @@ _ROUNDS = 100
 
 
 def settle(step: Step) -> None:
-    """Do for every service that the event may concern what can be done now."""
+    """Take the next steps for every service that the event may affect."""
     due = dict.fromkeys((*step.touched_services, *_concerned(step)))
     step.touched_services.clear()
     step.touched_services.update(dict.fromkeys(sorted(due, key=lambda arn: not _is_daemon(step, arn))))
@@ -155,7 +155,7 @@ def _settled(step: Step, service: Service) -> Service:
 
 
 def _drained(step: Step, service: Service) -> Service:
-    """The service with all its tasks told to stop; INACTIVE once they are."""
+    """The service with all its tasks being stopped; INACTIVE once they are."""
     tasks = tasks_of(step, service)
     going = tuple(task for task in tasks if not task.is_to_stop)
     for task in going:
@@ -236,7 +236,7 @@ def _with_problem(step: Step, service: Service, plan: Plan, problem: str) -> Ser
 
 
 def _with_progress(step: Step, service: Service, tasks: tuple[Task, ...], plan: Plan) -> Service:
-    """The service with its deployment COMPLETED and its steady state told, if that is how things are."""
+    """The service with its deployment COMPLETED and a steady-state event, if it has reached its steady state."""
     deployment = primary(service)
     is_there = (
         not plan.missing  # what drains runs, and yet is not where it is wanted

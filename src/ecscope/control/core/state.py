@@ -1,4 +1,4 @@
-"""The whole state of the control plane: frozen, replaced and never changed; what is derived stands apart.
+"""The whole state of the control plane: frozen, replaced and never changed; derived values are separate.
 
 Servers read it without a lock: it *is* the published snapshot.
 """
@@ -30,7 +30,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     start_backoff_cap_s: float = 60.0
     """Between failed starts of a service's tasks."""
     healthy_after_s: float = 0.0
-    """A task without a health check counts as healthy so long after it began to run. ECS waits 40 s."""
+    """A task without a health check counts as healthy this long after it began to run. ECS waits 40 s."""
     breaker_healthy_after_s: float = 5.0
     """The same where a deployment circuit breaker watches: at once, a task that dies soon would be a success."""
     is_ending: bool = False

@@ -1,6 +1,6 @@
 """The words in which ECS says how far something has come, and of which kind it is.
 
-Each member is the word itself: it is saved, sent and shown as it stands here. A word outside these lists never enters a
+Each member is the word itself: it is saved, sent and shown as written here. A word outside these lists never enters a
 record; one that a client may send is checked by the API's model before.
 
 Source: control-plane.md §3-§8; the service model of ECS (2014-11-13).

@@ -1,6 +1,6 @@
 """One decision while it is being made: a working copy of the state, and what is wanted done.
 
-Rules read and write through it; at its end stands a new frozen state, the records that changed and the effects.
+Rules read and write through it; it results in a new frozen state, the records that changed and the effects.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Step(Draft[ControlState]):
         self._groups_on = self.table("groups_on", state.groups_on)
         self._revisions = self.table("revisions", state.revisions)
         self._retired: dict[str, int] = {}
-        """What tells the newest revision of a family when the definition itself is gone."""
+        """The newest revision of a family, which is kept when the definition itself is deleted."""
         self._effects: list[AnyEffect] = []
         self._ids = 0
         self.touched_services: dict[str, None] = {}
@@ -75,13 +75,13 @@ class Step(Draft[ControlState]):
 
     @property
     def principal_arn(self) -> str:
-        """Who asks; ``""``: nobody does, it happens by itself."""
+        """The caller; ``""``: none, the control plane acts by itself."""
         return getattr(self.event, "principal_arn", "")
 
     # --- made up, and yet decided ------------------------------------------------------------------
 
     def new_id(self) -> str:
-        """32 hex digits: the same for the same event, and never twice."""
+        """32 hex digits: the same for the same event, and never repeated."""
         self._ids += 1
         return sha256(f"{self.event.id}/{self._ids}".encode()).hexdigest()[:32]
 

@@ -1,4 +1,4 @@
-"""What may be a tag, and how many a record may have.
+"""Valid tags, and how many a record may have.
 
 Source: TagResource of the ECS API (2014-11-13).
 """

@@ -169,8 +169,8 @@ def _volume(volume: Json) -> dict[str, Any]:
 def _required(definition: Definition) -> Iterator[str]:
     """Names of attributes, the same always. Source: control-plane.md §5.2.
 
-    Difference: what this agent does without telling so is not required: ``pid-ipc-namespace-sharing`` is of the modes
-    that are refused.
+    Difference: what this agent supports without registering it is not required: ``pid-ipc-namespace-sharing`` belongs
+    to modes that are refused.
     """
     containers = definition.container_definitions
     versions = {version for container in containers for version in docker_api_versions(container)}

@@ -1,4 +1,4 @@
-"""The life of a task: placed, told to an agent, reported on, told to stop, STOPPED, and forgotten an hour later.
+"""The life of a task: placed, sent to an agent, reported on, asked to stop, STOPPED, and forgotten an hour later.
 
 Known statuses never go back: ``PENDING``, ``RUNNING``, ``STOPPING``, ``STOPPED``.
 
@@ -18,7 +18,7 @@ from ecscope.control.core.placement import choose
 from ecscope.control.core.records import Instance, Json, Task, TaskContainer
 from ecscope.control.core.statuses import DesiredStatus, InstanceStatus, LastStatus, StopCode
 from ecscope.control.core.step import Step
-from ecscope.control.core.wanted import Wanted as Wanted  # noqa: PLC0414 (those who start tasks know it from here)
+from ecscope.control.core.wanted import Wanted
 from ecscope.model.arn import TaskArn, task_arn
 from ecscope.model.status import HealthStatus, ReportedStatus
 from ecscope.taskdefinition.definition import ContainerDefinition
@@ -26,7 +26,7 @@ from ecscope.taskdefinition.definition import ContainerDefinition
 TOKEN_KEPT = timedelta(hours=24)
 """How long a client token is remembered. Source: control-plane.md §6.1."""
 _FORGET_AGAIN = timedelta(minutes=1)
-"""What ends within so long of each other is forgotten together."""
+"""Tasks that end within this time of each other are forgotten together."""
 ESSENTIAL_EXITED = "Essential container in task exited"
 FAILED_TO_START = "Task failed to start"
 
@@ -51,7 +51,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """``None``: it is about containers only."""
     reason: str = ""
     containers: tuple[ContainerReport, ...] = ()
-    """In the order in which it happened; one container may stand here twice."""
+    """In the order in which it happened; a container can appear more than once."""
     pull_started_at: datetime | None = None
     pull_stopped_at: datetime | None = None
     execution_stopped_at: datetime | None = None
@@ -61,7 +61,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def start(step: Step, wanted: Wanted) -> Task | tuple[Failure, ...]:
-    """Place a task and tell the agent of it; else why it has no place, as in ``choose``."""
+    """Place a task and send it to the agent; else why it cannot be placed, as in ``choose``."""
     instance = choose(step, wanted)
     if isinstance(instance, tuple):
         return instance
@@ -90,12 +90,12 @@ def start(step: Step, wanted: Wanted) -> Task | tuple[Failure, ...]:
         credentials_id=step.new_uuid() if wanted.members.task_role_arn else "",
         execution_credentials_id=step.new_uuid() if wanted.members.execution_role_arn else "",
     )
-    (task,) = tell(step, instance, [task])
+    (task,) = send(step, instance, [task])
     return task
 
 
 def stop(step: Step, task: Task, *, code: StopCode, reason: str) -> Task:
-    """It is to stop; STOPPED at once where there is no agent to be told. Harmless when it is to stop already."""
+    """Ask its agent to stop it; STOPPED at once without an agent. May be repeated."""
     if task.is_to_stop:
         return task
     task = msgspec.structs.replace(
@@ -109,7 +109,7 @@ def stop(step: Step, task: Task, *, code: StopCode, reason: str) -> Task:
     instance = step.instances.get(task.instance_arn)
     if instance is None or instance.status == InstanceStatus.INACTIVE:
         return _end(step, task)
-    (task,) = tell(step, instance, [task])
+    (task,) = send(step, instance, [task])
     return task
 
 
@@ -124,43 +124,43 @@ def lose(step: Step, task: Task, *, code: StopCode, reason: str) -> Task:
     return _end(step, task)
 
 
-def tell(step: Step, instance: Instance, tasks: Iterable[Task]) -> tuple[Task, ...]:
+def send(step: Step, instance: Instance, tasks: Iterable[Task]) -> tuple[Task, ...]:
     """Send the desired status of these tasks in one payload; it counts until the agent acknowledges it."""
     message_id = step.new_uuid()
-    told = tuple(
+    sent = tuple(
         step.put_task(msgspec.structs.replace(task, message_id=message_id, is_acknowledged=False)) for task in tasks
     )
-    if told:
+    if sent:
         step.act(
             SendPayload(
                 instance_arn=instance.arn,
                 message_id=message_id,
                 sequence=step.next_sequence(),
-                task_arns=tuple(task.arn for task in told),
+                task_arns=tuple(task.arn for task in sent),
             )
         )
-    return told
+    return sent
 
 
 # --- what agents say ------------------------------------------------------------------------------
 
 
-def report(step: Step, task: Task, told: Report) -> Task:
-    """Take over what an agent says; nothing that is late or comes twice undoes anything."""
+def report(step: Step, task: Task, reported: Report) -> Task:
+    """Take over an agent's report; a late or repeated one undoes nothing."""
     if task.is_stopped:
         return task
     news = task
-    for container in told.containers:
+    for container in reported.containers:
         news = _with_container(news, container)
     news = msgspec.structs.replace(
         news,
-        pull_started_at=told.pull_started_at or news.pull_started_at,
-        pull_stopped_at=told.pull_stopped_at or news.pull_stopped_at,
-        execution_stopped_at=told.execution_stopped_at or news.execution_stopped_at,
+        pull_started_at=reported.pull_started_at or news.pull_started_at,
+        pull_stopped_at=reported.pull_stopped_at or news.pull_stopped_at,
+        execution_stopped_at=reported.execution_stopped_at or news.execution_stopped_at,
     )
-    if told.status is ReportedStatus.STOPPED:
-        return _end(step, _with_stop_code(step, news, told))
-    if told.status is ReportedStatus.RUNNING:
+    if reported.status is ReportedStatus.STOPPED:
+        return _end(step, _with_stop_code(step, news, reported))
+    if reported.status is ReportedStatus.RUNNING:
         news = msgspec.structs.replace(
             news,
             last_status=_later(news.last_status, LastStatus.RUNNING),
@@ -250,51 +250,51 @@ def _put_if_new(step: Step, task: Task, news: Task) -> Task:
     return step.put_task(msgspec.structs.replace(news, version=task.version + 1))
 
 
-def _with_container(task: Task, told: ContainerReport) -> Task:
+def _with_container(task: Task, reported: ContainerReport) -> Task:
     return msgspec.structs.replace(
         task,
         containers=tuple(
-            _container_news(container, told) if container.name == told.name else container
+            _container_news(container, reported) if container.name == reported.name else container
             for container in task.containers
         ),
     )
 
 
-def _container_news(container: TaskContainer, told: ContainerReport) -> TaskContainer:
+def _container_news(container: TaskContainer, reported: ContainerReport) -> TaskContainer:
     """A report older than what is known only fills gaps."""
-    status = LastStatus(told.status.value) if told.status is not None else container.last_status
+    status = LastStatus(reported.status.value) if reported.status is not None else container.last_status
     is_late = status.rank < container.last_status.rank
     return msgspec.structs.replace(
         container,
         last_status=_later(container.last_status, status),
-        runtime_id=_news(container.runtime_id, told.runtime_id, is_late=is_late),
+        runtime_id=_news(container.runtime_id, reported.runtime_id, is_late=is_late),
         exit_code=container.exit_code
-        if told.exit_code is None or (is_late and container.exit_code is not None)
-        else told.exit_code,
-        reason=_news(container.reason, told.reason, is_late=is_late),
-        image_digest=_news(container.image_digest, told.image_digest, is_late=is_late),
+        if reported.exit_code is None or (is_late and container.exit_code is not None)
+        else reported.exit_code,
+        reason=_news(container.reason, reported.reason, is_late=is_late),
+        image_digest=_news(container.image_digest, reported.image_digest, is_late=is_late),
         network_bindings=container.network_bindings
-        if not told.network_bindings or (is_late and container.network_bindings)
-        else told.network_bindings,
+        if not reported.network_bindings or (is_late and container.network_bindings)
+        else reported.network_bindings,
     )
 
 
-def _news(known: str, told: str, *, is_late: bool) -> str:
-    return known if not told or (is_late and known) else told
+def _news(known: str, reported: str, *, is_late: bool) -> str:
+    return known if not reported or (is_late and known) else reported
 
 
-def _with_stop_code(step: Step, task: Task, told: Report) -> Task:
-    """Why it ended, when nobody asked for it. Source: control-plane.md §6.4."""
+def _with_stop_code(step: Step, task: Task, reported: Report) -> Task:
+    """Why it ended without a request. Source: control-plane.md §6.4."""
     if task.is_to_stop:
         return task
     essential = [container for container in task.containers if container.is_essential]
     ran = task.started_at is not None
     has_exited = any(container.exit_code is not None for container in essential)
-    if ran or (not told.reason and has_exited):
-        code, reason = StopCode.ESSENTIAL_CONTAINER_EXITED, told.reason or ESSENTIAL_EXITED
+    if ran or (not reported.reason and has_exited):
+        code, reason = StopCode.ESSENTIAL_CONTAINER_EXITED, reported.reason or ESSENTIAL_EXITED
     else:
         own_reasons = (container.reason for container in essential if container.reason)
-        code, reason = StopCode.TASK_FAILED_TO_START, told.reason or next(own_reasons, FAILED_TO_START)
+        code, reason = StopCode.TASK_FAILED_TO_START, reported.reason or next(own_reasons, FAILED_TO_START)
     return msgspec.structs.replace(
         task,
         stop_code=code,

@@ -1,4 +1,4 @@
-"""A task that somebody wants, before it has a place: what it is made of and what it needs."""
+"""A requested task, before it is placed: what it consists of and what it needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ECS API over HTTP: AWS JSON 1.1 at ``POST /``, and who may call, for the agents' sockets too.
+"""The ECS API over HTTP: AWS JSON 1.1 at ``POST /``, and its callers' authentication, also for the agents' sockets.
 
 What is asked for is asked of the writer. A refusal is an answer, and so is a bug of ours: a request never ends without
 one.
@@ -44,7 +44,7 @@ _SERVER_FAULT = ApiError("ServerException", "Service Unavailable. Please try aga
 """As ECS says it; the log has the reason, under the request's ID."""
 _NO_STORE = "no-store"
 _UNREADABLE = (HttpProcessingError, web.RequestPayloadError)
-"""What a client sent is no HTTP, or a body that ends too soon."""
+"""The client sent something that is not HTTP, or a body that ends too soon."""
 BACKLOG = 1024
 _IS_SIGNED = web.RequestKey("is_signed", bool)
 _sockets = logging.getLogger(f"{__name__}.sockets")
@@ -54,17 +54,17 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What one client may take of the time of a connection."""
 
     request_s: float = TIMEOUT_S
-    """For a whole request, the silence before the first one, and for taking nothing of an answer."""
+    """For a whole request, the silence before the first one, and a client that reads nothing of an answer."""
     idle_s: float = 60.0
     """Between two requests: clients of AWS keep connections, and poll with pauses of many seconds."""
 
 
 class _ClientLeft(Exception):
-    """There is nobody to answer."""
+    """The client has gone."""
 
 
 class _IsOurFault(logging.Filter):
-    """A client's mistake is answered; a traceback helps nobody, and what was sent may be a key. To leave is none."""
+    """A client's mistake is answered, not logged with a traceback, which may show a key. Leaving is not a mistake."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return record.exc_info is None or not isinstance(record.exc_info[1], (*_UNREADABLE, ConnectionError))
@@ -89,7 +89,7 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 class ApiServer:
-    """The API's front. ``application()`` is served by whoever holds the port; more routes may be added to it."""
+    """The API's front. The caller serves ``application()``; more routes may be added to it."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class ApiServer:
     ) -> None:
         """``checks_output``: hold each answer to the model, and call one that differs a bug. For tests.
 
-        ``request_s``: so long the body of a request may take.
+        ``request_s``: how long the body of a request may take.
         """
         self._request_s = request_s
         self._writer = writer
@@ -114,7 +114,7 @@ class ApiServer:
 
     def application(self) -> web.Application:
         app = web.Application(
-            client_max_size=MAX_BODY_BYTES, middlewares=[self._see_to_the_client, self._tell_what_is_not_here]
+            client_max_size=MAX_BODY_BYTES, middlewares=[self._see_to_the_client, self._answer_what_is_not_here]
         )
         app.router.add_post("/", self._serve)
         return app
@@ -159,7 +159,7 @@ class ApiServer:
             permit(Step(self._writer.state, request), action, body, request.rights)
 
     def permit(self, request: web.Request, right: str, about: Json) -> None:
-        """Whether an upgrade is signed, and by somebody who has a right such as ``Poll``. Raises ``ApiError``."""
+        """Whether an upgrade is signed, by a caller who has a permission such as ``Poll``. Raises ``ApiError``."""
         self.authorize(self.authenticate(request), right, about)
 
     def permit_frame(self, request: web.Request, headers: Sequence[tuple[str, str]], content: str) -> None:
@@ -265,7 +265,7 @@ class ApiServer:
     async def _see_to_the_client(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        """Who shows no valid signature gets one answer, and holds no connection with it; who has left, none."""
+        """An unsigned client gets one answer and its connection is closed; a client that has left gets none."""
         if isinstance(request.protocol, TimedConnection):
             request.protocol.asked()
         try:
@@ -278,7 +278,7 @@ class ApiServer:
         return answer
 
     @web.middleware
-    async def _tell_what_is_not_here(
+    async def _answer_what_is_not_here(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         try:
@@ -297,7 +297,7 @@ class Front:
     """Serves an application on a listening socket. Between ``start`` and ``stop`` it answers."""
 
     def __init__(self, application: web.Application, *, last_answers_s: float, limits: Limits | None = None) -> None:
-        """``last_answers_s``: so long requests that are under way may take when it stops."""
+        """``last_answers_s``: how long requests that are under way may take when it stops."""
         self._runner = web.AppRunner(application, access_log=None, logger=_sockets, shutdown_timeout=last_answers_s)
         self._limits = limits or Limits()
         self._listening: asyncio.Server | None = None

@@ -1,4 +1,4 @@
-"""What the front needs of whoever holds the state."""
+"""What the front needs from the holder of the state."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The ECS API as botocore's service model has it: input checked wholly before it is acted on, output checked in tests.
+"""The ECS API as botocore's service model has it: input is fully checked before it is used, output is checked in tests.
 
 Each action's checks are made when it is first asked for, as nested functions; a member that the model does not know is
 left out, as ECS does. Where what was sent is of the wrong type it cannot be read at all (``SerializationException``);
-what can be read and yet breaks a rule is told all at once, in AWS's words. No rule is here that the model lacks.
+what can be read but breaks a rule is reported all at once, in AWS's words. No rule is here that the model lacks.
 
 Source: botocore's ``data/ecs/2014-11-13/service-2.json.gz``; control-plane.md §1, §3.5.
 """
@@ -39,7 +39,7 @@ MISSING_IN_WORDS: Mapping[tuple[str, str], tuple[str, str]] = {
     ("RegisterTaskDefinition", "family"): ("ClientException", "Family should not be null or empty."),
     ("RegisterTaskDefinition", "containerDefinitions"): ("ClientException", "Container list cannot be empty."),
 }
-"""Required members whose absence ECS tells in words of its own. Source: control-plane.md §3.5."""
+"""Required members whose absence ECS reports in words of its own. Source: control-plane.md §3.5."""
 
 WITH_CLIENT_EXCEPTION = frozenset({"RegisterTaskDefinition"})
 """Actions whose other mistakes are ``ClientException`` too. Source: control-plane.md §3.5."""
@@ -212,9 +212,9 @@ def _refusal(action: str, problems: list[Problem]) -> ApiError:
         if problem.value is None and (action, problem.place()) in MISSING_IN_WORDS:
             return ApiError(*MISSING_IN_WORDS[action, problem.place()])
     count = len(problems)
-    told = "; ".join(problem.sentence() for problem in problems[:10])
+    sentences = "; ".join(problem.sentence() for problem in problems[:10])
     code = "ClientException" if action in WITH_CLIENT_EXCEPTION else "InvalidParameterException"
-    return ApiError(code, f"{count} validation error{'s' if count > 1 else ''} detected: {told}")
+    return ApiError(code, f"{count} validation error{'s' if count > 1 else ''} detected: {sentences}")
 
 
 def _place(at: At) -> str:
@@ -474,7 +474,7 @@ _STANDING_FOR = {"L": "a", "N": "0", "Z": " "}
 
 
 def _pattern(pattern: str) -> Callable[[str], bool]:
-    """Python's ``re`` has no ``\\p{L}`` and the like: one ASCII character stands for each of these classes."""
+    """Python's ``re`` has no ``\\p{L}`` and the like: one ASCII character represents each of these classes."""
     ascii_pattern = pattern.replace(r"\p{L}", "a-zA-Z").replace(r"\p{N}", "0-9").replace(r"\p{Z}", " ")
     assert r"\p" not in ascii_pattern, f"a class that is not known in the model's pattern {pattern}"
     compiled = re.compile(ascii_pattern)

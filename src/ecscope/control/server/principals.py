@@ -2,10 +2,10 @@
 
 The file has the form of ``aws iam get-account-authorization-details``, with the keys beside. It is looked at before
 each request and read again when it has changed, so that an action can be taken away while agents are connected. With
-a mistake in it at the start nothing starts; with one later, the last good one stays in force and the log tells why.
+a mistake in it at the start nothing starts; with one later, the last good one stays in force and the log says why.
 
 The administrator and the container instances' role always exist. Their keys are made by chance at the first start and
-kept in the data directory, readable by its owner only: whoever can call this API can run privileged containers, and
+kept in the data directory, readable by its owner only: anyone who can call this API can run privileged containers, and
 other users of this machine can reach its port. A file that names one of the two decides what it may do.
 """
 
@@ -111,7 +111,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     is_unrestricted: bool
 
     def context(self, *, account: str, region: str, source_ip: str) -> Mapping[str, tuple[str, ...]]:
-        """Condition keys that tell of the caller."""
+        """Condition keys of the caller."""
         context = {
             "aws:principalarn": (_role_arn(account, self.path, self.name) if self.is_role else self.arn,),
             "aws:principalaccount": (account,),
@@ -136,7 +136,7 @@ def _role_arn(account: str, path: str, name: str) -> str:
 
 
 class IamFileError(Exception):
-    """The file cannot be used; all its mistakes are told, one a line."""
+    """The file cannot be used; the message lists all its mistakes, one a line."""
 
     def __init__(self, path: Path, mistakes: tuple[Mistake, ...]) -> None:
         self.path = path
@@ -145,7 +145,7 @@ class IamFileError(Exception):
 
 
 class Principals:
-    """All who may call. Looks at the file's age when asked, and does not watch it."""
+    """All principals that may call. Checks the file's age when used, and does not watch it."""
 
     def __init__(self, *, account: str, data_dir: Path, iam_file: Path | None = None) -> None:
         """Reads the file, and makes our two keys unless they were made before. Raises ``IamFileError``."""
@@ -281,7 +281,7 @@ def _of_keys(path: Path, reason: str) -> IamFileError:
 
 
 def _write_for_owner(path: Path, content: bytes) -> None:
-    """Whole or not at all, and never to be read by anybody else. Raises ``OSError``."""
+    """Atomically, and readable by the owner only. Raises ``OSError``."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     beside = path.with_suffix(".new")
     beside.unlink(missing_ok=True)
@@ -326,8 +326,8 @@ class _Reader:
             return {}
         for member in written:
             if member not in known and member not in _IGNORED:
-                told = f"{place}.{member}" if place else member
-                self.wrong(told, f"not understood here; known are {', '.join(sorted(known))}")
+                path = f"{place}.{member}" if place else member
+                self.wrong(path, f"not understood here; known are {', '.join(sorted(known))}")
         return written
 
     def listed(self, written: Mapping[str, Any], member: str, place: str) -> list[tuple[str, Any]]:
@@ -346,7 +346,7 @@ class _Reader:
         return value
 
     def path(self, written: Mapping[str, Any], place: str) -> str:
-        """What stands before the name in an ARN."""
+        """What precedes the name in an ARN."""
         path = self.text(written, "Path", place, default="/")
         if not (path.startswith("/") and path.endswith("/")):
             self.wrong(f"{place}.Path", "must begin and end with a slash")

@@ -27,7 +27,7 @@ TOLERANCE = timedelta(minutes=5)
 """How far a client's clock may be off."""
 
 _AS_SENT = ("utf-8", "surrogateescape")
-"""How the HTTP parser reads what is no UTF-8; so it becomes bytes again."""
+"""How the HTTP parser decodes invalid UTF-8; this turns it back into the same bytes."""
 _STAMP = "%Y%m%dT%H%M%SZ"
 _STAMP_FORM = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _TERMINATOR = "aws4_request"
@@ -52,7 +52,7 @@ class AccessKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Signed(msgspec.Struct, frozen=True, kw_only=True):
-    """What a valid signature tells."""
+    """What a valid signature proves."""
 
     access_key_id: str
     region: str
@@ -79,7 +79,7 @@ def verify(
     body: bytes,
     now: datetime,
 ) -> Signed:
-    """Who signed this request. Raises ``ApiError`` unless somebody did, with a key that ``find`` knows.
+    """The signer of this request. Raises ``ApiError`` unless it is signed with a key that ``find`` knows.
 
     Args:
         path: as it was sent, still encoded.
@@ -269,7 +269,7 @@ def _claims_its_body(sent: Mapping[str, str], body: bytes) -> bool:
 
 
 def _same(one: str, other: str) -> bool:
-    """In a time that does not tell where they differ."""
+    """In a time that does not reveal where they differ."""
     return hmac.compare_digest(one.encode(*_AS_SENT), other.encode(*_AS_SENT))
 
 

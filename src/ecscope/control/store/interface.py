@@ -45,7 +45,7 @@ class Store(Protocol):
         """Read everything, once, before the first ``save``; blocking. Raises ``StoreError``."""
 
     def prepare(self, changes: Changes) -> Prepared:
-        """As text. Raises for what is no JSON, which is a bug of whoever made it."""
+        """As text. Raises for what is not JSON, which is a bug of the caller."""
 
     async def save(self, changes: Sequence[Prepared]) -> None:
         """Return when all of them, in this order, are on disk. Raises ``StoreError``; then nothing was saved.

@@ -50,7 +50,7 @@ _encoder = msgspec.json.Encoder()
 
 
 def prepared(changes: Changes) -> Prepared:
-    """Raises ``TypeError``, ``ValueError`` or ``OverflowError`` for what is no JSON."""
+    """Raises ``TypeError``, ``ValueError`` or ``OverflowError`` for what is not JSON."""
     return {
         (table, key): None if value is None else _encoder.encode(_Row(key, value)).decode()
         for table, rows in changes.items()

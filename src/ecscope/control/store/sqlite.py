@@ -49,17 +49,17 @@ class SqliteStore:
         return loaded
 
     def prepare(self, changes: Changes) -> Prepared:
-        """As text. Raises ``TypeError``, ``ValueError`` or ``OverflowError`` for what is no JSON."""
+        """As text. Raises ``TypeError``, ``ValueError`` or ``OverflowError`` for what is not JSON."""
         return prepared(changes)
 
     async def save(self, changes: Sequence[Prepared]) -> None:
-        """Return when all of them are on disk. Raises ``StoreError``; then nothing of them was saved."""
+        """Return when all of them are on disk. Raises ``StoreError``; then none of them was saved."""
         if self._closed or self._thread is None:
             raise StoreError("the store is closed" if self._closed else "the store is not loaded yet")
         await asyncio.get_running_loop().run_in_executor(self._thread, self._file.write, changes)
 
     async def check(self) -> None:
-        """Look whether somebody has changed or removed the file, and write it again. Raises ``StoreError``."""
+        """Write the file again if it was changed or removed from outside. Raises ``StoreError``."""
         if self._thread is not None and not self._closed:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._file.check)
 

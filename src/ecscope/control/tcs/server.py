@@ -23,11 +23,11 @@ from ecscope.model.status import HealthStatus
 from ecscope.wire.tcs.server_session import (
     HEARTBEAT_S,
     Headers,
-    HealthTold,
+    HealthReceived,
     Note,
     Output,
     Reply,
-    StatusTold,
+    StatusReceived,
     TcsServerSession,
     moment,
 )
@@ -123,7 +123,7 @@ class TcsServer:
             match output:
                 case Reply(text=text):
                     socket.send(lambda text=text: [text])  # type: ignore[misc]  # bound now, not later
-                case HealthTold():
+                case HealthReceived():
                     self._post(
                         HealthReported(
                             id=self._new_id(),
@@ -139,7 +139,7 @@ class TcsServer:
                             ),
                         )
                     )
-                case StatusTold():
+                case StatusReceived():
                     self._post(
                         InstanceStatusReported(
                             id=self._new_id(),

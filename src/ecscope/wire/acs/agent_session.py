@@ -43,7 +43,7 @@ from ecscope.wire.acs.payload import PayloadNetworkInterface
 EXPIRED_CODE = 1000
 EXPIRED_TEXT = "ConnectionExpired: Reconnect to continue"
 SILENT_CODE = 1001
-"""Going away. The official agent sends no close frame here; a server that still listens is told."""
+"""Going away. The official agent sends no close frame here; this one informs a server that still listens."""
 
 _MOST_NOTES = 20
 """Notes of one connection. What a server sends must not fill the log."""
@@ -118,7 +118,7 @@ class AcsSession:
         self._heard_at = now
         self._said: set[str] = set()
         self.dropped = 0
-        """Frames that were no message, or lacked what is required; also those no note tells of any more."""
+        """Frames that were not a message, or lacked required members, including those that are no longer noted."""
 
     @property
     def next_deadline(self) -> float:

@@ -192,7 +192,7 @@ Complaint = (
     | AccessDeniedException
     | InactiveInstanceException
 )
-"""Messages that only say something, and ask for nothing."""
+"""Messages that only inform, and need no answer."""
 
 Update = StageUpdateMessage | PerformUpdateMessage
 Attach = AttachTaskNetworkInterfacesMessage | AttachInstanceNetworkInterfacesMessage | ConfirmAttachmentMessage
@@ -259,7 +259,7 @@ AgentMessage = (
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """A frame that is no message. It gets no answer and counts as silence."""
+    """A frame that is not a message. It gets no answer and counts as silence."""
 
     reason: str
     """One clause, without anything of the frame's content."""

@@ -17,7 +17,7 @@ import msgspec
 from ecscope.wire.acs.messages import InactiveInstanceException, Refusal, decode_from_server
 
 CLEAN_CODES = frozenset({1000, 1001, 1006, 1011})
-"""Close codes that are followed by a new connection at once; 1006 also stands for an end without any code."""
+"""Close codes that are followed by a new connection at once; 1006 also means an end without any code."""
 
 FORGOTTEN_WAIT_S = 3600.0
 """Until the agent asks again, after ECS has said that the instance is not registered."""
@@ -103,7 +103,7 @@ class ReconnectTimes(msgspec.Struct, frozen=True, kw_only=True):
     """Each wait grows by a random part of itself, at most this part."""
     proven_s: float = 60.0
     proven_spread_s: float = 60.0
-    """A connection that lived ``proven_s`` and a random part of this was a good one: the back-off begins anew."""
+    """A connection that lasted ``proven_s`` and a random part of this resets the back-off."""
     hasty_s: float = 1.0
     """A clean end sooner than this is suspicious …"""
     hasty_ends: int = 3
@@ -114,7 +114,7 @@ class Reconnect:
     """How long to wait before the next dial. One object for all connections of a process."""
 
     def __init__(self, *, chance: Callable[[], float], times: ReconnectTimes | None = None) -> None:
-        """``chance``: 0 to 1, anew at each call."""
+        """``chance``: 0 to 1, drawn for each call."""
         self._chance = chance
         self._times = times or ReconnectTimes()
         self._wait_s = self._times.first_s

@@ -1,6 +1,6 @@
 """The control plane's side of one ACS connection: text frames and the time in, outputs and the next deadline out.
 
-Sends heartbeats, and gives up on an agent that leaves several of them unanswered. What the agent says is passed on.
+Sends heartbeats, and drops an agent that leaves several of them unanswered. What the agent sends is passed on.
 Opens nothing, sends nothing, asks no clock: the caller carries the outputs out in order.
 
 Source: agent-protocol.md §4.2-§4.7, §4.10.

@@ -4,7 +4,7 @@ Three things can be wrong with a task, and each goes its own way:
 
 - what the official agent cannot convert either is a ``TaskConversionError``;
 - what it can do and ecscope cannot is named in ``Task.unsupported``: the core stops such a task with that reason;
-- what does not keep a task from running is left out and told by ``left_out``.
+- what does not keep a task from running is left out and reported by ``left_out``.
 
 Docker's own settings stay JSON text here: what is wrong in them shows when the container is created.
 
@@ -301,7 +301,7 @@ def _registry_login(payload: PayloadRegistryAuthentication | None) -> RegistryLo
 
 
 def _volumes(payload_task: PayloadTask, *, family: str, version: str, suffixes: Callable[[], str]) -> Iterator[Volume]:
-    """Those that can be had here. The names of the errors are official. Source: engine.md §9."""
+    """Those that are supported here. The names of the errors are official. Source: engine.md §9."""
     if any(attachment.attachment_type in _ATTACHED_VOLUMES for attachment in payload_task.attachments or ()):
         return  # the task is stopped at once; entries of attached volumes may be empty
     payloads = payload_task.volumes or ()
@@ -342,7 +342,7 @@ def _docker_volume(payload: PayloadVolume, name: str, *, family: str, version: s
     )
 
 
-# --- what cannot be had ---------------------------------------------------------------------------
+# --- what is not supported ---------------------------------------------------------------------------
 
 
 def _list(features: Iterable[str]) -> str:
@@ -352,7 +352,7 @@ def _list(features: Iterable[str]) -> str:
 
 def _unsupported(payload: PayloadTask) -> Iterator[str]:
     if payload.desired_status is None:
-        # The official agent takes such a task and never does a thing with it, nor says so.
+        # The official agent accepts such a task and then does nothing with it, silently.
         yield "no desiredStatus"
     network = network_mode(payload.network_mode)
     if payload.elastic_network_interfaces or (network is not None and network.has_task_address):

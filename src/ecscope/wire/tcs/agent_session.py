@@ -19,13 +19,13 @@ from ecscope.wire.tcs.messages import ServiceMessage, ServiceMessageKind, parse_
 
 
 class SessionTimes(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds. There is no limit for reading: the expectation of a heartbeat is shorter than the 3 min it would be."""
+    """Seconds. Reading has no limit: a heartbeat is expected sooner than the 3 min that it would be."""
 
     publish_s: float = 20.0
     """From one report to the next, and from the opening to the first look at the instance's status."""
     heartbeat_s: float = 60.0
     heartbeat_spread_s: float = 60.0
-    """A random part of this is added, anew each time."""
+    """A random part of this is added each time."""
     age_s: float = 1800.0
     age_spread_s: float = 300.0
     """A random part of this is added."""

@@ -3,7 +3,7 @@
 The agent's end and a control plane's end share this. What the agent sends carries a header
 block before the JSON; what the service sends is plain JSON.
 
-Members stand in the order of their names, as the official agent writes them.
+Members are in the order of their names, as the official agent writes them.
 
 Source: agent-protocol.md §5.
 """
@@ -30,7 +30,7 @@ _LONG_MAX = 2**63 - 1
 
 
 class BadFrame(ValueError):
-    """A frame that is no message of this protocol; the text says why, and shows none of the content."""
+    """A frame that is not a message of this protocol; the text says why, and shows none of the content."""
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -41,7 +41,7 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
 
 
 class StatsSet(_Message, frozen=True, kw_only=True):
-    """Measurements since the last message, of anything that is no whole number by nature."""
+    """Measurements since the last message, of quantities that are not whole numbers."""
 
     max: float
     min: float
@@ -226,7 +226,7 @@ def _pages(tasks: Sequence[TaskMetric], limit_bytes: int) -> list[tuple[TaskMetr
 def task_healths(tasks: Iterable[Task], *, at: datetime) -> tuple[TaskHealth, ...]:
     """The health of each running container that Docker checks, by task.
 
-    Before the first verdict there is no moment of a check, and ``at`` stands for it.
+    Before the first verdict no check has a time, and ``at`` is used instead.
     """
     found = []
     for task in tasks:
@@ -290,7 +290,7 @@ def instance_status_message(
 
 
 def long_stats_set(numbers: Sequence[int]) -> LongStatsSet:
-    """Sums up at least one number. What is above 63 bits is cut to them, and the rest stands beside it."""
+    """Sums up at least one number. A sum above 63 bits is cut to them, and the rest is a member of its own."""
     largest, smallest, total = max(numbers), min(numbers), sum(numbers)
     return LongStatsSet(
         max=min(largest, _LONG_MAX),
@@ -442,7 +442,7 @@ class _Envelope(msgspec.Struct):
 def _envelope(text: str | bytes) -> tuple[str, bytes]:
     try:
         envelope = msgspec.json.decode(text, type=_Envelope)
-    except (ValueError, RecursionError) as error:  # ValueError: msgspec's own, and what is no text
+    except (ValueError, RecursionError) as error:  # ValueError: msgspec's own, and invalid UTF-8
         raise BadFrame(f"no envelope of type and message: {error}") from error
     content = bytes(envelope.message)
     return envelope.type, b"{}" if content == b"null" else content

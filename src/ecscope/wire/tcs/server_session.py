@@ -40,13 +40,13 @@ class Reply(msgspec.Struct, frozen=True):
     text: str
 
 
-class HealthTold(msgspec.Struct, frozen=True):
+class HealthReceived(msgspec.Struct, frozen=True):
     """How containers' health checks stand: task ARN, container name, ``HEALTHY``, ``UNHEALTHY``, ``UNKNOWN``."""
 
     containers: tuple[tuple[str, str, str], ...]
 
 
-class StatusTold(msgspec.Struct, frozen=True):
+class StatusReceived(msgspec.Struct, frozen=True):
     """How the instance's container runtime is."""
 
     entries: tuple[InstanceStatusEntry, ...]
@@ -58,7 +58,7 @@ class Note(msgspec.Struct, frozen=True):
     text: str
 
 
-Output = Reply | HealthTold | StatusTold | Note
+Output = Reply | HealthReceived | StatusReceived | Note
 
 
 class TcsServerSession:
@@ -110,14 +110,14 @@ class TcsServerSession:
             case PublishMetrics():
                 return [_ack(ServiceMessageKind.ACK_METRICS)]
             case PublishHealth(tasks=tasks):
-                told = tuple(
+                containers = tuple(
                     (task.task_arn, container.container_name, container.health_status)
                     for task in tasks
                     for container in task.containers
                 )
-                return [_ack(ServiceMessageKind.ACK_HEALTH), *([HealthTold(told)] if told else [])]
+                return [_ack(ServiceMessageKind.ACK_HEALTH), *([HealthReceived(containers)] if containers else [])]
             case PublishInstanceStatus(statuses=entries):
-                return [_ack(ServiceMessageKind.ACK_INSTANCE_STATUS), *([StatusTold(entries)] if entries else [])]
+                return [_ack(ServiceMessageKind.ACK_INSTANCE_STATUS), *([StatusReceived(entries)] if entries else [])]
 
     def _complain(self, fault: str) -> list[Output]:
         complaint = ServiceMessage(kind=ServiceMessageKind.BAD_REQUEST, text=fault)

@@ -19,7 +19,8 @@ from ecscope.control.core.placement import (
 )
 from ecscope.control.core.records import Instance, Task, TaskDefinition
 from ecscope.control.core.step import Step
-from ecscope.control.core.tasks import Wanted, start
+from ecscope.control.core.tasks import start
+from ecscope.control.core.wanted import Wanted
 from ecscope.control.core.wanted import Wanted as SameWanted
 from ecscope.model.container_instance import Attribute
 from ecscope.model.resources import HostResources

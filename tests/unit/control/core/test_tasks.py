@@ -21,9 +21,9 @@ from ecscope.control.core.tasks import (
     heal,
     lose,
     report,
+    send,
     start,
     stop,
-    tell,
 )
 from ecscope.model.resources import HostResources
 from ecscope.model.status import HealthStatus, ReportedStatus
@@ -261,7 +261,7 @@ def test_a_lost_task_is_stopped_and_keeps_the_first_reason() -> None:
 
 def test_a_payload_counts_until_it_is_acknowledged() -> None:
     step = a_control_step(an_instance(), a_control_task())
-    (task,) = tell(step, an_instance(), [a_control_task()])
+    (task,) = send(step, an_instance(), [a_control_task()])
     acknowledge(step, task.instance_arn, "of something else")
     assert not step.tasks[task.arn].is_acknowledged
     acknowledge(step, task.instance_arn, task.message_id)
@@ -281,7 +281,7 @@ def test_an_agent_that_took_the_stop_over_is_stopping() -> None:
 
 def test_no_payload_is_sent_about_nothing() -> None:
     step = a_control_step(an_instance())
-    assert tell(step, an_instance(), []) == ()
+    assert send(step, an_instance(), []) == ()
     assert not step.decision().effects
 
 

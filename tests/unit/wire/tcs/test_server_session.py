@@ -7,7 +7,7 @@ from collections import Counter
 from datetime import UTC, datetime
 
 from ecscope.wire.tcs.messages import ServiceMessageKind, parse_service_frame
-from ecscope.wire.tcs.server_session import HealthTold, Note, Reply, StatusTold, TcsServerSession, moment
+from ecscope.wire.tcs.server_session import HealthReceived, Note, Reply, StatusReceived, TcsServerSession, moment
 from tests import traffic
 
 ACKS = {
@@ -55,14 +55,14 @@ def test_health_is_passed_on() -> None:
     _, told = a_session().receive(traffic.frame(record))
     task = record["message"]["tasks"][0]
     container = task["containers"][0]
-    assert isinstance(told, HealthTold)
+    assert isinstance(told, HealthReceived)
     assert told.containers[0] == (task["taskArn"], container["containerName"], container["healthStatus"])
 
 
 def test_the_status_is_passed_on() -> None:
     (record, *_) = [r for r in traffic.records("tcs-samples", "tcs-in") if r["type"] == "PublishInstanceStatusRequest"]
     _, told = a_session().receive(traffic.frame(record))
-    assert isinstance(told, StatusTold)
+    assert isinstance(told, StatusReceived)
     assert told.entries[0].type == "ContainerRuntime"
 
 
