@@ -99,6 +99,18 @@ def read_owned(path: str | os.PathLike[str], *, is_secret: bool = False) -> byte
         return file.read()
 
 
+def write_owned(path: Path, content: bytes) -> None:
+    """Atomically, and readable by the owner only. Raises ``OSError``."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    beside = path.with_suffix(".new")
+    beside.unlink(missing_ok=True)
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
 def _check(path: str | os.PathLike[str], found: os.stat_result, forbidden: int) -> None:
     if stat.S_ISLNK(found.st_mode):
         raise UnsafeFile(path, _LINK)

@@ -31,6 +31,10 @@ def test_from_the_start_to_ctrl_c(up: Up) -> None:
     up.start()
     assert f"export AWS_ENDPOINT_URL_ECS=http://127.0.0.1:{up.port}\n" in up.output()
     assert "the agent is registered as container instance" in up.output()
+    told = up.command("env")
+    assert told.stdout in up.output()
+    printed = [line for line in up.output().splitlines() if not line.startswith("ecscope up: ")]
+    assert {line.split(" ")[0] for line in printed if line} == {"export", "unset", "#"}, "it can be sourced"
     up.register()
     arns = up.run_tasks(2)
     up.await_tasks("RUNNING", "RUNNING")
@@ -39,6 +43,7 @@ def test_from_the_start_to_ctrl_c(up: Up) -> None:
     assert up.end(signal.SIGINT) == 0
     assert up.containers() == []
     assert "stopping 2 tasks" in up.output()
+    assert up.command("env").returncode == 1
     with pytest.raises(ProcessLookupError):
         os.kill(up.agent_pid(), 0)
     up.start()

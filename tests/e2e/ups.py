@@ -70,6 +70,11 @@ class Up:
                 stderr=output,
             )
 
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """``ecscope ARGUMENTS --data-dir …``, run to its end."""
+        command = [sys.executable, "-m", "ecscope.cli.main", *arguments, "--data-dir", str(self.data_dir)]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+
     def end(self, number: int = signal.SIGTERM) -> int:
         """Exit code; negative: the signal."""
         assert self.process is not None

@@ -62,6 +62,8 @@ def _run(argv: Sequence[str] | None) -> int:
             from ecscope.cli.metadata import run  # noqa: PLC0415
         case "config":
             from ecscope.cli.config import run  # noqa: PLC0415
+        case "env":
+            from ecscope.cli.env import run  # noqa: PLC0415
         case "up":
             from ecscope.cli.up import run  # noqa: PLC0415
         case _:
@@ -83,6 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and end")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     _add_up(commands)
+    _add_env(commands)
     _add_agent(commands)
     _add_tasks(commands)
     _add_task(commands)
@@ -146,6 +149,24 @@ def _add_up(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--live-delays", action="store_true", help="let services wait as long as in ECS, such as 40 s for healthy tasks"
     )
+
+
+def _add_env(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "env",
+        "print what a shell exports to use the running `ecscope up`",
+        '  eval "$(ecscope env)"\n'
+        '  eval "$(ecscope env --all)"      S3, Secrets Manager and all others too\n'
+        "  ecscope env --data-dir ./ecs > ecs.env && . ./ecs.env\n\n"
+        "Where no `ecscope up` runs, it ends with code 1 and prints `false`, so that the `eval` fails as well.\n",
+    )
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="send the calls of every AWS service there (AWS_ENDPOINT_URL), not only those of ECS and CloudWatch Logs",
+    )
+    parser.add_argument("--data-dir", metavar="DIR", help="that of `ecscope up` (default ~/.ecscope)")
 
 
 def _add_agent(commands: _Commands[argparse.ArgumentParser]) -> None:

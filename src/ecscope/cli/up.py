@@ -19,6 +19,7 @@ from ecscope.cli.exit_codes import EXIT_FAILED, EXIT_FINE, EXIT_TERMINAL, EXIT_U
 from ecscope.log import LogFile, LogLevel, configure_logging
 from ecscope.open_files import AcceptErrors, allow_many_files
 from ecscope.owned_files import UnsafeFile, check_directory, check_file
+from ecscope.up.running import default_data_dir
 
 _log = logging.getLogger("ecscope.up")
 
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from ecscope.up.local import Ending, LocalEcs, Options  # noqa: PLC0415  # the AWS libraries take their time
 
     options = Options(
-        data_dir=(Path(args.data_dir) if args.data_dir else Path.home() / ".ecscope").absolute(),
+        data_dir=(Path(args.data_dir) if args.data_dir else default_data_dir()).absolute(),
         port=args.port,
         region=args.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or DEFAULT_REGION,
         cluster=args.cluster,

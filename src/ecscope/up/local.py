@@ -21,6 +21,7 @@ from ecscope.up.agent_process import AgentEnded, AgentProcess
 from ecscope.up.disk import DiskWatch
 from ecscope.up.docker import docker_problem
 from ecscope.up.introspection import instance_at
+from ecscope.up.running import Running, exports, publish, withdraw
 
 INTROSPECTION_PORT = 51678
 DOCKER_WAIT_S = 5.0
@@ -127,6 +128,7 @@ class LocalEcs:
                 keeping = asyncio.create_task(self._agent.run(), name="agent process")
                 ending = await self._serve(keeping)
         finally:
+            withdraw(self._options.data_dir)
             await self._take_down(keeping)
             await self._control.stop()
             watching.cancel()
@@ -138,7 +140,12 @@ class LocalEcs:
         if keeping is not None and not await self._registered(keeping):
             return self._told_the_end_of(keeping) if keeping.done() else Ending.ASKED_FOR
         is_introspected = keeping is not None and await self._is_introspected()
-        self._show(self._what_to_export(is_introspected=is_introspected))
+        running = self._running()
+        try:
+            publish(self._options.data_dir, running)
+        except OSError as error:
+            self._say(f"`ecscope env` cannot be used: {error.filename} cannot be written: {error.strerror or error}")
+        self._show(exports(running) + self._hints(is_introspected=is_introspected))
         failing = asyncio.create_task(self._control.failed(), name="control plane's failure")
         stopping = asyncio.create_task(self._stopping.wait(), name="stop asked for")
         watched = {failing, stopping} | ({keeping} if keeping is not None else set())
@@ -272,29 +279,29 @@ class LocalEcs:
             self._say(str(ended))
         return Ending.HOPELESS
 
-    def _what_to_export(self, *, is_introspected: bool) -> str:
-        key, region = self._control.administrator, self._options.region
-        return (
-            f"export AWS_ENDPOINT_URL_ECS={self._control.url}\n"
-            f"export AWS_REGION={region} AWS_DEFAULT_REGION={region}\n"
-            f"export AWS_ACCESS_KEY_ID={key.access_key_id}\n"
-            f"export AWS_SECRET_ACCESS_KEY={key.secret_access_key}\n"
-            "unset AWS_SESSION_TOKEN AWS_PROFILE\n"
-            "\n"
-            "# then, for instance:\n"
-            f"aws ecs list-container-instances{self._cluster_option()}\n"
-        ) + (
-            f"curl http://localhost:{INTROSPECTION_PORT}/v1/tasks\n"
-            if is_introspected
-            else ("" if self._options.has_agent else self._how_to_join())
+    def _running(self) -> Running:
+        key = self._control.administrator
+        return Running(
+            pid=os.getpid(),
+            url=self._control.url,
+            region=self._options.region,
+            cluster=self._options.cluster,
+            access_key_id=key.access_key_id,
+            secret_access_key=key.secret_access_key,
         )
 
-    def _how_to_join(self) -> str:
-        command = f"ecscope agent --simulated --data-dir ./agent{self._cluster_option()}"
-        return (
-            "# and an agent joins with what was exported; this one is simulated:\n"
-            f"ECS_BACKEND_HOST={self._control.url} {command}\n"
-        )
+    def _hints(self, *, is_introspected: bool) -> str:
+        """Comments, so that all that is printed can be sourced."""
+        lines = ["# then, for instance:", f"# aws ecs list-container-instances{self._cluster_option()}"]
+        if is_introspected:
+            lines.append(f"# curl http://localhost:{INTROSPECTION_PORT}/v1/tasks")
+        elif not self._options.has_agent:
+            command = f"ecscope agent --simulated --data-dir ./agent{self._cluster_option()}"
+            lines += [
+                "# and an agent joins with what was exported; this one is simulated:",
+                f"# ECS_BACKEND_HOST={self._control.url} {command}",
+            ]
+        return "\n" + "\n".join(lines) + "\n"
 
     def _cluster_option(self) -> str:
         return "" if self._options.cluster == "default" else f" --cluster {self._options.cluster}"

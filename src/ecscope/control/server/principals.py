@@ -12,7 +12,6 @@ other users of this machine can reach its port. A file that names one of the two
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +22,7 @@ import msgspec
 from ecscope.control.core.iam import Mistake, Policy, Request, allows_everything, authorize, parse_policy
 from ecscope.control.core.role_sessions import RoleSession
 from ecscope.control.server.signatures import AccessKey
-from ecscope.owned_files import UnsafeFile, read_owned
+from ecscope.owned_files import UnsafeFile, read_owned, write_owned
 
 logger = logging.getLogger(__name__)
 
@@ -260,7 +259,7 @@ def _our_keys(data_dir: Path) -> dict[str, AccessKey]:
     except FileNotFoundError:
         keys = _new_keys()
         try:
-            _write_for_owner(path, msgspec.json.encode(keys))
+            write_owned(path, msgspec.json.encode(keys))
         except OSError as error:
             raise _of_keys(path, f"cannot be written: {error.strerror}; give another --data-dir") from None
     except UnsafeFile as error:
@@ -278,18 +277,6 @@ def _our_keys(data_dir: Path) -> dict[str, AccessKey]:
 
 def _of_keys(path: Path, reason: str) -> IamFileError:
     return IamFileError(path, (Mistake("file", reason),))
-
-
-def _write_for_owner(path: Path, content: bytes) -> None:
-    """Atomically, and readable by the owner only. Raises ``OSError``."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    beside = path.with_suffix(".new")
-    beside.unlink(missing_ok=True)
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
 
 
 def _new_keys() -> dict[str, AccessKey]:

@@ -1,0 +1,93 @@
+"""The running ``ecscope up`` as other commands find it: ``up.json`` in its data directory, and what a shell exports.
+
+The file is written when everything answers and removed at the end. One that a killed process left behind is not
+believed: the lock of the data directory decides whether somebody runs.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import msgspec
+
+from ecscope.owned_files import UnsafeFile, read_owned, write_owned
+from ecscope.sqlitefile.lock import holder_of
+
+_NAME = "up.json"
+
+# The variables by which the AWS CLI and SDKs find endpoints. Source: AWS SDKs and Tools Reference Guide,
+# "Service-specific endpoints".
+ENDPOINT_OF_ALL = "AWS_ENDPOINT_URL"
+ENDPOINTS_OF_OURS = ("AWS_ENDPOINT_URL_ECS", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS")
+"""Of the services that are ecscope's own."""
+
+
+class NotRunning(Exception):
+    """There is no ``up`` to be used; the message says what to do."""
+
+
+class Running(msgspec.Struct, frozen=True, kw_only=True):
+    """A running ``ecscope up``."""
+
+    pid: int
+    url: str
+    """Of the API."""
+    region: str
+    cluster: str
+    access_key_id: str
+    """Of the administrator."""
+    secret_access_key: str
+
+    def __repr__(self) -> str:
+        return f"Running({self.pid}, {self.url})"
+
+
+def publish(data_dir: Path, running: Running) -> None:
+    """Let other commands of this user find it. Raises ``OSError``."""
+    write_owned(data_dir / _NAME, msgspec.json.encode(running))
+
+
+def withdraw(data_dir: Path) -> None:
+    """Let nobody find it any more. May be repeated."""
+    (data_dir / _NAME).unlink(missing_ok=True)
+
+
+def find(data_dir: Path) -> Running:
+    """The one that uses this data directory and answers. Raises ``NotRunning``, or ``UnsafeFile``."""
+    start = f"start it with `ecscope up{'' if data_dir == default_data_dir() else f' --data-dir {data_dir}'}`"
+    holder = holder_of(data_dir)
+    if holder is None:
+        raise NotRunning(f"no `ecscope up` runs with the data directory {data_dir}: {start}, or give --data-dir")
+    try:
+        running = msgspec.json.decode(read_owned(data_dir / _NAME, is_secret=True), type=Running)
+    except UnsafeFile:
+        raise
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        running = None
+    if running is None or running.pid != holder:
+        raise NotRunning(f"`ecscope up` (process {holder}) is starting or ending: try again in a moment")
+    return running
+
+
+def default_data_dir() -> Path:
+    """Where ``up`` keeps its state unless ``--data-dir`` names another place."""
+    return Path.home() / ".ecscope"
+
+
+def exports(running: Running, *, every_service: bool = False) -> str:
+    """Lines for a POSIX shell.
+
+    ``every_service``: the calls of all services go here, also those that ecscope leaves to moto.
+    """
+    url = shlex.quote(running.url)
+    endpoints = (ENDPOINT_OF_ALL, *ENDPOINTS_OF_OURS) if every_service else ENDPOINTS_OF_OURS
+    region = shlex.quote(running.region)
+    lines = [
+        *(f"export {name}={url}" for name in endpoints),
+        f"export AWS_REGION={region} AWS_DEFAULT_REGION={region}",
+        f"export AWS_ACCESS_KEY_ID={shlex.quote(running.access_key_id)}",
+        f"export AWS_SECRET_ACCESS_KEY={shlex.quote(running.secret_access_key)}",
+        "unset AWS_SESSION_TOKEN AWS_PROFILE",
+    ]
+    return "\n".join(lines) + "\n"
