@@ -6,7 +6,7 @@ The library alone keeps a connection for as long as its client takes no answers.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -25,9 +25,16 @@ class TimedConnection(web.RequestHandler):
         *,
         timeout_s: float = TIMEOUT_S,
         idle_s: float | None = None,
+        admit: Callable[[asyncio.BaseTransport], bool] | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
-        """``idle_s``: between two requests, ``timeout_s`` unless given; ``settings``: further ones of the library."""
+        """See the class.
+
+        Args:
+            idle_s: between two requests; ``timeout_s`` unless given.
+            admit: whether a peer is answered; others are cut off at once. ``None``: everybody is.
+            settings: further ones of the library.
+        """
         loop = asyncio.get_running_loop()
         super().__init__(
             server,
@@ -38,6 +45,7 @@ class TimedConnection(web.RequestHandler):
             **(settings or {}),
         )
         self._timeout_s = timeout_s
+        self._admit = admit
         self._made_at_s = loop.time()
         self._has_asked = False
         self._wire: asyncio.Transport | None = None
@@ -52,6 +60,10 @@ class TimedConnection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         assert isinstance(transport, asyncio.Transport)
+        if self._admit is not None and not self._admit(transport):
+            self.force_close()
+            transport.abort()
+            return
         self._wire = transport
         self._look()
 

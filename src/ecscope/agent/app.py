@@ -42,6 +42,7 @@ from ecscope.agent.executors.runtime import Executor, ExecutorSettings
 from ecscope.agent.inbox import Inbox
 from ecscope.agent.runtime.connection import RuntimeConnection
 from ecscope.agent.runtime.interface import RegistryAuth, Runtime, RuntimeFailure
+from ecscope.agent.servers.bridge import address_of
 from ecscope.agent.servers.introspection.server import IntrospectionServer
 from ecscope.agent.store.interface import BadRecord, Batch, Loaded, Store, StoreError
 from ecscope.agent.systemd import READY, STOPPING, Systemd
@@ -274,6 +275,7 @@ class Agent:
                 cluster=self._config.cluster,
                 region=self._config.region,
                 sees_host_paths=_sees_host_paths(self._config),
+                task_endpoint_port=self._config.task_endpoint_port,
                 create_timeout_s=self._config.container_create_timeout_s,
                 start_timeout_s=self._config.container_start_timeout_s,
             ),
@@ -285,6 +287,7 @@ class Agent:
             ),
             reconnect=connection.reconnect,
             resources=providers(Tools(runtime=self._runtime, cgroups=cgroups)),
+            bridge_address=address_of,
         )
         await self._save_start(instance, loaded)
         systemd = Systemd(os.environ, pid=os.getpid())

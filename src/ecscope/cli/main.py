@@ -147,6 +147,11 @@ def _add_up(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--keep", action="store_true", help="leave the tasks running at the end")
     parser.add_argument("--no-agent", action="store_true", help="start no agent")
     parser.add_argument(
+        "--no-task-endpoint",
+        action="store_true",
+        help="set no AWS_ENDPOINT_URL in containers, and answer no containers at the API's port",
+    )
+    parser.add_argument(
         "--live-delays", action="store_true", help="let services wait as long as in ECS, such as 40 s for healthy tasks"
     )
 

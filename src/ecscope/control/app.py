@@ -41,6 +41,7 @@ _log = logging.getLogger("ecscope.control")
 
 PORT = 51677
 HOST = "127.0.0.1"
+_EVERYWHERE = "0.0.0.0"  # noqa: S104 - who is answered is decided for each connection
 
 _SAVE_RETRY = Backoff(tries=None, first_s=0.1, cap_s=2.0, factor=2.0, jitter=0.2)
 _TIME_PASSES_S = 30.0
@@ -73,6 +74,7 @@ class ControlPlane:
         iam_file: Path | None = None,
         store: Store | None = None,
         clock: Clock | None = None,
+        bridges: tuple[str, ...] = (),
         checks_output: bool = False,
     ) -> None:
         """Nothing is opened before ``start``.
@@ -82,6 +84,7 @@ class ControlPlane:
             settings: ``endpoint`` is set here.
             port: 0 takes a free one.
             iam_file: users, roles and policies; ``None``: the two principals that always exist.
+            bridges: interfaces whose containers are answered as well, wherever they ask it; ``()``: only ``host``.
             checks_output: hold each answer to the model, and call one that differs a bug. For tests.
         """
         self._data_dir = data_dir
@@ -89,6 +92,7 @@ class ControlPlane:
         self._host = host
         self._port = port
         self._iam_file = iam_file
+        self._bridges = bridges
         self._store: Store = store if store is not None else SqliteStore(data_dir)
         self._clock = clock or SystemClock()
         self._checks_output = checks_output
@@ -105,6 +109,11 @@ class ControlPlane:
     def url(self) -> str:
         """Where clients and agents find it."""
         return f"http://{self._host}:{self._port}"
+
+    @property
+    def port(self) -> int:
+        """The number that was asked for or, after ``start``, found."""
+        return self._port
 
     @property
     def state(self) -> ControlState:
@@ -238,7 +247,7 @@ class ControlPlane:
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((self._host, self._port))
+            listener.bind((_EVERYWHERE if self._bridges else self._host, self._port))
             listener.listen(BACKLOG)
         except OSError as error:
             listener.close()
@@ -275,7 +284,7 @@ class ControlPlane:
         application = api.application()
         application.router.add_get("/acs/ws", self._acs.handle)
         application.router.add_get("/tcs/ws", self._tcs.handle)
-        self._front = Front(application, last_answers_s=_LAST_ANSWERS_S)
+        self._front = Front(application, last_answers_s=_LAST_ANSWERS_S, bridges=self._bridges)
         await self._front.start(listener)
 
     def _act(self, effect: AnyEffect) -> None:

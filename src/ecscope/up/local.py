@@ -24,6 +24,7 @@ from ecscope.up.introspection import instance_at
 from ecscope.up.running import Running, exports, publish, withdraw
 
 INTROSPECTION_PORT = 51678
+_DOCKERS_BRIDGE = "docker0"
 DOCKER_WAIT_S = 5.0
 _REMIND_S = 10.0
 _STOP_TASKS_S = 60.0
@@ -60,6 +61,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     keeps_tasks: bool = False
     """At the end tasks go on."""
     has_agent: bool = True
+    has_task_endpoint: bool = True
+    """Containers are told where AWS is, and may ask there."""
     has_live_delays: bool = False
     """Services wait as long as in ECS."""
 
@@ -86,6 +89,7 @@ class LocalEcs:
             settings=live_delays(settings) if options.has_live_delays else settings,
             port=options.port,
             iam_file=options.iam_file,
+            bridges=(_DOCKERS_BRIDGE,) if options.has_agent and options.has_task_endpoint else (),
         )
         self._agent_dir = options.data_dir / "agent"
         self._log_path = options.data_dir / "agent.log"
@@ -240,6 +244,7 @@ class LocalEcs:
             "AWS_ACCESS_KEY_ID": key.access_key_id,
             "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
             "AWS_SESSION_TOKEN": key.session_token,
+            "ECSCOPE_TASK_ENDPOINT_PORT": str(self._control.port if self._options.has_task_endpoint else 0),
         }
 
     async def _registered(self, keeping: asyncio.Task[None]) -> bool:

@@ -583,6 +583,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
     """Report the health of containers as soon as it changes, and not only every 20 s as the official agent does. The
     agent of `ecscope up` does."""
+    task_endpoint_port: Annotated[
+        int,
+        Setting(
+            section="ecscope",
+            variable="ECSCOPE_TASK_ENDPOINT_PORT",
+            form=form.INTEGER,
+            bounds=Bounds(minimum=0, maximum=65535, beyond=OutOfBounds.DEFAULT),
+        ),
+    ] = 0
+    """Port of this host at which the programs in containers find AWS: they get `AWS_ENDPOINT_URL`,
+    `AWS_ENDPOINT_URL_ECS` and `AWS_ENDPOINT_URL_CLOUDWATCH_LOGS` with an address that their task reaches, unless the
+    task definition or the image sets one. 0: they get none. `ecscope up` sets it."""
     drain_on_sigterm: Annotated[
         bool, Setting(section="ecscope", variable="ECSCOPE_DRAIN_ON_SIGTERM", form=form.BOOL)
     ] = False

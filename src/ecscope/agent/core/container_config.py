@@ -24,6 +24,7 @@ from ecscope.model.names import (
     TASK_ARN_LABEL,
     VERSION_LABEL,
 )
+from ecscope.model.network import NetworkMode
 from ecscope.model.task import Task, VolumeKind
 
 MIB = 1048576
@@ -31,6 +32,11 @@ MEMORY_FLOOR_BYTES = 4 * MIB
 CPU_SHARES_RANGE = (2, 262144)
 LOG_BUFFER_SIZE = "10m"
 """``max-buffer-size`` for ``mode=non-blocking``. Source: engine.md §6.7."""
+
+
+_ENDPOINT_OF_ALL = "AWS_ENDPOINT_URL"
+_ENDPOINTS = (_ENDPOINT_OF_ALL, "AWS_ENDPOINT_URL_ECS", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS")
+"""Where SDKs look for endpoints. Source: AWS SDKs and Tools Reference Guide, "Service-specific endpoints"."""
 
 
 class ContainerConfigError(Exception):
@@ -115,6 +121,7 @@ def container_config(
     host_ports: Mapping[str, int],
     cluster: str,
     region: str,
+    endpoint: str = "",
     image_environment_names: frozenset[str],
 ) -> ContainerConfig:
     """What is asked for one container of a task. Raises ``ContainerConfigError``.
@@ -123,6 +130,7 @@ def container_config(
         host_ports: ``"<container port>/<protocol>"`` → host port, for every port to publish, ranges expanded.
         cluster: as configured, for the label.
         region: the agent's; ``""``: unknown.
+        endpoint: of AWS, for the programs in the container; ``""``: they are told of none.
         image_environment_names: set by the image's own ``Env``.
     """
     definition = container.definition
@@ -133,7 +141,7 @@ def container_config(
         image=definition.image,
         command=definition.command,
         entry_point=definition.entry_point,
-        environment=_environment(task, container, region, image_environment_names),
+        environment=_environment(task, container, region, endpoint, image_environment_names),
         labels={
             TASK_ARN_LABEL: task.arn,
             CONTAINER_NAME_LABEL: container.name,
@@ -160,13 +168,29 @@ def container_config(
     )
 
 
-def _environment(task: Task, container: Container, region: str, image_names: frozenset[str]) -> dict[str, str]:
+def task_endpoint(task: Task, *, port: int, bridge_address: str) -> str:
+    """URL at which a task reaches ``port`` of this host; ``""``: it does not.
+
+    ``bridge_address``: this host's on Docker's default bridge; ``""``: there is none.
+    """
+    address = bridge_address if task.network_mode.is_bridge else ""
+    if task.network_mode is NetworkMode.HOST:
+        address = "127.0.0.1"
+    return f"http://{address}:{port}" if address else ""
+
+
+def _environment(
+    task: Task, container: Container, region: str, endpoint: str, image_names: frozenset[str]
+) -> dict[str, str]:
     environment = dict(container.definition.environment)
     if container.is_agents_own:
         return environment
     region_names = ("AWS_REGION", "AWS_DEFAULT_REGION")
     if region and not any(name in environment or name in image_names for name in region_names):
         environment |= dict.fromkeys(region_names, region)
+    own = {*environment, *image_names}
+    if endpoint and _ENDPOINT_OF_ALL not in own:  # else it would go before the user's, being more specific
+        environment |= {name: endpoint for name in _ENDPOINTS if name not in own}
     if task.credentials_id:
         environment["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] = f"/v2/credentials/{task.credentials_id}"
     return environment

@@ -21,7 +21,7 @@ import msgspec
 
 from ecscope.agent.core import actions as act
 from ecscope.agent.core import events as ev
-from ecscope.agent.core.container_config import ContainerConfig, ContainerConfigError, container_config
+from ecscope.agent.core.container_config import ContainerConfig, ContainerConfigError, container_config, task_endpoint
 from ecscope.agent.core.host_ports import HostPortChooser, NoPortError
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.executors.registry_login import RegistryLogins
@@ -90,6 +90,8 @@ class ExecutorSettings(msgspec.Struct, frozen=True, kw_only=True):
     cluster: str
     region: str = ""
     """``""``: unknown; containers then get no ``AWS_REGION``."""
+    task_endpoint_port: int = 0
+    """Of this host, at which containers find AWS; 0: they are not told of any."""
     sees_host_paths: bool = False
     """The agent sees the engine's file system, so it can check whether a host path exists."""
     slow_image_s: float = 5.0
@@ -115,9 +117,13 @@ class Executor:
         reconnect: Callable[[], None],
         resources: Mapping[ResourceKind, ResourceProvider],
         is_port_free: Callable[[int, str], bool] | None = None,
+        bridge_address: Callable[[], str] = lambda: "",
         jitter: random.Random | None = None,
     ) -> None:
-        """``reconnect`` requests a new connection to the runtime; ``resources`` are the providers."""
+        """``reconnect`` requests a new connection to the runtime; ``resources`` are the providers.
+
+        ``bridge_address``: this host's on Docker's default bridge; ``""``: there is none here.
+        """
         self._runtime = runtime
         self._state = state
         self._inbox = inbox
@@ -127,6 +133,7 @@ class Executor:
         self._reconnect = reconnect
         self._resources = resources
         self._is_port_free = is_port_free or _is_port_free
+        self._bridge_address = bridge_address
         self._random = jitter or random.Random()  # noqa: S311  # spreads timers, guards nothing
         self._calls: dict[Key, asyncio.Task[None]] = {}
         self._others: set[asyncio.Task[None]] = set()
@@ -440,11 +447,16 @@ class Executor:
             host_ports=self._choose_ports(task, container),
             cluster=self._settings.cluster,
             region=self._settings.region,
+            endpoint=self._task_endpoint(task),
             image_environment_names=await self._image_environment(container),
         )
         missing = self._missing_host_paths(config)
         docker_id = await self._runtime.create_container(config, timeout_s=self._settings.create_timeout_s)
         return ev.ContainerCreated(**self._of(action), docker_id=docker_id, missing_host_paths=missing)
+
+    def _task_endpoint(self, task: Task) -> str:
+        port = self._settings.task_endpoint_port
+        return task_endpoint(task, port=port, bridge_address=self._bridge_address()) if port else ""
 
     def _missing_host_paths(self, config: ContainerConfig) -> tuple[str, ...]:
         if not self._settings.sees_host_paths:
@@ -472,8 +484,8 @@ class Executor:
         return dict(self._ports.assign(mappings, self._is_port_free))
 
     async def _image_environment(self, container: Container) -> frozenset[str]:
-        """Names that the image sets itself; only needed where the agent would add its region."""
-        if not self._settings.region:
+        """Names that the image sets itself; only needed where the agent would add some of its own."""
+        if not (self._settings.region or self._settings.task_endpoint_port):
             return frozenset()
         image = self._images_by_id.get(container.image_id)
         if image is None:

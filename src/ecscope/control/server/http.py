@@ -12,7 +12,7 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from http import HTTPStatus
 from uuid import uuid4
 
@@ -33,6 +33,7 @@ from ecscope.control.server.interface import Writer
 from ecscope.control.server.model import ServiceModel
 from ecscope.control.server.principals import Principal, Principals
 from ecscope.control.server.signatures import AccessKey, verify
+from ecscope.peers import Peers
 from ecscope.timed_connection import TIMEOUT_S, TimedConnection
 
 logger = logging.getLogger(__name__)
@@ -296,8 +297,21 @@ class ApiServer:
 class Front:
     """Serves an application on a listening socket. Between ``start`` and ``stop`` it answers."""
 
-    def __init__(self, application: web.Application, *, last_answers_s: float, limits: Limits | None = None) -> None:
-        """``last_answers_s``: how long requests that are under way may take when it stops."""
+    def __init__(
+        self,
+        application: web.Application,
+        *,
+        last_answers_s: float,
+        limits: Limits | None = None,
+        bridges: Collection[str] = (),
+    ) -> None:
+        """See the class.
+
+        Args:
+            last_answers_s: how long requests that are under way may take when it stops.
+            bridges: interfaces whose containers are answered, beside this host.
+        """
+        self._peers = Peers(logger, bridges=bridges)
         self._runner = web.AppRunner(application, access_log=None, logger=_sockets, shutdown_timeout=last_answers_s)
         self._limits = limits or Limits()
         self._listening: asyncio.Server | None = None
@@ -321,6 +335,7 @@ class Front:
             self._runner.server,
             timeout_s=self._limits.request_s,
             idle_s=self._limits.idle_s,
+            admit=self._peers.admit,
             settings={"logger": _sockets, "auto_decompress": False},  # signatures are of what was sent
         )
 

@@ -153,6 +153,7 @@ VALUES: list[tuple[str, str, object, str, object, object]] = [
     ("ECS_ENABLE_RUNTIME_STATS", "true", True, "EnableRuntimeStats", True, False),
     ("ECSCOPE_INTROSPECTION_ADDRESS", "10.0.0.1, ::1", ("10.0.0.1", "::1"), "", None, ("0.0.0.0", "::")),
     ("ECS_ALLOW_OFFHOST_INTROSPECTION_ACCESS", "true", True, "", None, False),
+    ("ECSCOPE_TASK_ENDPOINT_PORT", "51677", 51677, "", None, 0),
     ("ECSCOPE_DRAIN_ON_SIGTERM", "true", True, "", None, False),
     ("ECSCOPE_REPORT_HEALTH_AT_ONCE", "true", True, "", None, False),
 ]

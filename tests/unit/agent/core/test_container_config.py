@@ -16,11 +16,14 @@ from ecscope.agent.core.container_config import (
     Link,
     VolumesOf,
     container_config,
+    task_endpoint,
 )
 from ecscope.model.container import Container, ContainerKind, MountPoint, PortMapping, VolumeFrom
+from ecscope.model.network import NetworkMode
 from ecscope.model.task import Task, Volume, VolumeKind
 from ecscope.model.task_resource import CGROUP
 from tests.builders import SAMPLE_IMAGE, a_container, a_resource, a_task, a_volume, an_arn
+from tests.tables import each_row
 
 LABELS = {
     "com.amazonaws.ecs.task-arn": an_arn(),
@@ -107,10 +110,46 @@ def test_a_container_that_asks_for_much() -> None:
     )
 
 
+ENDPOINT = "http://172.17.0.1:51677"
+OF_ALL, OF_ECS, OF_LOGS = "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_ECS", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS"
+
+
+@each_row(
+    "written, of_image, expected",
+    [
+        ({}, set(), {OF_ALL: ENDPOINT, OF_ECS: ENDPOINT, OF_LOGS: ENDPOINT}),
+        ({OF_ECS: "x"}, set(), {OF_ALL: ENDPOINT, OF_ECS: "x", OF_LOGS: ENDPOINT}),
+        # A general one of the user's is for all services: ours, being more specific, would go before it.
+        ({OF_ALL: "x"}, set(), {OF_ALL: "x"}),
+        ({}, {OF_LOGS}, {OF_ALL: ENDPOINT, OF_ECS: ENDPOINT}),
+        ({}, {OF_ALL}, {}),
+    ],
+)
+def test_where_a_program_finds_aws(written: dict[str, str], of_image: set[str], expected: dict[str, str]) -> None:
+    config = config_of(a_container(environment=written), endpoint=ENDPOINT, image_environment_names=frozenset(of_image))
+    assert config.environment == expected
+
+
+@each_row(
+    "mode, bridge, expected",
+    [
+        ("bridge", "172.17.0.1", ENDPOINT),
+        ("", "172.17.0.1", ENDPOINT),
+        ("bridge", "", ""),
+        ("host", "172.17.0.1", "http://127.0.0.1:51677"),
+        ("host", "", "http://127.0.0.1:51677"),
+        ("none", "172.17.0.1", ""),
+    ],
+)
+def test_the_address_that_a_task_reaches(mode: str, bridge: str, expected: str) -> None:
+    task = a_task(network_mode=NetworkMode(mode))
+    assert task_endpoint(task, port=51677, bridge_address=bridge) == expected
+
+
 def test_what_the_agent_made_up_gets_nothing_that_is_for_users() -> None:
     """engine.md §6.3: not internal containers."""
     pause = a_container(kind=ContainerKind.CNI_PAUSE)
-    assert config_of(pause, a_task(pause, credentials_id="id-1"), region="r").environment == {}
+    assert config_of(pause, a_task(pause, credentials_id="id-1"), region="r", endpoint=ENDPOINT).environment == {}
 
 
 @pytest.mark.parametrize(

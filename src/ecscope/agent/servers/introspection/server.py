@@ -12,10 +12,11 @@ from pathlib import Path
 from random import random
 
 from ecscope.agent.core.state import AgentState
-from ecscope.agent.servers.introspection.peers import Peers
+from ecscope.agent.servers.bridge import BRIDGE
 from ecscope.agent.servers.introspection.protocol import Connections, Limits
 from ecscope.agent.servers.introspection.routes import Routes
 from ecscope.agent.servers.listening import Listening
+from ecscope.peers import Peers
 
 PORT = 51678
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - who is answered is decided for each connection
@@ -59,7 +60,9 @@ class IntrospectionServer:
         )
         default = Limits(write_timeout_s=PROFILING_WRITE_TIMEOUT_S) if runtime_stats else Limits()
         self._limits = limits or default
-        peers = Peers(self._log)
+        peers = Peers(
+            self._log, bridges=(BRIDGE,), opened_by="ECS_ALLOW_OFFHOST_INTROSPECTION_ACCESS=true opens it to all"
+        )
         self._admit: Callable[[asyncio.BaseTransport], bool] = (
             (lambda transport: True) if allows_offhost else peers.admit
         )

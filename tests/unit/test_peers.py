@@ -12,8 +12,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from ecscope.agent.servers.introspection import peers
-from ecscope.agent.servers.introspection.peers import Peers, arrival, is_of_this_host, may_ask
+from ecscope import peers
+from ecscope.peers import Peers, arrival, is_of_this_host, may_ask
 
 LO = 1
 ELSEWHERE = 4711
@@ -44,14 +44,14 @@ needs_ipv6 = pytest.mark.skipif(not is_of_this_host(ip_address("::1")), reason="
 def test_a_connection_over_loopback_arrives_there(address: str) -> None:
     with connected(address) as connection:
         assert arrival(connection) == LO
-        assert Peers(logging.getLogger("test")).admit(Transport(connection))
+        assert Peers(logging.getLogger("test"), bridges=("docker0",)).admit(Transport(connection))
         assert connection.fileno() > 0  # it is still the transport's
 
 
 def test_a_socket_that_is_not_connected_arrived_nowhere() -> None:
     with socket.socket() as unconnected:
         assert arrival(unconnected) == 0
-        assert not Peers(logging.getLogger("test")).admit(Transport(unconnected))
+        assert not Peers(logging.getLogger("test"), bridges=("docker0",)).admit(Transport(unconnected))
 
 
 @pytest.mark.parametrize(
@@ -82,18 +82,25 @@ def test_whether_an_address_is_of_this_host(address: str, *, is_own: bool) -> No
     ],
 )
 def test_the_rule(peer: str, arrived_on: int, *, may: bool) -> None:
-    assert may_ask(ip_address(peer), arrived_on=arrived_on) is may
+    assert may_ask(ip_address(peer), arrived_on=arrived_on, bridges=("docker0",)) is may
 
 
 def test_what_is_closed_is_said_once(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers, "may_ask", lambda peer, arrived_on: False)
+    monkeypatch.setattr(peers, "may_ask", lambda peer, **_: False)
     with connected("127.0.0.1") as connection, caplog.at_level(logging.INFO):
-        judge = Peers(logging.getLogger("test"))
+        judge = Peers(logging.getLogger("test"), bridges=("docker0", "ecs0"), opened_by="X=true opens it")
         assert not judge.admit(Transport(connection))
         assert not judge.admit(Transport(connection))
-    assert [record.getMessage().partition(",")[0] for record in caplog.records] == [
-        "closed a connection from 127.0.0.1"
-    ]
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith("closed a connection from 127.0.0.1, ")
+    assert said.endswith("this host and containers on docker0 and ecs0. X=true opens it")
+
+
+def test_each_bridge_is_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "if_nametoindex", {"docker0": ELSEWHERE, "ecs0": ELSEWHERE + 1}.__getitem__)
+    peer = ip_address("203.0.113.7")
+    found = [may_ask(peer, arrived_on=ELSEWHERE + more, bridges=("docker0", "ecs0")) for more in range(3)]
+    assert found == [True, True, False]
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
-"""Which clients are answered: this host, and the containers on Docker's default bridge.
+"""Which clients are answered on a port that listens everywhere: this host, and the containers on bridges of its own.
 
-That is what the packet filter rules of ``ecs-init`` let through, without needing them: packets on loopback, where those
-of the host to any address of its own arrive, and packets on ``docker0``. The kernel knows on which interface a
-connection came in. For the host's own addresses it names the interface that holds the address, so there it is asked
-whether the peer's address is the host's own; nobody else can have a connection from such an address, as the answers to
-its packets stay here.
+For 51678 and ``docker0`` that is what the packet filter rules of ``ecs-init`` let through, without needing them:
+packets on loopback, where those of the host to any address of its own arrive, and packets on the bridge. The kernel
+knows on which interface a connection came in. For the host's own addresses it names the interface that holds the
+address, so there it is asked whether the peer's address is the host's own; nobody else can have a connection from such
+an address, as the answers to its packets stay here.
 
 Source: introspection-api.md §1.3; docs/adr/0018.
 """
@@ -15,10 +15,9 @@ import asyncio
 import logging
 import socket
 import struct
+from collections.abc import Collection
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
-
-from ecscope.agent.servers.bridge import BRIDGE
 
 _LOOPBACK = 1
 """The index of ``lo``, in every network namespace."""
@@ -40,8 +39,11 @@ _IN6_PKTINFO = struct.Struct("=16xI")
 class Peers:
     """Judges connections, and says once that there are such as are closed."""
 
-    def __init__(self, log: logging.Logger) -> None:
+    def __init__(self, log: logging.Logger, *, bridges: Collection[str], opened_by: str = "") -> None:
+        """``bridges``: names of interfaces, which may come and go; ``opened_by``: what opens it to all, a sentence."""
         self._log = log
+        self._bridges = bridges
+        self._opened_by = opened_by
         self._has_refused = False
 
     def admit(self, transport: asyncio.BaseTransport) -> bool:
@@ -58,24 +60,25 @@ class Peers:
             peer = ip_address(connection.getpeername()[0].partition("%")[0])
         except OSError:
             return False  # it has gone
-        if may_ask(peer, arrived_on=arrival(connection)):
+        if may_ask(peer, arrived_on=arrival(connection), bridges=self._bridges):
             return True
         if not self._has_refused:
             self._has_refused = True
             self._log.info(
                 "closed a connection from %s, and will silently close others like it: this port answers this"
-                " host and containers on %s. ECS_ALLOW_OFFHOST_INTROSPECTION_ACCESS=true opens it to all",
+                " host and containers on %s%s",
                 peer,
-                BRIDGE,
+                " and ".join(self._bridges),
+                f". {self._opened_by}" if self._opened_by else "",
             )
         return False
 
 
-def may_ask(peer: IPv4Address | IPv6Address, *, arrived_on: int) -> bool:
+def may_ask(peer: IPv4Address | IPv6Address, *, arrived_on: int, bridges: Collection[str]) -> bool:
     """``arrived_on``: index of an interface, 0 where it is not known."""
     if isinstance(peer, IPv6Address) and peer.is_link_local:
         return False  # a neighbour on whichever wire
-    return arrived_on in {_LOOPBACK, _index_of(BRIDGE)} - {0} or is_of_this_host(peer)
+    return arrived_on in {_LOOPBACK, *map(_index_of, bridges)} - {0} or is_of_this_host(peer)
 
 
 def arrival(connection: socket.socket) -> int:
