@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from ecscope.agent.core.events import TaskFile, TaskFilesScanned
 from ecscope.model import history
 from ecscope.model.api_failure import ApiFailure
 from ecscope.model.arn import TaskArn, task_arn
@@ -75,6 +76,20 @@ def a_task(*containers: Container, number: int = 1, **fields: object) -> Task:
         received_at=AT,
     )
     return msgspec.structs.replace(task, **fields)
+
+
+def a_task_file(task: Task) -> str:
+    """The path of the task file in which ``a_scan`` puts a task."""
+    return f"/tasks/{task.arn.rpartition('/')[2]}.json"
+
+
+def a_scan(*tasks: Task, **fields: object) -> TaskFilesScanned:
+    """A scan that finds a new task file for each task, and leaves others alone."""
+    files = {
+        a_task_file(task): TaskFile(task=task, digest=f"digest of {task.arn}", revision=int(task.version))
+        for task in tasks
+    }
+    return msgspec.structs.replace(TaskFilesScanned(id="e1", at=AT, files=files, is_complete=False), **fields)
 
 
 def a_volume(name: str = "data", **fields: object) -> Volume:

@@ -29,7 +29,7 @@ from ecscope.model.runtime import RuntimeAction, RuntimeNotice
 from ecscope.model.status import ContainerStatus, HealthStatus, TaskStatus
 from ecscope.model.task import HostResourcesHeld, Task
 from ecscope.model.task_resource import CGROUP, VOLUME, ResourceKind
-from tests.builders import AT
+from tests.builders import AT, a_scan, a_task, a_task_file
 
 INSTANCE = ContainerInstance(
     cluster="default",
@@ -45,6 +45,10 @@ IMAGE = ImageInspection(
     image_id="sha256:" + "c" * 64, repo_digests=("ecscope-sample@sha256:" + "d" * 64,), size_bytes=1000
 )
 ERROR = NamedError(name="CannotStartContainerError", message="Error response from daemon: no")
+
+
+SUBMITTED = "submitted"
+"""ID of the payload with which ``World.submit`` hands a task over."""
 
 
 @dataclass
@@ -221,10 +225,19 @@ class World:
         return [s.change.status.value for s in self.told if s.task_arn == arn]
 
     def submit(self, task: Task) -> None:
-        self.send(ev.TaskReceived(**self.head(), task=task, requested_by="test"))
+        """Hand a task over, as ECS does, or as a task file does without a cluster."""
+        if self.settings.joins_cluster:
+            self.send(ev.PayloadReceived(**self.head(), **MESSAGE, message_id=SUBMITTED, tasks=(task,)))
+            return
+        self.send(a_scan(task, **self.head()))
 
     def stop(self, arn: TaskArn) -> None:
-        self.send(ev.TaskStopRequested(**self.head(), task_arn=arn, requested_by="test"))
+        """Ask for the end of a task, as ECS does, or by removing its task file."""
+        if self.settings.joins_cluster:
+            self.submit(a_task(arn=arn, desired=TaskStatus.STOPPED))
+            return
+        left = frozenset(self.state.sources) - {a_task_file(a_task(arn=arn))}
+        self.send(ev.TaskFilesScanned(**self.head(), left_alone=left))
 
     def notice(self, box: Box, action: RuntimeAction) -> None:
         notice = RuntimeNotice(

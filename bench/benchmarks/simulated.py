@@ -29,7 +29,7 @@ from bench.rounds import rotated
 from ecscope.agent.core import host_resources
 from ecscope.agent.core.actions import AnyAction
 from ecscope.agent.core.decide import decide
-from ecscope.agent.core.events import AnyEvent, TaskReceived
+from ecscope.agent.core.events import AnyEvent, TaskFile, TaskFilesScanned
 from ecscope.agent.core.host_ports import HostPortChooser
 from ecscope.agent.core.restore import restored_state
 from ecscope.agent.core.state import AgentState, PullBehavior, Settings
@@ -161,7 +161,8 @@ async def _simulate(size: int) -> _Run:
             await _until(lambda: engine.state.reconciled, lives)
             begun = time.perf_counter()
             for number in range(size):
-                inbox.post(TaskReceived(**inbox.stamp(), task=_task(number), requested_by="simulation"))
+                files = {f"{number}.json": TaskFile(task=_task(number), digest=str(number))}
+                inbox.post(TaskFilesScanned(**inbox.stamp(), files=files, is_complete=False))
             await _until(lambda: _all_running(engine.state, size), lives)
             taken_s = time.perf_counter() - begun
         finally:

@@ -21,7 +21,7 @@ from ecscope.agent.store.memory import MemoryStore
 from ecscope.backoff import Backoff
 from ecscope.log import JsonFormatter, LogfmtFormatter
 from ecscope.model import history
-from tests.builders import AT, a_container, a_task, an_arn
+from tests.builders import AT, a_container, a_scan, a_task, an_arn
 from tests.world import HOST, INSTANCE
 
 
@@ -74,8 +74,8 @@ def connected() -> ev.RuntimeConnected:
     return ev.RuntimeConnected(id="e1", at=AT, version="20.10", resources=HOST)
 
 
-def received() -> ev.TaskReceived:
-    return ev.TaskReceived(id="e2", at=AT, task=a_task(), requested_by="test")
+def received() -> ev.TaskFilesScanned:
+    return a_scan(a_task(), id="e2")
 
 
 async def test_saved_then_published_then_acted_on() -> None:
@@ -128,8 +128,8 @@ async def test_what_happens_while_the_disk_is_full_is_decided_meanwhile_and_done
         def go_on() -> None:
             if store.failures:
                 for number in itertools.islice(numbers, 99):
-                    engine.post(ev.TaskReceived(id="e", at=AT, task=a_task(number=number), requested_by="test"))
-                    engine.post(ev.TaskReceived(id="e", at=AT, task=a_task(number=number), requested_by="again"))
+                    for _ in range(2):
+                        engine.post(a_scan(a_task(number=number)))
                 assert not engine.state.tasks, "nothing is published before it is saved"
 
         store.failures = 3
@@ -148,7 +148,7 @@ async def test_of_the_history_of_a_long_time_with_a_full_disk_the_newest_is_kept
     async with an_engine([]) as (engine, store, _):
         store.failures = 1
         for number in range(5):
-            engine.post(ev.TaskReceived(id=f"e{number}", at=AT, task=a_task(number=number), requested_by="test"))
+            engine.post(a_scan(a_task(number=number), id=f"e{number}"))
         await engine.settled()
         [batch] = store.batches
         assert len(batch.tasks) == 5
@@ -195,7 +195,7 @@ async def test_listeners_get_what_is_noted_once_it_is_saved_and_one_that_fails_c
 async def test_events_that_wait_together_are_saved_together() -> None:
     async with an_engine([]) as (engine, store, _):
         for number in range(5):
-            engine.post(ev.TaskReceived(id=f"e{number}", at=AT, task=a_task(number=number), requested_by="test"))
+            engine.post(a_scan(a_task(number=number), id=f"e{number}"))
         await engine.settled()
         assert len(store.batches) == 1
         assert len(store.batches[0].tasks) == 5
@@ -205,7 +205,7 @@ async def test_an_event_that_changes_nothing_is_not_saved() -> None:
     trail: list[str] = []
     async with an_engine(trail) as (engine, _, __):
         before = engine.state
-        engine.post(ev.TaskStopRequested(id="e1", at=AT, task_arn=an_arn(99), requested_by="test"))
+        engine.post(ev.CleanupRequested(id="e1", at=AT))
         await engine.settled()
         assert trail == []
         assert engine.state is before
@@ -217,7 +217,7 @@ async def test_a_bug_in_the_core_costs_one_event_and_is_told(
     decide = engine_module.decide
 
     def fails_on_tasks(state: object, event: ev.AnyEvent) -> object:
-        if isinstance(event, ev.TaskReceived):
+        if isinstance(event, ev.TaskFilesScanned):
             raise ZeroDivisionError
         return decide(state, event)  # type: ignore[arg-type]
 
@@ -241,11 +241,11 @@ async def test_a_bug_in_the_core_puts_no_secret_into_the_log(
     monkeypatch.setattr(engine_module, "decide", fails)
     async with an_engine([]) as (engine, _, __):
         task = a_task(a_container(environment={"PASSWORD": "hunter2"}))
-        engine.post(ev.TaskReceived(id="e1", at=AT, task=task, requested_by="test"))
+        engine.post(a_scan(task))
         await engine.settled()
     lines = [
         formatter.format(record) for record in caplog.records for formatter in (LogfmtFormatter(), JsonFormatter())
     ]
     assert lines
     assert all("hunter2" not in line for line in lines)
-    assert all("TaskReceived" in line for line in lines)
+    assert all("TaskFilesScanned" in line for line in lines)

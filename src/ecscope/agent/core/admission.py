@@ -8,18 +8,12 @@ from __future__ import annotations
 import msgspec
 
 from ecscope.agent.core import dependencies, host_resources, resources, tasks, volumes
-from ecscope.agent.core.events import TaskReceived, TaskStopRequested
 from ecscope.agent.core.step import Step
 from ecscope.model import history
 from ecscope.model.status import ContainerStatus, TaskStatus
 from ecscope.model.task import HostResourcesHeld, Task
 
 replace = msgspec.structs.replace
-
-
-def received(step: Step, event: TaskReceived) -> None:
-    """A task was handed over by the program that embeds the agent."""
-    take(step, event.task, requested_by=event.requested_by)
 
 
 def take(step: Step, task: Task, *, requested_by: str) -> None:
@@ -102,15 +96,6 @@ def _stop_at_once(step: Step, task: Task, reason: str) -> None:
     )
     step.put(task)
     tasks.stop(step, task, reason)
-
-
-def stop_requested(step: Step, event: TaskStopRequested) -> None:
-    """Somebody wants a task stopped."""
-    task = step.tasks.get(event.task_arn)
-    if task is None:
-        step.note(history.NoChange(why=f"stop requested for {event.task_arn}, which is not known"))
-        return
-    request_stop(step, task, event.requested_by)
 
 
 def request_stop(step: Step, task: Task, requested_by: str) -> None:

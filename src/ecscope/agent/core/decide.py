@@ -11,7 +11,6 @@ from typing import assert_never
 import msgspec
 
 from ecscope.agent.core import (
-    admission,
     attachments,
     call_results,
     cleanup,
@@ -73,8 +72,6 @@ from ecscope.agent.core.events import (
     StateChangeRefused,
     StopVerified,
     TaskFilesScanned,
-    TaskReceived,
-    TaskStopRequested,
     TimerFired,
 )
 from ecscope.agent.core.state import AgentState
@@ -112,10 +109,6 @@ def _settle(step: Step) -> None:
 
 def _take(step: Step, event: AnyEvent) -> None:
     match event:
-        case TaskReceived():
-            admission.received(step, event)
-        case TaskStopRequested():
-            admission.stop_requested(step, event)
         case TaskFilesScanned():
             taskfiles.scanned(step, event)
         case CleanupRequested():

@@ -37,20 +37,6 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 # --- requests -------------------------------------------------------------------------
 
 
-class TaskReceived(Event, frozen=True, kw_only=True, tag=True):
-    """A task was handed to the agent. A known ARN only moves its desired status forward."""
-
-    task: Task
-    requested_by: str
-
-
-class TaskStopRequested(Event, frozen=True, kw_only=True, tag=True):
-    """Somebody wants the task stopped."""
-
-    task_arn: TaskArn
-    requested_by: str
-
-
 class CleanupRequested(Event, frozen=True, kw_only=True, tag=True):
     """What is left of stopped tasks is to go now, and not after the wait."""
 
@@ -412,9 +398,7 @@ class TimerFired(Event, frozen=True, kw_only=True, tag=True):
 
 
 AnyEvent = (
-    TaskReceived
-    | TaskStopRequested
-    | TaskFilesScanned
+    TaskFilesScanned
     | CleanupRequested
     | PayloadReceived
     | ManifestReceived

@@ -11,9 +11,9 @@ from ecscope.model import history
 from ecscope.model.container import Dependency, DependencyCondition, PortMapping
 from ecscope.model.status import ContainerStatus, TaskStatus
 from ecscope.model.task import HostResourcesHeld, VolumeKind
-from tests.builders import a_container, a_volume
+from tests.builders import a_container, a_task_file, a_volume
 from tests.unit.agent.core.scenes import ONE, TWO, a_task, a_world, exits, running, statuses, told
-from tests.world import World
+from tests.world import SUBMITTED, World
 
 
 def head(world: World) -> dict[str, Any]:
@@ -32,12 +32,12 @@ def test_an_unknown_task_is_stored_with_what_it_implies_and_needs_and_started() 
     assert task.containers[0].definition.depends_on == on("db")
     assert task.needs.cpu_units == 7
     assert task.host_resources is HostResourcesHeld.HELD
-    assert told(world, history.TaskAccepted) == ["sample:1 from test"]
+    assert told(world, history.TaskAccepted) == [f"sample:1 from task file {a_task_file(task)}"]
     assert len(world.calls) == 2
 
 
 def test_a_known_task_is_not_started_again() -> None:
-    world = running(a_task())
+    world = running(a_task(), joins_cluster=True)
     before = world.state
     world.submit(a_task())
     assert world.state is before
@@ -46,7 +46,7 @@ def test_a_known_task_is_not_started_again() -> None:
 
 def test_of_a_known_task_only_the_desired_status_moves_and_only_forward() -> None:
     """engine.md §1.4, §2 step 3."""
-    world = running(a_task())
+    world = running(a_task(), joins_cluster=True)
     world.submit(a_task(a_container("another"), desired=TaskStatus.STOPPED))
     world.submit(a_task())
     assert world.task(ONE).desired is TaskStatus.STOPPED
@@ -106,8 +106,9 @@ def test_a_volume_of_the_task_that_is_to_be_autoprovisioned_is_refused() -> None
     world.submit(a_task(volumes=(a_volume("v", autoprovision=True),)))
     assert world.state.tasks == {}
     assert told(world, history.TaskRefused) == ["volume [v] : task scoped volume could not be autoprovisioned"]
-    world.submit(a_task(volumes=(a_volume("v", kind=VolumeKind.SHARED, docker_name="v", autoprovision=True),)))
-    assert ONE in world.state.tasks
+    shared = a_volume("v", kind=VolumeKind.SHARED, docker_name="v", autoprovision=True)
+    world.submit(a_task(number=2, volumes=(shared,)))
+    assert TWO in world.state.tasks
 
 
 @pytest.mark.parametrize("task_memory", [0, 513])
@@ -121,31 +122,23 @@ def test_a_container_within_its_task_memory_is_accepted(task_memory: int) -> Non
 
 
 def test_a_stop_request_is_remembered_with_who_asked_first() -> None:
-    world = running(a_task())
-    world.send(ev.TaskStopRequested(**head(world), task_arn=ONE, requested_by="alice"))
-    world.send(ev.TaskStopRequested(**head(world), task_arn=ONE, requested_by="bob"))
-    assert world.task(ONE).stop_requested_by == "alice"
-    assert told(world, history.TaskStopRequested) == ["stop requested by alice"]
-    assert told(world, history.NoChange)[-1] == "bob asks for a stop that is under way or done"
+    world = running(a_task(), joins_cluster=True)
+    for message_id in ("alice", "bob"):
+        world.payload(a_task(desired=TaskStatus.STOPPED), message_id=message_id)
+    assert world.task(ONE).stop_requested_by == "ACS payload alice"
+    assert told(world, history.TaskStopRequested) == ["stop requested by ACS payload alice"]
+    assert told(world, history.NoChange)[-1] == "ACS payload bob asks for a stop that is under way or done"
 
 
-def test_a_stop_request_for_an_unknown_task_changes_nothing() -> None:
-    world = a_world()
-    before = world.state
-    world.stop(TWO)
-    assert world.state is before
-    assert told(world, history.NoChange) == [f"stop requested for {TWO}, which is not known"]
-
-
-def test_a_task_of_non_essential_containers_ends_wanting_running_until_somebody_asks_for_a_stop() -> None:
+def test_a_task_of_non_essential_containers_stays_desired_running_until_a_stop_is_requested() -> None:
     """engine.md §1.4, Seen running 5."""
-    world = running(a_task(a_container(essential=False)))
+    world = running(a_task(a_container(essential=False)), joins_cluster=True)
     exits(world)
     assert world.task(ONE).known is TaskStatus.STOPPED
     assert world.task(ONE).desired is TaskStatus.RUNNING
     world.stop(ONE)
     task = world.task(ONE)
-    assert (task.desired, task.stop_requested_by) == (TaskStatus.STOPPED, "test")
+    assert (task.desired, task.stop_requested_by) == (TaskStatus.STOPPED, f"ACS payload {SUBMITTED}")
     assert task.containers[0].desired is ContainerStatus.STOPPED
 
 

@@ -12,7 +12,7 @@ from ecscope.agent.core.actions import (
 )
 from ecscope.agent.core.decide import decide
 from ecscope.model import history
-from tests.builders import AT, a_volume, an_arn
+from tests.builders import a_scan, a_volume, an_arn
 from tests.unit.agent.core.scenes import (
     a_task,
     a_world,
@@ -40,12 +40,12 @@ def test_a_timer_of_an_unknown_task_changes_nothing() -> None:
 
 def test_the_same_input_gives_the_same_output() -> None:
     world = a_world()
-    event = ev.TaskReceived(id="x", at=AT, task=a_task(volumes=(a_volume(),)), requested_by="test")
+    event = a_scan(a_task(volumes=(a_volume(),)))
     assert decide(world.state, event) == decide(world.state, event)
 
 
 def test_an_endless_loop_would_be_cut_off_with_the_event_that_led_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_ROUNDS", 1)
-    event = ev.TaskReceived(id="event-9", at=AT, task=a_task(), requested_by="test")
-    with pytest.raises(AssertionError, match=r"rules do not come to rest after TaskReceived.*event-9"):
+    event = a_scan(a_task(), id="event-9")
+    with pytest.raises(AssertionError, match=r"rules do not come to rest after TaskFilesScanned.*event-9"):
         decide(a_world().state, event)

@@ -66,9 +66,6 @@ SEEN = (CREATED, RUNNING, STOPPED)
 def events() -> Iterator[ev.AnyEvent]:
     """Every kind of event, with every outcome that is treated in its own way."""
     data = {"kind": a_resource().kind, "name": a_resource().name}
-    yield ev.TaskReceived(**HEAD, task=a_task(), requested_by="test")
-    yield ev.TaskReceived(**HEAD, task=a_task(desired=TaskStatus.STOPPED), requested_by="test")
-    yield ev.TaskStopRequested(**HEAD, task_arn=ONE, requested_by="test")
     yield ev.CleanupRequested(**HEAD)
     for digest in (a_source().digest, "new"):
         yield ev.TaskFilesScanned(**HEAD, files={a_source().key: ev.TaskFile(task=a_task(number=9), digest=digest)})

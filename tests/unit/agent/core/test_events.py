@@ -39,12 +39,14 @@ ERROR = NamedError(name="DockerTimeoutError", message="Could not transition to s
 SEEN = Box(ID, "ecs-sample-1-app-0", an_arn(), "app", status=ContainerStatus.STOPPED, exit_code=1).inspection()
 
 EACH: tuple[ev.AnyEvent, ...] = (
-    ev.TaskReceived(**HEAD, task=a_task(volumes=(a_volume(),)), requested_by="task file x"),
-    ev.TaskStopRequested(**HEAD, task_arn=an_arn(), requested_by="task file x"),
     ev.CleanupRequested(**HEAD),
     ev.TaskFilesScanned(
         **HEAD,
-        files={"/etc/ecscope/tasks/sample.json": ev.TaskFile(task=a_task(), digest="cd" * 32, revision=3)},
+        files={
+            "/etc/ecscope/tasks/sample.json": ev.TaskFile(
+                task=a_task(volumes=(a_volume(),)), digest="cd" * 32, revision=3
+            )
+        },
         left_alone=frozenset({"/etc/ecscope/tasks/wrong.json"}),
         is_complete=False,
     ),

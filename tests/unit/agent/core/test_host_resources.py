@@ -6,7 +6,7 @@ import pytest
 
 from ecscope.agent.core import host_resources
 from ecscope.agent.core.actions import PullImage, ResolveManifest
-from ecscope.agent.core.events import TaskStopRequested
+from ecscope.agent.core.events import CleanupRequested
 from ecscope.agent.core.host_resources import host_of, needs_of, shortage
 from ecscope.agent.core.restore import restored_state
 from ecscope.agent.core.step import Step
@@ -178,7 +178,7 @@ def test_what_a_stopped_task_held_is_free_and_given_back_once() -> None:
     assert world.state.taken == HostResources()
     task = world.task(ONE)
     assert task.host_resources is HostResourcesHeld.RELEASED
-    step = Step(world.state, TaskStopRequested(id="x", at=AT, task_arn=ONE, requested_by="test"))
+    step = Step(world.state, CleanupRequested(id="x", at=AT))
     assert host_resources.release(step, task) is task
     assert step.decision().state is world.state, "releasing again changes nothing"
 
@@ -225,7 +225,7 @@ def test_a_queue_entry_whose_task_needs_nothing_more_is_passed_over() -> None:
     world = a_world()
     world.submit(a_task(a_container(memory_mib=1_000_000), number=1))
     world.submit(a_task(a_container(), number=2))
-    step = Step(world.state, TaskStopRequested(id="x", at=AT, task_arn=ONE, requested_by="test"))
+    step = Step(world.state, CleanupRequested(id="x", at=AT))
     step.drop(step.tasks[ONE])
     host_resources.serve_queue(step)
     assert step.waiting == ()

@@ -169,8 +169,8 @@ def test_a_task_without_containers_never_progresses_and_stops_with_the_official_
 
 
 @pytest.mark.parametrize("name", ["app", "side"])
-def test_what_is_stopped_is_stopped_for_ever(name: str) -> None:
-    world = running(a_task(a_container("app"), a_container("side", essential=False)))
+def test_what_is_stopped_stays_stopped(name: str) -> None:
+    world = running(a_task(a_container("app"), a_container("side", essential=False)), joins_cluster=True)
     world.stop(ONE)
     world.run_calls()
     before = world.state
