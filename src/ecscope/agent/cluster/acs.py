@@ -12,13 +12,11 @@ import logging
 import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable
-from random import random
 from typing import Protocol
 
 import aiohttp
 
-from ecscope.agent.aws.interface import WebsocketSigner
-from ecscope.agent.cluster.connection import NOT_READ, Connection, end_of
+from ecscope.agent.cluster.connection import NOT_READ, Connection, Dialling, Service, end_of
 from ecscope.agent.cluster.websocket import End, Websocket, WebsocketTimes, close
 from ecscope.wire.acs.agent_session import AcsSession, Close, Deliver, HeartbeatSeen, Note, Output, Reply, SessionTimes
 from ecscope.wire.acs.messages import CoreMessage, shortened
@@ -26,7 +24,12 @@ from ecscope.wire.acs.reconnect import Reconnect, inactive_instance
 
 _log = logging.getLogger("ecscope.acs")
 
-_LARGEST_FRAME_BYTES = 32 * 1024 * 1024
+_SERVICE = Service(
+    name="ACS",
+    log=_log,
+    meanwhile="tasks keep running meanwhile",
+    largest_frame_bytes=32 * 1024 * 1024,
+)
 _MOST_UNSENT_CHARACTERS = 4 * 1024 * 1024
 """Some ten thousand answers. A server that asks and never reads loses the connection."""
 
@@ -65,20 +68,17 @@ class AcsConnection(Connection):
 
     def __init__(
         self,
+        dialling: Dialling,
         *,
         endpoint: Callable[[], Awaitable[str]],
         address: Address,
-        signer: WebsocketSigner,
         deliver: Callable[[CoreMessage], None],
         connected: Callable[[], None],
         deregistered: Callable[[str], None],
         heartbeat: Callable[[], None],
         disconnected: Callable[[str], None] = lambda reason: None,
-        proxy: Callable[[str], str | None] = lambda url: None,
         times: ConnectionTimes | None = None,
         reconnect: Reconnect | None = None,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        chance: Callable[[], float] = random,
     ) -> None:
         """Nothing is opened before ``run``.
 
@@ -91,16 +91,11 @@ class AcsConnection(Connection):
         """
         times = times or ConnectionTimes()
         super().__init__(
-            log=_log,
-            name="ACS",
-            meanwhile="tasks keep running meanwhile",
-            largest_frame_bytes=_LARGEST_FRAME_BYTES,
-            signer=signer,
-            proxy=proxy,
+            _SERVICE,
+            dialling,
             disconnected=disconnected,
             times=times,
-            reconnect=reconnect or Reconnect(chance=chance),
-            sleep=sleep,
+            reconnect=reconnect or Reconnect(chance=dialling.chance),
         )
         self._endpoint = endpoint
         self._address = address
@@ -109,7 +104,6 @@ class AcsConnection(Connection):
         self._deregistered = deregistered
         self._heartbeat = heartbeat
         self._session_times = times.session
-        self._chance = chance
         self._connection: _Connection | None = None
         self._was_connected = False
 
@@ -139,8 +133,8 @@ class AcsConnection(Connection):
     async def _converse(self, websocket: Websocket, url: str) -> End:
         session = AcsSession(
             now=self._opened_at_s,
-            heartbeat_share=self._chance(),
-            age_share=self._chance(),
+            heartbeat_share=self._dialling.chance(),
+            age_share=self._dialling.chance(),
             times=self._session_times,
         )
         connection = self._connection = _Connection(websocket, session)

@@ -26,6 +26,7 @@ from ecscope.agent.aws.registry import AwsRegistryTokens
 from ecscope.agent.broadcaster import Broadcaster
 from ecscope.agent.cluster.acs import AcsConnection
 from ecscope.agent.cluster.acs_events import event_of
+from ecscope.agent.cluster.connection import Dialling
 from ecscope.agent.cluster.poll_endpoint import PollEndpoint
 from ecscope.agent.cluster.registration import IDENTITY_PATIENCE_S, Registration, RegistrationSettings
 from ecscope.agent.cluster.spot import SpotWatch
@@ -144,27 +145,26 @@ class ClusterClient:
             container_instance_arn=lambda: states.newest.instance.arn,
             monotonic=asyncio.get_running_loop().time,
         )
+        dialling = Dialling(signer=self._client, proxy=proxies.for_url)
         self._acs = AcsConnection(
+            dialling,
             endpoint=endpoint.acs,
             address=self._acs_address,
-            signer=self._client,
             deliver=self._deliver,
             connected=self._acs_connected,
             deregistered=self._deregistered,
             heartbeat=self._health_check.ask,
-            proxy=proxies.for_url,
         )
         self._tcs = TcsConnection(
+            dialling,
             endpoint=endpoint.tcs,
             address=self._tcs_address,
-            signer=self._client,
             state=state,
             metrics=self._collector,
             status=lambda: self._health_check.status,
             new_id=lambda: str(uuid.uuid4()),
             now=clock.now,
             until=states.until if config.report_health_at_once else None,
-            proxy=proxies.for_url,
         )
         self.executor = EcsExecutor(
             api=self._client,

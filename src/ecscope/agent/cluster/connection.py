@@ -13,8 +13,10 @@ import contextlib
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
+from random import random
 
 import aiohttp
+import msgspec
 
 from ecscope.agent.aws.interface import AwsCallFailed, WebsocketSigner
 from ecscope.agent.cluster.websocket import FAILURES, End, Refused, Websocket, WebsocketTimes, dialled, reason_of
@@ -26,41 +28,52 @@ CUT = "the connection was cut"
 _MOST_SAID = 20
 
 
+class Service(msgspec.Struct, frozen=True, kw_only=True):
+    """The other end of a connection."""
+
+    name: str
+    """In the log."""
+    log: logging.Logger
+    meanwhile: str
+    """What holds without a connection, for the log."""
+    largest_frame_bytes: int
+    """Of a frame that it sends."""
+
+
+class Dialling(msgspec.Struct, frozen=True, kw_only=True):
+    """What all connections to ECS are dialled with."""
+
+    signer: WebsocketSigner
+    proxy: Callable[[str], str | None] = lambda url: None
+    """For an address; ``None``: none."""
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    """Between two dials."""
+    chance: Callable[[], float] = random
+    """0 to 1, for waits with a random part."""
+
+
 class Connection(ABC):
     """See the module docstring. All callables are called in the loop and must not block."""
 
     def __init__(
         self,
+        service: Service,
+        dialling: Dialling,
         *,
-        log: logging.Logger,
-        name: str,
-        meanwhile: str,
-        largest_frame_bytes: int,
-        signer: WebsocketSigner,
-        proxy: Callable[[str], str | None],
         times: WebsocketTimes,
         reconnect: Reconnect,
-        sleep: Callable[[float], Awaitable[None]],
         disconnected: Callable[[str], None] = lambda reason: None,
     ) -> None:
         """Nothing is opened before ``run``.
 
         Args:
-            name: of the other end, in the log.
-            meanwhile: what holds without a connection, for the log.
-            proxy: for an address, ``None``: none.
             disconnected: with the reason, at the end of each connection, and after each dial that gave none.
         """
-        self._log = log
-        self._name = name
-        self._meanwhile = meanwhile
-        self._largest_frame_bytes = largest_frame_bytes
-        self._signer = signer
-        self._proxy = proxy
+        self._service = service
+        self._dialling = dialling
         self._disconnected = disconnected
         self._times = times
         self._reconnect = reconnect
-        self._sleep = sleep
         self._opened_at_s = 0.0
         self._said: set[str] = set()
         self._has_complained = False
@@ -68,7 +81,7 @@ class Connection(ABC):
     async def run(self) -> None:
         """For ever. Cancelling is safe."""
         while True:
-            await self._sleep(await self._connect_once())
+            await self._dialling.sleep(await self._connect_once())
 
     # --- what differs -------------------------------------------------------------------------
 
@@ -92,14 +105,15 @@ class Connection(ABC):
         async with contextlib.AsyncExitStack() as closing:
             try:
                 url = await self._url()
-                dialling = dialled(
-                    url,
-                    headers=await self._signer.upgrade_headers(url),
-                    proxy=self._proxy(url),
-                    times=self._times,
-                    largest_frame_bytes=self._largest_frame_bytes,
+                websocket = await closing.enter_async_context(
+                    dialled(
+                        url,
+                        headers=await self._dialling.signer.upgrade_headers(url),
+                        proxy=self._dialling.proxy(url),
+                        times=self._times,
+                        largest_frame_bytes=self._service.largest_frame_bytes,
+                    )
                 )
-                websocket = await closing.enter_async_context(dialling)
             except Refused as refusal:
                 wait_s = self._after_refusal(refusal.body)
                 if wait_s is not None:
@@ -113,19 +127,21 @@ class Connection(ABC):
             else:
                 return await self._live(websocket, url)
         self._disconnected(reason)
-        name = self._name[0].upper() + self._name[1:]
-        self._say(f"{name} cannot be reached: {reason}. Trying again until it can; {self._meanwhile}.", kind=kind)
+        name = self._service.name[0].upper() + self._service.name[1:]
+        self._say(
+            f"{name} cannot be reached: {reason}. Trying again until it can; {self._service.meanwhile}.", kind=kind
+        )
         return self._reconnect.after_failure()
 
     async def _live(self, websocket: Websocket, url: str) -> float:
         clock = asyncio.get_running_loop().time
         self._opened_at_s = clock()
-        self._say(f"connected to {self._name}", level=logging.INFO)
+        self._say(f"connected to {self._service.name}", level=logging.INFO)
         end = await self._converse(websocket, url)
         lived_s = clock() - self._opened_at_s
         self._disconnected(end.reason)
         level = logging.INFO if end.is_clean else logging.WARNING
-        self._say(f"the connection to {self._name} ended: {end.reason}", level=level)
+        self._say(f"the connection to {self._service.name} ended: {end.reason}", level=level)
         return self._reconnect.after_end(lived_s=lived_s, is_clean=end.is_clean)
 
     # --- the log ------------------------------------------------------------------------------
@@ -136,7 +152,7 @@ class Connection(ABC):
         if kind not in self._said and len(self._said) < _MOST_SAID:
             self._said.add(kind)
             self._has_complained |= level >= logging.WARNING
-            self._log.log(level, "%s", text)
+            self._service.log.log(level, "%s", text)
 
     def _note_sign_of_life(self) -> None:
         """To be called now and then: once the connection has lasted, its end is logged again."""
@@ -144,7 +160,7 @@ class Connection(ABC):
             self._said.clear()
             if self._has_complained:
                 self._has_complained = False
-                self._log.info("the connection to %s holds", self._name)
+                self._service.log.info("the connection to %s holds", self._service.name)
 
 
 def end_of(kind: aiohttp.WSMsgType, data: object, extra: str | None) -> End:

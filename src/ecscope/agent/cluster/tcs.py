@@ -13,13 +13,12 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
-from random import random
 from typing import Protocol
 
 import aiohttp
 
-from ecscope.agent.aws.interface import AwsCallFailed, WebsocketSigner
-from ecscope.agent.cluster.connection import CUT, NOT_READ, Connection, end_of
+from ecscope.agent.aws.interface import AwsCallFailed
+from ecscope.agent.cluster.connection import CUT, NOT_READ, Connection, Dialling, Service, end_of
 from ecscope.agent.cluster.websocket import End, Websocket, WebsocketTimes, close
 from ecscope.agent.core.state import AgentState
 from ecscope.model.instance_status import InstanceStatus
@@ -40,7 +39,12 @@ from ecscope.wire.tcs.messages import (
 
 _log = logging.getLogger("ecscope.tcs")
 
-_LARGEST_FRAME_BYTES = 1024 * 1024
+_SERVICE = Service(
+    name="the telemetry service",
+    log=_log,
+    meanwhile="metrics and container health do not reach ECS meanwhile",
+    largest_frame_bytes=1024 * 1024,
+)
 
 
 class Metrics(Protocol):
@@ -81,21 +85,18 @@ class TcsConnection(Connection):
 
     def __init__(
         self,
+        dialling: Dialling,
         *,
         endpoint: Callable[[], Awaitable[str]],
         address: Address,
-        signer: WebsocketSigner,
         state: Callable[[], AgentState],
         metrics: Metrics,
         status: Callable[[], InstanceStatus],
         new_id: Callable[[], str],
         now: Callable[[], datetime],
         until: Until | None = None,
-        proxy: Callable[[str], str | None] = lambda url: None,
         times: ConnectionTimes | None = None,
         reconnect: Reconnect | None = None,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        chance: Callable[[], float] = random,
     ) -> None:
         """Nothing is opened before ``run``.
 
@@ -109,15 +110,10 @@ class TcsConnection(Connection):
         """
         times = times or ConnectionTimes()
         super().__init__(
-            log=_log,
-            name="the telemetry service",
-            meanwhile="metrics and container health do not reach ECS meanwhile",
-            largest_frame_bytes=_LARGEST_FRAME_BYTES,
-            signer=signer,
-            proxy=proxy,
+            _SERVICE,
+            dialling,
             times=times,
-            reconnect=reconnect or Reconnect(chance=chance, times=RECONNECT_TIMES),
-            sleep=sleep,
+            reconnect=reconnect or Reconnect(chance=dialling.chance, times=RECONNECT_TIMES),
         )
         self._endpoint = endpoint
         self._address = address
@@ -128,7 +124,6 @@ class TcsConnection(Connection):
         self._now = now
         self._until = until
         self._session_times = times.session
-        self._chance = chance
         self._reports: Reports | None = None
         self._running: asyncio.Task[None] | None = None
 
@@ -175,13 +170,16 @@ class TcsConnection(Connection):
             except (AwsCallFailed, TimeoutError, aiohttp.ClientError, OSError) as error:
                 _log.debug("health was not reported: %s", error)
                 return
-            await self._sleep(_HEALTH_APART_S)
+            await self._dialling.sleep(_HEALTH_APART_S)
 
     async def _exchange(self, websocket: Websocket, url: str) -> End:
         assert self._reports is not None, "it runs"
         clock = asyncio.get_running_loop().time
         session = TcsSession(
-            reports=self._reports, opened_at_s=self._opened_at_s, random=self._chance, times=self._session_times
+            reports=self._reports,
+            opened_at_s=self._opened_at_s,
+            random=self._dialling.chance,
+            times=self._session_times,
         )
         while True:
             due = session.due(clock(), self._status())
@@ -260,7 +258,7 @@ class TcsConnection(Connection):
 
     async def _send(self, websocket: Websocket, url: str, messages: Iterable[AgentMessage]) -> None:
         for message in messages:
-            frame = await self._signer.sign_frame(url, agent_frame(message))
+            frame = await self._dialling.signer.sign_frame(url, agent_frame(message))
             async with asyncio.timeout(self._times.write_s):
                 await websocket.send_str(frame)
 

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Collection
 from ecscope.agent.aws.interface import AwsCallFailed, EcsApi
 from ecscope.agent.core import actions as act
 from ecscope.agent.core import events as ev
-from ecscope.agent.executors.resources.interface_addresses import mac_addresses
+from ecscope.agent.executors.interface_addresses import mac_addresses
 from ecscope.agent.inbox import Inbox, Stamp
 from ecscope.backoff import Backoff
 from ecscope.model.api_failure import ApiFailure

@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 
 from ecscope.agent.cluster.acs import AcsConnection, ConnectionTimes, CoreMessage
+from ecscope.agent.cluster.connection import Dialling
 from ecscope.wire.acs import messages as acs
 from ecscope.wire.acs.agent_session import SessionTimes
 from ecscope.wire.acs.reconnect import connect_url
@@ -49,6 +50,7 @@ class Rig(ConnectionRig[Visit]):
         self.delivered: list[CoreMessage] = []
         self.on_connected: Callable[[], None] = lambda: None
         self.on_delivery: Callable[[CoreMessage], None] = lambda message: None
+        dialling = Dialling(signer=self.signer, sleep=self.sleep, chance=lambda: 0.0)
         arguments: dict[str, Any] = {
             "endpoint": self.discover,
             "address": partial(
@@ -59,17 +61,14 @@ class Rig(ConnectionRig[Visit]):
                 container_instance_arn="arn:i",
                 docker_version="20.10.24+dfsg1",
             ),
-            "signer": self.signer,
             "deliver": self.deliver,
             "connected": self.connected,
             "disconnected": lambda reason: self.happened.append(f"disconnected: {reason}"),
             "deregistered": lambda words: self.happened.append(f"deregistered: {words}"),
             "heartbeat": lambda: self.happened.append("heartbeat"),
             "times": ConnectionTimes(close_s=0.5),
-            "sleep": self.sleep,
-            "chance": lambda: 0.0,
         }
-        self.connection: AcsConnection = AcsConnection(**(arguments | changes))
+        self.connection: AcsConnection = AcsConnection(dialling, **(arguments | changes))
 
     def connected(self) -> None:
         self.happened.append("connected")

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import WSMsgType, web
 
 from ecscope.agent.aws.interface import AwsCallFailed
-from ecscope.agent.cluster.connection import Connection, end_of
+from ecscope.agent.cluster.connection import Connection, Dialling, Service, end_of
 from ecscope.agent.cluster.websocket import End, Websocket, WebsocketTimes
 from ecscope.wire.acs.reconnect import Reconnect, ReconnectTimes, UnusableEndpoint
 from tests.builders import a_failure
@@ -43,21 +43,20 @@ class Listener(Connection):
 class Rig(ConnectionRig[Visit]):
     """A listener, its server, and what came of it."""
 
-    def __init__(self, *serve: Serve[Visit], **changes: Any) -> None:
+    def __init__(
+        self, *serve: Serve[Visit], proxy: Callable[[str], str | None] = lambda url: None, **changes: Any
+    ) -> None:
         super().__init__(Visit, *serve, path="/ws")
         self.reasons: list[str] = []
+        service = Service(name="the other end", log=LOG, meanwhile="nothing is lost", largest_frame_bytes=100)
+        dialling = Dialling(signer=self.signer, proxy=proxy, sleep=self.sleep)
         arguments: dict[str, Any] = {
+            "service": service,
+            "dialling": dialling,
             "url": lambda: self.endpoint,
-            "log": LOG,
-            "name": "the other end",
-            "meanwhile": "nothing is lost",
-            "largest_frame_bytes": 100,
-            "signer": self.signer,
-            "proxy": lambda url: None,
             "disconnected": self.reasons.append,
             "times": WebsocketTimes(close_s=0.5),
             "reconnect": Reconnect(chance=lambda: 0.0),
-            "sleep": self.sleep,
         }
         self.connection = Listener(**(arguments | changes))
 

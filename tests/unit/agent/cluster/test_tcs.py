@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from ecscope.agent.aws.interface import AwsCallFailed
+from ecscope.agent.cluster.connection import Dialling
 from ecscope.agent.cluster.tcs import ConnectionTimes, TcsConnection
 from ecscope.agent.core.state import AgentState
 from ecscope.model.container_instance import ContainerInstance
@@ -101,22 +102,20 @@ class Rig(ConnectionRig[Visit]):
             health=InstanceHealth.INITIALIZING, checked_at=AT, previously_checked_at=AT, changed_at=AT
         )
         ids = itertools.count(1)
+        dialling = Dialling(signer=self.signer, sleep=self.sleep, chance=lambda: 0.0)
         arguments: dict[str, Any] = {
             "endpoint": self.discover,
             "address": partial(
                 connect_url, agent_hash="a8b3e7d3", agent_version="1.105.1", docker_version="20.10.24+dfsg1"
             ),
-            "signer": self.signer,
             "state": lambda: self.state,
             "metrics": self.metrics,
             "status": lambda: self.status,
             "new_id": lambda: f"id-{next(ids)}",
             "now": lambda: AT,
             "times": ConnectionTimes(close_s=0.5),
-            "sleep": self.sleep,
-            "chance": lambda: 0.0,
         }
-        self.connection: TcsConnection = TcsConnection(**(arguments | changes))
+        self.connection: TcsConnection = TcsConnection(dialling, **(arguments | changes))
 
     def publish(self, *tasks: Task) -> None:
         self.state = AgentState(instance=self.state.instance, tasks={task.arn: task for task in tasks})

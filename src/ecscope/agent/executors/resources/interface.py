@@ -1,6 +1,6 @@
-"""The contract between the agent and whatever makes one kind of task resource.
+"""The contract between the agent and the provider of one kind of task resource.
 
-When a resource is made and removed, and what a failure means, is the core's to say (``core/resources.py``).
+When a resource is made and removed, and what a failure means, is decided in the core (``core/resources.py``).
 A new kind is a module beside this one and a line in ``providers``.
 """
 
@@ -19,9 +19,6 @@ class ResourceFailure(Exception):
     def __init__(self, error: NamedError) -> None:
         super().__init__(error)
         self.error = error
-
-    def __str__(self) -> str:
-        return str(self.error)
 
 
 class ResourceProvider(Protocol):

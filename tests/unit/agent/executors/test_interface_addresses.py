@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ecscope.agent.executors.resources.interface_addresses import mac_addresses
+from ecscope.agent.executors.interface_addresses import mac_addresses
 
 
 def test_every_interface_with_an_address_counts(tmp_path: Path) -> None:
