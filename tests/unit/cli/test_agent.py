@@ -10,12 +10,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 from ecscope.agent.app import AgentError, TerminalError, WrongSetting
 from ecscope.cli import agent
 from ecscope.cli.main import build_parser
+from tests.commands import commands
 
 ABSENT_ENGINE = "unix:///nonexistent/docker.sock"
 
@@ -27,6 +29,17 @@ def the_name_of_this_process() -> Iterator[None]:
     was = name.read_text()
     yield
     name.write_text(was)
+
+
+class Ended(Protocol):
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]: ...
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
+    """``ecscope agent`` in a process of its own, to its end."""
+    with commands(tmp_path_factory.mktemp("output")) as run_command:
+        yield lambda *arguments: run_command("agent", *arguments, environment=environment())
 
 
 def parsed(*arguments: str) -> argparse.Namespace:
@@ -100,7 +113,7 @@ def test_wrong_settings_are_all_named(
     assert "ECS_AVAILABLE_LOGGING_DRIVERS" in said
 
 
-def test_a_data_dir_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
+def test_a_data_dir_that_cannot_be_used_is_one_sentence(tmp_path: Path, run: Ended) -> None:
     (tmp_path / "file").touch()
     ended = run("--tasks", str(tmp_path), "--data-dir", str(tmp_path / "file"))
     assert ended.returncode == 1
@@ -108,7 +121,7 @@ def test_a_data_dir_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_a_data_dir_in_which_others_may_write_is_not_used(tmp_path: Path) -> None:
+def test_a_data_dir_in_which_others_may_write_is_not_used(tmp_path: Path, run: Ended) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data").chmod(0o777)
     ended = run("--tasks", str(tmp_path), "--data-dir", str(tmp_path / "data"))
@@ -119,7 +132,7 @@ def test_a_data_dir_in_which_others_may_write_is_not_used(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["ecscope.db", "ecscope.lock"])
-def test_a_link_in_the_data_dir_is_not_followed(tmp_path: Path, name: str) -> None:
+def test_a_link_in_the_data_dir_is_not_followed(tmp_path: Path, name: str, run: Ended) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / name).symlink_to(tmp_path / "target")
     ended = run("--tasks", str(tmp_path), "--data-dir", str(tmp_path / "data"))
@@ -154,9 +167,3 @@ def environment() -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("ECS_", "ECSCOPE_"))}
     # the documentation's own address range: bound on no machine, so 51678 of this one is left alone
     return {**kept, "DOCKER_HOST": ABSENT_ENGINE, "ECSCOPE_INTROSPECTION_ADDRESS": "192.0.2.1"}
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments), capture_output=True, text=True, timeout=30, check=False, env=environment()
-    )

@@ -4,17 +4,55 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 from ecscope.cli import up
 from ecscope.cli.main import build_parser
+from tests.commands import commands
+from tests.e2e.agents import eventually
 from tests.e2e.disks import a_small_disk, fill
+
+NO_DOCKER = "unix:///nonexistent"
+
+
+class EndedUp(Protocol):
+    def __call__(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]: ...
+
+
+@pytest.fixture(scope="module")
+def ended_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EndedUp]:
+    """``ecscope up`` in a process of its own, since it makes the process's log and garbage collection its own."""
+    with commands(tmp_path_factory.mktemp("output")) as run:
+
+        def up(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+            return run("up", *arguments, environment={**os.environ, **environment})
+
+        yield up
+
+
+@pytest.fixture(scope="module")
+def without_docker(
+    tmp_path_factory: pytest.TempPathFactory, ended_up: EndedUp
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A data directory whose state file was damaged, and what ended an ``ecscope up`` over it: no Docker."""
+    data_dir = tmp_path_factory.mktemp("used") / "data"
+    data_dir.mkdir(mode=0o700)
+    (data_dir / "control.db").write_bytes(b"garbage" * 1000)
+    return data_dir, ended_up("--data-dir", str(data_dir), "--port", "0", DOCKER_HOST=NO_DOCKER)
+
+
+@pytest.fixture
+def used_dir(without_docker: tuple[Path, object], tmp_path: Path) -> Path:
+    """A copy of a data directory that was used before."""
+    return shutil.copytree(without_docker[0], tmp_path / "data", symlinks=True)
 
 
 def parsed(*arguments: str) -> argparse.Namespace:
@@ -63,7 +101,7 @@ def test_a_region_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert not (tmp_path / "d").exists()
 
 
-def test_rights_with_a_mistake(tmp_path: Path) -> None:
+def test_rights_with_a_mistake(tmp_path: Path, ended_up: EndedUp) -> None:
     (tmp_path / "iam.json").write_text("{")
     ended = ended_up("--data-dir", str(tmp_path), "--port", "0", "--iam", str(tmp_path / "iam.json"))
     assert ended.returncode == 2
@@ -71,30 +109,21 @@ def test_rights_with_a_mistake(tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_a_region_that_the_state_is_not_of(tmp_path: Path) -> None:
-    arguments = ("--data-dir", str(tmp_path), "--port", "0", "--region")
-    assert ended_up(*arguments, "eu-west-1", DOCKER_HOST="nonsense").returncode == 1
-    ended = ended_up(*arguments, "eu-west-2")
+def test_a_region_that_the_state_is_not_of(ended_up: EndedUp, used_dir: Path) -> None:
+    ended = ended_up("--data-dir", str(used_dir), "--port", "0", "--region", "eu-west-2", DOCKER_HOST=NO_DOCKER)
     assert ended.returncode == 2
-    assert "is of region eu-west-1, and --region is eu-west-2" in ended.stderr
+    assert "is of region us-east-1, and --region is eu-west-2" in ended.stderr
 
 
-def test_a_damaged_state_file_is_told_once_and_in_plain_words(tmp_path: Path) -> None:
-    (tmp_path / "control.db").write_bytes(b"garbage" * 1000)
-    # The control plane starts, and ends for want of a Docker Engine.
-    ended = ended_up("--data-dir", str(tmp_path), "--port", "0", DOCKER_HOST="unix:///nonexistent")
+def test_a_damaged_state_file_is_reported_once_and_in_plain_words(
+    without_docker: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    data_dir, ended = without_docker
+    assert ended.returncode == 1
     assert all(line.startswith("ecscope up: ") for line in ended.stderr.splitlines())
     assert ended.stderr.count("damaged (") == 1
     assert "the state file control.db was damaged (file is not a database)" in ended.stderr
-    assert {path.name: path.stat().st_mode & 0o077 for path in tmp_path.glob("*.log")} == {"control.log": 0}
-
-
-def ended_up(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A process of its own, since it makes the process's log and garbage collection its own."""
-    command = [sys.executable, "-m", "ecscope.cli.main", "up", *arguments]
-    return subprocess.run(
-        command, check=False, capture_output=True, text=True, timeout=60, env={**os.environ, **environment}
-    )
+    assert {path.name: path.stat().st_mode & 0o077 for path in data_dir.glob("*.log")} == {"control.log": 0}
 
 
 def test_a_data_directory_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,7 +139,7 @@ def test_a_data_directory_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureF
         "agent/ecscope.lock",
     ],
 )  # fmt: skip
-def test_a_link_in_the_data_directory_is_not_followed(tmp_path: Path, name: str) -> None:
+def test_a_link_in_the_data_directory_is_not_followed(tmp_path: Path, name: str, ended_up: EndedUp) -> None:
     data_dir, target = tmp_path / "data", tmp_path / "target"
     (data_dir / name).parent.mkdir(mode=0o700, parents=True)
     if name != "agent":
@@ -119,7 +148,7 @@ def test_a_link_in_the_data_directory_is_not_followed(tmp_path: Path, name: str)
     if name == "agent":
         target.mkdir(mode=0o777)
         target.chmod(0o777)
-    ended = ended_up("--data-dir", str(data_dir), "--port", "0", DOCKER_HOST="unix:///nonexistent")
+    ended = ended_up("--data-dir", str(data_dir), "--port", "0", DOCKER_HOST=NO_DOCKER)
     assert ended.returncode == 2, ended.stderr
     assert str(data_dir / name) in ended.stderr
     assert "symbolic link" in ended.stderr or "other users may write in this directory" in ended.stderr
@@ -129,7 +158,7 @@ def test_a_link_in_the_data_directory_is_not_followed(tmp_path: Path, name: str)
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o720])
-def test_a_data_directory_in_which_others_may_write(tmp_path: Path, mode: int) -> None:
+def test_a_data_directory_in_which_others_may_write(tmp_path: Path, mode: int, ended_up: EndedUp) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data").chmod(mode)
     ended = ended_up("--data-dir", str(tmp_path / "data"), "--port", "0")
@@ -139,17 +168,15 @@ def test_a_data_directory_in_which_others_may_write(tmp_path: Path, mode: int) -
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 @pytest.mark.parametrize("name", ["", "keys.json", "control.db", "agent"])
-def test_what_is_another_users_is_not_taken(tmp_path: Path, name: str) -> None:
-    data_dir = tmp_path / "data"
-    assert ended_up("--data-dir", str(data_dir), "--port", "0", DOCKER_HOST="unix:///nonexistent").returncode == 1
-    os.chown(data_dir / name, 12345, 12345)
-    ended = ended_up("--data-dir", str(data_dir), "--port", "0", DOCKER_HOST="unix:///nonexistent")
+def test_what_is_another_users_is_not_taken(name: str, ended_up: EndedUp, used_dir: Path) -> None:
+    os.chown(used_dir / name, 12345, 12345)
+    ended = ended_up("--data-dir", str(used_dir), "--port", "0", DOCKER_HOST=NO_DOCKER)
     assert ended.returncode == 2, ended.stderr
-    assert str(data_dir / name) in ended.stderr
+    assert str(used_dir / name) in ended.stderr
     assert "belongs to user 12345" in ended.stderr
 
 
-def test_rights_in_a_file_that_is_a_link(tmp_path: Path) -> None:
+def test_rights_in_a_file_that_is_a_link(tmp_path: Path, ended_up: EndedUp) -> None:
     (tmp_path / "rights.json").write_text("{}")
     (tmp_path / "iam.json").symlink_to(tmp_path / "rights.json")
     ended = ended_up("--data-dir", str(tmp_path / "data"), "--port", "0", "--iam", str(tmp_path / "iam.json"))
@@ -158,28 +185,22 @@ def test_rights_in_a_file_that_is_a_link(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_said_once_on_the_terminal_and_so_is_its_end(tmp_path: Path) -> None:
+    full, room = "there is no room left", "there is room again"
     with a_small_disk(tmp_path / "disk") as disk:
-        command = [
-            sys.executable,
-            "-m",
-            "ecscope.cli.main",
-            "up",
-            "--no-agent",
-            "--port=0",
-            f"--data-dir={disk / 'data'}",
-        ]
+        command = [sys.executable, "-m", "ecscope.cli.main", "up", "--no-agent", "--port=0"]
+        command.append(f"--data-dir={disk / 'data'}")
+        output = tmp_path / "output"
         with (
-            (tmp_path / "said").open("w+") as said,
+            output.open("w") as said,
             subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True) as process,
         ):
             assert process.stdout is not None
             while "aws ecs" not in process.stdout.readline():
                 assert process.poll() is None
             fill(disk / "ballast")
-            time.sleep(5)  # and nothing is asked meanwhile
+            eventually(output.read_text, lambda text: full in text, "a line about the full disk")
             (disk / "ballast").unlink()
-            time.sleep(5)
+            eventually(output.read_text, lambda text: room in text, "a line about the room")
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0
-        lines = (tmp_path / "said").read_text().splitlines()
-    assert [sum(what in line for line in lines) for what in ("there is no room left", "there is room again")] == [1, 1]
+    assert [output.read_text().count(what) for what in (full, room)] == [1, 1]
