@@ -13,29 +13,30 @@ from enum import Enum
 class _Ordered(Enum):
     """An enum whose members compare by the order in which they are written."""
 
-    @property
-    def rank(self) -> int:
-        """Position in the order, 0 for the first member."""
-        return _RANKS[self]
+    rank: int
+    """Position in the order, 0 for the first member."""
+
+    def __init__(self, _: str) -> None:
+        self.rank = len(type(self).__members__)
 
     def __lt__(self, other: object) -> bool:
         if isinstance(other, _Ordered) and type(other) is type(self):
-            return _RANKS[self] < _RANKS[other]
+            return self.rank < other.rank
         return NotImplemented
 
     def __le__(self, other: object) -> bool:
         if isinstance(other, _Ordered) and type(other) is type(self):
-            return _RANKS[self] <= _RANKS[other]
+            return self.rank <= other.rank
         return NotImplemented
 
     def __gt__(self, other: object) -> bool:
         if isinstance(other, _Ordered) and type(other) is type(self):
-            return _RANKS[self] > _RANKS[other]
+            return self.rank > other.rank
         return NotImplemented
 
     def __ge__(self, other: object) -> bool:
         if isinstance(other, _Ordered) and type(other) is type(self):
-            return _RANKS[self] >= _RANKS[other]
+            return self.rank >= other.rank
         return NotImplemented
 
 
@@ -83,10 +84,6 @@ class HealthStatus(Enum):
     HEALTHY = "HEALTHY"
     UNHEALTHY = "UNHEALTHY"
 
-
-_RANKS: dict[_Ordered, int] = {
-    member: rank for kind in (ContainerStatus, TaskStatus, ReportedStatus) for rank, member in enumerate(kind)
-}
 
 _TASK_STATUS = {
     ContainerStatus.NONE: TaskStatus.NONE,
