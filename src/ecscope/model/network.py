@@ -6,6 +6,9 @@ Source: engine.md §2.2, §7, §8; agent-protocol.md §5.3.
 from __future__ import annotations
 
 from enum import Enum
+from ipaddress import IPv4Interface
+
+import msgspec
 
 
 class NetworkMode(Enum):
@@ -55,6 +58,29 @@ class NetworkMode(Enum):
     def has_task_address(self) -> bool:
         """The containers of a task share one network namespace, with an address of the task's own."""
         return self is NetworkMode.AWSVPC
+
+
+class TaskInterface(msgspec.Struct, frozen=True, kw_only=True):
+    """The network interface of an awsvpc task, as ECS describes it. Source: agent-protocol.md §4.5."""
+
+    eni_id: str
+    attachment_arn: str = ""
+    mac: str
+    """In lower case, with colons."""
+    ipv4: str
+    """The task's own address."""
+    gateway: str
+    """Of its subnet, with the prefix length: ``10.213.0.1/20``."""
+    private_dns_name: str = ""
+    """``""``: it has none."""
+    domain_name_servers: tuple[str, ...] = ()
+    domain_names: tuple[str, ...] = ()
+    """The search list."""
+
+    @property
+    def subnet(self) -> str:
+        """In CIDR notation: ``10.213.0.0/20``."""
+        return str(IPv4Interface(self.gateway).network)
 
 
 def network_mode(text: str | None) -> NetworkMode | None:

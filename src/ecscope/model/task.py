@@ -13,7 +13,7 @@ import msgspec
 
 from ecscope.model.arn import TaskArn
 from ecscope.model.container import Container
-from ecscope.model.network import NetworkMode
+from ecscope.model.network import NetworkMode, TaskInterface
 from ecscope.model.resources import HostResources
 from ecscope.model.state_change import ContainerStateChange, TaskStateChange
 from ecscope.model.status import ReportedStatus, TaskStatus
@@ -83,6 +83,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     source: TaskSource | None = None
     """The task file it came from; ``None``: from none."""
     network_mode: NetworkMode = NetworkMode.DEFAULT
+    interface: TaskInterface | None = None
+    """That of an awsvpc task; ``None``: it has none of its own."""
     pid_mode: str = ""
     ipc_mode: str = ""
     cpu_vcpu: float = 0.0

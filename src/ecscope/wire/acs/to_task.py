@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from ipaddress import AddressValueError, IPv4Address, IPv4Interface, NetmaskValueError
 
 import msgspec
 
@@ -33,7 +34,7 @@ from ecscope.model.container import (
     VolumeFrom,
 )
 from ecscope.model.credentials import RoleType, TaskCredentials
-from ecscope.model.network import NetworkMode, network_mode
+from ecscope.model.network import NetworkMode, TaskInterface, network_mode
 from ecscope.model.status import TaskStatus
 from ecscope.model.task import Task, Volume
 from ecscope.taskdefinition.volumes import bind_volume, docker_volume
@@ -43,6 +44,7 @@ from ecscope.wire.acs.payload import (
     PayloadDependency,
     PayloadDockerConfig,
     PayloadEcrAuthData,
+    PayloadNetworkInterface,
     PayloadPortMapping,
     PayloadRegistryAuthentication,
     PayloadRestartPolicy,
@@ -81,13 +83,16 @@ class _Overrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     command: tuple[str, ...] | None = None
 
 
-def to_task(payload_task: PayloadTask, *, suffixes: Callable[[], str], received_at: datetime) -> Task:
+def to_task(
+    payload_task: PayloadTask, *, suffixes: Callable[[], str], received_at: datetime, has_task_network: bool = False
+) -> Task:
     """The task as the agent keeps it. Raises ``TaskConversionError``.
 
-    What links and ``volumesFrom`` imply for the order is not added here.
+    What links and ``volumesFrom`` imply for the order is not added here, nor are pause containers.
 
     Args:
         suffixes: gives 20 fresh hex digits at each call; one for each container and volume.
+        has_task_network: a task can have a network interface of its own here.
     """
     if not payload_task.arn:
         raise TaskConversionError("task ARN is empty")
@@ -105,6 +110,7 @@ def to_task(payload_task: PayloadTask, *, suffixes: Callable[[], str], received_
         ),
         volumes=tuple(_volumes(payload_task, family=family, version=version, suffixes=suffixes)),
         network_mode=network_mode(payload_task.network_mode) or NetworkMode.DEFAULT,
+        interface=_interface(payload_task) if has_task_network else None,
         pid_mode=payload_task.pid_mode or "",
         ipc_mode=payload_task.ipc_mode or "",
         cpu_vcpu=_vcpu(payload_task.cpu),
@@ -117,7 +123,7 @@ def to_task(payload_task: PayloadTask, *, suffixes: Callable[[], str], received_
         execution_credentials_id=_id_of(credentials, RoleType.TASK_EXECUTION),
         received_at=received_at,
     )
-    return msgspec.structs.replace(task, unsupported=_list(_unsupported(payload_task)))
+    return msgspec.structs.replace(task, unsupported=_list(_unsupported(payload_task, has_task_network)))
 
 
 def credentials_of(payload_task: PayloadTask) -> tuple[TaskCredentials, ...]:
@@ -297,6 +303,48 @@ def _registry_login(payload: PayloadRegistryAuthentication | None) -> RegistryLo
     )
 
 
+# --- the network interface -------------------------------------------------------------------------
+
+
+def _interface(payload_task: PayloadTask) -> TaskInterface | None:
+    """The first of the task's; ``None``: it has none. The task needs an address that can be given to a container."""
+    interfaces = payload_task.elastic_network_interfaces
+    if not interfaces:
+        return None
+    given = interfaces[0]
+    if not given.mac_address or not given.ec2_id:
+        raise TaskConversionError("elasticNetworkInterfaces: a network interface lacks macAddress or ec2Id")
+    address = _primary_address(given)
+    gateway = given.subnet_gateway_ipv4_address or ""
+    try:
+        subnet = IPv4Interface(gateway).network if "/" in gateway else None
+        is_inside = subnet is not None and IPv4Address(address) in subnet
+    except (AddressValueError, NetmaskValueError):
+        is_inside = False
+    if not is_inside:
+        raise TaskConversionError(
+            f"elasticNetworkInterfaces: the address {address!r} of {given.ec2_id} is not in the subnet of the gateway"
+            f" {gateway!r}"
+        )
+    return TaskInterface(
+        eni_id=given.ec2_id,
+        attachment_arn=given.attachment_arn or "",
+        mac=given.mac_address.lower(),
+        ipv4=address,
+        gateway=gateway,
+        private_dns_name=given.private_dns_name or "",
+        domain_name_servers=given.domain_name_servers or (),
+        domain_names=given.domain_name or (),
+    )
+
+
+def _primary_address(interface: PayloadNetworkInterface) -> str:
+    """``""``: it has no IPv4 address."""
+    addresses = interface.ipv4_addresses or ()
+    primary = next((address for address in addresses if address.primary), addresses[0] if addresses else None)
+    return (primary.private_address if primary is not None else None) or ""
+
+
 # --- volumes --------------------------------------------------------------------------------------
 
 
@@ -350,15 +398,22 @@ def _list(features: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(features))
 
 
-def _unsupported(payload: PayloadTask) -> Iterator[str]:
+def _unsupported(payload: PayloadTask, has_task_network: bool) -> Iterator[str]:
     if payload.desired_status is None:
         # The official agent accepts such a task and then does nothing with it, silently.
         yield "no desiredStatus"
     network = network_mode(payload.network_mode)
-    if payload.elastic_network_interfaces or (network is not None and network.has_task_address):
-        yield refused.AWSVPC.name
-    elif network is None:
+    interfaces = payload.elastic_network_interfaces or ()
+    if network is None:
         yield f"network mode {payload.network_mode}"
+    elif (interfaces or network.has_task_address) and not has_task_network:
+        yield refused.AWSVPC.name
+    elif network.has_task_address and not interfaces:
+        yield "network mode awsvpc without a network interface"
+    elif interfaces and not network.has_task_address:
+        yield f"a network interface in network mode {network.value or 'bridge'}"
+    if len(interfaces) > 1:
+        yield "several network interfaces"
     if payload.proxy_configuration is not None:
         yield refused.APP_MESH.name
     for attachment in payload.attachments or ():

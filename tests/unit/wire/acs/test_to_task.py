@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -24,6 +25,7 @@ from ecscope.model.container import (
     VolumeFrom,
 )
 from ecscope.model.credentials import RoleType, TaskCredentials
+from ecscope.model.network import TaskInterface
 from ecscope.model.status import TaskStatus
 from ecscope.model.task import Task, Volume, VolumeKind
 from ecscope.wire.acs.payload import (
@@ -492,6 +494,64 @@ def test_what_cannot_be_had_is_named(members: dict[str, Any], feature: str) -> N
 )
 def test_what_can_be_had_or_does_not_matter(members: dict[str, Any]) -> None:
     assert converted(payload(**members)).unsupported == ""
+
+
+INTERFACE = {
+    "ec2Id": "eni-1", "macAddress": "02:42:0A:D5:00:07", "attachmentArn": "arn:aws:ecs:::attachment/1",
+    "ipv4Addresses": [{"privateAddress": "10.213.0.9"}, {"primary": True, "privateAddress": "10.213.0.7"}],
+    "subnetGatewayIpv4Address": "10.213.0.1/20", "privateDnsName": "ip-10-213-0-7.ec2.internal",
+    "domainName": ["ec2.internal"], "domainNameServers": ["10.213.0.2"], "interfaceAssociationProtocol": "default",
+}  # fmt: skip
+
+
+def with_network(*interfaces: dict[str, Any], mode: str | None = "awsvpc") -> Task:
+    task = payload(networkMode=mode, elasticNetworkInterfaces=list(interfaces))
+    return to_task(task, suffixes=suffixes(), received_at=AT, has_task_network=True)
+
+
+def test_the_network_interface_of_an_awsvpc_task() -> None:
+    task = with_network(INTERFACE)
+    assert task.unsupported == ""
+    assert task.interface == TaskInterface(
+        eni_id="eni-1", attachment_arn="arn:aws:ecs:::attachment/1", mac="02:42:0a:d5:00:07", ipv4="10.213.0.7",
+        gateway="10.213.0.1/20", private_dns_name="ip-10-213-0-7.ec2.internal",
+        domain_name_servers=("10.213.0.2",), domain_names=("ec2.internal",),
+    )  # fmt: skip
+    assert task.interface is not None
+    assert task.interface.subnet == "10.213.0.0/20"
+
+
+@each_row(
+    "changed, error",
+    [
+        ({"macAddress": None}, "lacks macAddress or ec2Id"),
+        ({"ec2Id": ""}, "lacks macAddress or ec2Id"),
+        ({"ipv4Addresses": []}, "'' of eni-1 is not in the subnet"),
+        ({"ipv4Addresses": [{"privateAddress": "10.214.0.7"}]}, "'10.214.0.7' of eni-1 is not in the subnet"),
+        ({"ipv4Addresses": [{"privateAddress": "x; rm"}]}, "is not in the subnet"),
+        ({"subnetGatewayIpv4Address": "10.213.0.1"}, "of the gateway '10.213.0.1'"),
+        ({"subnetGatewayIpv4Address": "10.213.0.1/40"}, "of the gateway '10.213.0.1/40'"),
+        ({"subnetGatewayIpv4Address": None}, "of the gateway ''"),
+    ],
+)
+def test_an_interface_that_no_container_can_have(changed: dict[str, Any], error: str) -> None:
+    with pytest.raises(TaskConversionError, match=re.escape(error)):
+        with_network({**INTERFACE, **changed})
+
+
+@each_row(
+    "interfaces, mode, unsupported",
+    [
+        ([], "awsvpc", "network mode awsvpc without a network interface"),
+        ([INTERFACE], "bridge", "a network interface in network mode bridge"),
+        ([INTERFACE], None, "a network interface in network mode bridge"),
+        ([INTERFACE, INTERFACE], "awsvpc", "several network interfaces"),
+    ],
+)
+def test_interfaces_that_do_not_fit_the_mode(
+    interfaces: list[dict[str, Any]], mode: str | None, unsupported: str
+) -> None:
+    assert with_network(*interfaces, mode=mode).unsupported == unsupported
 
 
 def test_what_a_task_does_without() -> None:
