@@ -23,6 +23,7 @@ from ecscope.log import (
     configure_logging,
     current_event_id,
 )
+from tests.tables import each_row
 
 SOURCE = str(Path(__file__).parents[2] / "src")
 LOG = logging.getLogger("ecscope.engine")
@@ -65,8 +66,8 @@ class TestLogfmt:
             "happening=RUNNING n=5"
         )
 
-    @pytest.mark.parametrize(
-        ("value", "shown"),
+    @each_row(
+        "value, shown",
         [
             ("", '""'),
             ("a b", '"a b"'),
@@ -138,8 +139,8 @@ class TestEventId:
 
 
 class TestLevels:
-    @pytest.mark.parametrize(
-        ("level", "written"),
+    @each_row(
+        "level, written",
         [
             (LogLevel.DEBUG, ["debug", "info", "warn", "error", "critical"]),
             (LogLevel.INFO, ["info", "warn", "error", "critical"]),

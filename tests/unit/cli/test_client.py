@@ -15,8 +15,8 @@ from tests.unit.cli.answering import Answers, a_task, answering_once, captured, 
 RUNNING = "arn:aws:ecs:us-west-2:012345678910:task/default/e01d58a8151b40e8bc0122647b9ecfec"
 
 
-@pytest.mark.parametrize(
-    ("text", "endpoint", "is_local"),
+@each_row(
+    "text, endpoint, is_local",
     [
         ("http://localhost:51678", "http://localhost:51678", True),
         ("localhost", "http://localhost:51678", True),

@@ -24,6 +24,7 @@ from ecscope.model.container import (
 )
 from ecscope.model.status import ContainerStatus, HealthStatus, TaskStatus
 from tests.builders import AT, a_container
+from tests.tables import each_row
 
 
 def test_an_error_reads_as_its_name_a_colon_and_its_text() -> None:
@@ -39,7 +40,7 @@ def test_name_and_essential_are_those_of_the_definition() -> None:
     assert a_container().is_essential is True
 
 
-@pytest.mark.parametrize("status", list(ContainerStatus))
+@each_row("status", list(ContainerStatus))
 def test_running_means_running_or_provisioned_and_stopped_means_stopped(status: ContainerStatus) -> None:
     """engine.md §1.1."""
     container = a_container(known=status)

@@ -98,8 +98,8 @@ def test_what_selects_the_image(text: str, tagged: str, selector: str) -> None:
     assert reference.with_digest(DIGEST) == f"{reference.name}@{DIGEST}"
 
 
-@pytest.mark.parametrize(
-    ("text", "repository"),
+@each_row(
+    "text, repository",
     [
         ("busybox", "docker.io/library/busybox"),
         ("docker.io/busybox:1", "docker.io/library/busybox"),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-import pytest
 
 from ecscope.model.network import NetworkMode
 from ecscope.model.resources import ContainerShare, HostResources, Lack, lacks, task_needs
+from tests.tables import each_row
 
 
 def needs_of(**fields: Any) -> HostResources:
@@ -61,8 +61,8 @@ def test_a_task_on_fargate_takes_nothing_of_an_instance() -> None:
 NEEDS = HostResources(cpu_units=10, memory_mib=10, ports_tcp=frozenset({80}), ports_udp=frozenset({53}))
 
 
-@pytest.mark.parametrize(
-    ("taken", "lack"),
+@each_row(
+    "taken, lack",
     [
         (HostResources(), None),
         (HostResources(cpu_units=1), Lack(kind="CPU", needed=10, free=9)),

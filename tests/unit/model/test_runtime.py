@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import msgspec
-import pytest
 
 from ecscope.model.arn import DockerId
 from ecscope.model.runtime import EngineInfo, PullProgress, RuntimeAction, RuntimeNotice
+from tests.tables import each_row
 
 
 def test_the_events_that_matter_are_those_of_the_table() -> None:
@@ -14,7 +14,7 @@ def test_the_events_that_matter_are_those_of_the_table() -> None:
     assert {a.value for a in RuntimeAction} == {"create", "start", "stop", "die", "oom", "destroy", "health_status"}
 
 
-@pytest.mark.parametrize("action", list(RuntimeAction))
+@each_row("action", list(RuntimeAction))
 def test_a_notice_is_the_same_after_it_was_logged(action: RuntimeAction) -> None:
     notice = RuntimeNotice(docker_id=DockerId("a" * 64), action=action, time_ns=1, exit_code=0, signal=9)
     assert msgspec.json.decode(msgspec.json.encode(notice), type=RuntimeNotice) == notice

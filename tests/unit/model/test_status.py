@@ -7,6 +7,7 @@ import itertools
 import pytest
 
 from ecscope.model.status import ContainerStatus, HealthStatus, TaskStatus, task_status_of
+from tests.tables import each_row
 
 CONTAINER_ORDER = ["NONE", "MANIFEST_PULLED", "PULLED", "CREATED", "RUNNING", "RESOURCES_PROVISIONED", "STOPPED"]
 TASK_ORDER = ["NONE", "MANIFEST_PULLED", "CREATED", "RUNNING", "STOPPED"]
@@ -40,8 +41,8 @@ def test_statuses_of_different_kinds_do_not_compare() -> None:
         _ = container < task
 
 
-@pytest.mark.parametrize(
-    ("container", "task"),
+@each_row(
+    "container, task",
     [
         ("NONE", "NONE"),
         ("MANIFEST_PULLED", "MANIFEST_PULLED"),

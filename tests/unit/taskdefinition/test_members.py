@@ -320,7 +320,7 @@ def test_every_refused_member_of_the_table_is_tried_above() -> None:
     assert refused <= {strip_indexes(path) for path, _, _ in REFUSED}
 
 
-@pytest.mark.parametrize(
+@each_row(
     "value",
     [
         "busybox",
@@ -336,7 +336,7 @@ def test_image_references_that_docker_takes_are_taken(value: str) -> None:
     assert mistakes_of(task(container(image=value))) == {}
 
 
-@pytest.mark.parametrize("value", ["256", "1024", "0.25 vCPU", ".25 vCPU", "1vcpu", "2 vCPUs"])
+@each_row("value", ["256", "1024", "0.25 vCPU", ".25 vCPU", "1vcpu", "2 vCPUs"])
 def test_forms_of_task_cpu_that_ecs_takes_are_taken(value: str) -> None:
     assert mistakes_of(task(cpu=value)) == {}
 

@@ -198,8 +198,8 @@ def test_duplicate_keys_are_told_with_path_and_both_lines_and_the_first_value_is
     assert plain(document.root) == {"a": [{"b": 1}]}
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
+@each_row(
+    "text, words",
     [
         ("null", "null"), ("true", "true or false"), ('""', "a string"), ("1", "a number"), ("1.5", "a number"),
         ("[]", "a list"), ("{}", "an object"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ecscope.taskdefinition.rules import cpu_units, memory_mib
+from tests.tables import each_row
 
 from .definitions import container, mistakes_of, task
 
@@ -252,8 +253,8 @@ def test_fargate_with_awsvpc_meets_both_mistakes_at_once() -> None:
     assert set(found) == {"networkMode", "requiresCompatibilities[0]"}
 
 
-@pytest.mark.parametrize(
-    ("text", "units"),
+@each_row(
+    "text, units",
     [
         ("256", 256),
         ("0.25 vCPU", 256),

@@ -78,8 +78,8 @@ def test_the_recorded_refusal_means_that_there_is_no_cluster() -> None:
     assert (found.kind, found.code) == (ObstacleKind.CLUSTER_NOT_FOUND, "ClientException")
 
 
-@pytest.mark.parametrize(
-    ("body", "headers"),
+@each_row(
+    "body, headers",
     [
         ({"__type": "com.amazonaws.ecs#ClientException", "message": "m"}, {}),
         ({"__type": "ClientException", "Message": "m"}, {}),
@@ -160,8 +160,8 @@ def test_what_aws_quotes_of_the_request_is_cut_off(message: str) -> None:
     assert "SECRET" not in found.message
 
 
-@pytest.mark.parametrize(
-    ("status", "body", "headers", "message"),
+@each_row(
+    "status, body, headers, message",
     [
         (200, b"<html>\n hello </html>", {}, "HTTP 200, and not as AWS answers: <html> hello </html>"),
         (200, b"[1]", {}, "HTTP 200, and not as AWS answers: [1]"),

@@ -8,8 +8,8 @@ from ecscope.agent.aws.endpoints import Proxies, UnusableProxy, ecs_endpoint, is
 from tests.tables import each_row
 
 
-@pytest.mark.parametrize(
-    ("region", "endpoint"),
+@each_row(
+    "region, endpoint",
     [
         ("us-west-2", "https://ecs.us-west-2.amazonaws.com"),
         ("us-gov-east-1", "https://ecs.us-gov-east-1.amazonaws.com"),
@@ -65,8 +65,8 @@ def test_what_is_no_address_is_known_before_it_is_asked(url: str, can_be_asked: 
 PROXIES = Proxies(http="http://plain:3128", https="tls:3129")
 
 
-@pytest.mark.parametrize(
-    ("url", "proxy"),
+@each_row(
+    "url, proxy",
     [
         ("http://ecs.example/", "http://plain:3128"),
         ("ws://acs.example/ws?a=b", "http://plain:3128"),

@@ -309,12 +309,12 @@ def test_zero_counts_as_not_set(variable: str, zero: str) -> None:
     assert not [mistake for mistake in loaded.warnings if "supported" not in mistake.reason]
 
 
-@pytest.mark.parametrize("word", ["1", "t", "T", "TRUE", "true", "True", " true "])
+@each_row("word", ["1", "t", "T", "TRUE", "true", "True", " true "])
 def test_the_go_spellings_of_true(word: str) -> None:
     assert load({"ECS_DISABLE_METRICS": word}).config.metrics_disabled is True
 
 
-@pytest.mark.parametrize("word", ["0", "f", "F", "FALSE", "false", "False", " false\t"])
+@each_row("word", ["0", "f", "F", "FALSE", "false", "False", " false\t"])
 def test_the_go_spellings_of_false_are_set_and_hold(word: str) -> None:
     loaded = load({"ECS_ENABLE_TASK_CPU_MEM_LIMIT": word}, json_file={"TaskCPUMemLimit": True})
     assert loaded.config.task_cpu_mem_limit is False
@@ -521,7 +521,7 @@ class TestUserData:
         assert str(loaded.origins["cluster"]) == "EC2 user data"
         assert load(ecs_config="ECS_CLUSTER=file", instance_data=data).config.cluster == "file"
 
-    @pytest.mark.parametrize("text", ["", "#!/bin/sh\necho", "{}", "[1]", '{"ECSAgentConfiguration":[]}', "\x1f\x8b"])
+    @each_row("text", ["", "#!/bin/sh\necho", "{}", "[1]", '{"ECSAgentConfiguration":[]}', "\x1f\x8b"])
     def test_other_user_data_is_none_of_our_business(self, text: str) -> None:
         assert load(instance_data=InstanceData(user_data=text)) == load()
 
@@ -628,7 +628,7 @@ class TestDerived:
         given = load({"ECS_DYNAMIC_HOST_PORT_RANGE": "1-2"}, files={PORT_RANGE_FILE: "32768\t60999\n"})
         assert given.config.dynamic_host_port_range == (1, 2)
 
-    @pytest.mark.parametrize("text", ["", "1", "a b", "5 4", "0 9", "1 70000", "1 2 3"])
+    @each_row("text", ["", "1", "a b", "5 4", "0 9", "1 70000", "1 2 3"])
     def test_a_kernel_that_says_nothing_useful_leaves_the_default(self, text: str) -> None:
         assert load(files={PORT_RANGE_FILE: text}).config.dynamic_host_port_range == (49153, 65535)
 

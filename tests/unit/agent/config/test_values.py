@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ecscope.agent.config import values as form
 from ecscope.agent.config.values import Form, Secret, choice, known_words, without_userinfo, words
 from tests.examples import examples
+from tests.tables import each_row
 
 
 class Colour(Enum):
@@ -148,7 +149,7 @@ def test_docker_hosts(text: str, value: str | None) -> None:
     assert form.DOCKER_HOST.read_text(text) == value
 
 
-@pytest.mark.parametrize("text", ["unix:", "unix://", "ssh://host", "http://host:1", "npipe:////./pipe/x", "tcp:host"])
+@each_row("text", ["unix:", "unix://", "ssh://host", "http://host:1", "npipe:////./pipe/x", "tcp:host"])
 def test_docker_hosts_of_other_kinds_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"write unix:///path/to/docker\.sock or tcp://host:port"):
         form.DOCKER_HOST.read_text(text)

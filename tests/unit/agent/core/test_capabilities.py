@@ -9,6 +9,7 @@ import pytest
 
 from ecscope.agent.core.capabilities import Offer, attributes
 from ecscope.model.container_instance import Attribute
+from tests.tables import each_row
 
 RECORDED = json.loads(
     (Path(__file__).parents[3] / "fixtures/official-agent/traffic/register-container-instance.json").read_text()
@@ -67,8 +68,8 @@ def test_all_recorded_attributes_in_their_order_but_those_left_out() -> None:
     assert list(attributes(an_offer(), is_first_registration=True)) == kept
 
 
-@pytest.mark.parametrize(
-    ("fields", "gone"),
+@each_row(
+    "fields, gone",
     [
         ({"is_privileged_disabled": True}, "com.amazonaws.ecs.capability.privileged-container"),
         ({"is_health_check_disabled": True}, "ecs.capability.container-health-check"),
@@ -86,8 +87,8 @@ def test_what_takes_an_attribute_away(fields: dict[str, object], gone: str) -> N
     assert gone not in names(an_offer(**fields))
 
 
-@pytest.mark.parametrize(
-    ("fields", "new"),
+@each_row(
+    "fields, new",
     [
         ({"is_selinux_capable": True}, ["com.amazonaws.ecs.capability.selinux"]),
         ({"is_apparmor_capable": True}, ["com.amazonaws.ecs.capability.apparmor"]),

@@ -29,6 +29,7 @@ from ecscope.model.runtime import RuntimeAction
 from ecscope.model.status import ContainerStatus, HealthStatus, TaskStatus
 from ecscope.model.waiting import WaitingReason
 from tests.builders import a_container, an_arn
+from tests.tables import each_row
 from tests.unit.agent.core.scenes import (
     ONE,
     a_task,
@@ -108,8 +109,8 @@ def test_metadata_is_taken_over_and_what_docker_does_not_say_stays() -> None:
 EARLY, LATE = "2024-05-17T12:00:01Z", "2024-05-17T12:00:02Z"
 
 
-@pytest.mark.parametrize(
-    ("known", "inspection", "overtaken"),
+@each_row(
+    "known, inspection, overtaken",
     [
         ({}, seen(started_at=EARLY), False),  # nothing is known yet
         ({"last_started_at": EARLY}, seen(), False),  # nothing is said

@@ -20,6 +20,7 @@ from ecscope.model.container import NamedError, RestartPolicy
 from ecscope.model.runtime import RuntimeAction
 from ecscope.model.status import ContainerStatus, TaskStatus
 from tests.builders import a_container
+from tests.tables import each_row
 from tests.unit.agent.core.scenes import (
     ONE,
     a_task,
@@ -129,7 +130,7 @@ def test_a_stop_a_die_and_the_answer_of_the_start_in_any_order(order: tuple[str,
     assert box.starts == 1
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations(("die", "destroy", "inspect"))))
+@each_row("order", list(itertools.permutations(("die", "destroy", "inspect"))))
 def test_a_container_killed_and_removed_by_hand_in_any_order_of_notices(order: tuple[str, ...]) -> None:
     """engine.md, Seen running 10: exit code 137 and no reason, unless the removal is all that was seen."""
     world = running(a_task())

@@ -28,6 +28,7 @@ from ecscope.model.container import Container, Dependency, DependencyCondition, 
 from ecscope.model.runtime import RuntimeAction
 from ecscope.model.status import ContainerStatus, HealthStatus, TaskStatus
 from tests.builders import AT, a_container, a_definition
+from tests.tables import each_row
 from tests.unit.agent.core.scenes import (
     ONE,
     REFUSED,
@@ -100,7 +101,7 @@ CONDITIONS: list[tuple[DependencyCondition, dict[str, object], bool]] = [
 ]
 
 
-@pytest.mark.parametrize(("condition", "db", "met"), CONDITIONS)
+@each_row("condition, db, met", CONDITIONS)
 def test_a_condition_is_met_as_the_table_says(condition: DependencyCondition, db: dict[str, object], met: bool) -> None:
     needed = a_container("db", health_check_is_docker=condition is HEALTHY, **db)
     found = verdict(waiting(condition), needed)
@@ -199,8 +200,8 @@ def test_the_start_timeout_is_read_from_the_dependency(condition: DependencyCond
     )
 
 
-@pytest.mark.parametrize(
-    ("condition", "target_known", "fields"),
+@each_row(
+    "condition, target_known, fields",
     [
         (START, MANIFEST_PULLED, {"known": CREATED}),  # START and CREATE know no time-out
         (CREATE, MANIFEST_PULLED, {"known": PULLED}),
@@ -270,8 +271,8 @@ def needing(name: str, *others: str, condition: DependencyCondition = START, **f
     return a_container(name, depends_on=tuple(on(other, condition) for other in others), **fields)
 
 
-@pytest.mark.parametrize(
-    ("containers", "resolvable"),
+@each_row(
+    "containers, resolvable",
     [
         ((), True),
         ((needing("a"),), True),

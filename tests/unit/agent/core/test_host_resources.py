@@ -18,6 +18,7 @@ from ecscope.model.runtime import EngineInfo
 from ecscope.model.status import ContainerStatus, TaskStatus
 from ecscope.model.task import HostResourcesHeld
 from tests.builders import AT, a_container
+from tests.tables import each_row
 from tests.unit.agent.core.scenes import ONE, THREE, TWO, a_task, a_world, calls_of, exits, running, statuses, told
 from tests.world import INSTANCE, World
 
@@ -40,8 +41,8 @@ def test_cpu_is_the_task_limit_or_else_the_sum_of_its_containers(vcpu: float, un
     assert needs_of(task).cpu_units == units
 
 
-@pytest.mark.parametrize(
-    ("host_config", "counted"),
+@each_row(
+    "host_config, counted",
     [
         ("{}", 512),
         ("", 512),
@@ -88,8 +89,8 @@ HOST = HostResources(cpu_units=10, memory_mib=10, ports_tcp=frozenset({22}), por
 TAKEN = HostResources(cpu_units=8, memory_mib=10, ports_tcp=frozenset({80, 81}), ports_udp=frozenset({5000}))
 
 
-@pytest.mark.parametrize(
-    ("needs", "text"),
+@each_row(
+    "needs, text",
     [
         (HostResources(cpu_units=2), ""),
         (HostResources(cpu_units=3), "3 CPU units, 2 free"),

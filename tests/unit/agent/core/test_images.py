@@ -26,6 +26,7 @@ from ecscope.model.container import ImageInspection
 from ecscope.model.status import TaskStatus
 from ecscope.model.task import ImageRecord
 from tests.builders import AT, SAMPLE_IMAGE, a_container, an_image_record
+from tests.tables import each_row
 from tests.unit.agent.core.scenes import (
     NO_IMAGE,
     NO_MANIFEST,
@@ -64,8 +65,8 @@ def world_with(*records: ImageRecord, **settings: object) -> World:
 # --- pull behavior: engine.md §4.1, the table ---
 
 
-@pytest.mark.parametrize(
-    ("behavior", "pulled_before", "local", "pulls"),
+@each_row(
+    "behavior, pulled_before, local, pulls",
     [
         ("default", False, True, True),
         ("default", True, True, True),
@@ -191,8 +192,8 @@ def test_a_digest_that_could_not_be_resolved_is_no_digest() -> None:
     assert the_call(world, PullImage).digest == ""
 
 
-@pytest.mark.parametrize(
-    ("image", "digests", "digest"),
+@each_row(
+    "image, digests, digest",
     [
         (SAMPLE_IMAGE, (f"ecscope-sample@{DIGEST}", "other@sha256:0"), DIGEST),
         (SAMPLE_IMAGE, ("mirror.example/ecscope-sample@sha256:0", f"ecscope-sample@{DIGEST}"), DIGEST),

@@ -13,6 +13,7 @@ from ecscope.agent.core.state import Settings
 from ecscope.model import history
 from ecscope.model.container_instance import ObstacleKind
 from tests.builders import AT, a_failure, an_obstacle
+from tests.tables import each_row
 from tests.world import INSTANCE, World
 
 
@@ -110,8 +111,8 @@ def test_what_has_been_waited_for_is_shown_no_longer_and_is_no_news(world: World
     assert type(world.notes[-1].what) is history.NoChange
 
 
-@pytest.mark.parametrize(
-    ("kind", "configured", "created", "expected"),
+@each_row(
+    "kind, configured, created, expected",
     [
         (ObstacleKind.CLUSTER_NOT_FOUND, False, False, Next.CREATE_CLUSTER),
         (ObstacleKind.CLUSTER_NOT_FOUND, False, True, Next.RETRY),
@@ -127,8 +128,8 @@ def test_what_follows_a_failure(kind: ObstacleKind, configured: bool, created: b
     assert after_failure(failure, is_cluster_configured=configured, has_created_cluster=created) is expected
 
 
-@pytest.mark.parametrize(
-    ("fields", "says"),
+@each_row(
+    "fields, says",
     [
         (
             {"kind": ObstacleKind.NO_CREDENTIALS, "looked_in": ("environment: nothing", "IMDS: no role")},

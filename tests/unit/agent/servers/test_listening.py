@@ -12,6 +12,7 @@ import pytest
 
 from ecscope.agent.servers import listening as listening_module
 from ecscope.agent.servers.listening import Listening
+from tests.tables import each_row
 from tests.unit.agent.servers.ports import FakeSleep, a_taken_port
 
 LOG = logging.getLogger("ecscope.listening_test")
@@ -25,8 +26,8 @@ def lines(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno == level and record.name == LOG.name]
 
 
-@pytest.mark.parametrize(
-    ("address", "number", "is_absent"),
+@each_row(
+    "address, number, is_absent",
     [
         ("::1", errno.EADDRNOTAVAIL, True),
         ("::", errno.EADDRNOTAVAIL, True),

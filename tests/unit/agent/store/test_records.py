@@ -125,7 +125,7 @@ def test_a_column_of_another_type_is_noticed(body: object) -> None:
         entry_of((body,) * len(HistoryRow._fields))
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b"{}", b'{"arn": 3}', b"\xff\xfe", b"[" * 100_000])
+@each_row("body", [b"{", b"[]", b"{}", b'{"arn": 3}', b"\xff\xfe", b"[" * 100_000])
 def test_json_that_is_no_task_is_noticed(body: bytes) -> None:
     with pytest.raises(UnreadableRecord, match="not the JSON of a task record"):
         record_of(Kind.TASK, body, checksum_of("task", body).encode())

@@ -10,6 +10,7 @@ from ecscope.control.api.account_settings import effective
 from ecscope.control.core.errors import ApiError
 from ecscope.control.core.step import Step
 from tests.control_builders import PRINCIPAL, a_control_step, asked
+from tests.tables import each_row
 
 OTHER = "arn:aws:iam::000000000000:user/other"
 ROOT = "arn:aws:iam::000000000000:root"
@@ -107,7 +108,7 @@ def test_what_is_no_setting(action: str, body: Any, words: str) -> None:
         asked(a_control_step(), action, **body)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "arn",
     [
         "arn:aws:iam::999999999999:root",

@@ -25,6 +25,7 @@ from tests.control_builders import (
     a_task_definition,
     an_instance,
 )
+from tests.tables import each_row
 
 A_DEPLOYMENT = Deployment(
     id="ecs-svc/1",
@@ -56,8 +57,8 @@ def ask_all(action: str, **body: Any) -> tuple[Request, ...]:
     return questions(Step(STATE, a_request(action)), action, body, {"aws:username": ("me",)})
 
 
-@pytest.mark.parametrize(
-    ("action", "body", "resources"),
+@each_row(
+    "action, body, resources",
     [
         ("ListClusters", {}, ["*"]),
         ("ListServices", {}, ["*"]),
@@ -215,8 +216,8 @@ def test_resources_carry_their_tags(action: str, body: dict[str, Any], key: str)
     assert key in request.resource_contexts[request.resources[0]]
 
 
-@pytest.mark.parametrize(
-    ("action", "body", "created"),
+@each_row(
+    "action, body, created",
     [
         ("CreateCluster", {"clusterName": "a"}, f"{PREFIX}:cluster/a"),
         ("CreateService", {"serviceName": "web"}, f"{PREFIX}:service/default/web"),

@@ -16,6 +16,7 @@ from tests.control_builders import (
     an_instance,
     asked,
 )
+from tests.tables import each_row
 
 TAGS = [{"key": "team", "value": "blue"}]
 STRATEGY = [{"base": 1, "capacityProvider": "FARGATE_SPOT", "weight": 1}, {"capacityProvider": "FARGATE", "weight": 1}]
@@ -57,8 +58,8 @@ def test_everything_can_be_given() -> None:
     assert made["defaultCapacityProviderStrategy"] == [STRATEGY[0], {**STRATEGY[1], "base": 0}]
 
 
-@pytest.mark.parametrize(
-    ("body", "words"),
+@each_row(
+    "body, words",
     [
         ({"capacityProviders": ["mine"]}, "'mine' was not found"),
         ({"defaultCapacityProviderStrategy": [{"capacityProvider": "FARGATE"}]}, "not associated with the cluster"),

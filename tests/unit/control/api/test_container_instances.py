@@ -14,6 +14,7 @@ from ecscope.control.core.step import Step
 from ecscope.model.container_instance import Attribute
 from ecscope.model.resources import HostResources
 from tests.control_builders import AT, PREFIX, a_cluster, a_control_step, a_control_task, an_instance, asked
+from tests.tables import each_row
 
 FULL = an_instance(
     1,
@@ -48,8 +49,8 @@ def resource(name: str, shown: list[dict[str, Any]]) -> Any:
 # --- listing --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("body", "numbers"),
+@each_row(
+    "body, numbers",
     [
         ({}, [1, 2, 3]),
         ({"status": "DRAINING"}, [3]),

@@ -15,6 +15,7 @@ from tests.control_builders import (
     a_task_definition,
     an_instance,
 )
+from tests.tables import each_row
 
 CLUSTER = a_cluster()
 OTHER = a_cluster("other")
@@ -28,7 +29,7 @@ def test_a_cluster_is_found(reference: str | None) -> None:
     assert lookup.cluster(a_control_step(CLUSTER, OTHER), reference) == CLUSTER
 
 
-@pytest.mark.parametrize(
+@each_row(
     "reference",
     [
         "none",
@@ -66,7 +67,7 @@ def test_things_of_a_cluster_are_found() -> None:
         assert lookup.service(step, CLUSTER, reference) == SERVICE
 
 
-@pytest.mark.parametrize(
+@each_row(
     "reference",
     [
         "0" * 32,
@@ -104,7 +105,7 @@ def test_a_task_definition_is_found_by_family_and_by_revision(prefix: str) -> No
     assert lookup.exact_task_definition(step, f"{prefix}sample:3") == THIRD
 
 
-@pytest.mark.parametrize(
+@each_row(
     "reference",
     ["other", "sample:9", "sample:x", "", f"{PREFIX}:task/sample", "arn:aws:ecs:x:1:task-definition/sample"],
 )

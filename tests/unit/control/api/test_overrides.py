@@ -11,6 +11,7 @@ from ecscope.control.api.overrides import overrides_of
 from ecscope.control.core.errors import ApiError
 from ecscope.control.core.overrides import merged
 from tests.control_builders import a_task_definition
+from tests.tables import each_row
 
 DEFINITION = a_task_definition()
 
@@ -33,8 +34,8 @@ def test_what_can_be_overridden_is_kept(given: dict[str, Any], expected: dict[st
     assert overrides_of(given, DEFINITION) == expected
 
 
-@pytest.mark.parametrize(
-    ("given", "code", "text"),
+@each_row(
+    "given, code, text",
     [
         (
             {"containerOverrides": [{"name": "nope"}]},

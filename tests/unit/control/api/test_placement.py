@@ -9,6 +9,7 @@ import pytest
 from ecscope.control.api.placement import constraints_of, launch_type_of, strategy_of
 from ecscope.control.core.errors import ApiError
 from tests.control_builders import a_cluster, a_task_definition
+from tests.tables import each_row
 
 
 @pytest.mark.parametrize(
@@ -31,8 +32,8 @@ def test_constraints(given: list[dict[str, Any]], text: str) -> None:
     assert text in raised.value.message
 
 
-@pytest.mark.parametrize(
-    ("given", "text"),
+@each_row(
+    "given, text",
     [
         ([{"type": "random"}] * 6, "more than 5"),
         ([{"type": "random", "field": "cpu"}], "random has no field"),

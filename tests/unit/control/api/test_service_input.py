@@ -8,10 +8,11 @@ import pytest
 
 from ecscope.control.api import service_input
 from ecscope.control.core.errors import ApiError
+from tests.tables import each_row
 
 
-@pytest.mark.parametrize(
-    ("body", "member"),
+@each_row(
+    "body, member",
     [
         ({"loadBalancers": [{}]}, "loadBalancers"),
         ({"vpcLatticeConfigurations": [{}]}, "vpcLatticeConfigurations"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import msgspec
-import pytest
 
 from ecscope.control.api.service_shapes import service_deployment_status
 from ecscope.control.core.deployments import completed, primary, with_deployment, with_primary
@@ -11,6 +10,7 @@ from ecscope.control.core.records import Service
 from ecscope.control.core.state import ControlState
 from ecscope.control.core.step import Step
 from tests.control_builders import a_request, a_service
+from tests.tables import each_row
 
 
 def a_step(number: int) -> Step:
@@ -28,8 +28,8 @@ def after(state: str, rolls_back: str | None = None) -> tuple[Service, str]:
     return service, first.id
 
 
-@pytest.mark.parametrize(
-    ("state", "rollback", "expected"),
+@each_row(
+    "state, rollback, expected",
     [
         ("IN_PROGRESS", None, "IN_PROGRESS"),
         ("COMPLETED", None, "SUCCESSFUL"),

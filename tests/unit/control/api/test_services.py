@@ -12,6 +12,7 @@ from botocore.validate import ParamValidator
 from ecscope.control.core.errors import ApiError
 from tests.control_builders import PREFIX, PRINCIPAL, a_cluster, a_task_definition
 from tests.service_world import World
+from tests.tables import each_row
 
 MODEL: ServiceModel = ServiceModel(get_session().get_component("data_loader").load_service_model("ecs", "service-2"))
 WEB = {"serviceName": "web", "taskDefinition": "sample:1", "desiredCount": 2}
@@ -177,8 +178,8 @@ def test_a_name_is_free_again_when_the_service_is_inactive() -> None:
     assert len(world.pending()) == 2
 
 
-@pytest.mark.parametrize(
-    ("body", "code", "message"),
+@each_row(
+    "body, code, message",
     [
         ({"cluster": "no"}, "ClusterNotFoundException", "Cluster not found."),
         ({"taskDefinition": "no"}, "ClientException", "TaskDefinition not found."),

@@ -16,13 +16,14 @@ from tests.control_builders import (
     an_instance,
     asked,
 )
+from tests.tables import each_row
 
 RECORDS = (a_cluster(), a_cluster("other"), a_service(), a_control_task(), an_instance(), a_task_definition())
 ARNS = [record.arn for record in (RECORDS[0], *RECORDS[2:]) if hasattr(record, "arn")]
 SHORT = [f"{PREFIX}:service/web", f"{PREFIX}:task/{1:032x}", f"{PREFIX}:container-instance/{1:032x}"]
 
 
-@pytest.mark.parametrize("arn", [*ARNS, *SHORT])
+@each_row("arn", [*ARNS, *SHORT])
 def test_tags_come_and_go(arn: str) -> None:
     step = a_control_step(*RECORDS)
     assert asked(step, "ListTagsForResource", resourceArn=arn) == {"tags": []}
@@ -41,8 +42,8 @@ def test_tags_come_and_go(arn: str) -> None:
     assert len(records) == 1
 
 
-@pytest.mark.parametrize(
-    ("arn", "code", "words"),
+@each_row(
+    "arn, code, words",
     [
         (f"{PREFIX}:cluster/none", "ClusterNotFoundException", "Cluster not found."),
         (f"{PREFIX}:service/none:1", "ServiceNotFoundException", "Service not found."),

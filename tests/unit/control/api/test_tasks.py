@@ -26,6 +26,7 @@ from tests.control_builders import (
     an_instance,
     asked,
 )
+from tests.tables import each_row
 
 DEFINITION = a_task_definition()
 
@@ -149,8 +150,8 @@ def test_a_client_token_that_ran_nothing_may_be_tried_again() -> None:
     assert len(run(step, clientToken="t")["tasks"]) == 1
 
 
-@pytest.mark.parametrize(
-    ("body", "code", "text"),
+@each_row(
+    "body, code, text",
     [
         ({"cluster": "other"}, "ClusterNotFoundException", "Cluster not found."),
         ({"count": 0}, "InvalidParameterException", "Count must be from 1 to 10."),
@@ -342,8 +343,8 @@ def listed(**body: Any) -> list[str]:
     return [names[arn] for arn in asked(step, "ListTasks", **body)["taskArns"]]
 
 
-@pytest.mark.parametrize(
-    ("body", "names"),
+@each_row(
+    "body, names",
     [
         ({}, ["plain", "elsewhere", "mine", "of service", "other family", "external"]),
         ({"desiredStatus": "STOPPED"}, ["stopping", "stopped"]),

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
-import pytest
 
 from ecscope.control.core.breaker import counted, delay, failed, has_failed, rolled_back, threshold, tripped
 from ecscope.control.core.deployments import completed, primary, with_deployment
@@ -14,6 +13,7 @@ from ecscope.control.core.records import Service
 from ecscope.control.core.state import ControlState, Settings
 from ecscope.control.core.step import Step
 from tests.control_builders import AT, a_control_task, a_request, a_service
+from tests.tables import each_row
 
 
 def a_step(number: int = 1) -> Step:
@@ -25,13 +25,13 @@ def watched(desired: int = 1, **breaker: Any) -> Service:
     return with_deployment(a_step(), a_service(desired_count=desired, body=body), definition_arn="d:1", settings={})
 
 
-@pytest.mark.parametrize(("desired", "expected"), [(0, 3), (1, 3), (7, 4), (25, 13), (400, 200), (5000, 200)])
+@each_row("desired, expected", [(0, 3), (1, 3), (7, 4), (25, 13), (400, 200), (5000, 200)])
 def test_half_of_the_desired_count_within_bounds(desired: int, expected: int) -> None:
     assert threshold(watched(desired)) == expected
 
 
-@pytest.mark.parametrize(
-    ("kind", "value", "desired", "expected"),
+@each_row(
+    "kind, value, desired, expected",
     [
         ("COUNT", 7, 1, 7),
         ("COUNT", 500, 1, 500),
@@ -51,8 +51,8 @@ def test_each_wait_is_twice_as_long_up_to_a_cap() -> None:
     assert waits == [1, 2, 4, 32, 60, 60]
 
 
-@pytest.mark.parametrize(
-    ("code", "reason", "expected"),
+@each_row(
+    "code, reason, expected",
     [
         ("EssentialContainerExited", "", True),
         ("TaskFailedToStart", "", True),

@@ -10,6 +10,7 @@ from ecscope.control.core.state import ControlState
 from ecscope.control.core.step import Step
 from ecscope.model.container_instance import Attribute
 from tests.control_builders import a_control_task, a_request, an_instance
+from tests.tables import each_row
 
 INSTANCE = an_instance(
     reported_attributes=(
@@ -29,7 +30,7 @@ def is_meant(expression: str) -> bool:
     return parsed(expression)(step, INSTANCE)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "expression",
     [
         "attribute:ecs.instance-type =~ t2.* and attribute:stack == prod",
@@ -81,8 +82,8 @@ def test_these_mean_the_instance(expression: str) -> None:
     assert not is_meant(f"not ({expression})")
 
 
-@pytest.mark.parametrize(
-    ("expression", "position", "problem"),
+@each_row(
+    "expression, position, problem",
     [
         ("", 1, "expected a subject"),
         ("attribute:stack", 16, "expected an operator"),

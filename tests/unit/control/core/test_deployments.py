@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from ecscope.control.core.deployments import (
     PAST_KEPT,
     Counts,
@@ -32,6 +30,7 @@ from ecscope.control.core.state import ControlState, Settings
 from ecscope.control.core.step import Step
 from ecscope.model.status import HealthStatus
 from tests.control_builders import AT, a_control_task, a_request, a_service
+from tests.tables import each_row
 
 
 def a_step(**settings: Any) -> Step:
@@ -47,8 +46,8 @@ def a_checked_task(**fields: Any) -> Task:
     return a_running_task(**{"containers": (container,), **fields})
 
 
-@pytest.mark.parametrize(
-    ("desired", "minimum", "maximum", "expected"),
+@each_row(
+    "desired, minimum, maximum, expected",
     [
         (4, 100, 200, Limits(4, 8)),
         (4, 50, 200, Limits(2, 8)),

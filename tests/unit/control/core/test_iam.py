@@ -21,6 +21,7 @@ from ecscope.control.core.iam import (
     evaluate,
     parse_policy,
 )
+from tests.tables import each_row
 
 TASK = "arn:aws:ecs:us-east-1:000000000000:task/default/1"
 CLUSTER = "arn:aws:ecs:us-east-1:000000000000:cluster/default"
@@ -50,7 +51,7 @@ def verdict(*statements: dict[str, Any], action: str = "ecs:StopTask", resource:
     return evaluate([a_policy(*statements)], request, resource)
 
 
-@pytest.mark.parametrize("action", ["ecs:StopTask", "ecs:Stop*", "ecs:*", "*", "ECS:stoptask", "ecs:S?opTask"])
+@each_row("action", ["ecs:StopTask", "ecs:Stop*", "ecs:*", "*", "ECS:stoptask", "ecs:S?opTask"])
 def test_actions_match_by_wildcard_whatever_their_case(action: str) -> None:
     assert verdict(a_statement(Action=action)) is Verdict.ALLOWED
     assert verdict(a_statement(Action=["s3:*", action])) is Verdict.ALLOWED
@@ -63,8 +64,8 @@ def test_other_actions_do_not(action: str) -> None:
     assert verdict(a_statement(NotAction=action)) is Verdict.ALLOWED
 
 
-@pytest.mark.parametrize(
-    ("resource", "is_met"),
+@each_row(
+    "resource, is_met",
     [
         (TASK, True),
         ("arn:aws:ecs:*:*:task/default/*", True),
@@ -156,7 +157,7 @@ COMPARISONS = [
 ]
 
 
-@pytest.mark.parametrize(("operator", "value", "found", "is_met"), COMPARISONS)
+@each_row("operator, value, found, is_met", COMPARISONS)
 def test_operators_compare_as_iam_does(operator: str, value: object, found: str, is_met: bool) -> None:
     statement = a_statement(Condition={operator: {"aws:UserName": value}})
     assert (verdict(statement, aws__username=found) is Verdict.ALLOWED) is is_met
@@ -279,8 +280,8 @@ def test_one_statement_needs_no_list() -> None:
     assert len(policy.statements) == 1
 
 
-@pytest.mark.parametrize(
-    ("document", "place", "reason"),
+@each_row(
+    "document, place, reason",
     [
         ([], "p", "a policy document is a JSON object"),
         ({}, "p.Statement", "one statement at least"),
@@ -337,8 +338,8 @@ def test_each_operator_is_tried_above() -> None:
     assert {operator for operator, *_ in COMPARISONS} | {"Null"} == set(OPERATORS)
 
 
-@pytest.mark.parametrize(
-    ("operator", "wanted", "allows", "denies"),
+@each_row(
+    "operator, wanted, allows, denies",
     [
         ("StringEquals", "a", False, True),
         ("StringEquals", ["a", "b"], True, True),

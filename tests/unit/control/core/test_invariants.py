@@ -13,6 +13,7 @@ from ecscope.control.core.state import ControlState
 from ecscope.control.core.statuses import LastStatus
 from ecscope.model.resources import HostResources
 from tests.control_builders import AT, a_control_task, a_state, an_instance
+from tests.tables import each_row
 
 TASK = a_control_task(message_id="m")
 STOPPED = a_control_task(
@@ -40,8 +41,8 @@ def test_sound_states_pass() -> None:
     check_step(stopped(), a_state(an_instance()))
 
 
-@pytest.mark.parametrize(
-    ("state", "rule"),
+@each_row(
+    "state, rule",
     [
         (msgspec.structs.replace(with_task(), tasks={a_control_task(2).arn: TASK}), "filed under their ARN"),
         (stopped(stopped_at=None), "STOPPED and the time of it"),
@@ -72,8 +73,8 @@ def test_unsound_states_are_caught(state: ControlState, rule: str) -> None:
         check_state(state)
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "rule"),
+@each_row(
+    "before, after, rule",
     [
         (with_task(last_status=LastStatus.RUNNING), with_task(), "a status never goes back"),
         (with_task(desired_status="STOPPED"), with_task(), "a stop is never taken back"),

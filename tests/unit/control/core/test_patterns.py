@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecscope.control.core.patterns import LONGEST_VALUE, Pattern, PatternError
+from tests.tables import each_row
 
 _ATOMS = st.sampled_from(["a", "b", ".", "[ab]", "[^a]", r"\d", r"\.", "(?:)", "[]a]", "{", "1"])
 _TIMES = st.sampled_from(["*", "+", "?", "*?", "{2}", "{1,}", "{,2}", "{0,2}", "{2,3}", "{0}"])
@@ -32,8 +33,8 @@ def test_a_pattern_fits_what_pythons_fits(pattern: str, value: str) -> None:
     assert Pattern(pattern).fits(value) is (re.fullmatch(pattern, value) is not None)
 
 
-@pytest.mark.parametrize(
-    ("pattern", "value"),
+@each_row(
+    "pattern, value",
     [
         (r"^t2\..*$", "t2.small"),
         (r"(t2|m5)\.(small|2?xlarge)", "m5.2xlarge"),
@@ -52,7 +53,7 @@ def test_these_fit(pattern: str, value: str) -> None:
     assert not Pattern(pattern).fits(value + "\n")
 
 
-@pytest.mark.parametrize(
+@each_row(
     "pattern",
     ["(a+)+b", "(a|a)*b", "(a*)*b", "a?" * 100 + "a" * 100 + "b", "a*" * 90 + "b", "(.*)*(.*)*(.*)*b", ".*" * 40 + "b"],
 )
@@ -77,8 +78,8 @@ def test_what_has_more_states_than_can_be_kept_is_matched_all_the_same() -> None
     assert time.process_time() - begun_s < 5
 
 
-@pytest.mark.parametrize(
-    ("pattern", "value", "fits"),
+@each_row(
+    "pattern, value, fits",
     [
         (r"\w+", "ä", False),  # as in Java, \w and \d are of ASCII
         ("(?i)T2.*", "t2.small", True),
@@ -98,8 +99,8 @@ def test_where_it_differs_from_python_and_where_not(pattern: str, value: str, fi
     assert Pattern(pattern).fits(value) is fits
 
 
-@pytest.mark.parametrize(
-    ("pattern", "problem"),
+@each_row(
+    "pattern, problem",
     [
         ("(", r"supported here: missing \): \("),
         ("a{99999999999}", "99999999999 repetitions are too many"),

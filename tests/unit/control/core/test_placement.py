@@ -33,6 +33,7 @@ from tests.control_builders import (
     a_wanted,
     an_instance,
 )
+from tests.tables import each_row
 
 ZONE = "ecs.availability-zone"
 
@@ -113,8 +114,8 @@ def test_a_failure_names_the_attributes_that_are_missing() -> None:
     assert [failure.detail for failure in chosen] == [f"The container instance lacks {lacking}."]
 
 
-@pytest.mark.parametrize(
-    ("wanted", "instance", "reason"),
+@each_row(
+    "wanted, instance, reason",
     [
         (a_wanted(), an_instance(connection_id=""), "AGENT"),
         (a_wanted(), an_instance(resources=HostResources(cpu_units=9, memory_mib=4096)), "RESOURCE:CPU"),
@@ -295,8 +296,8 @@ def test_nothing_to_try_is_said() -> None:
     assert complaint(a_control_step(), a_wanted(), ()) == "No Container Instances were found in your cluster."
 
 
-@pytest.mark.parametrize(
-    ("reason", "clause"),
+@each_row(
+    "reason, clause",
     [
         ("AGENT", "does not have an active agent."),
         ("RESOURCE:CPU", "has insufficient CPU units available."),

@@ -8,6 +8,7 @@ import pytest
 
 from ecscope.control.core.errors import ApiError
 from ecscope.control.core.tags import not_respelled, tags_of
+from tests.tables import each_row
 
 
 def test_tags_are_added_to_those_before() -> None:
@@ -16,8 +17,8 @@ def test_tags_are_added_to_those_before() -> None:
     assert tags_of(()) == {}
 
 
-@pytest.mark.parametrize(
-    ("given", "words"),
+@each_row(
+    "given, words",
     [
         ([{"value": "1"}], "from 1 to 128"),
         ([{"key": "k" * 129}], "from 1 to 128"),

@@ -24,6 +24,7 @@ from tests.control_builders import (
     a_state,
     a_task_definition,
 )
+from tests.tables import each_row
 from tests.unit.taskdefinition.definitions import FULL
 
 
@@ -80,8 +81,8 @@ def test_ecs_fills_in_what_was_left_out() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("body", "path", "filled"),
+@each_row(
+    "body, path, filled",
     [
         (a_body(cpu="0.5 vCPU"), ["cpu"], "512"),
         (a_body(memory="1 GB"), ["memory"], "1024"),
@@ -164,8 +165,8 @@ def test_a_fargate_definition_meets_every_mistake_in_the_first_answer() -> None:
     assert "requiresCompatibilities[0]: FARGATE is not supported" in refused.value.message
 
 
-@pytest.mark.parametrize(
-    ("body", "words"),
+@each_row(
+    "body, words",
     [
         (a_body(networkMode="awsvpc"), "networkMode: awsvpc is not supported: it needs a network interface"),
         (a_body(requiresCompatibilities=["FARGATE"]), "requiresCompatibilities[0]: FARGATE is not supported"),
@@ -307,8 +308,8 @@ def test_what_is_being_deleted_is_gone_after_an_hour() -> None:
     assert decision.records == {"task_definitions": {deleted(1).arn: None}}
 
 
-@pytest.mark.parametrize(
-    ("user", "is_kept"),
+@each_row(
+    "user, is_kept",
     [
         (a_control_task(), True),
         (a_control_task(last_status="STOPPED", desired_status="STOPPED", stopped_at=AT), False),

@@ -37,6 +37,7 @@ from tests.control_builders import (
     a_wanted,
     an_instance,
 )
+from tests.tables import each_row
 
 RUNNING = Report(status=ReportedStatus.RUNNING)
 STOPPED = Report(status=ReportedStatus.STOPPED)
@@ -180,8 +181,8 @@ EXITED = ContainerReport(name="app", status=ReportedStatus.STOPPED, exit_code=0)
 FAILED = ContainerReport(name="app", status=ReportedStatus.STOPPED, reason="CannotPullContainerError: no")
 
 
-@pytest.mark.parametrize(
-    ("task", "fields", "expected"),
+@each_row(
+    "task, fields, expected",
     [
         (a_control_task(started_at=AT), {}, ("EssentialContainerExited", "Essential container in task exited")),
         (a_control_task(started_at=AT), {"reason": "why"}, ("EssentialContainerExited", "why")),

@@ -17,6 +17,7 @@ from ecscope.control.server.model import (
     ServiceModel,
     WrongOutputError,
 )
+from tests.tables import each_row
 
 MODEL = ServiceModel()
 PREFIX = "AmazonEC2ContainerServiceV20141113."
@@ -39,7 +40,7 @@ def unreadable(sent: bytes, action: str = "RunTask") -> str:
     return caught.value.message
 
 
-@pytest.mark.parametrize("action", sorted(MODEL.operations))
+@each_row("action", sorted(MODEL.operations))
 def test_each_action_has_its_checks(action: str) -> None:
     assert MODEL.action(PREFIX + action) == action
     assert set(MODEL.read(action, b"").body) == set()
@@ -47,7 +48,7 @@ def test_each_action_has_its_checks(action: str) -> None:
         MODEL.check_output(action, {"noSuchMember": 1})
 
 
-@pytest.mark.parametrize("target", ["", "ListTasks", PREFIX, PREFIX + "listTasks", "Other.ListTasks", "x" * 9999])
+@each_row("target", ["", "ListTasks", PREFIX, PREFIX + "listTasks", "Other.ListTasks", "x" * 9999])
 def test_an_unknown_target_is_an_unknown_operation(target: str) -> None:
     with pytest.raises(ApiError) as caught:
         MODEL.action(target)
@@ -81,8 +82,8 @@ def test_what_the_model_has_by_now_is_no_agents_secret() -> None:
         assert not members.keys() & MODEL.shape(MODEL.input_shape(action)).members.keys()
 
 
-@pytest.mark.parametrize(
-    ("sent", "said"),
+@each_row(
+    "sent, said",
     [
         (b"[]", "Unrecognized collection type class java.util.ArrayList"),
         (b'"a"', "Unexpected field type"),
@@ -108,7 +109,7 @@ def test_another_type_cannot_be_read(sent: bytes, said: str) -> None:
     assert unreadable(sent) == said
 
 
-@pytest.mark.parametrize(
+@each_row(
     "sent",
     [
         b"{",

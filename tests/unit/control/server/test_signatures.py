@@ -11,6 +11,7 @@ import pytest
 from ecscope.control.core.errors import ApiError
 from ecscope.control.server.signatures import AccessKey, Signed, canonical_path, canonical_query, verify
 from tests.control_signing import ROLE_KEY, USER_KEY, signed_headers
+from tests.tables import each_row
 
 BODY = b'{"cluster": "default"}'
 KEYS = {key.access_key_id: key for key in (USER_KEY, ROLE_KEY)}
@@ -146,8 +147,8 @@ def test_a_key_ends() -> None:
     assert caught.value.code == "ExpiredTokenException"
 
 
-@pytest.mark.parametrize(
-    ("name", "change"),
+@each_row(
+    "name, change",
     [
         ("content-type", lambda value: "application/json"),
         ("x-amz-target", lambda value: value.replace("ListTasks", "StopTask")),
@@ -231,8 +232,8 @@ def test_the_scopes_day_is_that_of_the_date() -> None:
     assert error.message.startswith("Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date")
 
 
-@pytest.mark.parametrize(
-    ("path", "canonical"),
+@each_row(
+    "path, canonical",
     [("/", "/"), ("", "/"), ("/acs/ws", "/acs/ws"), ("/a//b/./c/../d/", "/a/b/d/"), ("/a%20b", "/a%2520b"),
      ("/../..", "/"), ("/\udcff", "/%FF")],
 )  # fmt: skip
@@ -240,8 +241,8 @@ def test_paths_have_one_form(path: str, canonical: str) -> None:
     assert canonical_path(path) == canonical
 
 
-@pytest.mark.parametrize(
-    ("query", "canonical"),
+@each_row(
+    "query, canonical",
     [("", ""), ("b=2&a=1", "a=1&b=2"), ("a=2&a=1", "a=1&a=2"), ("a", "a="), ("a=x+y", "a=x%20y"), ("a=%2f", "a=%2F"),
      ("a-b=1&a=2", "a=2&a-b=1"), ("a=%ff&&", "a=%FF"), ("a=b=c", "a=b%3Dc")],
 )  # fmt: skip

@@ -130,7 +130,7 @@ def test_a_message_without_handler_or_members_is_life_too(kind: str) -> None:
     assert session.next_deadline == 170.0
 
 
-@pytest.mark.parametrize(
+@each_row(
     "frame",
     [
         "",

@@ -191,8 +191,8 @@ def test_dockers_own_settings_go_through_as_they_are(text: str) -> None:
     assert (definition.docker_config, definition.docker_host_config) == (text, text)
 
 
-@pytest.mark.parametrize(
-    ("overrides", "command"),
+@each_row(
+    "overrides, command",
     [
         (None, ("run",)),
         ("{}", ("run",)),
@@ -228,8 +228,8 @@ def test_overrides_of_the_task_are_passed_over() -> None:
     assert converted(payload(overrides="{nonsense")).unsupported == ""
 
 
-@pytest.mark.parametrize(
-    ("given", "login"),
+@each_row(
+    "given, login",
     [
         (
             {
@@ -320,8 +320,8 @@ def test_docker_volumes() -> None:
     assert unsaid == Volume(name="u", kind=VolumeKind.SHARED, docker_name="u")
 
 
-@pytest.mark.parametrize(
-    ("volume", "reason"),
+@each_row(
+    "volume, reason",
     [
         ({"host": {}}, "invalid Volume; must include a name"),
         ({"name": "v"}, "invalid volume: empty volume configuration"),

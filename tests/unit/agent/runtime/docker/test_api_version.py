@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from ecscope.agent.runtime.docker.api_version import OLDEST, ApiVersion, chosen, is_tested, parsed, text_of
+from tests.tables import each_row
 
 ENGINES = Path(__file__).parents[4] / "fixtures" / "docker-engine"
 
 
-@pytest.mark.parametrize(
-    ("oldest", "newest", "spoken", "tested"),
+@each_row(
+    "oldest, newest, spoken, tested",
     [
         ((1, 12), (1, 24), (1, 24), True),
         ((1, 24), (1, 41), (1, 41), True),

@@ -74,8 +74,8 @@ def test_command_and_entry_point() -> None:
     assert (empty["Cmd"], empty["Entrypoint"]) == ([], [])
 
 
-@pytest.mark.parametrize(
-    ("environment", "image_names", "region", "expected"),
+@each_row(
+    "environment, image_names, region, expected",
     [
         ({}, set(), "r", ["AWS_REGION=r", "AWS_DEFAULT_REGION=r"]),
         ({"A": "1=2"}, set(), "r", ["A=1=2", "AWS_REGION=r", "AWS_DEFAULT_REGION=r"]),
@@ -113,7 +113,7 @@ def test_memory(mib: int, memory: int) -> None:
     assert host_config_of(memory_mib=mib)["Memory"] == memory
 
 
-@pytest.mark.parametrize(("units", "shares"), [(0, 2), (1, 2), (2, 2), (256, 256), (262144, 262144), (10**6, 262144)])
+@each_row("units, shares", [(0, 2), (1, 2), (2, 2), (256, 256), (262144, 262144), (10**6, 262144)])
 def test_cpu(units: int, shares: int) -> None:
     assert host_config_of(cpu_units=units)["CpuShares"] == shares
 

@@ -10,6 +10,7 @@ import pytest
 from ecscope.agent.runtime.docker.events import NoticeReader, event_filters
 from ecscope.model.arn import DockerId
 from ecscope.model.runtime import RuntimeAction, RuntimeNotice
+from tests.tables import each_row
 
 ID = DockerId("ab" * 32)
 
@@ -32,8 +33,8 @@ def notice(action: RuntimeAction, *, exit_code: int | None = None, signal: int |
     return RuntimeNotice(docker_id=ID, action=action, time_ns=1_000_000_001, exit_code=exit_code, signal=signal)
 
 
-@pytest.mark.parametrize(
-    ("action", "expected"),
+@each_row(
+    "action, expected",
     [
         ("create", RuntimeAction.CREATE),
         ("start", RuntimeAction.START),

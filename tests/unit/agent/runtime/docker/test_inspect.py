@@ -115,8 +115,8 @@ def check(code: int, output: str = "") -> dict[str, Any]:
     return {"Start": T1, "End": T2, "ExitCode": code, "Output": output}
 
 
-@pytest.mark.parametrize(
-    ("health", "expected"),
+@each_row(
+    "health, expected",
     [
         (None, Health()),
         ({"Status": "starting", "Log": None}, Health()),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ecscope.agent.servers.diagnostics.hosts import is_allowed, names_of
+from tests.tables import each_row
 
 NAMES = names_of("build-7.Example.org")
 
@@ -16,7 +16,7 @@ def test_the_names_of_a_host() -> None:
     assert names_of("laptop") == ("laptop",)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "host",
     [
         *("127.0.0.1", "127.0.0.1:51680", "10.0.0.5:8080", "0.0.0.0", "[::1]", "[::1]:51680", "[fe80::1%25eth0]:51680"),
@@ -28,7 +28,7 @@ def test_addresses_localhost_and_the_host_itself(host: str) -> None:
     assert is_allowed(host, NAMES)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "host",
     [
         *("", ":51680", "evil.example", "evil.example:51680", "127.0.0.1.evil.example", "localhost.evil.example"),

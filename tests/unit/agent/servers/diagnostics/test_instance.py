@@ -11,6 +11,7 @@ from ecscope.agent.core.state import AgentState, Settings
 from ecscope.agent.servers import go_json
 from ecscope.agent.servers.diagnostics.instance import instance, not_registered
 from ecscope.model.container_instance import ContainerInstance, Obstacle, ObstacleKind
+from tests.tables import each_row
 
 AT = datetime(2026, 11, 26, 21, 5, 9, 999999, tzinfo=UTC)
 
@@ -30,7 +31,7 @@ def test_the_body_to_the_byte() -> None:
     )
 
 
-@pytest.mark.parametrize("kind", ObstacleKind)
+@each_row("kind", ObstacleKind)
 def test_every_kind_is_told_by_its_own_word(kind: ObstacleKind) -> None:
     body = go_json.encode(not_registered(Obstacle(kind=kind, message="m", since=AT)))
     assert b'"Reason":"' + kind.value.encode() + b'"' in body

@@ -19,6 +19,7 @@ from ecscope.agent.servers.introspection.protocol import Connection, Connections
 from ecscope.agent.servers.introspection.routes import Routes
 from ecscope.model.container_instance import ContainerInstance
 from tests.builders import a_container, a_task
+from tests.tables import each_row
 
 INSTANCE = ContainerInstance(cluster="default", arn="arn:instance", agent_version="Amazon ECS Agent - v1 (a)")
 SMALL = AgentState(instance=INSTANCE)
@@ -246,7 +247,7 @@ def test_the_number_of_recognised_requests_is_bounded() -> None:
     assert len(setting.connections.known) <= 64
 
 
-@pytest.mark.parametrize("method", [b"FOO", b"get", b"CONNECT", b"PRI", b"M-SEARCH", b"TRACE", b"!#$%&'*+.^_`|~09"])
+@each_row("method", [b"FOO", b"get", b"CONNECT", b"PRI", b"M-SEARCH", b"TRACE", b"!#$%&'*+.^_`|~09"])
 def test_any_method_is_answered(method: bytes) -> None:
     raw, peer = sent(GET.replace(b"GET", method))
     assert raw.startswith(OK)
@@ -357,8 +358,8 @@ def test_a_crash_ends_the_connection() -> None:
     assert peer.transport.is_gone
 
 
-@pytest.mark.parametrize(
-    ("request_", "status_line"),
+@each_row(
+    "request_, status_line",
     [
         (b"GET / HTTP/1.1\r\n\r\n", b"400 Bad Request: missing required Host header"),
         (b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", b"400 Bad Request: too many Host headers"),

@@ -17,6 +17,7 @@ from ecscope.agent.servers.introspection.routes import KEPT_BYTES, Routes
 from ecscope.log import LogfmtFormatter
 from ecscope.model.container_instance import ContainerInstance
 from tests.builders import a_container, a_task, an_arn, an_obstacle
+from tests.tables import each_row
 
 COMMANDS = b'{"AvailableCommands":["/v1/metadata","/v1/tasks","/license"]}'
 
@@ -70,7 +71,7 @@ def answered(
     return answer
 
 
-@pytest.mark.parametrize(
+@each_row(
     "target",
     [b"/", b"/v1", b"/v1/", b"/v1/tasks/", b"/V1/tasks", b"/favicon.ico", b"/debug/pprof/heap", b"/v1%2Ftasks", b"/?x"],
 )
@@ -110,8 +111,8 @@ def test_a_hidden_version() -> None:
     assert b"Version" not in answered(b"/v1/metadata", hide_version=True).body
 
 
-@pytest.mark.parametrize(
-    ("target", "status"),
+@each_row(
+    "target, status",
     [
         (b"/v1/tasks", 200),
         (b"/v1/tasks?foo=bar", 200),

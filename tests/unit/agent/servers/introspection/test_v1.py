@@ -18,6 +18,7 @@ from ecscope.model.container_instance import ContainerInstance
 from ecscope.model.status import TaskStatus
 from ecscope.model.task import Task
 from tests.builders import a_container, a_task, an_arn
+from tests.tables import each_row
 
 INSTANCE = ContainerInstance(cluster="prod-a", arn="arn:instance", agent_version="Amazon ECS Agent - v1.0.0 (abc)")
 
@@ -176,8 +177,8 @@ def test_ports_of_the_definition_until_docker_reports_some() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("docker", "go"),
+@each_row(
+    "docker, go",
     [
         ("", ""),
         ("0001-01-01T00:00:00Z", ""),
