@@ -1,7 +1,8 @@
 """The ECS API over HTTP: AWS JSON 1.1 at ``POST /``, and its callers' authentication, also for the agents' sockets.
 
 What is asked for is asked of the writer. A refusal is an answer, and so is a bug of ours: a request never ends without
-one.
+one. Other services of AWS share the port, the users and their rights: a request is for the service that its signature
+is scoped to.
 
 Source: control-plane.md §1.
 """
@@ -14,6 +15,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from http import HTTPStatus
+from typing import Protocol
 from uuid import uuid4
 
 import msgspec
@@ -32,7 +34,7 @@ from ecscope.control.core.step import Step
 from ecscope.control.server.interface import Writer
 from ecscope.control.server.model import ServiceModel
 from ecscope.control.server.principals import Principal, Principals
-from ecscope.control.server.signatures import AccessKey, verify
+from ecscope.control.server.signatures import SERVICE, AccessKey, named_service, verify
 from ecscope.peers import Peers
 from ecscope.timed_connection import TIMEOUT_S, TimedConnection
 
@@ -89,8 +91,32 @@ class Caller(msgspec.Struct, frozen=True):
         return Rights(principal_arn=self.principal.arn, policies=self.principal.policies, context=self.context)
 
 
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """A request to one service. Nothing of it is verified yet."""
+
+    id: str
+    """32 hex digits."""
+    target: str
+    """``X-Amz-Target``; ``""``: it has none."""
+    body: bytes
+    http: web.Request
+
+
+class Service(Protocol):
+    """A service of AWS that answers at the API's port."""
+
+    async def answer(self, call: Call) -> Json | web.StreamResponse:
+        """Check signature and rights, do it, and give what the client gets: output, or a response that is its own.
+
+        Raises ``ApiError``.
+        """
+
+    def is_fault(self, code: str) -> bool:
+        """Whether an error is the server's fault (HTTP 500), and not the client's."""
+
+
 class ApiServer:
-    """The API's front. The caller serves ``application()``; more routes may be added to it."""
+    """The API's front. The caller serves ``application()``; more routes, and more services, may be added to it."""
 
     def __init__(
         self,
@@ -112,6 +138,11 @@ class ApiServer:
         self._clock = clock or SystemClock()
         self._checks_output = checks_output
         self.model = model or ServiceModel()
+        self._services: dict[str, Service] = {SERVICE: self}
+
+    def add(self, signing_name: str, service: Service) -> None:
+        """Let requests that are signed for a service be answered by it."""
+        self._services[signing_name] = service
 
     def application(self) -> web.Application:
         app = web.Application(
@@ -122,18 +153,32 @@ class ApiServer:
 
     # --- for the agents' sockets too ---------------------------------------------------------------------
 
-    def authenticate(self, request: web.Request, body: bytes = b"") -> Caller:
-        """Whose signature this is. Raises ``ApiError``."""
+    def authenticate(self, request: web.Request, body: bytes = b"", *, service: str = SERVICE) -> Caller:
+        """Whose signature this is, if it is for this service. Raises ``ApiError``."""
         path, _, query = request.raw_path.partition("?")
         headers = [(_text(name), _text(value)) for name, value in request.raw_headers]
         caller = self.authenticate_parts(
-            request.method, path=path, query=query, headers=headers, body=body, source_ip=request.remote or ""
+            request.method,
+            path=path,
+            query=query,
+            headers=headers,
+            body=body,
+            source_ip=request.remote or "",
+            service=service,
         )
         request[_IS_SIGNED] = True
         return caller
 
     def authenticate_parts(
-        self, method: str, *, path: str, query: str, headers: list[tuple[str, str]], body: bytes, source_ip: str = ""
+        self,
+        method: str,
+        *,
+        path: str,
+        query: str,
+        headers: list[tuple[str, str]],
+        body: bytes,
+        source_ip: str = "",
+        service: str = SERVICE,
     ) -> Caller:
         """The same for what is not an HTTP request by itself: a telemetry frame. Raises ``ApiError``."""
         self._principals.refresh()
@@ -145,6 +190,7 @@ class ApiServer:
             headers=headers,
             body=body,
             now=self._clock.now(),
+            service=service,
         )
         principal = self._principal(signed.access_key_id)
         assert principal is not None, "its key was found"
@@ -182,15 +228,21 @@ class ApiServer:
 
     # --- the API ----------------------------------------------------------------------------------------
 
-    async def _serve(self, request: web.Request) -> web.Response:
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
         request_id = uuid4()
         started = time.perf_counter()
         target = request.headers.get("X-Amz-Target", "")
         headers: dict[str, str] = {}
+        # One that is scoped to no known service is refused by ECS, in AWS's words.
+        service = self._services.get(named_service(request.headers.get("Authorization", "")), self)
         try:
-            status, body = HTTPStatus.OK, msgspec.json.encode(await self._answer(request, target, request_id.hex))
+            call = Call(id=request_id.hex, target=target, body=await self._body(request), http=request)
+            answer = await service.answer(call)
+            if isinstance(answer, web.StreamResponse):
+                return answer
+            status, body = HTTPStatus.OK, msgspec.json.encode(answer)
         except ApiError as error:
-            status, headers, body = self._refusal(error)
+            status, headers, body = self._refusal(error, service)
         except _UNREADABLE:
             status, headers, body = self._refusal(ApiError("SerializationException", "The body could not be read."))
         except web.HTTPRequestEntityTooLarge:
@@ -218,20 +270,24 @@ class ApiServer:
             status=status, body=body, headers=headers | _common(str(request_id)), content_type=CONTENT_TYPE
         )
 
-    async def _answer(self, request: web.Request, target: str, event_id: str) -> Json:
-        sent = await self._body(request)
-        action = self.model.action(target)
-        caller = self.authenticate(request, sent)
-        checked = self.model.read(action, sent)
+    async def answer(self, call: Call) -> Json:
+        """What ECS answers. Raises ``ApiError``."""
+        action = self.model.action(call.target)
+        caller = self.authenticate(call.http, call.body)
+        checked = self.model.read(action, call.body)
         self.authorize(caller, action, checked.body)
         if checked.refusal is not None:
             raise checked.refusal
         if action not in ACTIONS:
             raise unsupported(f"{action} is not available on one machine: ecscope does not implement it.")
-        answer = await self._writer.ask(self._event(event_id, caller, action, checked.body))
+        answer = await self._writer.ask(self._event(call.id, caller, action, checked.body))
         if self._checks_output:
             self.model.check_output(action, answer)
         return answer
+
+    def is_fault(self, code: str) -> bool:
+        """Whether an error of ECS is the server's fault."""
+        return self.model.is_fault(code)
 
     async def _body(self, request: web.Request) -> bytes:
         """All of it. Raises ``_ClientLeft``, also for a client that was cut off because it took too long."""
@@ -255,11 +311,12 @@ class ApiServer:
             rights=caller.rights,
         )
 
-    def _refusal(self, error: ApiError) -> tuple[HTTPStatus, dict[str, str], bytes]:
+    def _refusal(self, error: ApiError, service: Service | None = None) -> tuple[HTTPStatus, dict[str, str], bytes]:
         # The layer of AWS that refuses an action spells the member with a capital, the service itself does not.
         member = "Message" if error.code == "AccessDeniedException" else "message"
         body = {"__type": error.code, member: error.message, **error.members}
-        status = HTTPStatus.INTERNAL_SERVER_ERROR if self.model.is_fault(error.code) else HTTPStatus.BAD_REQUEST
+        is_fault = (service or self).is_fault(error.code)
+        status = HTTPStatus.INTERNAL_SERVER_ERROR if is_fault else HTTPStatus.BAD_REQUEST
         return status, {"X-Amzn-ErrorType": error.code}, msgspec.json.encode(body)
 
     @web.middleware

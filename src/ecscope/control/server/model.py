@@ -1,10 +1,10 @@
-"""The ECS API as botocore's service model has it: input is fully checked before it is used, output is checked in tests.
+"""An AWS API as botocore's service model has it: input is fully checked before it is used, output is checked in tests.
 
 Each action's checks are made when it is first asked for, as nested functions; a member that the model does not know is
 left out, as ECS does. Where what was sent is of the wrong type it cannot be read at all (``SerializationException``);
 what can be read but breaks a rule is reported all at once, in AWS's words. No rule is here that the model lacks.
 
-Source: botocore's ``data/ecs/2014-11-13/service-2.json.gz``; control-plane.md §1, §3.5.
+Source: botocore's ``data/ecs/2014-11-13/service-2.json.gz`` and its neighbours; control-plane.md §1, §3.5.
 """
 
 from __future__ import annotations
@@ -21,7 +21,18 @@ import msgspec
 from ecscope.control.core.errors import ApiError
 from ecscope.control.core.records import Json
 
-API_VERSION = "2014-11-13"
+
+class Api(msgspec.Struct, frozen=True):
+    """A service, and where botocore has its model."""
+
+    name: str
+    """As people say it: ``Amazon ECS``."""
+    folder: str
+    version: str
+
+
+ECS = Api("Amazon ECS", "ecs", "2014-11-13")
+LOGS = Api("Amazon CloudWatch Logs", "logs", "2014-03-28")
 
 AGENTS_MEMBERS: Mapping[str, Mapping[str, str]] = {
     "RegisterContainerInstance": {"clientToken": "String"},
@@ -47,6 +58,8 @@ WITH_CLIENT_EXCEPTION = frozenset({"RegisterTaskDefinition"})
 _INT_32 = (-(2**31), 2**31 - 1)
 _INT_64 = (-(2**63), 2**63 - 1)
 _SHOWN_CHARACTERS = 120
+_NO_OUTPUT = ""
+"""The shape of what an operation without an output answers: ``{}``."""
 _TIMESTAMPS = (-62135596800.0, 253402300799.0)
 """Years 1 to 9999."""
 
@@ -131,11 +144,12 @@ class WrongOutputError(Exception):
 class ServiceModel:
     """See the module docstring. Reading it takes some 10 ms; keep one."""
 
-    def __init__(self) -> None:
-        service = _read()
+    def __init__(self, api: Api = ECS) -> None:
+        service = _read(api)
+        self._name = api.name
         self.target_prefix = service.metadata.target_prefix
         self.operations: Mapping[str, _Operation] = service.operations
-        self._shapes = service.shapes
+        self._shapes = {**service.shapes, _NO_OUTPUT: Shape("structure")}
         self._inputs: dict[str, Check] = {}
         self._outputs: dict[str, Check] = {}
 
@@ -144,7 +158,7 @@ class ServiceModel:
         prefix, _, action = target.rpartition(".")
         if prefix != self.target_prefix or action not in self.operations:
             named = target[:_SHOWN_CHARACTERS] or "no X-Amz-Target header"
-            raise ApiError("UnknownOperationException", f"Amazon ECS has no such operation: {named}")
+            raise ApiError("UnknownOperationException", f"{self._name} has no such operation: {named}")
         return action
 
     def errors(self, action: str) -> frozenset[str]:
@@ -181,7 +195,7 @@ class ServiceModel:
 
     def input_shape(self, action: str) -> str:
         reference = self.operations[action].input
-        assert reference is not None, "every operation of ECS has an input"
+        assert reference is not None, "every operation that is answered has an input"
         return reference.shape
 
     def shape(self, name: str) -> Shape:
@@ -189,8 +203,7 @@ class ServiceModel:
 
     def _output_shape(self, action: str) -> str:
         reference = self.operations[action].output
-        assert reference is not None, "every operation of ECS has an output"
-        return reference.shape
+        return reference.shape if reference is not None else _NO_OUTPUT
 
     def _input(self, action: str) -> Check:
         check = self._inputs.get(action)
@@ -201,9 +214,9 @@ class ServiceModel:
         return check
 
 
-def _read() -> _Service:
+def _read(api: Api) -> _Service:
     """Not by botocore's loader: that costs 14 MB for the parts of botocore that it imports (ADR 0014)."""
-    path = resources.files("botocore") / "data" / "ecs" / API_VERSION / "service-2.json.gz"
+    path = resources.files("botocore") / "data" / api.folder / api.version / "service-2.json.gz"
     return msgspec.json.decode(gzip.decompress(path.read_bytes()), type=_Service)
 
 
@@ -294,7 +307,7 @@ class _Compiler:
             case "timestamp":
                 return _timestamp
             case other:
-                raise NotImplementedError(f"the model of ECS has a new kind of shape: {other}")
+                raise NotImplementedError(f"the model has a new kind of shape: {other}")
 
     def _structure(self, shape: Shape, more: Mapping[str, str]) -> Check:
         members = {name: self.check(member.shape) for name, member in shape.members.items()}

@@ -23,6 +23,7 @@ from ecscope.control.core.errors import ApiError
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 SERVICE = "ecs"
+"""The signing name of the service that requests are for unless the caller says otherwise."""
 TOLERANCE = timedelta(minutes=5)
 """How far a client's clock may be off."""
 
@@ -31,6 +32,7 @@ _AS_SENT = ("utf-8", "surrogateescape")
 _STAMP = "%Y%m%dT%H%M%SZ"
 _STAMP_FORM = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _TERMINATOR = "aws4_request"
+_SCOPED_TO = re.compile(r"Credential=[^/,\s]+/[^/,]+/[^/,]*/([^/,]+)/")
 _MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
     "and signing method. Consult the service documentation for details."
@@ -78,10 +80,12 @@ def verify(
     headers: Iterable[tuple[str, str]],
     body: bytes,
     now: datetime,
+    service: str = SERVICE,
 ) -> Signed:
     """The signer of this request. Raises ``ApiError`` unless it is signed with a key that ``find`` knows.
 
     Args:
+        service: signing name of the service that it must be signed for.
         path: as it was sent, still encoded.
         query: what follows ``?``, still encoded; ``""``: nothing.
         headers: as they were sent, in that order. A ``content-length`` that is not there counts as the body's: a
@@ -98,7 +102,7 @@ def verify(
     if key.expires_at is not None and now >= key.expires_at:
         raise ApiError("ExpiredTokenException", "The security token included in the request is expired")
     stamp = _stamp(sent, scope, now)
-    _check_scope(scope, stamp)
+    _check_scope(scope, stamp, service)
     _check_signed_headers(scope, sent)
     canonical = "\n".join(
         (
@@ -124,6 +128,12 @@ def verify(
     if not _same(expected, scope.signature) or not _claims_its_body(sent, body):
         raise ApiError("InvalidSignatureException", _MISMATCH)
     return Signed(access_key_id=scope.access_key_id, region=scope.region)
+
+
+def named_service(authorization: str) -> str:
+    """The service that an ``Authorization`` header is scoped to, still unverified; ``""``: it names none."""
+    found = _SCOPED_TO.search(authorization)
+    return found[1] if found is not None else ""
 
 
 def canonical_path(path: str) -> str:
@@ -232,11 +242,11 @@ def _stamp(sent: Mapping[str, str], scope: _Scope, now: datetime) -> str:
     return stamp
 
 
-def _check_scope(scope: _Scope, stamp: str) -> None:
+def _check_scope(scope: _Scope, stamp: str, service: str) -> None:
     if not scope.region:
         raise ApiError("InvalidSignatureException", "Credential should be scoped to a valid region. ")
-    if scope.service != SERVICE:
-        raise ApiError("InvalidSignatureException", f"Credential should be scoped to correct service: '{SERVICE}'. ")
+    if scope.service != service:
+        raise ApiError("InvalidSignatureException", f"Credential should be scoped to correct service: '{service}'. ")
     if scope.terminator != _TERMINATOR:
         raise ApiError(
             "InvalidSignatureException",

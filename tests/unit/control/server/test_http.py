@@ -18,7 +18,7 @@ from ecscope.control.core.events import ApiRequest
 from ecscope.control.core.records import Json, Task
 from ecscope.control.core.role_sessions import role_key
 from ecscope.control.core.step import Step
-from ecscope.control.server.http import MAX_BODY_BYTES
+from ecscope.control.server.http import MAX_BODY_BYTES, Call
 from ecscope.control.server.signatures import AccessKey
 from tests.control_builders import a_cluster, a_control_task, a_service, a_state, a_task_definition
 from tests.control_server import Answer, ControlServer
@@ -250,3 +250,43 @@ def test_a_bug_in_what_is_not_the_api_is_logged(caplog: pytest.LogCaptureFixture
     with ControlServer(routes={"/broken": fails}) as server:
         assert server.request("GET", "/broken", []).status == 500
     assert "RuntimeError: a bug" in caplog.text
+
+
+class _Echo:
+    """A service that answers with what it was asked by whom."""
+
+    def __init__(self, server: ControlServer) -> None:
+        self._server = server
+
+    async def answer(self, call: Call) -> Json | web.StreamResponse:
+        caller = self._server.front.authenticate(call.http, call.body, service="echo")
+        if call.target == "Echo.Fail":
+            raise ApiError("EchoFault", "no")
+        if call.target == "Echo.Stream":
+            return web.Response(body=call.body, content_type="application/octet-stream")
+        return {"target": call.target, "by": caller.principal.arn}
+
+    def is_fault(self, code: str) -> bool:
+        return code == "EchoFault"
+
+
+def test_a_request_is_for_the_service_that_its_signature_is_scoped_to(server: ControlServer) -> None:
+    key = server.principals.administrator
+
+    def send(action: str, service: str) -> Answer:
+        headers = signed_headers(
+            key, url=f"{server.url}/", body=b"{}", service=service, more={"X-Amz-Target": f"Echo.{action}"}
+        )
+        return server.request("POST", "/", headers, b"{}")
+
+    is_refusal(send("Say", "ecs"), "UnknownOperationException")
+    server.front.add("echo", _Echo(server))
+    assert send("Say", "echo").body == {"target": "Echo.Say", "by": "arn:aws:iam::000000000000:user/administrator"}
+    is_refusal(send("Fail", "echo"), "EchoFault", status=500)
+    assert send("Stream", "echo").sent == b"{}"
+    forged = [
+        (name, value.replace("/ecs/", "/echo/"))
+        for name, value in signed_headers(key, url=f"{server.url}/", body=b"{}", more={"X-Amz-Target": "Echo.Say"})
+    ]
+    is_refusal(server.request("POST", "/", forged, b"{}"), "InvalidSignatureException")
+    is_refusal(send("Say", "other"), "UnknownOperationException")

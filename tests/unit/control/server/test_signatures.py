@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from ecscope.control.core.errors import ApiError
-from ecscope.control.server.signatures import AccessKey, Signed, canonical_path, canonical_query, verify
+from ecscope.control.server.signatures import AccessKey, Signed, canonical_path, canonical_query, named_service, verify
 from tests.control_signing import ROLE_KEY, USER_KEY, signed_headers
 from tests.tables import each_row
 
@@ -252,3 +252,20 @@ def test_queries_have_one_form(query: str, canonical: str) -> None:
 
 def test_a_key_shows_no_secret() -> None:
     assert repr(ROLE_KEY) == "AccessKey(ASIAEXAMPLE)"
+
+
+@pytest.mark.parametrize(
+    ("authorization", "service"),
+    [
+        (
+            "AWS4-HMAC-SHA256 Credential=AKID/20261201/us-east-1/logs/aws4_request, SignedHeaders=host, Signature=0",
+            "logs",
+        ),
+        ("AWS4-HMAC-SHA256 SignedHeaders=host,Credential=AKID/20261201//s3/aws4_request,Signature=0", "s3"),
+        ("AWS4-HMAC-SHA256 Credential=AKID/20261201/us-east-1", ""),
+        ("Bearer logs", ""),
+        ("", ""),
+    ],
+)
+def test_the_service_that_a_request_names_is_read_before_it_is_verified(authorization: str, service: str) -> None:
+    assert named_service(authorization) == service
