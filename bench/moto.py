@@ -6,23 +6,19 @@ import asyncio
 import os
 import re
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.parse
 import urllib.request
-import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import ROOT
+import clients
 from bench.control_plane import REGION, free_port
 from bench.needs import Missing
 from bench.signed_calls import CallFailed, Key, SignedCalls
 
-LOCK = ROOT / "requirements" / "moto.lock"
-ENVIRONMENT = ROOT / "build" / "moto"
 KEY = Key("bench", "bench")
 _START_S = 60.0
 
@@ -52,21 +48,10 @@ class Moto:
 
 def command() -> str:
     """The program ``moto_server``; installed when it is not, or when the lock has changed. Raises ``Missing``."""
-    program, stamp = ENVIRONMENT / "bin" / "moto_server", ENVIRONMENT / "moto.lock"
-    if program.exists() and stamp.exists() and stamp.read_bytes() == LOCK.read_bytes():
-        return str(program)
-    print("bench: installing moto into build/moto", file=sys.stderr, flush=True)
-    venv.create(ENVIRONMENT, clear=True, with_pip=True)
-    done = subprocess.run(
-        [str(ENVIRONMENT / "bin" / "python"), "-m", "pip", "install", "-qq", "--require-hashes", "-r", str(LOCK)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise Missing(f"moto cannot be installed: {' '.join(done.stderr.split())[-300:]}")
-    stamp.write_bytes(LOCK.read_bytes())
-    return str(program)
+    try:
+        return str(clients.moto() / "moto_server")
+    except clients.Unavailable as error:
+        raise Missing(str(error)) from error
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Other people's clients that the tests try the control plane with, in ``build/clients``: made when first asked for.
 
 They have environments of their own, because the AWS CLI insists on one version of botocore, which is not ours. All
-come by version and hash (``requirements/{clients,judges,airflow}.lock``, ``tests/clients/node/package-lock.json``) and
-anew when those change. ``python scripts/clients.py`` makes those of ``make test`` ahead of time.
+come by version and hash (``requirements/{clients,moto,judges,airflow}.lock``, ``tests/clients/node/package-lock.json``)
+and anew when those change. ``python scripts/clients.py`` makes those of ``make test`` ahead of time.
 """
 
 from __future__ import annotations
@@ -34,6 +34,11 @@ class Unavailable(Exception):
 def python() -> Path:
     """The folder with ``aws``, ``ecs``, ``ecs-doctor``, ``lazy-ecs`` and a ``python``. Raises ``Unavailable``."""
     return _python("python", "clients.lock")
+
+
+def moto() -> Path:
+    """The folder with ``moto_server`` and a ``python`` that has moto, which is no client. Raises ``Unavailable``."""
+    return _python("moto", "moto.lock")
 
 
 def judges() -> Path:
@@ -116,6 +121,7 @@ def _run(command: list[str], folder: Path) -> None:
 if __name__ == "__main__":
     try:
         print(python())
+        print(moto())
         print(node())
     except Unavailable as error:
         sys.exit(f"clients: {error}")

@@ -26,7 +26,9 @@ from ecscope.control.core.records import Json
 from ecscope.control.core.restore import restored_state
 from ecscope.control.core.state import ControlState, Settings
 from ecscope.control.core.step import REVISION_KEY
+from ecscope.control.moto.process import MotoProcess
 from ecscope.control.server.http import BACKLOG, ApiServer, Front
+from ecscope.control.server.other_services import OtherServices
 from ecscope.control.server.principals import IamFileError, Principals
 from ecscope.control.store.interface import Loaded, Store, StoreError
 from ecscope.control.store.sqlite import SqliteStore
@@ -101,6 +103,7 @@ class ControlPlane:
         self._tcs: TcsServer | None = None
         self._principals: Principals | None = None
         self._front: Front | None = None
+        self._others: OtherServices | None = None
         self._lives: list[asyncio.Task[None]] = []
 
     # --- to be read while it runs ------------------------------------------------------------------
@@ -166,6 +169,9 @@ class ControlPlane:
         if self._front is not None:
             await self._front.stop()
             self._front = None
+        if self._others is not None:
+            await self._others.close()
+            self._others = None
         for life in self._lives:
             life.cancel()
         await asyncio.gather(*self._lives, return_exceptions=True)
@@ -281,6 +287,13 @@ class ControlPlane:
             now=self._clock.now,
             new_id=_new_id,
         )
+        self._others = OtherServices(
+            api=api,
+            moto=MotoProcess(data_dir=self._data_dir / "moto", account=self._settings.account),
+            account=self._settings.account,
+            region=self._settings.region,
+        )
+        api.leave_others_to(self._others.serve)
         application = api.application()
         application.router.add_get("/acs/ws", self._acs.handle)
         application.router.add_get("/tcs/ws", self._tcs.handle)

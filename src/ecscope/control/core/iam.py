@@ -283,7 +283,7 @@ KEYS = (
     "aws:currenttime", "aws:epochtime", "aws:principalaccount", "aws:principalarn", "aws:principaltype",
     "aws:requestedregion", "aws:securetransport", "aws:sourceip", "aws:tagkeys", "aws:userid", "aws:username",
     "ecs:account-setting", "ecs:cluster", "ecs:container-instances", "ecs:container-name", "ecs:createaction",
-    "ecs:enable-execute-command", "ecs:service", "ecs:task", "ecs:task-definition", "iam:passedtoservice",
+    "ecs:enable-execute-command", "ecs:service", "ecs:task", "ecs:task-definition", "iam:passedtoservice", "s3:prefix",
 )  # fmt: skip
 """What a request is known to carry. Source: Service Authorization Reference, Amazon ECS; IAM's global keys."""
 KEY_PREFIXES = ("aws:requesttag/", "aws:resourcetag/", "ecs:resourcetag/")

@@ -34,7 +34,15 @@ from ecscope.control.core.step import Step
 from ecscope.control.server.interface import Writer
 from ecscope.control.server.model import ServiceModel
 from ecscope.control.server.principals import Principal, Principals
-from ecscope.control.server.signatures import SERVICE, AccessKey, named_service, verify
+from ecscope.control.server.signatures import (
+    SERVICE,
+    AccessKey,
+    Signed,
+    named_service,
+    service_of,
+    verify,
+    verify_s3,
+)
 from ecscope.peers import Peers
 from ecscope.timed_connection import TIMEOUT_S, TimedConnection
 
@@ -51,6 +59,9 @@ _UNREADABLE = (HttpProcessingError, web.RequestPayloadError)
 BACKLOG = 1024
 _IS_SIGNED = web.RequestKey("is_signed", bool)
 _sockets = logging.getLogger(f"{__name__}.sockets")
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,14 +150,20 @@ class ApiServer:
         self._checks_output = checks_output
         self.model = model or ServiceModel()
         self._services: dict[str, Service] = {SERVICE: self}
+        self._others: Handler | None = None
 
     def add(self, signing_name: str, service: Service) -> None:
         """Let requests that are signed for a service be answered by it."""
         self._services[signing_name] = service
 
+    def leave_others_to(self, handler: Handler) -> None:
+        """Let requests that are signed for a service that was not added, at whatever path, be answered by it."""
+        self._others = handler
+
     def application(self) -> web.Application:
         app = web.Application(
-            client_max_size=MAX_BODY_BYTES, middlewares=[self._see_to_the_client, self._answer_what_is_not_here]
+            client_max_size=MAX_BODY_BYTES,
+            middlewares=[self._see_to_the_client, self._route, self._answer_what_is_not_here],
         )
         app.router.add_post("/", self._serve)
         return app
@@ -156,18 +173,33 @@ class ApiServer:
     def authenticate(self, request: web.Request, body: bytes = b"", *, service: str = SERVICE) -> Caller:
         """Whose signature this is, if it is for this service. Raises ``ApiError``."""
         path, _, query = request.raw_path.partition("?")
-        headers = [(_text(name), _text(value)) for name, value in request.raw_headers]
         caller = self.authenticate_parts(
             request.method,
             path=path,
             query=query,
-            headers=headers,
+            headers=sent_headers(request),
             body=body,
             source_ip=request.remote or "",
             service=service,
         )
         request[_IS_SIGNED] = True
         return caller
+
+    def authenticate_s3(self, request: web.Request, *, bucket_of_host: str) -> tuple[Caller, Signed]:
+        """The same for S3, before the body is read: it must be as the signature says. Raises ``ApiError``."""
+        self._principals.refresh()
+        path, _, query = request.raw_path.partition("?")
+        signed = verify_s3(
+            self._find_key,
+            method=request.method,
+            path=path,
+            query=query,
+            headers=sent_headers(request),
+            bucket_of_host=bucket_of_host,
+            now=self._clock.now(),
+        )
+        request[_IS_SIGNED] = True
+        return self._caller(signed, request.remote or ""), signed
 
     def authenticate_parts(
         self,
@@ -192,6 +224,9 @@ class ApiServer:
             now=self._clock.now(),
             service=service,
         )
+        return self._caller(signed, source_ip)
+
+    def _caller(self, signed: Signed, source_ip: str) -> Caller:
         principal = self._principal(signed.access_key_id)
         assert principal is not None, "its key was found"
         # The region is the one whose records there are; any may be signed for.
@@ -336,6 +371,14 @@ class ApiServer:
         return answer
 
     @web.middleware
+    async def _route(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """What is signed for a service that nobody here has, which may be at any path, is for ``leave_others_to``."""
+        service = service_of(request.headers.get("Authorization", ""), request.raw_path.partition("?")[2])
+        if service and service not in self._services and self._others is not None:
+            return await self._others(request)
+        return await handler(request)
+
+    @web.middleware
     async def _answer_what_is_not_here(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
@@ -395,6 +438,11 @@ class Front:
             admit=self._peers.admit,
             settings={"logger": _sockets, "auto_decompress": False},  # signatures are of what was sent
         )
+
+
+def sent_headers(request: web.Request) -> list[tuple[str, str]]:
+    """As they were sent, in that order."""
+    return [(_text(name), _text(value)) for name, value in request.raw_headers]
 
 
 def _text(raw: bytes) -> str:
