@@ -28,7 +28,7 @@ _INSTALL_S = 600.0
 
 
 class Unavailable(Exception):
-    """These clients cannot be had here; the message says why."""
+    """These clients cannot be installed here; the message says why."""
 
 
 def python() -> Path:

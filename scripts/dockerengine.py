@@ -33,7 +33,7 @@ LEFT_BY_DOCKERD = (Path("/run/docker"), Path("/run/containerd"), Path("/etc/dock
 
 
 class Unavailable(Exception):
-    """Something that is needed cannot be had; the message is one line that says what, and how to get it."""
+    """Something that is needed is not available; the message is one line that says what, and how to get it."""
 
 
 class EngineError(Exception):

@@ -88,7 +88,7 @@ class LogFormat(Enum):
 
 
 class LogRollover(Enum):
-    """``ECS_LOG_ROLLOVER_TYPE``: when the log file is put aside and a new one begun."""
+    """``ECS_LOG_ROLLOVER_TYPE``: when the log file is rotated."""
 
     SIZE = "size"
     HOURLY = "hourly"

@@ -15,7 +15,7 @@ _OVER_S = 3.0
 """After this long without an error, connections are accepted again. The loop tries once a second."""
 _NO_FILE_LEFT = "socket.accept() out of system resource"
 _LISTENS_AGAIN = "_start_serving"
-"""What the loop calls a second after such an error, also for a server that was closed meanwhile."""
+"""What the loop calls a second after such an error, even for a server that has been closed since."""
 
 
 def allow_many_files(log: logging.Logger) -> None:

@@ -1,7 +1,7 @@
-"""Files and directories that must be this user's own: opened without following a link, and judged by what was opened.
+"""Files and directories that must belong to this user: opened without following a link, and checked once open.
 
-Whoever can write in a data directory could have keys of his own choice taken for ours, have us write into files of his
-choice, or have us end processes of his choice. Trusted are this user and root.
+Anyone who can write in a data directory could substitute the keys, and have this process write into files or end
+processes of their choice. Trusted are this user and root.
 """
 
 from __future__ import annotations

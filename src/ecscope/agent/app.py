@@ -79,7 +79,7 @@ _SAVE_BACKOFF = Backoff(tries=None, first_s=0.5, cap_s=5.0, factor=1.5, jitter=0
 
 
 class AgentError(Exception):
-    """The agent cannot start, or cannot go on; the message says why and what helps."""
+    """The agent cannot start, or cannot continue; the message says why and what helps."""
 
 
 class WrongSetting(AgentError):
@@ -555,7 +555,7 @@ class Agent:
 
 
 def run_until_signalled(agent: Agent) -> None:
-    """Run on an event loop of its own until SIGTERM or SIGINT. Raises what ``Agent.run`` raises."""
+    """Run on a new event loop until SIGTERM or SIGINT. Raises what ``Agent.run`` raises."""
     allow_many_files(_log)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_run_with_signals(agent))

@@ -1,7 +1,7 @@
 """One value that is replaced again and again, for any number of listeners, which need not poll.
 
-A listener gets the newest value when it asks for the next; what was replaced meanwhile it never sees. So a slow one
-costs nothing, and never blocks who publishes.
+A listener gets the newest value when it asks for the next; values that were replaced in between are skipped. So a slow
+listener costs nothing, and never blocks the publisher.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Order, always: decide → save what changed → publish the new state → carry out the actions.
 Nothing is done that was not saved, so a kill at any line costs nothing: what was saved is
-taken up again, what was not saved was not begun.
+taken up again, what was not saved was not started.
 
 It holds no rule (those are in ``core``) and calls no runtime (that is the executor's).
 """

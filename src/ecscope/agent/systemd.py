@@ -32,7 +32,7 @@ class Systemd:
         """Longest silence that the watchdog accepts; 0: there is none."""
 
     def notify(self, message: str) -> None:
-        """Never raises: the agent goes on when the service manager does not listen."""
+        """Never raises: the agent continues when the service manager does not listen."""
         if not self._address:
             return
         try:

@@ -21,8 +21,8 @@ REPLACED_CODE = 1008
 """Another connection took this one's place: the agent waits a little before it dials again, so that two agents of one
 ARN do not chase each other without a pause. Source: agent-protocol.md §4.3."""
 DEREGISTERED_CODE = 1000
-"""The container instance is not registered any more. To an agent this is no failure: it dials again at once, and hears
-what happened in the answer to that. Source: agent-protocol.md §4.3, §4.10."""
+"""The container instance is not registered any more. To an agent this is not a failure: it dials again at once, and the
+answer says what happened. Source: agent-protocol.md §4.3, §4.10."""
 
 Frames = Callable[[], Iterable[str]]
 """Makes the frames at the moment in which they are sent."""

@@ -162,7 +162,7 @@ class ControlPlane:
             raise
 
     async def stop(self) -> None:
-        """End: what was answered is saved. Agents and their tasks go on. May be repeated."""
+        """End: what was answered is saved. Agents and their tasks keep running. May be repeated."""
         for server in (self._acs, self._tcs):
             if server is not None:
                 server.close()

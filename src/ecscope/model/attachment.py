@@ -1,4 +1,4 @@
-"""What ECS attaches to the instance or to a task, and wants to hear of once it is there.
+"""What ECS attaches to the instance or to a task, and expects a report on once it is attached.
 
 Source: agent-protocol.md §4.8.
 """

@@ -35,7 +35,7 @@ class ContainerKind(Enum):
 
     @property
     def steady_status(self) -> ContainerStatus:
-        """As far as such a container goes while its task runs. Source: engine.md §1.1."""
+        """The steady status of such a container while its task runs. Source: engine.md §1.1."""
         return ContainerStatus.RESOURCES_PROVISIONED if self is ContainerKind.CNI_PAUSE else ContainerStatus.RUNNING
 
 
@@ -85,7 +85,7 @@ class VolumeFrom(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RestartPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """Restart a container that ended by itself. Source: engine.md §10.2."""
+    """Restart a container that exited without being stopped. Source: engine.md §10.2."""
 
     enabled: bool = False
     ignored_exit_codes: tuple[int, ...] = ()
@@ -211,7 +211,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     use_local_image: bool = False
     """No pull is needed: the pull behavior allows the local image, and it is there."""
     waiting: Waiting | None = None
-    """What keeps it from its next step; ``None``: nothing does, or it has come as far as it is to go."""
+    """What keeps it from its next step; ``None``: nothing does, or no step is left."""
     docker_name: str = ""
     """Name given to Docker; ``""`` until the create call is decided, then saved before the call."""
     docker_id: DockerId = DockerId("")
@@ -266,7 +266,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_steady(self) -> bool:
-        """It runs, and has come as far as it goes."""
+        """It runs, and has reached its steady status."""
         return self.is_running and self.known >= self.kind.steady_status
 
     @property

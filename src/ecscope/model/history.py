@@ -379,7 +379,7 @@ class ImagePullSlow(Happening, frozen=True, kw_only=True):
     waited_s: int
     layers_done: int = 0
     layers_total: int = 0
-    """0: the registry has sent nothing of the image."""
+    """0: the registry has not sent anything yet."""
     bytes_done: int = 0
     bytes_total: int = 0
 
@@ -431,7 +431,7 @@ class ImageRemoved(Happening, frozen=True, kw_only=True):
 
 
 class TaskResourceCreated(Happening, frozen=True, kw_only=True):
-    """A resource of a task is there, and what waited for it can go on."""
+    """A resource of a task exists, and what waited for it can proceed."""
 
     resource: str = msgspec.field(name="kind")
     """``volume``, ``cgroup``, …"""
@@ -694,7 +694,7 @@ class StateChangeRefused(Happening, frozen=True, kw_only=True):
 
 
 class RecordSetAside(Happening, frozen=True, kw_only=True):
-    """A saved record could not be read; it is kept as a file of its own."""
+    """A saved record could not be read; it is kept in a separate file."""
 
     record: str = msgspec.field(name="kind")
     """``task``, ``image``, …"""

@@ -63,7 +63,7 @@ def task_needs(
     memory_mib: int,
     containers: Iterable[ContainerShare],
 ) -> HostResources:
-    """What a task takes of its instance; 0 of CPU or memory: it has no limit of its own, its containers count.
+    """What a task takes of its instance; 0 of CPU or memory: no task-level limit, those of its containers count.
 
     Source: engine.md §2.2; control-plane.md §7.1.
     """

@@ -79,7 +79,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """In the order of the task definition."""
     volumes: tuple[Volume, ...] = ()
     resources: tuple[TaskResource, ...] = ()
-    """What is made for it besides containers; worked out when it is accepted."""
+    """What is created for it besides containers; determined when it is accepted."""
     source: TaskSource | None = None
     """The task file it came from; ``None``: from none."""
     network_mode: NetworkMode = NetworkMode.DEFAULT
@@ -103,7 +103,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     unsupported: str = ""
     """What the task requires and is not supported here, as one clause; the task is stopped at once. ``""``: nothing."""
     needs: HostResources = HostResources()
-    """What it takes of the instance; worked out when it is accepted."""
+    """What it takes of the instance; computed when it is accepted."""
     host_resources: HostResourcesHeld = HostResourcesHeld.WAITING
     received_at: datetime
     pull_started_at: datetime | None = None

@@ -1,8 +1,8 @@
-"""What a task needs besides its containers: a volume, a cgroup, and whatever kinds come. Values only.
+"""What a task needs besides its containers: a volume, a cgroup, and further kinds. Values only.
 
 A resource is made before the containers that need it and, if it belongs to the task, removed after them. Every kind
 goes through the same life (``agent/core/resources.py``) and is made by one provider (``agent/executors/resources/``).
-What a resource consists of is in the task that it belongs to; the record says which one it is and how far it has come.
+What a resource consists of is in the task that it belongs to; the record identifies it and holds its status.
 
 Source: engine.md §5.3, §6.6, §9, §11.
 """
@@ -64,7 +64,7 @@ class TaskResource(msgspec.Struct, frozen=True, kw_only=True):
     needed_for: ContainerStatus = ContainerStatus.PULLED
     """Which step of those containers waits for it. Source: engine.md §5.3."""
     made_after: ContainerReached | None = None
-    """It is made once a container has come that far; ``None``: at once."""
+    """It is created once a container has reached this status; ``None``: at once."""
     removed_at: RemovedAt = RemovedAt.CLEANUP
     is_lost_by_restart: bool = False
     """What was made is in the agent's memory only; after a restart it is made again for who still needs it."""

@@ -1,4 +1,4 @@
-"""Why a task or a container does not go on, and since when. Values only; the rules are in ``core/waiting``."""
+"""Why a task or a container waits, and since when. Values only; the rules are in ``core/waiting``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class WaitingReason(Enum):
     TASK = "TASK"
     """A container: its task waits."""
     CONTAINERS = "CONTAINERS"
-    """A task: not all of its containers have come as far."""
+    """A task: not all of its containers have reached that status."""
     DEPENDENCY = "DEPENDENCY"
     """A container: ``dependsOn``, links or volumesFrom."""
     DEPENDENTS = "DEPENDENTS"

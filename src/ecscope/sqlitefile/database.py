@@ -250,7 +250,7 @@ class DatabaseFile(ABC):
             # Perhaps only touched, or a file system that is late with its times: then it must not cost much.
             self._compare_again_at_s = time.monotonic() + _COMPARE_AGAIN_S
             _, frames, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            # With nothing of the file in its memory, nor in the log what may be garbage in the file.
+            # Without cached pages of the file, and without pages in the log that may be garbage in the file.
             fresh = _connect(self.path, is_alone=frames == moved)
             try:
                 self._compare(fresh)

@@ -2,7 +2,7 @@
 
 A table, and the few kinds of rule it is written in. Rules between members (a mount point
 and its volume) are in ``rules``. Every rule adds its mistakes to a
-``Report`` and goes on, so that a person sees all of them at once.
+``Report`` and continues, so that a person sees all of them at once.
 
 Reasons never quote a value other than a word from a fixed set or a name: environment
 values, commands and options may be secrets.

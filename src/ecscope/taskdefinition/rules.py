@@ -135,7 +135,7 @@ def _task_size(task: Place, containers: list[Place], report: Report) -> None:
 
 
 def _mode(task: Place) -> NetworkMode | None:
-    """``None``: it is none that there is, which is a mistake of its own."""
+    """``None``: it is not a valid one, which is reported separately."""
     return network_mode(task.text("networkMode"))
 
 
@@ -275,7 +275,7 @@ def _ports(task: Place, container: Place, report: Report) -> None:
             continue
         port, port_range, host = (mapping.member(n) for n in ("containerPort", "containerPortRange", "hostPort"))
         if mode is NetworkMode.NONE:
-            report.add(mapping.node, mapping.path, "cannot be had with networkMode none")
+            report.add(mapping.node, mapping.path, "is not possible with networkMode none")
         if port is None and port_range is None:
             report.add(mapping.node, f"{mapping.path}.containerPort", "is required and missing")
             continue

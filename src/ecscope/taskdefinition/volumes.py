@@ -1,4 +1,4 @@
-"""A task's volume as the agent keeps it, from whatever form it was written in.
+"""A task's volume as the agent keeps it, whichever form it was written in.
 
 Source: engine.md §6.1, §9; control-plane.md §10.4.
 """

@@ -1,4 +1,4 @@
-"""The agent as a process of its own: started, started again when it dies, ended.
+"""The agent as a separate process: started, restarted when it dies, ended.
 
 It lives in a session of its own, so that a Ctrl-C reaches this process only, and survives this process: what runs then
 goes on until the next start takes its place.

@@ -59,7 +59,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Made if it is not there, and joined by the agent."""
     iam_file: Path | None = None
     keeps_tasks: bool = False
-    """At the end tasks go on."""
+    """Tasks keep running at the end."""
     has_agent: bool = True
     has_task_endpoint: bool = True
     """Containers are told where AWS is, and may ask there."""
@@ -109,7 +109,7 @@ class LocalEcs:
         self._stopping.set()
 
     async def run(self) -> Ending:
-        """Until ``stop``, or until it cannot go on."""
+        """Until ``stop``, or until it cannot continue."""
         if self._options.has_agent and (unsafe := self._unsafe()):
             self._say(f"{unsafe}, or give another --data-dir")
             return Ending.MISUSED
@@ -140,7 +140,7 @@ class LocalEcs:
         return Ending.ASKED_FOR if self._stopping.is_set() else ending
 
     async def _serve(self, keeping: asyncio.Task[None] | None) -> Ending:
-        """Until ``stop``, or until the agent cannot go on."""
+        """Until ``stop``, or until the agent cannot continue."""
         if keeping is not None and not await self._registered(keeping):
             return self._told_the_end_of(keeping) if keeping.done() else Ending.ASKED_FOR
         is_introspected = keeping is not None and await self._is_introspected()
@@ -238,7 +238,7 @@ class LocalEcs:
             "ECS_BACKEND_HOST": self._control.url,
             "ECS_CLUSTER": self._options.cluster,
             "ECS_DATADIR": os.fspath(data_dir),
-            "AWS_EC2_METADATA_DISABLED": "true",  # and no ECS_EXTERNAL: RunTask places on EC2 unless told otherwise
+            "AWS_EC2_METADATA_DISABLED": "true",  # and no ECS_EXTERNAL: RunTask places on EC2 by default
             "AWS_DEFAULT_REGION": self._options.region,
             "AWS_REGION": self._options.region,
             "AWS_ACCESS_KEY_ID": key.access_key_id,
@@ -334,7 +334,7 @@ class LocalEcs:
             self._say(f"{_tasks(kept)} {keep} running; the next `ecscope up` with this --data-dir takes {them} up")
 
     async def _stop_tasks(self) -> None:
-        """Those of agents that are here; services start none meanwhile, and go on at the next start."""
+        """Those of connected agents; services start none in the meantime, and continue at the next start."""
         self._control.change_settings(is_ending=True)
         tasks = [task for task in self._running_tasks() if task.instance_arn in self._control.connected]
         if not tasks:

@@ -1,7 +1,7 @@
 """The running ``ecscope up`` as other commands find it: ``up.json`` in its data directory, and what a shell exports.
 
 The file is written when everything answers and removed at the end. One that a killed process left behind is not
-believed: the lock of the data directory decides whether somebody runs.
+believed: the lock of the data directory decides whether one is running.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ENDPOINTS_OF_OURS = ("AWS_ENDPOINT_URL_ECS", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS")
 
 
 class NotRunning(Exception):
-    """There is no ``up`` to be used; the message says what to do."""
+    """No usable ``up`` is running; the message says what to do."""
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +49,7 @@ def publish(data_dir: Path, running: Running) -> None:
 
 
 def withdraw(data_dir: Path) -> None:
-    """Let nobody find it any more. May be repeated."""
+    """Remove it, so that it is not found any more. May be repeated."""
     (data_dir / _NAME).unlink(missing_ok=True)
 
 

@@ -138,7 +138,7 @@ BROKEN = {
         f"{C0}.portMappings[0].containerPort", "is required and missing"),
     "no ports without a network": (
         task(container(portMappings=[{"containerPort": 80}]), networkMode="none"),
-        f"{C0}.portMappings[0]", "cannot be had with networkMode none"),
+        f"{C0}.portMappings[0]", "is not possible with networkMode none"),
     "a port stands alone": (
         task(container(portMappings=[{"containerPort": 80, "containerPortRange": "90-91"}])),
         f"{C0}.portMappings[0].containerPort", "cannot stand beside containerPortRange"),

@@ -1,7 +1,7 @@
-"""Signed calls to AWS over aiohttp: the ECS API, and whatever else speaks AWS's JSON protocol.
+"""Signed calls to AWS over aiohttp: the ECS API, and other services with AWS's JSON protocol.
 
 One try per call. Two exceptions, both inside the same call: keys that AWS rejects are looked up again, and a
-kept connection that the other side closed meanwhile is opened again. When to try again is the caller's to say.
+kept connection that the other side has closed is opened again. When to try again is up to the caller.
 
 Importing this imports botocore (ADR 0013).
 

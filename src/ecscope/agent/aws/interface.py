@@ -13,7 +13,7 @@ from ecscope.model.credentials import TaskCredentials
 
 
 class AwsCallFailed(Exception):
-    """A call failed for good: whatever tries belong to the call itself have been made."""
+    """A call failed: all tries that belong to the call itself have been made."""
 
     def __init__(self, failure: ApiFailure) -> None:
         super().__init__(str(failure))

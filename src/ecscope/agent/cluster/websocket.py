@@ -34,7 +34,7 @@ class WebsocketTimes(msgspec.Struct, frozen=True, kw_only=True):
     close_s: float = 2.0
     """For the other end to answer a close."""
     proven_s: float = 60.0
-    """A connection that lasted this long was a good one, and what ends it is news."""
+    """A connection that lasted this long was a good one, and its end is logged again."""
 
 
 class Refused(Exception):
@@ -62,7 +62,7 @@ async def dialled(
     times: WebsocketTimes,
     largest_frame_bytes: int,
 ) -> AsyncIterator[Websocket]:
-    """An open connection; leaving the context closes it, whatever state it is in.
+    """An open connection; leaving the context closes it, in any state.
 
     Args:
         url: dialled as it is, because that is what was signed.

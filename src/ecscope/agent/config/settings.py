@@ -542,7 +542,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             section="3.5", variable="ECS_LOG_ROLLOVER_TYPE", form=form.choice(LogRollover, otherwise=LogRollover.HOURLY)
         ),
     ] = LogRollover.SIZE
-    """When the log file is put aside and a new one begun; any other word means `hourly`."""
+    """When the log file is rotated; any other word means `hourly`."""
     log_max_file_size_mb: Annotated[
         float, Setting(section="3.5", variable="ECS_LOG_MAX_FILE_SIZE_MB", form=form.NUMBER)
     ] = 5.0
@@ -616,7 +616,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return not self.external and not self.imds_disabled
 
     def aws_environment(self) -> dict[str, str]:
-        """The variables of AWS's own tools that name credentials, from whatever source: for the credential chain."""
+        """The variables of AWS's own tools that name credentials, from any source: for the credential chain."""
         given = {
             "AWS_ACCESS_KEY_ID": self.aws_access_key_id,
             "AWS_SECRET_ACCESS_KEY": self.aws_secret_access_key.text,

@@ -40,7 +40,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: OriginKind
     place: str = ""
-    """Path of the file; for ``DERIVED`` what it was worked out from."""
+    """Path of the file; for ``DERIVED`` what it was derived from."""
     name: str = ""
     """Variable, JSON key or command line option."""
     raw: str = ""
@@ -75,7 +75,7 @@ class Mistake(msgspec.Struct, frozen=True, kw_only=True):
     """As found there; ``(hidden)`` for a secret, ``""`` without a value."""
     origin: str
     reason: str
-    """What is wrong or what would be right, and what is used meanwhile."""
+    """What is wrong or what would be right, and what is used instead."""
     is_note: bool = False
     """Nothing is wrong: the setting has no effect here yet, or has a newer name."""
 

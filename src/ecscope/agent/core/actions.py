@@ -199,7 +199,7 @@ class TimerKind(Enum):
     CLEANUP = "CLEANUP"
     """Remove what is left of a stopped task. Source: engine.md §11."""
     REPORT_DRAIN = "REPORT_DRAIN"
-    """Container news that no task change took along goes by itself. Source: agent-protocol.md §3.5."""
+    """Container changes that no task change carried are sent on their own. Source: agent-protocol.md §3.5."""
     IMAGE_CLEANUP = "IMAGE_CLEANUP"
     """A cycle of image clean-up. Source: engine.md §14."""
 

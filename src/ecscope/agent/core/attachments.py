@@ -1,4 +1,4 @@
-"""ECS attaches network interfaces and hears once they are there; what does not come in time is forgotten.
+"""ECS attaches network interfaces; each is reported once it is found, and forgotten if it is not found in time.
 
 They are saved until ECS has heard of them, so that a restart loses none. The interface itself is left as it is:
 tasks that need one of their own are refused.

@@ -274,7 +274,7 @@ def _stop_done(step: Step, task: Task, container: Container, event: ContainerSto
     if inspection is None:
         containers.vanished(step, task, container)
         return
-    # the stop call succeeded: whatever the inspection says, it is not running any more
+    # the stop call succeeded: it is not running any more, even if the inspection says so
     stopped = replace(inspection, status=ContainerStatus.STOPPED)
     containers.take_inspection(step, task, container, stopped, may_restart=False)
     if inspection.status is ContainerStatus.RUNNING:

@@ -73,7 +73,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """The facts that decide what is registered."""
 
     api_version: str
-    """The newest that Docker speaks."""
+    """The newest that Docker supports."""
     architecture: str
     """As the kernel names it; ``""``: not known."""
     volume_plugins: tuple[str, ...]

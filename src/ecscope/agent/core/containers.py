@@ -113,7 +113,7 @@ def stop_without_call(step: Step, task: Task, container: Container, why: str) ->
 
 
 def fail_dependency(step: Step, task: Task, container: Container, reason: str) -> Task:
-    """A dependency can never be met: the container ends without having begun."""
+    """A dependency can never be met: the container ends without having started."""
     container = with_error(container, NamedError(name="CannotStartContainerError", message=reason))
     container = replace(container, desired=ContainerStatus.STOPPED, exit_code=DEPENDENCY_FAILURE_EXIT_CODE)
     return advance_to(step, task, container, ContainerStatus.STOPPED, reason)

@@ -1,4 +1,4 @@
-"""When a container may go on: ``dependsOn``, and what links and volumesFrom imply.
+"""When a container may take its next step: ``dependsOn``, and what links and volumesFrom imply.
 
 Also the reverse order in which containers stop. Pure questions about one task.
 

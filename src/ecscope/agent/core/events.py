@@ -45,7 +45,7 @@ class TaskFile(msgspec.Struct, frozen=True, kw_only=True):
     """One file with a task definition."""
 
     task: Task
-    """What the file starts, should it start something: with an ARN and names of its own. Its version is not decided."""
+    """The task that the file starts, if it starts one: with a new ARN and names. Its version is decided in the core."""
     digest: str
     """SHA-256 of the definition's canonical form."""
     revision: int | None = None
@@ -216,18 +216,18 @@ class ManifestFailed(FailureEvent, frozen=True, kw_only=True, tag=True):
 
 
 class ImagePullProgressed(ContainerEvent, frozen=True, kw_only=True, tag=True):
-    """At most once a second per pull; the call goes on."""
+    """At most once a second per pull; the call continues."""
 
     progress: PullProgress
 
 
 class ImageCallSlow(ContainerEvent, frozen=True, kw_only=True, tag=True):
-    """A digest or an image is waited for, for longer than is usual; the call goes on."""
+    """A digest or an image takes longer than usual; the call continues."""
 
     image: str
     waited_s: int
     progress: PullProgress | None = None
-    """``None``: the registry has sent nothing of the image."""
+    """``None``: the registry has not sent anything yet."""
 
 
 class ImagePulled(ContainerEvent, frozen=True, kw_only=True, tag=True):
@@ -315,7 +315,7 @@ class ResourceEvent(Event, frozen=True, kw_only=True, tag=True):
 
 
 class ResourceCreated(ResourceEvent, frozen=True, kw_only=True, tag=True):
-    """What waits for it may go on."""
+    """What waits for it may proceed."""
 
 
 class ResourceCreateFailed(ResourceEvent, frozen=True, kw_only=True, tag=True):
@@ -380,7 +380,7 @@ class RuntimeListed(Event, frozen=True, kw_only=True, tag=True):
 
 
 class RuntimeListFailed(Event, frozen=True, kw_only=True, tag=True):
-    """The listing could not be made, so that nobody knows what is there."""
+    """The listing failed, so it is not known what is there."""
 
     error: NamedError
 

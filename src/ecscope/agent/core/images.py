@@ -94,7 +94,7 @@ def _is_only_name(step: Step, record: ImageRecord) -> bool:
 
 
 def record_use(step: Step, container: Container) -> None:
-    """Remember that a container of this image was there until now, whatever the image is called by now."""
+    """Remember that a container of this image existed until now, under any name of the image."""
     for record in list(step.images.values()):
         if record.image_id == container.image_id or (
             not container.image_id and record.name == container.definition.image

@@ -74,7 +74,7 @@ def _list_failed(step: Step, event: RuntimeListFailed) -> None:
 
 
 def _listed(step: Step, event: RuntimeListed) -> None:
-    """Adopt what is listed, inspect what is missing, and let everything go on."""
+    """Adopt what is listed, inspect what is missing, and let everything continue."""
     if not step.runtime_connected:
         return
     step.reconciled = True

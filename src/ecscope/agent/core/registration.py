@@ -68,7 +68,7 @@ def not_registered(step: Step, event: InstanceNotRegistered) -> None:
     if known is not None or is_inactive:
         step.obstacle = obstacle
     if obstacle.kind is ObstacleKind.STARTING:
-        step.note(history.NoChange(why="what stood in the way of the registration has gone"))
+        step.note(history.NoChange(why="registration is no longer prevented"))
         return
     step.note(
         history.InstanceNotRegistered(obstacle=obstacle.kind.value, message=obstacle.message, facts=obstacle.detail)
@@ -213,7 +213,7 @@ def _message(failure: ApiFailure, cluster: str) -> str:
         case ObstacleKind.CERTIFICATE_REFUSED:
             return (
                 f"The certificate of {failure.endpoint} cannot be trusted: {words}. Check the clock, and whether a"
-                " proxy stands between; its authority can be named with SSL_CERT_FILE."
+                " proxy is in between; name its authority with SSL_CERT_FILE."
             )
         case ObstacleKind.CLUSTER_NOT_FOUND:
             return f"There is no cluster {cluster}. Create it, or set ECS_CLUSTER. AWS says: {words}"

@@ -120,7 +120,7 @@ def _queue(step: Step, task: Task, status: ReportedStatus) -> Task:
 
 
 def drain(step: Step, task: Task) -> None:
-    """No task change took the news along in time: it goes with the status that ECS knows."""
+    """No task change carried the container changes in time: they are sent with the status that ECS knows."""
     if not task.container_news:
         return
     _queue(step, task, task.reported or ReportedStatus.PENDING)

@@ -1,6 +1,6 @@
-"""The life of a task's resources, of whatever kind: made before containers that need them, removed after them.
+"""The life of a task's resources, of any kind: created before containers that need them, removed after them.
 
-Which resources a task has is worked out when it is accepted, by the rules of each kind (``cgroups``, ``volumes``).
+Which resources a task has is determined when it is accepted, by the rules of each kind (``cgroups``, ``volumes``).
 How one is made is its provider's business (``agent/executors/resources``).
 
 Source: engine.md §3.2, §5.3, §11.
@@ -36,7 +36,7 @@ def wanted(step: Step, task: Task) -> tuple[TaskResource, ...]:
 
 
 def awaited(task: Task, container: Container, status: ContainerStatus) -> TaskResource | None:
-    """A resource that the container has to wait for before it goes on to ``status``; ``None``: nothing hinders it."""
+    """A resource that the container has to wait for before ``status``; ``None``: none."""
     return next((r for r in task.resources if r.is_awaited_by(container.name, status)), None)
 
 
@@ -64,7 +64,7 @@ def is_refusal(task: Task) -> bool:
 
 
 def remove(step: Step, task: Task, *moments: RemovedAt) -> bool:
-    """Ask for the removal of what is removed at these moments; true when nothing of it is left.
+    """Ask for the removal of what is removed at these moments; true when all of it is removed.
 
     One that is not known to be made may be there all the same: its answer was late or lost.
     """

@@ -62,7 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     joins_cluster: bool = False
     """Tasks are reported to ECS. ``False``: tasks come from files, and nothing is reported."""
     report_drain_s: float = 10.0
-    """Container news that no task change takes along waits this long, and a random part of the next."""
+    """Container changes that no task change carries wait this long, and a random part of the next."""
     report_drain_jitter_s: float = 20.0
     reports_at_once: int = 100
     """Tasks whose state changes are submitted at the same time, at most. Most of it is for those that ECS does not

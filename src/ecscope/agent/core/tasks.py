@@ -101,7 +101,7 @@ def _follow_essential(step: Step, task: Task) -> Task:
 
 
 def _follow_agents_own(step: Step, task: Task) -> Task:
-    """The user's containers cannot go on without what the agent made up for them."""
+    """The user's containers cannot run without the containers that the agent added for them."""
     for container in task.containers:
         if container.is_agents_own and (container.is_stopped or container.desired is ContainerStatus.STOPPED):
             return stop(step, task, f"container {container.name}, which the agent added, {_ending(container)}")

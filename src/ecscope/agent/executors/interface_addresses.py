@@ -1,4 +1,4 @@
-"""Which network interfaces the kernel has, by the address of their hardware."""
+"""Which network interfaces the kernel has, by MAC address."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SYS_CLASS_NET = Path("/sys/class/net")
 
 
 def mac_addresses(root: Path = SYS_CLASS_NET) -> frozenset[str]:
-    """In lower case, with colons. What goes away meanwhile is left out; without ``root`` there are none."""
+    """In lower case, with colons. Interfaces that disappear while they are read are left out; no ``root``: none."""
     found = set()
     for address in root.glob("*/address"):
         try:

@@ -185,7 +185,7 @@ class Executor:
     async def finish(self, *, within_s: float) -> int:
         """Begin no more calls, and let those that change something end: how many of them did not.
 
-        What is not begun any more, and what did not end, is in the saved state, and is taken up at the next start.
+        What was not started, or did not end, is in the saved state, and is taken up at the next start.
         """
         self._is_ending = True
         if not self._short:
@@ -216,7 +216,7 @@ class Executor:
 
     def _call_done(self, key: Key, done: asyncio.Task[None], action: act.ContainerAction) -> None:
         if self._calls.get(key) is not done:
-            return  # the agent ends, or the next call has begun already
+            return  # the agent ends, or the next call has already started
         del self._calls[key]
         if done.cancelled():
             # Told here, since a call that is cancelled before its first turn never runs a line.
@@ -484,7 +484,7 @@ class Executor:
         return dict(self._ports.assign(mappings, self._is_port_free))
 
     async def _image_environment(self, container: Container) -> frozenset[str]:
-        """Names that the image sets itself; only needed where the agent would add some of its own."""
+        """Names that the image sets itself; only needed where the agent would add others."""
         if not (self._settings.region or self._settings.task_endpoint_port):
             return frozenset()
         image = self._images_by_id.get(container.image_id)

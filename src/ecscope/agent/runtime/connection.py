@@ -19,7 +19,7 @@ from ecscope.model.runtime import EngineInfo
 _log = logging.getLogger("ecscope.docker")
 
 _PROVEN_S = 10.0
-"""A connection that lasted this long was a good one, and what ends it is news."""
+"""A connection that lasted this long was a good one, and its end is logged again."""
 
 
 class RuntimeConnection:

@@ -1,4 +1,4 @@
-"""The contract between the agent and whatever runs containers.
+"""The contract between the agent and the container runtime.
 
 Every call may be repeated after a crash, so every call is idempotent or fails with an
 error that says so (``is_conflict``, ``is_not_found``). Rules about *when* to call stay in

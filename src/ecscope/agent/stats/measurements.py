@@ -1,6 +1,6 @@
 """The last measurements of one container, and what they say about the time between two of them. Pure.
 
-Percentages and rates are worked out in single precision, as the official agent does, so that
+Percentages and rates are computed in single precision, as the official agent does, so that
 the same measurements give the same numbers.
 
 Source: agent-protocol.md §5.3; task-metadata-api.md §12.
@@ -41,7 +41,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ring:
-    """Takes samples, keeps the last ``capacity``. Takes any sample, whatever its numbers."""
+    """Takes any samples, whatever their numbers, and keeps the last ``capacity``."""
 
     def __init__(self, *, capacity: int) -> None:
         self._points: deque[Point] = deque(maxlen=capacity + 1)  # one more, which is the window's ``before``

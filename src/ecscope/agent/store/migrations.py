@@ -3,7 +3,7 @@
 A new layout is a new step at the end of ``STEPS``; a step that was released never changes. After
 a new step: keep a state file of the version before in ``tests/fixtures/store`` and load it in a
 test, and teach ``salvage`` the new shape of rows. A change of bodies goes through ``upgraded``, which
-salvage uses as well: it finds rows of whatever version.
+salvage uses as well: it finds rows of any version.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ def upgraded(kind: Kind, body: object, checksum: object) -> tuple[object, object
 
 
 def _with_resources(task: dict[str, Any]) -> dict[str, Any]:
-    """What version 1 kept in ``volumes`` and ``cgroup`` of how far they had come, as ``resources``.
+    """The statuses that version 1 kept in ``volumes`` and ``cgroup``, as ``resources``.
 
-    It kept whatever ECS named as network mode, too.
+    It also kept any network mode that ECS named.
     """
     resources: list[dict[str, Any]] = []
     cgroup = task.pop("cgroup", None)

@@ -41,7 +41,7 @@ _CHECK_S = 1.0
 """How soon a state file that was truncated or removed from outside is written again, even if nothing is saved."""
 _MOST_SAVES_PER_COMMIT = 256
 _ENTRIES_PER_EXPIRY = 200
-"""Small enough that a save that comes in meanwhile waits a few milliseconds at most."""
+"""Small enough that a concurrent save waits a few milliseconds at most."""
 
 
 class _Save(NamedTuple):

@@ -179,7 +179,7 @@ class TaskFileScanner:
         read_at_ns = self._wall_clock_ns()
         try:
             path.encode()
-            # Not to hang on a pipe that took the file's place meanwhile.
+            # Must not hang on a pipe that has replaced the file since.
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             with open(descriptor, "rb") as file:  # noqa: PTH123  # it is a descriptor
                 before = _fingerprint(os.fstat(descriptor))

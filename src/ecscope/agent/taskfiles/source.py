@@ -2,7 +2,7 @@
 
 Holds no rule: ``scanner`` sees what changed, ``core/taskfiles`` says what that means. Here a definition becomes the
 task that it would start, and what is wrong with a file is logged. The scans have a thread of their own that wakes the
-loop only when something changed: at rest that costs half of what a scan from the loop does.
+loop only when something changed: when idle that costs half of a scan from the loop.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ class AcsServer:
         return socket.response
 
     def act(self, effect: ForAgent | Disconnect) -> None:
-        """Begin to carry it out; never blocks. An agent that is not here hears of it when it comes."""
+        """Begin to carry it out; never blocks. A disconnected agent gets it when it connects."""
         connections = self._connections.get(effect.instance_arn, [])
         if isinstance(effect, Disconnect):
             for connection in connections:

@@ -38,7 +38,7 @@ def execute_command(step: Step, body: Json) -> Json:
 
 
 def only_container(task: Task) -> str:
-    """Name of the container that is meant where none is named; ``""``: one must be named."""
+    """Name of the container used by default; ``""``: the request must name one."""
     return task.containers[0].name if len(task.containers) == 1 else ""
 
 

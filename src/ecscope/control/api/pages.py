@@ -1,6 +1,6 @@
 """Lists in pages: ``maxResults`` and ``nextToken``.
 
-A token says where the next page begins and to which request it belongs, so that it goes on where the last page
+A token says where the next page begins and to which request it belongs, so that it continues where the last page
 ended also when the list has changed in between.
 
 Source: control-plane.md §3.1, §3.6.

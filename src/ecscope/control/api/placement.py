@@ -111,5 +111,5 @@ def _refuse_provider(name: str, *, is_default: bool) -> None:
     where = "The default capacity provider strategy of the cluster" if is_default else "capacityProviderStrategy"
     if name in _FARGATE:
         advice = "Give launchType EC2." if is_default else "Use launchType EC2 instead."
-        raise unsupported(f"{where} names {name}, which cannot be had on one machine. {advice}")
+        raise unsupported(f"{where} names {name}, which is not available on one machine. {advice}")
     raise invalid(f"{where} names {name}, which is not a capacity provider of the cluster.")

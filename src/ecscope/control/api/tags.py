@@ -1,4 +1,4 @@
-"""Tags of whatever has an ARN and can have tags.
+"""Tags of all resources that can have tags.
 
 Source: control-plane.md §3.1, §3.5; TagResource of the ECS API (2014-11-13).
 """

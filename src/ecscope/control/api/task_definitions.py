@@ -41,7 +41,7 @@ def describe_task_definition(step: Step, body: Json) -> Json:
 
 
 def deregister_task_definition(step: Step, body: Json) -> Json:
-    """Tasks and services that use it go on; it stays as it is when it is INACTIVE already."""
+    """Tasks and services that use it are unaffected; an INACTIVE one stays as it is."""
     definition = lookup.exact_task_definition(step, body["taskDefinition"])
     if definition.status == TaskDefinitionStatus.DELETE_IN_PROGRESS:
         raise client_error("The specified task definition is being deleted.")

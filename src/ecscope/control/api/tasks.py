@@ -134,7 +134,7 @@ def _wanted(step: Step, body: Json, cluster: Cluster, definition: TaskDefinition
     """What RunTask and StartTask have in common."""
     refuse_network(body, definition)
     if body.get("volumeConfigurations"):
-        raise unsupported("volumeConfigurations is not supported: EBS volumes cannot be had here.")
+        raise unsupported("volumeConfigurations is not supported: there are no EBS volumes here.")
     started_by = body.get("startedBy") or ""
     if len(started_by) > _LONGEST_STARTED_BY:
         raise invalid(f"startedBy must have at most {_LONGEST_STARTED_BY} characters.")

@@ -75,7 +75,7 @@ def replica_plan(step: Step, service: Service, tasks: Iterable[Task], *, may_sta
     Args:
         tasks: that are not STOPPED, oldest first.
         may_start: no back-off, and the deployment has not failed.
-        has_room: no start has just failed for want of a place.
+        has_room: no start has just failed for lack of room.
     """
     desired = service.desired_count
     found = _sorted(step, service, tasks)

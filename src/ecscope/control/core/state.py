@@ -63,7 +63,7 @@ class ControlState(msgspec.Struct, frozen=True, kw_only=True):
 
     # --- derived -------------------------------------------------------------------------------
     revisions: Mapping[str, int] = {}
-    """Family → its newest revision, of whatever status."""
+    """Family → its newest revision, of any status."""
     tasks_on: Mapping[str, frozenset[TaskArn]] = {}
     """Instance ARN → its tasks that are not STOPPED."""
     taken: Mapping[str, HostResources] = {}

@@ -1,4 +1,4 @@
-"""The words in which ECS says how far something has come, and of which kind it is.
+"""The words of ECS for statuses and kinds.
 
 Each member is the word itself: it is saved, sent and shown as written here. A word outside these lists never enters a
 record; one that a client may send is checked by the API's model before.
@@ -24,7 +24,7 @@ class TaskDefinitionStatus(StrEnum):
 
     ACTIVE = "ACTIVE"
     INACTIVE = "INACTIVE"
-    """Deregistered: what uses it goes on, nothing new may use it."""
+    """Deregistered: what uses it is unaffected, nothing new may use it."""
     DELETE_IN_PROGRESS = "DELETE_IN_PROGRESS"
     """Forgotten as soon as nothing uses it."""
 

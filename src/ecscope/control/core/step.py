@@ -186,7 +186,7 @@ class Step(Draft[ControlState]):
     # --- task definitions ----------------------------------------------------------------------------
 
     def newest_revision(self, family: str) -> int:
-        """Of whatever status; 0: the family is new."""
+        """Of any status; 0: the family is new."""
         return self._revisions.rows.get(family, 0)
 
     def put_task_definition(self, definition: TaskDefinition) -> TaskDefinition:

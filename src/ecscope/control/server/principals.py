@@ -88,7 +88,7 @@ MANAGED_POLICIES: Mapping[str, Mapping[str, Any]] = {
         ],
     },
 }
-"""AWS's, as far as they are about what is here. Source: AWS Managed Policy Reference."""
+"""AWS's managed policies that concern ECS. Source: AWS Managed Policy Reference."""
 
 _IGNORED = {
     "Arn", "CreateDate", "UserId", "RoleId", "Tags", "InstanceProfileList", "AssumeRolePolicyDocument",
@@ -140,7 +140,14 @@ class IamFileError(Exception):
     def __init__(self, path: Path, mistakes: tuple[Mistake, ...]) -> None:
         self.path = path
         self.mistakes = mistakes
-        super().__init__("\n".join((f"{path}: {len(mistakes)} to mend", *(f"  {each}" for each in mistakes))))
+        super().__init__(
+            "\n".join(
+                (
+                    f"{path}: {len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}",
+                    *(f"  {each}" for each in mistakes),
+                )
+            )
+        )
 
 
 class Principals:
@@ -410,7 +417,7 @@ def _parse(
             each = reader.members(item, place, known)
             name, path = reader.text(each, f"{kind}Name", place), reader.path(each, place)
             if "/" in name:
-                reader.wrong(f"{place}.{kind}Name", f"{name!r} has a slash: what stands before the name is its Path")
+                reader.wrong(f"{place}.{kind}Name", f"{name!r} has a slash: what precedes the name is its Path")
             if name in names[member]:
                 reader.wrong(f"{place}.{kind}Name", f"{name!r} is there twice")
             names[member].add(name)

@@ -1,4 +1,4 @@
-"""Overrides are checked, and what cannot be had is refused by name."""
+"""Overrides are checked, and what is not supported is refused by name."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class Folder:
     def mistakes(self) -> list[str]:
         with pytest.raises(IamFileError) as caught:
             self.read()
-        assert str(caught.value).startswith(f"{self.file}: {len(caught.value.mistakes)} to mend\n  ")
+        assert str(caught.value).startswith(f"{self.file}: {len(caught.value.mistakes)} mistake")
         return [str(mistake) for mistake in caught.value.mistakes]
 
 
@@ -176,9 +176,7 @@ def test_a_path_is_part_of_an_arn(folder: Folder) -> None:
     folder.write(UserDetailList=[a_user(Path="people")])
     assert folder.mistakes() == ["UserDetailList[0].Path: must begin and end with a slash"]
     folder.write(RoleDetailList=[a_role("x/app")])
-    assert folder.mistakes() == [
-        "RoleDetailList[0].RoleName: 'x/app' has a slash: what stands before the name is its Path"
-    ]
+    assert folder.mistakes() == ["RoleDetailList[0].RoleName: 'x/app' has a slash: what precedes the name is its Path"]
 
 
 def test_our_keys_are_made_once_and_for_their_owner_only(folder: Folder) -> None:

@@ -426,7 +426,7 @@ def test_credentials_for_no_task() -> None:
         credentials_of(payload(arn=None, roleCredentials={"credentialsId": "id-1"}))
 
 
-# --- what cannot be had here ----------------------------------------------------------------------
+# --- what is not supported here --------------------------------------------------------------------
 
 
 @each_row(

@@ -13,7 +13,7 @@ from ecscope.model.task_resource import TaskResource
 
 
 class VolumeProvider:
-    """Holds to ``ResourceProvider``. Docker's refusals go on in its own words, as ``RuntimeFailure``."""
+    """Implements ``ResourceProvider``. Docker's refusals are passed on in its own words, as ``RuntimeFailure``."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime

@@ -13,9 +13,9 @@ NEWEST_TESTED = (1, 51)
 
 
 def chosen(*, oldest: ApiVersion, newest: ApiVersion) -> ApiVersion | None:
-    """The newest version that both know, of an engine that speaks these; ``None``: it is too old.
+    """The newest version that both support; ``None``: the engine is too old.
 
-    One that speaks only newer ones than were tested is spoken to in its oldest, which is the nearest to them.
+    An engine that supports only versions newer than the tested ones is used with its oldest, the nearest to them.
     """
     return None if newest < OLDEST else max(oldest, min(newest, NEWEST_TESTED))
 

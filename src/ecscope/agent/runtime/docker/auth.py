@@ -56,7 +56,7 @@ class _DockerEntry(msgspec.Struct):
 
 
 def parse_engine_auth(auth_type: str, auth_data: str) -> EngineAuth:
-    """Read each registry by itself: one that cannot be used costs none of the others. No type means none."""
+    """Read each registry separately: an unusable one does not affect the others. No type means none."""
     if not auth_type:
         return EngineAuth()
     if auth_type not in _FORMS:

@@ -40,7 +40,7 @@ class Version(msgspec.Struct, rename="pascal"):
 
     @property
     def is_podman(self) -> bool:
-        """Whether it is Podman that speaks Docker's API."""
+        """Whether it is Podman behind Docker's API."""
         return any(component.name == "Podman Engine" for component in self.components or ())
 
 
@@ -83,7 +83,7 @@ class DockerClient:
     async def negotiate(self, operation: Operation) -> Version:
         """Ask for the engine's version and pin the newest API version that both sides know.
 
-        An engine that speaks only newer ones than were tested is spoken to in its oldest, the nearest to them.
+        An engine that supports only versions newer than the tested ones is used with its oldest, the nearest to them.
 
         Raises:
             RuntimeFailure: no answer, or an engine that is too old.

@@ -59,7 +59,7 @@ DIGEST_API = (1, 35)
 """The first API version whose digests the agent asks for. Source: engine.md §4.2."""
 
 ONE_SHOT_API = (1, 41)
-"""The first API version that answers a poll for stats at once, and not after two measurements of its own."""
+"""The first API version that answers a poll for stats at once, without two measurements first."""
 
 STATS_BEAT_S = 2.0
 """The engine measures about once a second, and a sample, which carries its own moment, may wait for the others.
@@ -516,7 +516,7 @@ class DockerRuntime:
         return self._opened
 
     async def _negotiated(self, operation: Operation) -> DockerClient:
-        """The client, once it knows whom it speaks to."""
+        """The client, once the API version is negotiated."""
         client = await self._client()
         if client.api_version is None:
             await client.negotiate(operation)

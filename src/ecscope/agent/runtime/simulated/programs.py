@@ -37,9 +37,9 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     run_for_s: float | None = None
     """``None``: until it is stopped."""
     exit_code: int = 0
-    """Of an end by itself."""
+    """When it ends without being stopped."""
     out_of_memory: bool = False
-    """The end by itself is the kernel's doing: exit code 137."""
+    """It is ended by the kernel (out of memory): exit code 137."""
     heeds_sigterm: bool = True
     """``False``: only SIGKILL ends it."""
     stop_takes_s: float = 0.0

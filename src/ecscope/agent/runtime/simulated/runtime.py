@@ -1,7 +1,7 @@
 """``SimulatedRuntime``: every call of ``Runtime``, over the parts of a simulated engine.
 
 The engine's state outlives the agent: ``close`` ends the calls and streams of one client,
-and the next agent on the same loop goes on with the same object. Nothing here is shared with
+and the next agent on the same loop continues with the same object. Nothing here is shared with
 any real engine.
 """
 

@@ -68,7 +68,7 @@ class Phase(Enum):
     """A body of a known length."""
     CHUNKED_BODY = "CHUNKED_BODY"
     DONE = "DONE"
-    """Nothing: the last answer is given, whatever still comes is dropped."""
+    """Nothing: the last answer is given, further input is dropped."""
 
 
 class Timer(Protocol):

@@ -55,7 +55,7 @@ def _quoted(text: str) -> str:
 
 
 class AuditLog:
-    """Writes the lines to a file of its own, which its owner alone can read, and to the agent's log."""
+    """Writes the lines to a separate file, which only its owner can read, and to the agent's log."""
 
     def __init__(self, path: Path | None) -> None:
         """``None``: to neither. A file that cannot be opened is logged once; requests are served all the same."""
