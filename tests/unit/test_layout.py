@@ -15,6 +15,7 @@ SOURCE = ROOT / "src" / "ecscope"
 UNIT = ROOT / "tests" / "unit"
 
 PROVED_ELSEWHERE: dict[str, tuple[str, str]] = {
+    "agent/probes/docker.py": ("e2e/test_doctor.py", "asks a real engine"),
     "control/app.py": ("contract/control/test_agents.py", "it only builds: what it builds is proved together"),
     "up/local.py": ("e2e/test_up.py", "it orders the life of two processes, which only processes can prove"),
     "agent/cluster/build.py": (

@@ -115,6 +115,17 @@ class Metadata(msgspec.Struct, frozen=True, rename="pascal"):
     """``""``: the agent hides it."""
 
 
+class Instance(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """What an ecscope agent shows on 51680."""
+
+    status: str = ""
+    """``""``: not registered."""
+    reason: str = ""
+    """Why not; ``""``: it is registered, or joins no cluster."""
+    message: str = ""
+    since: str = ""
+
+
 class _NotRegistered(msgspec.Struct, frozen=True, rename="pascal"):
     """What an ecscope agent says on 51680 while its instance is not registered."""
 
@@ -178,6 +189,14 @@ class Client:
         if status != http.client.OK:
             raise self._unexpected(status)
         return self._task(msgspec.Raw(body))
+
+    def instance(self) -> Instance | None:
+        """What an ecscope agent on this host shows on 51680; ``None``: nobody answers there. Raises nothing."""
+        try:
+            _, body = self._ask(_DIAGNOSTICS_PORT, "/")
+        except (OSError, http.client.HTTPException, AgentProblem):
+            return None
+        return _decoded(body, Instance)
 
     def _task(self, raw: msgspec.Raw) -> Task:
         task = self._decode(bytes(raw), _Task)

@@ -11,5 +11,9 @@ EXIT_NO_MATCH = 3
 EXIT_AMBIGUOUS = 4
 EXIT_TERMINAL = 5
 """The agent cannot run, and restarting it cannot help: as of the official agent."""
+EXIT_WARNINGS = 10
+"""Of `ecscope doctor`: something works, and may not for long."""
+EXIT_ERRORS = 11
+"""Of `ecscope doctor`: something does not work."""
 EXIT_INTERRUPTED = 130
 """As a shell counts SIGINT."""

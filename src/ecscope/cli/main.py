@@ -22,6 +22,8 @@ exit codes:
   3  no such task, or nothing matches
   4  more than one task matches; the candidates are listed
   5  the agent cannot run, and restarting it cannot help
+  10 `ecscope doctor` found something to warn of
+  11 `ecscope doctor` found an error
 """
 
 
@@ -64,6 +66,8 @@ def _run(argv: Sequence[str] | None) -> int:
             from ecscope.cli.config import run  # noqa: PLC0415
         case "env":
             from ecscope.cli.env import run  # noqa: PLC0415
+        case "doctor":
+            from ecscope.cli.doctor import run  # noqa: PLC0415
         case "up":
             from ecscope.cli.up import run  # noqa: PLC0415
         case _:
@@ -91,6 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_task(commands)
     _add_metadata(commands)
     _add_config(commands)
+    _add_doctor(commands)
     return parser
 
 
@@ -281,6 +286,23 @@ def _add_config(commands: _Commands[argparse.ArgumentParser]) -> None:
     )
     _add_agent_options(parser)
     parser.add_argument("--json", action="store_true", help="for programs: JSON")
+
+
+def _add_doctor(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "doctor",
+        "check whether an agent can work on this host, and show what to do where it cannot",
+        "  ecscope doctor                   the agent that runs here, or one started from this shell\n"
+        "  ecscope doctor -v                what is fine as well\n"
+        "  ecscope doctor --json | jq -r '.findings[] | select(.severity == \"error\") | .fix'\n\n"
+        "It ends with code 0 if nothing is wrong, 10 after warnings, 11 after errors. Nothing is changed.\n",
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="list the checks that found nothing as well")
+    parser.add_argument("--json", action="store_true", help="for programs: JSON with all findings")
+    parser.add_argument(
+        "--data-dir", metavar="DIR", help="of the agent or of `ecscope up` (default: that of the agent that runs)"
+    )
 
 
 def _port(text: str) -> int:

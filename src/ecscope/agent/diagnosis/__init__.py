@@ -1,0 +1,1 @@
+"""What follows from a state, a history and what is seen of the host: findings and verdicts. Pure."""

@@ -1,0 +1,1 @@
+"""The checks of `ecscope doctor`: facts in, findings out."""
