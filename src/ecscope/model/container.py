@@ -166,6 +166,17 @@ class PortBinding(msgspec.Struct, frozen=True, kw_only=True):
     host_ip: str = ""
 
 
+class ContainerNetwork(msgspec.Struct, frozen=True, kw_only=True):
+    """One Docker network of a container. Source: task-metadata-api.md §10."""
+
+    name: str
+    """As Docker names it: ``bridge``, ``host``, ``none`` or a network that somebody made."""
+    ipv4: str = ""
+    """``""``: no address in it, as with ``host``."""
+    ipv6: str = ""
+    """Global address; ``""``: none."""
+
+
 class Mount(msgspec.Struct, frozen=True, kw_only=True):
     """One mount that Docker reports for a container."""
 
@@ -197,6 +208,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     kind: ContainerKind = ContainerKind.NORMAL
     name_suffix: str
     """20 hex digits chosen when the task was accepted; the end of ``docker_name``."""
+    endpoint_id: str = ""
+    """UUID in the URIs of task metadata: only the container's own environment shows it. ``""``: it gets no such URI."""
     known: ContainerStatus = ContainerStatus.NONE
     desired: ContainerStatus = ContainerStatus.RUNNING
     in_flight: ContainerStatus | None = None
@@ -231,6 +244,10 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     bindings: tuple[PortBinding, ...] = ()
     """As first reported non-empty by Docker, never refreshed. Source: introspection-api.md §6.9."""
     mounts: tuple[Mount, ...] = ()
+    networks: tuple[ContainerNetwork, ...] = ()
+    """Docker's networks, with the addresses last seen in them; ``()``: nothing is known yet."""
+    labels: Mapping[str, str] = {}
+    """All that Docker shows, the image's own too; empty: nothing is known yet."""
     restart_count: int = 0
     last_restarted_at: datetime | None = None
     health: Health = Health()
@@ -309,6 +326,8 @@ class ContainerInspection(msgspec.Struct, frozen=True, kw_only=True):
     """``OutOfMemoryError`` or ``DockerStateError``."""
     bindings: tuple[PortBinding, ...] = ()
     mounts: tuple[Mount, ...] = ()
+    networks: tuple[ContainerNetwork, ...] = ()
+    labels: Mapping[str, str] = {}
     health: Health = Health()
     task_arn: str = ""
     """Label ``com.amazonaws.ecs.task-arn``; ``""``: none."""

@@ -265,7 +265,12 @@ class ClusterClient:
     def _to_task(self, task: PayloadTask, at: datetime) -> Task:
         if left_out := acs_task.left_out(task):
             _log.warning("runs without %s, which this agent does not have", left_out, extra={TASK_ARN: task.arn or ""})
-        return acs_task.to_task(task, suffixes=lambda: os.urandom(10).hex(), received_at=at)
+        return acs_task.to_task(
+            task,
+            suffixes=lambda: os.urandom(10).hex(),
+            endpoint_ids=lambda: str(uuid.uuid4()),  # from the kernel's random numbers
+            received_at=at,
+        )
 
     def _acs_connected(self) -> None:
         self._is_known.set()

@@ -30,6 +30,8 @@ from ecscope.model.task import Task, VolumeKind
 MIB = 1048576
 MEMORY_FLOOR_BYTES = 4 * MIB
 CPU_SHARES_RANGE = (2, 262144)
+METADATA_SERVER = "http://169.254.170.2"
+"""Where containers reach the agent. Source: task-metadata-api.md §1.1."""
 LOG_BUFFER_SIZE = "10m"
 """``max-buffer-size`` for ``mode=non-blocking``. Source: engine.md §6.7."""
 
@@ -142,13 +144,7 @@ def container_config(
         command=definition.command,
         entry_point=definition.entry_point,
         environment=_environment(task, container, region, endpoint, image_environment_names),
-        labels={
-            TASK_ARN_LABEL: task.arn,
-            CONTAINER_NAME_LABEL: container.name,
-            FAMILY_LABEL: task.family,
-            VERSION_LABEL: task.version,
-            CLUSTER_LABEL: cluster,
-        },
+        labels=ecs_labels(task, container, cluster),
         exposed_ports=_exposed_ports(definition),
         published_ports=host_ports,
         memory_bytes=max(definition.memory_mib * MIB, MEMORY_FLOOR_BYTES) if definition.memory_mib else 0,
@@ -166,6 +162,17 @@ def container_config(
         docker_config=definition.docker_config,
         docker_host_config=definition.docker_host_config,
     )
+
+
+def ecs_labels(task: Task, container: Container, cluster: str) -> dict[str, str]:
+    """Those of ECS, which no others may replace. ``cluster``: as configured."""
+    return {
+        TASK_ARN_LABEL: task.arn,
+        CONTAINER_NAME_LABEL: container.name,
+        FAMILY_LABEL: task.family,
+        VERSION_LABEL: task.version,
+        CLUSTER_LABEL: cluster,
+    }
 
 
 def task_endpoint(task: Task, *, port: int, bridge_address: str) -> str:
@@ -193,6 +200,12 @@ def _environment(
         environment |= {name: endpoint for name in _ENDPOINTS if name not in own}
     if task.credentials_id:
         environment["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] = f"/v2/credentials/{task.credentials_id}"
+    if container.endpoint_id and task.network_mode is not NetworkMode.NONE:  # from there nothing is reached
+        environment |= {
+            "ECS_CONTAINER_METADATA_URI": f"{METADATA_SERVER}/v3/{container.endpoint_id}",
+            "ECS_CONTAINER_METADATA_URI_V4": f"{METADATA_SERVER}/v4/{container.endpoint_id}",
+            "ECS_AGENT_URI": f"{METADATA_SERVER}/api/{container.endpoint_id}",
+        }
     return environment
 
 

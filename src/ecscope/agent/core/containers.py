@@ -15,7 +15,7 @@ from ecscope.agent.core.actions import StartContainer, StopContainer
 from ecscope.agent.core.events import FailureEvent
 from ecscope.agent.core.step import Step
 from ecscope.model import history
-from ecscope.model.container import Container, ContainerInspection, NamedError
+from ecscope.model.container import Container, ContainerInspection, ContainerNetwork, NamedError
 from ecscope.model.docker_time import parse_docker_time
 from ecscope.model.status import ContainerStatus
 from ecscope.model.task import Task
@@ -55,7 +55,17 @@ def with_metadata(container: Container, inspection: ContainerInspection) -> Cont
         oom_killed=container.oom_killed or inspection.oom_killed,
         bindings=container.bindings or inspection.bindings,
         mounts=inspection.mounts or container.mounts,
+        networks=_networks(container, inspection),
+        labels=inspection.labels or container.labels,
     )
+
+
+def _networks(container: Container, inspection: ContainerInspection) -> tuple[ContainerNetwork, ...]:
+    """A container that has ended is shown with its last addresses, which Docker has taken back."""
+    seen = inspection.networks
+    if not seen or (inspection.status is ContainerStatus.STOPPED and not any(each.ipv4 or each.ipv6 for each in seen)):
+        return container.networks or seen
+    return seen
 
 
 def fail(step: Step, task: Task, container: Container, event: FailureEvent, doing: str) -> tuple[Task, Container]:

@@ -84,7 +84,12 @@ class _Overrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def to_task(
-    payload_task: PayloadTask, *, suffixes: Callable[[], str], received_at: datetime, has_task_network: bool = False
+    payload_task: PayloadTask,
+    *,
+    suffixes: Callable[[], str],
+    received_at: datetime,
+    endpoint_ids: Callable[[], str] = lambda: "",
+    has_task_network: bool = False,
 ) -> Task:
     """The task as the agent keeps it. Raises ``TaskConversionError``.
 
@@ -92,6 +97,7 @@ def to_task(
 
     Args:
         suffixes: gives 20 fresh hex digits at each call; one for each container and volume.
+        endpoint_ids: gives a fresh UUID that nobody can guess at each call, or ``""``: no task metadata is served.
         has_task_network: a task can have a network interface of its own here.
     """
     if not payload_task.arn:
@@ -106,7 +112,8 @@ def to_task(
         version=version,
         desired=_desired(payload_task.desired_status),
         containers=tuple(
-            Container(definition=_container(container), name_suffix=suffixes()) for container in containers
+            Container(definition=_container(container), name_suffix=suffixes(), endpoint_id=endpoint_ids())
+            for container in containers
         ),
         volumes=tuple(_volumes(payload_task, family=family, version=version, suffixes=suffixes)),
         network_mode=network_mode(payload_task.network_mode) or NetworkMode.DEFAULT,

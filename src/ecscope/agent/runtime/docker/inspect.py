@@ -14,7 +14,15 @@ from __future__ import annotations
 import msgspec
 
 from ecscope.model.arn import DockerId
-from ecscope.model.container import ContainerInspection, Health, ImageInspection, Mount, NamedError, PortBinding
+from ecscope.model.container import (
+    ContainerInspection,
+    ContainerNetwork,
+    Health,
+    ImageInspection,
+    Mount,
+    NamedError,
+    PortBinding,
+)
 from ecscope.model.names import CONTAINER_NAME_LABEL, TASK_ARN_LABEL
 from ecscope.model.status import ContainerStatus, HealthStatus
 
@@ -61,8 +69,18 @@ class _Binding(msgspec.Struct, rename="pascal"):
     host_port: str = ""
 
 
-class _NetworkSettings(msgspec.Struct, rename="pascal"):
+class _Network(msgspec.Struct):
+    ipv4: str = msgspec.field(name="IPAddress", default="")
+    ipv6: str = msgspec.field(name="GlobalIPv6Address", default="")
+
+
+class _NetworkSettings(_Network, rename="pascal"):
     ports: dict[str, list[_Binding] | None] | None = None
+    networks: dict[str, _Network | None] | None = None
+
+
+class _HostConfig(msgspec.Struct, rename="pascal"):
+    network_mode: str = ""
 
 
 class _Mount(msgspec.Struct, rename="pascal"):
@@ -79,6 +97,7 @@ class _Container(msgspec.Struct, rename="pascal"):
     state: _State = msgspec.field(default_factory=_State)
     config: _Config = msgspec.field(default_factory=_Config)
     network_settings: _NetworkSettings = msgspec.field(default_factory=_NetworkSettings)
+    host_config: _HostConfig = msgspec.field(default_factory=_HostConfig)
     mounts: list[_Mount] | None = None
 
 
@@ -123,6 +142,8 @@ def container_inspection(body: bytes) -> ContainerInspection:
             Mount(name=mount.name, source=mount.source, destination=mount.destination)
             for mount in container.mounts or ()
         ),
+        networks=_networks(container),
+        labels=labels,
         health=_container_health(state.health),
         task_arn=labels.get(TASK_ARN_LABEL, ""),
         container_name=labels.get(CONTAINER_NAME_LABEL, ""),
@@ -183,6 +204,19 @@ def _bindings(ports: dict[str, list[_Binding] | None]) -> tuple[PortBinding, ...
                     )
                 )
     return tuple(bindings)
+
+
+def _networks(container: _Container) -> tuple[ContainerNetwork, ...]:
+    """Where Docker lists none, the mode of the host config and the address beside it. Source: task-metadata-api.md §10."""
+    settings = container.network_settings
+    listed = settings.networks or {}
+    if not listed:
+        mode = container.host_config.network_mode
+        return (ContainerNetwork(name=mode, ipv4=settings.ipv4, ipv6=settings.ipv6),) if mode else ()
+    return tuple(
+        ContainerNetwork(name=name, ipv4=network.ipv4 if network else "", ipv6=network.ipv6 if network else "")
+        for name, network in sorted(listed.items())
+    )
 
 
 def _container_health(health: _Health | None) -> Health:

@@ -12,15 +12,14 @@ Source: introspection-api.md §5, §6.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.servers import go_json
+from ecscope.agent.servers.go_time import timestamp
 from ecscope.log import DOCKER_ID, TASK_ARN
 from ecscope.model.arn import DockerId, TaskArn
 from ecscope.model.container import Container
@@ -142,33 +141,6 @@ def container_entry(container: Container) -> ContainerEntry:
         ),
         restart_count=container.restart_count if container.restarts else msgspec.UNSET,
     )
-
-
-_RFC_3339 = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII
-)
-_UNKNOWN_TIME = "0001-01-01T00:00:00Z"
-
-
-def timestamp(text: str) -> str:
-    """Docker's time as Go writes it: UTC, no trailing zeros; ``""`` when unknown or no time at all.
-
-    Source: introspection-api.md §3, §6.8.
-    """
-    parts = _RFC_3339.fullmatch(text)
-    if parts is None:
-        return ""
-    day, clock, fraction, sign, hours, minutes = parts.groups()
-    if sign is not None:
-        try:
-            local = datetime.fromisoformat(f"{day}T{clock}").replace(tzinfo=UTC)
-            offset = timedelta(hours=int(hours), minutes=int(minutes))
-            day, clock = (local - offset if sign == "+" else local + offset).isoformat()[:19].split("T")
-        except (ValueError, OverflowError):
-            return ""
-    fraction = (fraction or "").rstrip("0")
-    shown = f"{day}T{clock}.{fraction}Z" if fraction else f"{day}T{clock}Z"
-    return "" if shown == _UNKNOWN_TIME else shown
 
 
 _WORDS = ("PENDING", "RUNNING", "STOPPED")

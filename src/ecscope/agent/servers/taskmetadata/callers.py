@@ -1,0 +1,77 @@
+"""Whose a request is: the container of an endpoint ID, and the task of an address. Pure.
+
+The endpoint ID in the path decides, as officially. Where a task has an address of its own, its IDs are unknown to any
+other address: the official agent does not look at the address.
+
+Source: task-metadata-api.md §6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from ecscope.agent.core.state import AgentState
+from ecscope.model.arn import TaskArn
+from ecscope.model.container import Container
+from ecscope.model.task import Task
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """A container that asks."""
+
+    task: Task
+    container: Container
+
+
+class Callers:
+    """An index of endpoint IDs, brought up to date from one state to the next."""
+
+    def __init__(self) -> None:
+        self._followed: Mapping[TaskArn, Task] = {}
+        self._places: dict[str, tuple[TaskArn, str]] = {}
+
+    def of_endpoint(self, state: AgentState, endpoint_id: str, *, address: str) -> Caller | None:
+        """The container of that ID, once Docker has made it; ``None``: it is not known, or not to that address."""
+        self._follow(state.tasks)
+        place = self._places.get(endpoint_id)
+        if place is None:
+            return None
+        task = state.tasks[place[0]]
+        container = task.container(place[1])
+        if container is None or not container.docker_id or not may_ask(task, address):
+            return None
+        return Caller(task=task, container=container)
+
+    def _follow(self, tasks: Mapping[TaskArn, Task]) -> None:
+        before = self._followed
+        if tasks is before:
+            return
+        for arn in before.keys() - tasks.keys():
+            for endpoint_id in _ids(before[arn]):
+                del self._places[endpoint_id]
+        for arn, task in tasks.items():
+            if arn not in before:  # an ID is given once, when the task is accepted
+                self._places.update((c.endpoint_id, (arn, c.name)) for c in task.containers if c.endpoint_id)
+        self._followed = tasks
+
+
+def task_of_address(state: AgentState, address: str) -> Task | None:
+    """The task with that address of its own, or ``None``. Source: task-metadata-api.md §6."""
+    return next((task for task in state.tasks.values() if address and own_address(task) == address), None)
+
+
+def may_ask(task: Task, address: str) -> bool:
+    """Whether what is secret of the task is given to who asks from there."""
+    own = own_address(task)
+    return not own or own == address
+
+
+def own_address(task: Task) -> str:
+    """``""``: the task has no address of its own."""
+    return ""
+
+
+def _ids(task: Task) -> Iterable[str]:
+    return (container.endpoint_id for container in task.containers if container.endpoint_id)
