@@ -303,8 +303,10 @@ class Agent:
         }
         if systemd.watchdog_s:
             lives["watchdog"] = systemd.feed_watchdog()
-        if self._serves_containers:
-            lives["task metadata"] = self._serve_containers(engine)
+        if cluster is not None:
+            lives["stats"] = cluster.collector.run()
+            if self._has_containers:  # nothing asks in a simulation
+                lives["task metadata"] = self._serve_containers(engine, cluster)
         try:
             await self._together(lives, before_the_end=lambda: self._let_calls_end(executor, engine))
         finally:
@@ -387,23 +389,23 @@ class Agent:
         except RegistrationRefused as refused:
             raise TerminalError(str(refused)) from refused
 
-    @property
-    def _serves_containers(self) -> bool:
-        """A simulated container sends no request, and no task has a role without a cluster."""
-        config = self._config
-        wanted = config.task_iam_role_enabled or config.task_iam_role_enabled_for_network_host
-        return self._joins_cluster and self._has_containers and wanted
-
-    async def _serve_containers(self, engine: Engine) -> None:
+    async def _serve_containers(self, engine: Engine, cluster: ClusterClient) -> None:
         from ecscope.agent.servers.taskmetadata.audit import AuditLog  # noqa: PLC0415  # not without a cluster
         from ecscope.agent.servers.taskmetadata.redirect import Redirect  # noqa: PLC0415
         from ecscope.agent.servers.taskmetadata.server import PORT, TaskMetadataServer  # noqa: PLC0415
         from ecscope.agent.servers.taskmetadata.service import serve  # noqa: PLC0415
+        from ecscope.agent.servers.taskmetadata.sources import AgentSources  # noqa: PLC0415
 
         await self._docker_is_known.wait()  # it makes the network interface
         config = self._config
         audit = AuditLog(None if config.audit_log_disabled else Path(config.audit_log_file))
-        server = TaskMetadataServer(lambda: engine.state, rates=config.task_metadata_rates, audit=audit)
+        server = TaskMetadataServer(
+            lambda: engine.state,
+            sources=AgentSources(stats=cluster.collector, api=cluster.api, states=engine.states),
+            rates=config.task_metadata_rates,
+            audit=audit,
+            shows_zone=not config.task_metadata_az_disabled,
+        )
         await serve(server, Redirect(port=PORT))
 
     async def _together(

@@ -23,6 +23,8 @@ class ApiFailure(msgspec.Struct, frozen=True, kw_only=True):
     """AWS's error code, such as ``AccessDeniedException``; ``""``: no answer, or not one of AWS."""
     status: int = 0
     """HTTP status; 0: no answer."""
+    request_id: str = ""
+    """By which AWS's support finds the call; ``""``: no answer, or one without an ID."""
     endpoint: str = ""
     """Scheme, host and port that were called."""
     role_arn: str = ""

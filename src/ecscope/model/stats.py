@@ -5,6 +5,9 @@ Source: agent-protocol.md §5.3; task-metadata-api.md §12.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 
 
@@ -36,3 +39,15 @@ class StatsSample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """``None``: the container has no network of its own."""
     storage_read_bytes: int = 0
     storage_write_bytes: int = 0
+    document: bytes = b""
+    """The runtime's whole answer as JSON; ``b""``: it was not kept."""
+
+
+class LatestStats(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest sample of a container, as whoever reads it is shown it."""
+
+    document: Mapping[str, Any]
+    """The runtime's whole answer. Totals are those of all runs of the container."""
+    rx_bytes_per_s: float | None = None
+    """``None``: there are not two samples with network data yet."""
+    tx_bytes_per_s: float | None = None

@@ -91,6 +91,7 @@ def failure_of(
         message=message or f"HTTP {status} without a message",
         code=code,
         status=status,
+        request_id=headers.get("x-amzn-requestid", ""),
         endpoint=endpoint,
         role_arn=denied["principal"] if denied else "",
         action=denied["action"] if denied else "",

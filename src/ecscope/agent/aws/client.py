@@ -20,7 +20,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from ecscope.agent.aws.credentials import Credentials, CredentialsProvider
+from ecscope.agent.aws.credentials import Credentials, CredentialsProvider, of_task
 from ecscope.agent.aws.endpoints import Proxies, UnusableProxy, ecs_endpoint, is_address, origin
 from ecscope.agent.aws.failure import first_line, no_connection, why
 from ecscope.agent.aws.interface import AwsCallFailed
@@ -28,6 +28,7 @@ from ecscope.agent.aws.signing import signature_headers, signed_frame, upgrade_h
 from ecscope.clock import Clock
 from ecscope.model.api_failure import ApiFailure
 from ecscope.model.container_instance import ObstacleKind
+from ecscope.model.credentials import TaskCredentials
 from ecscope.version import version_line
 from ecscope.wire.aws_errors import failure_of
 from ecscope.wire.ecs_api import TARGET
@@ -96,6 +97,26 @@ class AwsClient:
             "ecs", operation, body, target=TARGET, endpoint=self.endpoint, region=self._region, credentials=None
         )
 
+    async def call_for_task(
+        self,
+        operation: str,
+        body: Mapping[str, Any],
+        *,
+        credentials: TaskCredentials | None = None,
+        on_behalf: str = "",
+    ) -> Mapping[str, Any]:
+        """See ``EcsForTasks``."""
+        return await self.call_service(
+            "ecs",
+            operation,
+            body,
+            target=TARGET,
+            endpoint=self.endpoint,
+            region=self._region,
+            credentials=of_task(credentials) if credentials is not None else None,
+            on_behalf=on_behalf,
+        )
+
     async def upgrade_headers(self, url: str) -> Mapping[str, str]:
         """See ``WebsocketSigner``. The last upgrade may have been refused for its keys, so they are looked up again."""
         self._credentials.doubt()
@@ -117,6 +138,7 @@ class AwsClient:
         endpoint: str,
         region: str,
         credentials: Credentials | None,
+        on_behalf: str = "",
     ) -> Mapping[str, Any]:
         """One signed call of any service with AWS's JSON protocol 1.1; the decoded answer.
 
@@ -124,6 +146,7 @@ class AwsClient:
             service: as signatures name it.
             target: the prefix of the operation in ``X-Amz-Target``.
             credentials: ``None``: the agent's own.
+            on_behalf: added to the user agent; ``""``: nothing.
 
         Raises:
             AwsCallFailed: refused, not reached, or no credentials.
@@ -136,6 +159,7 @@ class AwsClient:
             region=region,
             body=msgspec.json.encode(body),
             id=self._new_id(),
+            user_agent=f"{self._user_agent} {on_behalf}" if on_behalf else self._user_agent,
         )
         if not is_address(endpoint):
             advice = ": correct ECS_BACKEND_HOST" if endpoint == self.endpoint else ""
@@ -218,7 +242,7 @@ class AwsClient:
             credentials=credentials,
             at=self._clock.now(),
         )
-        unsigned = {"User-Agent": self._user_agent, "Accept-Encoding": "gzip"}
+        unsigned = {"User-Agent": call.user_agent, "Accept-Encoding": "gzip"}
         async with self._session.post(
             URL(url, encoded=True),
             data=call.body,
@@ -264,6 +288,7 @@ class _Call(msgspec.Struct, frozen=True, kw_only=True):
     region: str
     body: bytes
     id: str
+    user_agent: str
 
 
 def _failure(call: _Call, kind: ObstacleKind, message: str) -> ApiFailure:

@@ -30,6 +30,7 @@ from ecscope.agent.aws.interface import AwsCallFailed
 from ecscope.clock import Clock
 from ecscope.model.api_failure import ApiFailure
 from ecscope.model.container_instance import ObstacleKind
+from ecscope.model.credentials import TaskCredentials
 
 IMDS_ENDPOINT = "http://169.254.169.254"
 ROTATING_FILE = "/rotatingcreds/credentials"
@@ -63,6 +64,16 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Credentials(source={self.source!r}, expires_at={self.expires_at}, …)"
+
+
+def of_task(credentials: TaskCredentials) -> Credentials:
+    """Those of a task's role, to sign with."""
+    return Credentials(
+        access_key_id=credentials.access_key_id,
+        secret_access_key=credentials.secret_access_key,
+        session_token=credentials.session_token,
+        source=f"task role {credentials.role_arn}",
+    )
 
 
 class Place(Protocol):

@@ -31,6 +31,25 @@ class EcsApi(Protocol):
         """
 
 
+class EcsForTasks(Protocol):
+    """The ECS API, asked because a container wants to know. Calls may be cancelled at any time."""
+
+    async def call_for_task(
+        self,
+        operation: str,
+        body: Mapping[str, Any],
+        *,
+        credentials: TaskCredentials | None = None,
+        on_behalf: str = "",
+    ) -> Mapping[str, Any]:
+        """As ``EcsApi.call``. Raises ``AwsCallFailed``.
+
+        Args:
+            credentials: of the task's role; ``None``: the agent's own.
+            on_behalf: of whom, as CloudTrail shows it in the user agent; ``""``: nothing is shown.
+        """
+
+
 class WebsocketSigner(Protocol):
     """Signs what goes over the agent's websockets."""
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from ecscope.agent.aws.client import AwsClient
-from ecscope.agent.aws.credentials import Credentials
+from ecscope.agent.aws.credentials import of_task
 from ecscope.agent.aws.endpoints import service_endpoint
 from ecscope.agent.aws.interface import AwsCallFailed
 from ecscope.clock import Clock
@@ -103,7 +103,7 @@ class AwsRegistryTokens:
             target=SECRETS_TARGET,
             endpoint=endpoint,
             region=region,
-            credentials=_of_task(credentials),
+            credentials=of_task(credentials),
         )
         text = _read(operation, endpoint, answer, _SecretAnswer).secret_string
         try:
@@ -127,7 +127,7 @@ class AwsRegistryTokens:
             target=ECR_TARGET,
             endpoint=endpoint,
             region=region,
-            credentials=_of_task(credentials) if credentials else None,
+            credentials=of_task(credentials) if credentials else None,
         )
         tokens = _read(operation, endpoint, answer, _EcrAnswer).authorization_data
         if not tokens:
@@ -144,15 +144,6 @@ class AwsRegistryTokens:
         server = token.proxy_endpoint.removeprefix("https://").removeprefix("http://")
         until_s = min(expires_s, now_s + LONGEST_KEPT_S) - margin_s
         return _Kept(user=user, password=password, server=server, until_s=until_s)
-
-
-def _of_task(credentials: TaskCredentials) -> Credentials:
-    return Credentials(
-        access_key_id=credentials.access_key_id,
-        secret_access_key=credentials.secret_access_key,
-        session_token=credentials.session_token,
-        source=f"task role {credentials.role_arn}",
-    )
 
 
 def _read(operation: str, endpoint: str, answer: Mapping[str, Any], form: type[T]) -> T:

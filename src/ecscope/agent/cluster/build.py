@@ -96,7 +96,7 @@ class ClusterClient:
         """ECS has not said that the instance is deregistered."""
         self._is_known.set()
         self._health_check = InstanceHealthCheck(runtime=runtime, now=clock.now)
-        self._collector = Collector(
+        self.collector = Collector(
             runtime=runtime,
             states=states,
             disabled=config.metrics_disabled,
@@ -114,7 +114,7 @@ class ClusterClient:
             clock=clock,
         )
         proxies = Proxies(http=config.http_proxy, https=config.https_proxy, no_proxy=config.no_proxy)
-        self._client = AwsClient(
+        self.api = AwsClient(
             region=config.region,
             credentials=self._credentials,
             clock=clock,
@@ -122,10 +122,10 @@ class ClusterClient:
             proxies=proxies,
             detailed_os_family=config.detailed_os_family,
         )
-        self.registry_tokens: RegistryTokens = AwsRegistryTokens(self._client, clock=clock)
+        self.registry_tokens: RegistryTokens = AwsRegistryTokens(self.api, clock=clock)
         self._metadata = InstanceMetadata(endpoint=config.imds_endpoint, disabled=not config.may_ask_imds)
         self._registration = Registration(
-            api=self._client,
+            api=self.api,
             settings=RegistrationSettings(
                 cluster=config.cluster,
                 is_cluster_configured=config.cluster_is_configured,
@@ -140,12 +140,12 @@ class ClusterClient:
             inbox=inbox,
         )
         endpoint = PollEndpoint(
-            api=self._client,
+            api=self.api,
             cluster=config.cluster,
             container_instance_arn=lambda: states.newest.instance.arn,
             monotonic=asyncio.get_running_loop().time,
         )
-        dialling = Dialling(signer=self._client, proxy=proxies.for_url)
+        dialling = Dialling(signer=self.api, proxy=proxies.for_url)
         self._acs = AcsConnection(
             dialling,
             endpoint=endpoint.acs,
@@ -160,14 +160,14 @@ class ClusterClient:
             endpoint=endpoint.tcs,
             address=self._tcs_address,
             state=state,
-            metrics=self._collector,
+            metrics=self.collector,
             status=lambda: self._health_check.status,
             new_id=lambda: str(uuid.uuid4()),
             now=clock.now,
             until=states.until if config.report_health_at_once else None,
         )
         self.executor = EcsExecutor(
-            api=self._client,
+            api=self.api,
             cluster=config.cluster,
             state=state,
             inbox=inbox,
@@ -175,14 +175,14 @@ class ClusterClient:
             connect=self._may_connect.set,
             exclude_ipv6=config.exclude_ipv6_port_binding,
         )
-        self.attachments = AttachmentExecutor(api=self._client, cluster=config.cluster, inbox=inbox)
+        self.attachments = AttachmentExecutor(api=self.api, cluster=config.cluster, inbox=inbox)
         self._spot = SpotWatch(instance_action=self._metadata.spot_instance_action, drain=self.drain)
 
     async def run(self) -> None:
         """For ever. Raises ``RegistrationRefused``. Cancelling is safe."""
         await self._registration.run()
         await self._may_connect.wait()  # until the registration is saved, the instance has no ARN
-        lives = [self._acs.run(), self._telemetry(), self._collector.run(), self._health_check.run()]
+        lives = [self._acs.run(), self._telemetry(), self._health_check.run()]
         if self._config.spot_instance_draining and self._config.may_ask_imds:
             lives.append(self._spot.run())
         async with asyncio.TaskGroup() as group:
@@ -199,7 +199,7 @@ class ClusterClient:
         )
         try:
             async with asyncio.timeout(_DRAIN_LIMIT_S):
-                await self._client.call("UpdateContainerInstancesState", body)
+                await self.api.call("UpdateContainerInstancesState", body)
         except AwsCallFailed as failed:
             _log.warning("cannot set this container instance to DRAINING: %s", failed)
             return False
@@ -215,7 +215,7 @@ class ClusterClient:
         await self.attachments.close()
         await self._credentials.close()
         await self._metadata.close()
-        await self._client.close()
+        await self.api.close()
 
     # --- what the parts ask for --------------------------------------------------------------------
 

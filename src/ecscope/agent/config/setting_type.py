@@ -101,7 +101,6 @@ UNSUPPORTED: dict[str, tuple[str, ...]] = {
         "ECS_ENABLE_FIRELENS_ASYNC",
     ),
     "3.4": (
-        "ECS_DISABLE_TASK_METADATA_AZ",
         "ECS_ENABLE_TASK_ENI",
         "ECS_ENABLE_HIGH_DENSITY_ENI",
         "ECS_CNI_PLUGINS_PATH",
@@ -155,7 +154,6 @@ UNSUPPORTED_KEYS: tuple[str, ...] = (
     "SharedVolumeMatchFullConfig",
     "VolumePluginCapabilities",
     "FirelensAsyncEnabled",
-    "TaskMetadataAZDisabled",
     "TaskENIEnabled",
     "CNIPluginsPath",
     "AWSVPCBlockInstanceMetdata",

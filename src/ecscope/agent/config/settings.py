@@ -501,7 +501,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             form=form.RATES,
         ),
     ] = (40, 60)
-    """Requests per second that port 51679 answers: steady, and in a burst. 0 and less: the default."""
+    """Requests per second that port 51679 answers to one client for one path: steady, and in a burst. 0 and less: the
+    default."""
+    task_metadata_az_disabled: Annotated[
+        bool,
+        Setting(
+            section="3.4",
+            variable="ECS_DISABLE_TASK_METADATA_AZ",
+            json_keys=("TaskMetadataAZDisabled",),
+            form=form.BOOL,
+        ),
+    ] = False
+    """Leave the availability zone out of task metadata."""
 
     metrics_disabled: Annotated[
         bool, Setting(section="3.5", variable="ECS_DISABLE_METRICS", json_keys=("DisableMetrics",), form=form.BOOL)

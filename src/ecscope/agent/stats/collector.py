@@ -12,16 +12,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+
+import msgspec
 
 from ecscope.agent.broadcaster import Broadcaster
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.runtime.interface import Runtime, RuntimeFailure
+from ecscope.agent.stats.documents import Document, summed
 from ecscope.agent.stats.measurements import Ring
 from ecscope.agent.stats.telemetry import container_metric
 from ecscope.backoff import Backoff
 from ecscope.model.arn import DockerId
 from ecscope.model.container import Container
+from ecscope.model.stats import LatestStats, StatsSample
 from ecscope.model.task import Task
 from ecscope.wire.tcs.messages import MetricsReading, TaskMetric
 
@@ -40,6 +45,12 @@ _MOST_SAID = 5
 """Of one container, until its stream works again: Docker's words may differ each time."""
 
 
+_WHOLE_WITHIN_S = 1.8
+"""A reader waits so long for the first sample, and then for one that has the sample before beside it."""
+_UNSET_TIME = b'"preread":"0001-01-01'
+"""In a sample that has none before it."""
+
+
 class _Measured:
     """One container that runs."""
 
@@ -47,6 +58,29 @@ class _Measured:
         self.ring = Ring(capacity=capacity)
         self.restart_count: int | None = None
         self.stream: asyncio.Task[None] | None = None
+        self.samples: Broadcaster[bytes] = Broadcaster(b"")
+        """The runtime's newest answer; ``b""``: there is none yet."""
+        self._ended_runs: Document | None = None
+
+    def take(self, sample: StatsSample) -> None:
+        """The newest sample. Of its document only the last one is kept."""
+        document = sample.document
+        is_anew = self.ring.add(msgspec.structs.replace(sample, document=b""), restart_count=self.restart_count)
+        if is_anew and self.samples.newest:
+            self._ended_runs = summed(self._ended_runs, msgspec.json.decode(self.samples.newest))
+        if document:
+            self.samples.publish(document)
+
+    def latest(self) -> LatestStats | None:
+        """``None``: there is no sample yet."""
+        newest = self.ring.newest
+        if not self.samples.newest or newest is None:
+            return None
+        return LatestStats(
+            document=summed(self._ended_runs, msgspec.json.decode(self.samples.newest)),
+            rx_bytes_per_s=newest.rx_bytes_per_s,
+            tx_bytes_per_s=newest.tx_bytes_per_s,
+        )
 
 
 class Collector:
@@ -103,6 +137,27 @@ class Collector:
         for measured in self._measured.values():
             measured.ring.mark_reported()
 
+    async def latest(self, docker_ids: Iterable[DockerId]) -> Mapping[DockerId, LatestStats | None]:
+        """Those of the containers that run, each with its newest sample; ``None``: none has come yet.
+
+        Of one that has just started it is waited for: less than two seconds in all.
+        """
+        if self._disabled:
+            return {}
+        wanted = list(docker_ids)
+        if any(docker_id not in self._measured for docker_id in wanted):
+            self._look(self._states.newest)
+        measured = {docker_id: self._measured[docker_id] for docker_id in wanted if docker_id in self._measured}
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_WHOLE_WITHIN_S):
+                for one in measured.values():
+                    await one.samples.until(self._is_whole)
+        return {docker_id: one.latest() for docker_id, one in measured.items()}
+
+    def _is_whole(self, document: bytes) -> bool:
+        """What is polled never has the sample before beside it."""
+        return bool(document) and (self._poll_every_s is not None or _UNSET_TIME not in document)
+
     def _task_metric(self, task: Task) -> TaskMetric | None:
         has_network = task.network_mode.has_own_network
         containers = (
@@ -145,7 +200,7 @@ class Collector:
             try:
                 async with self._runtime.stats(docker_id, poll_every_s=self._poll_every_s) as stats:
                     async for sample in stats:
-                        measured.ring.add(sample, restart_count=measured.restart_count)
+                        measured.take(sample)
                         if clock() >= proven_at_s:
                             proven_at_s = math.inf
                             said.clear()

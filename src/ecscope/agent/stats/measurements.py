@@ -53,9 +53,11 @@ class Ring:
         self._read = 0
         """How many of the unsent ones were there when the window was last looked at."""
 
-    def add(self, sample: StatsSample, *, restart_count: int | None) -> None:
-        """The newest measurement, with its totals as the runtime gave them."""
-        if self._last is not None and _begins_anew(self._last, sample):
+    def add(self, sample: StatsSample, *, restart_count: int | None) -> bool:
+        """The newest measurement, with its totals as the runtime gave them; whether it is the first of another run."""
+        is_anew = self._last is not None and _begins_anew(self._last, sample)
+        if is_anew:
+            assert self._last is not None
             self._ended_runs = _sum(self._ended_runs, self._last)
         self._last = sample
         total = sample if self._ended_runs is None else _sum(self._ended_runs, sample)
@@ -64,6 +66,12 @@ class Ring:
             self._unsent += 1
         else:
             self._read = max(0, self._read - 1)
+        return is_anew
+
+    @property
+    def newest(self) -> Point | None:
+        """The last measurement; ``None``: there is none yet."""
+        return self._points[-1] if self._points else None
 
     def window(self) -> Window:
         """All that was added since what ``mark_reported`` last marked."""

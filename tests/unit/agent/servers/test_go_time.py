@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ecscope.agent.servers.go_time import timestamp
-from tests.tables import each_row
 
 
 @pytest.mark.parametrize(

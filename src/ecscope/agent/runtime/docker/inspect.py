@@ -207,7 +207,7 @@ def _bindings(ports: dict[str, list[_Binding] | None]) -> tuple[PortBinding, ...
 
 
 def _networks(container: _Container) -> tuple[ContainerNetwork, ...]:
-    """Where Docker lists none, the mode of the host config and the address beside it. Source: task-metadata-api.md §10."""
+    """Where none is listed, the mode of the host config and the address beside it. Source: task-metadata-api.md §10."""
     settings = container.network_settings
     listed = settings.networks or {}
     if not listed:

@@ -1,7 +1,7 @@
 """Docker's stats answers as samples. Pure: takes bytes, gives samples.
 
-A line that cannot be read costs itself only. Of the some two kilobytes of a line only what is
-wanted is decoded: one comes each second from each container, and that adds up.
+A line that cannot be read costs itself only. Of the some two kilobytes of a line only what telemetry
+wants is decoded: one comes each second from each container, and that adds up. The rest is kept as it came.
 
 Source: agent-protocol.md §5.3; task-metadata-api.md §12.
 """
@@ -82,7 +82,7 @@ class StatsReader:
         The first one that cannot be read is logged, further ones of the same stream are not.
         """
         try:
-            return _sample(_decode(line))
+            return _sample(_decode(line), line)
         except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
             if not self._complained:
                 self._complained = True
@@ -92,7 +92,7 @@ class StatsReader:
             return None
 
 
-def _sample(stats: _Stats) -> StatsSample | None:
+def _sample(stats: _Stats, document: bytes) -> StatsSample | None:
     usage = stats.cpu_stats.cpu_usage
     # Before engine API 1.27 the list of CPUs alone says how many there are.
     cpus = stats.cpu_stats.online_cpus or _length(usage.percpu_usage)
@@ -108,6 +108,7 @@ def _sample(stats: _Stats) -> StatsSample | None:
         network=None if networks is None else _network(list(networks.values())),
         storage_read_bytes=read,
         storage_write_bytes=written,
+        document=document,
     )
 
 

@@ -160,7 +160,7 @@ class TaskV3(_Shown, frozen=True, kw_only=True):
     desired_status: str = ""
     known_status: str
     containers: tuple[ContainerV3, ...] = ()
-    limits: TaskLimits = TaskLimits()
+    limits: TaskLimits | msgspec.UnsetType = msgspec.UNSET
     pull_started_at: str = ""
     pull_stopped_at: str = ""
     execution_stopped_at: str = ""
@@ -178,7 +178,7 @@ class TaskV4(_Shown, frozen=True, kw_only=True):
     revision: str
     desired_status: str = ""
     known_status: str
-    limits: TaskLimits = TaskLimits()
+    limits: TaskLimits | msgspec.UnsetType = msgspec.UNSET
     pull_started_at: str = ""
     pull_stopped_at: str = ""
     execution_stopped_at: str = ""
@@ -265,7 +265,9 @@ def task_entry(
         "desired_status": task.desired.value,
         "known_status": task.known.value,
         "containers": containers,
-        "limits": TaskLimits(cpu=_go_number(task.cpu_vcpu), memory=task.memory_mib),
+        "limits": TaskLimits(cpu=_go_number(task.cpu_vcpu), memory=task.memory_mib)
+        if task.cpu_vcpu or task.memory_mib
+        else msgspec.UNSET,
         "pull_started_at": _moment(task.pull_started_at),
         "pull_stopped_at": _moment(task.pull_stopped_at),
         "execution_stopped_at": _moment(task.execution_stopped_at),

@@ -15,7 +15,7 @@ then, unless so many paths are asked for at once."""
 class RateLimit:
     """A token bucket for each client and path."""
 
-    def __init__(self, steady: int, burst: int) -> None:
+    def __init__(self, steady: float, burst: int) -> None:
         """``steady`` requests a second; ``burst`` at once after a rest."""
         self._steady = steady
         self._burst = burst

@@ -11,12 +11,13 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.servers.listening import Listening
 from ecscope.agent.servers.targets import BadTarget
 from ecscope.agent.servers.taskmetadata.audit import AuditLog
-from ecscope.agent.servers.taskmetadata.routes import Request, Routes
+from ecscope.agent.servers.taskmetadata.routes import Request, Routes, Sources
 from ecscope.agent.servers.web import QuietConnection, Unnamed
 from ecscope.timed_connection import TIMEOUT_S
 
@@ -25,6 +26,8 @@ _log = logging.getLogger("ecscope.taskmetadata")
 PORT = 51679
 _ADDRESS = "127.0.0.1"
 _LAST_ANSWERS_S = 1.0
+_LONGEST_BODY = 64 << 10
+"""Bytes. Of a body that is longer the beginning is looked at."""
 
 
 class TaskMetadataServer:
@@ -34,16 +37,23 @@ class TaskMetadataServer:
         self,
         state: Callable[[], AgentState],
         *,
+        sources: Sources,
         rates: tuple[int, int],
         audit: AuditLog,
+        shows_zone: bool = True,
         port: int = PORT,
         timeout_s: float = TIMEOUT_S,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """``rates``: requests a second of one client for one path, steady and at once. ``port`` 0 takes a free one."""
+        """
+        Args:
+            rates: requests a second of one client for one path, steady and at once.
+            shows_zone: ``ECS_DISABLE_TASK_METADATA_AZ`` is not set.
+            port: 0 takes a free one.
+        """
         self._state = state
-        self._routes = Routes(steady=rates[0], burst=rates[1])
+        self._routes = Routes(steady=rates[0], burst=rates[1], sources=sources, shows_zone=shows_zone)
         self._audit = audit
         self._timeout_s = timeout_s
         self._now = now
@@ -81,17 +91,38 @@ class TaskMetadataServer:
         request.protocol.asked()
         peer = request.transport.get_extra_info("peername") if request.transport is not None else None
         address, port = peer[:2] if peer else ("", 0)
+        body = b""
+        if Routes.reads_body(request.method, request.raw_path):
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    body = await _read(request)
+            except TimeoutError:  # whoever sends so slowly is not answered either
+                request.protocol.force_close()
+                return Unnamed(status=408)
         asked = Request(
             target=request.raw_path,
+            method=request.method,
+            body=body,
             address=address,
             port=port,
             user_agent=request.headers.get("User-Agent", ""),
             forwarded_for=request.headers.get("X-Forwarded-For", ""),
         )
         try:
-            answer = self._routes.answer(asked, self._state(), at=self._now(), now_s=asyncio.get_running_loop().time())
+            now_s = asyncio.get_running_loop().time()
+            answer = await self._routes.answer(asked, self._state(), at=self._now(), now_s=now_s)
         except BadTarget:
             return Unnamed(status=400)
         if answer.audit_line:
             self._audit.write(answer.audit_line)
-        return Unnamed(status=answer.status, headers=answer.headers, body=answer.body)
+        return Unnamed(status=answer.status, headers=CIMultiDict(answer.headers), body=answer.body)
+
+
+async def _read(request: web.BaseRequest) -> bytes:
+    """The body, as far as it is looked at: a longer one is no request that is understood."""
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > _LONGEST_BODY:
+            break
+    return bytes(body)

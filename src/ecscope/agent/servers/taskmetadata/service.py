@@ -52,8 +52,8 @@ async def _lead_there(way: Way) -> None:
         await way.put()
     except RedirectFailed as error:
         _log.warning(
-            "containers may not reach the credentials of their roles: %s. The agent needs iptables and CAP_NET_ADMIN"
-            " for the redirect from 169.254.170.2; see docs/real-instance.md, or set ECS_ENABLE_TASK_IAM_ROLE=false",
+            "containers may not reach task metadata or the credentials of their roles: %s. The agent needs iptables and"
+            " CAP_NET_ADMIN for the redirect from 169.254.170.2; see docs/real-instance.md",
             error,
         )
     await asyncio.Event().wait()

@@ -19,12 +19,15 @@ from ecscope.agent.core.state import AgentState
 from ecscope.agent.servers.taskmetadata.audit import AuditLog
 from ecscope.agent.servers.taskmetadata.server import TaskMetadataServer
 from tests.unit.agent.servers.ports import FakeSleep, a_taken_port
+from tests.unit.agent.servers.taskmetadata.recorded import RecordedSources
 from tests.unit.agent.servers.taskmetadata.scenes import RECORDED_ID, STATE
 
 
 @asynccontextmanager
 async def a_server(state: Any = lambda: STATE, **settings: Any) -> AsyncIterator[TaskMetadataServer]:
-    server = TaskMetadataServer(state, rates=(40, 60), **{"port": 0, "audit": AuditLog(None), **settings})
+    server = TaskMetadataServer(
+        state, rates=(40, 60), sources=RecordedSources(STATE), **{"port": 0, "audit": AuditLog(None), **settings}
+    )
     await server.start()
     try:
         yield server

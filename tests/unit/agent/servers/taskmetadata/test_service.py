@@ -60,4 +60,7 @@ async def test_no_way_leads_to_the_server_of_another_agent() -> None:
 async def test_a_way_that_cannot_be_laid_is_told_and_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     assert await lived(Parts(failure="iptables: denied")) == ["start", "put", "remove", "stop"]
-    assert "may not reach the credentials of their roles: iptables: denied. The agent needs" in caplog.text
+    assert (
+        "may not reach task metadata or the credentials of their roles: iptables: denied. The agent needs"
+        in caplog.text
+    )

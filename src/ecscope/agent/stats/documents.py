@@ -1,0 +1,81 @@
+"""Docker's stats answers of several runs of one container, added up. Pure.
+
+Source: task-metadata-api.md §12.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Document = Mapping[str, Any]
+"""One answer, decoded."""
+
+_CPU_TOTALS = ("total_usage", "usage_in_kernelmode", "usage_in_usermode")
+_NETWORK_TOTALS = (
+    "rx_bytes",
+    "rx_packets",
+    "rx_errors",
+    "rx_dropped",
+    "tx_bytes",
+    "tx_packets",
+    "tx_errors",
+    "tx_dropped",
+)
+
+
+def summed(ended: Document | None, document: Document) -> Document:
+    """``document`` with its totals raised by those of ``ended``; ``None``: it is the first run."""
+    if ended is None:
+        return document
+    return {
+        **document,
+        "cpu_stats": _cpu(ended, document, "cpu_stats"),
+        "precpu_stats": _cpu(ended, document, "precpu_stats"),
+        "blkio_stats": _block_io(_object(ended, "blkio_stats"), _object(document, "blkio_stats")),
+        **({"networks": _networks(ended, document)} if document.get("networks") else {}),
+    }
+
+
+def _cpu(ended: Document, document: Document, name: str) -> Document:
+    """Of ``precpu_stats`` only what is there: the first answer of a stream has none."""
+    cpu = _object(document, name)
+    usage, before = _object(cpu, "cpu_usage"), _object(_object(ended, "cpu_stats"), "cpu_usage")
+    if not usage.get("total_usage"):
+        return cpu
+    shown = {**usage, **{key: (usage.get(key) or 0) + (before.get(key) or 0) for key in _CPU_TOTALS if key in usage}}
+    per_cpu, per_cpu_before = usage.get("percpu_usage") or [], before.get("percpu_usage") or []
+    if per_cpu and len(per_cpu) == len(per_cpu_before):
+        shown["percpu_usage"] = [one + other for one, other in zip(per_cpu, per_cpu_before, strict=True)]
+    return {**cpu, "cpu_usage": shown}
+
+
+def _block_io(before: Document, block_io: Document) -> Document:
+    return {name: _entries(before.get(name), entries) for name, entries in block_io.items()}
+
+
+def _entries(before: list[Document] | None, entries: list[Document] | None) -> list[Document] | None:
+    if entries is None:
+        return None
+    totals = {_place(entry): entry.get("value", 0) for entry in before or ()}
+    return [{**entry, "value": entry.get("value", 0) + totals.get(_place(entry), 0)} for entry in entries]
+
+
+def _place(entry: Document) -> tuple[object, ...]:
+    return entry.get("major"), entry.get("minor"), entry.get("op")
+
+
+def _networks(ended: Document, document: Document) -> Document:
+    before = _object(ended, "networks")
+    return {
+        name: {
+            **counters,
+            **{k: (counters.get(k) or 0) + (_object(before, name).get(k) or 0) for k in _NETWORK_TOTALS},
+        }
+        for name, counters in _object(document, "networks").items()
+    }
+
+
+def _object(parent: Document, name: str) -> Document:
+    found = parent.get(name)
+    return found if isinstance(found, dict) else {}
