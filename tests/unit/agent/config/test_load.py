@@ -139,6 +139,7 @@ VALUES: list[tuple[str, str, object, str, object, object]] = [
     ("ECS_AUDIT_LOGFILE", "/a", "/a", "CredentialsAuditLogFile", "/a", "/log/audit.log"),
     ("ECS_AUDIT_LOGFILE_DISABLED", "true", True, "CredentialsAuditLogDisabled", True, False),
     ("ECS_TASK_METADATA_RPS_LIMIT", "10, 20", (10, 20), "", None, (40, 60)),
+    ("ECS_DISABLE_TASK_METADATA_AZ", "true", True, "TaskMetadataAZDisabled", True, False),
     ("ECS_DISABLE_METRICS", "true", True, "DisableMetrics", True, False),
     ("ECS_POLL_METRICS", "true", True, "PollMetrics", True, False),
     ("ECS_POLLING_METRICS_WAIT_DURATION", "15s", 15.0, "PollingMetricsWaitDuration", 15 * NANOSECONDS, 10.0),

@@ -172,3 +172,29 @@ def test_what_the_agent_made_up_gets_nothing_that_is_for_users() -> None:
 )
 def test_what_cannot_be_created_is_refused_by_name(asked: dict[str, Any], message: str) -> None:
     assert failure_of(a_container(**asked)) == message
+
+
+@each_row(
+    "mode, has_metadata",
+    [
+        (NetworkMode.DEFAULT, True),
+        (NetworkMode.BRIDGE, True),
+        (NetworkMode.HOST, True),
+        (NetworkMode.AWSVPC, True),
+        (NetworkMode.NONE, False),
+    ],
+)
+def test_containers_are_told_where_their_metadata_is(mode: NetworkMode, has_metadata: bool) -> None:
+    asked = a_container(endpoint_id="e-1", environment={"ECS_CONTAINER_METADATA_URI": "mine"})
+    environment = config_of(asked, a_task(asked, network_mode=mode)).environment
+    given = {
+        "ECS_CONTAINER_METADATA_URI": "http://169.254.170.2/v3/e-1",
+        "ECS_CONTAINER_METADATA_URI_V4": "http://169.254.170.2/v4/e-1",
+        "ECS_AGENT_URI": "http://169.254.170.2/api/e-1",
+    }
+    assert environment == (given if has_metadata else asked.definition.environment)
+
+
+def test_a_container_without_an_endpoint_is_told_nothing() -> None:
+    assert config_of(a_container()).environment == {}
+    assert config_of(a_container(endpoint_id="e", kind=ContainerKind.CNI_PAUSE)).environment == {}

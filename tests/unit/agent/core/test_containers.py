@@ -16,6 +16,7 @@ from ecscope.model import history
 from ecscope.model.arn import DockerId
 from ecscope.model.container import (
     ContainerInspection,
+    ContainerNetwork,
     Dependency,
     DependencyCondition,
     Health,
@@ -612,3 +613,15 @@ def test_what_holds_a_container_back_is_remembered_once_and_forgotten_when_it_is
     app = world.task(an_arn()).container("app")
     assert app is not None
     assert (app.waiting, app.is_running) == (None, True)
+
+
+def test_a_container_that_ended_is_shown_with_its_last_addresses() -> None:
+    bridge = (ContainerNetwork(name="bridge", ipv4="172.17.0.2"),)
+    running = with_metadata(a_container(), seen(ContainerStatus.RUNNING, networks=bridge, labels={"a": "b"}))
+    assert (running.networks, running.labels) == (bridge, {"a": "b"})
+    freed = seen(ContainerStatus.STOPPED, networks=(ContainerNetwork(name="bridge"),))
+    assert with_metadata(running, freed).networks == bridge
+    assert with_metadata(a_container(), freed).networks == freed.networks
+    moved = seen(ContainerStatus.RUNNING, networks=(ContainerNetwork(name="bridge", ipv4="172.17.0.9"),))
+    assert with_metadata(running, moved).networks == moved.networks
+    assert with_metadata(running, seen(ContainerStatus.RUNNING)).networks == bridge

@@ -309,3 +309,68 @@ async def test_what_the_agent_made_up_is_not_measured(clock: Clock) -> None:
         world.publish(a_task(pause, await world.running("app")))
         await clock.pass_s(3)
         assert counts(world.collector.reading()).keys() == {"app"}
+
+
+async def test_readers_share_the_stream_of_telemetry_and_see_the_newest_sample(clock: Clock) -> None:
+    world = World(clock)
+    container = await world.running()
+    world.publish(a_task(container))
+    async with world.collecting():
+        await clock.pass_s(3.5)
+        for _ in range(3):
+            found = await clock.run(world.collector.latest([container.docker_id]))
+        assert len(world.fake.calls_of("stats")) == 1
+        latest = found[container.docker_id]
+        assert latest is not None
+        assert latest.document["name"] == "/ecs-app"
+        assert latest.document["cpu_stats"]["cpu_usage"]["total_usage"] == 3_000_000_000
+        assert latest.rx_bytes_per_s == 100.0
+
+
+async def test_a_reader_of_a_container_that_has_just_started_gets_a_sample_within_two_seconds(clock: Clock) -> None:
+    world = World(clock)
+    async with world.collecting():
+        container = await world.running()
+        world.publish(a_task(container))  # which the collector has not seen
+        asked_s = clock.now_s
+        found = await clock.run(world.collector.latest([container.docker_id]))
+        assert found[container.docker_id] is not None
+        assert clock.now_s - asked_s < 2
+
+
+async def test_a_reader_is_not_kept_waiting_where_no_sample_comes(clock: Clock) -> None:
+    world = World(clock)
+    world.fake.fail_next("stats", "no stats", times=100)
+    container = await world.running()
+    world.publish(a_task(container))
+    async with world.collecting():
+        asked_s = clock.now_s
+        assert await clock.run(world.collector.latest([container.docker_id])) == {container.docker_id: None}
+        assert clock.now_s - asked_s < 2
+
+
+async def test_what_does_not_run_has_no_stats(clock: Clock) -> None:
+    world = World(clock)
+    stopped = a_container(known=ContainerStatus.STOPPED, docker_id=DockerId("gone"))
+    world.publish(a_task(stopped))
+    async with world.collecting():
+        assert await clock.run(world.collector.latest([DockerId("gone"), DockerId("unknown")])) == {}
+    off = World(clock, disabled=True)
+    container = await off.running()
+    off.publish(a_task(container))
+    async with off.collecting():
+        assert await clock.run(off.collector.latest([container.docker_id])) == {}
+
+
+async def test_totals_that_readers_see_are_those_of_all_runs(clock: Clock) -> None:
+    world = World(clock)
+    container = await world.running(restart_policy=RESTARTS)
+    world.publish(a_task(container))
+    async with world.collecting():
+        await clock.pass_s(10.5)
+        await clock.run(world.fake.stop_container(container.docker_id, grace_s=0))
+        await clock.run(world.fake.start_container(container.docker_id, timeout_s=9))
+        await clock.pass_s(3)
+        latest = (await clock.run(world.collector.latest([container.docker_id])))[container.docker_id]
+    assert latest is not None
+    assert latest.document["cpu_stats"]["cpu_usage"]["total_usage"] > 12_000_000_000

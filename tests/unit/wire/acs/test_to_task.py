@@ -617,3 +617,11 @@ def test_anything_of_the_right_types_converts_or_is_a_conversion_error(payload_t
     assert {held.credentials_id for held in credentials_of(payload_task)} == {
         identity for identity in (task.credentials_id, task.execution_credentials_id) if identity
     }
+
+
+def test_each_container_gets_an_endpoint_of_its_own() -> None:
+    ids = iter(("id-1", "id-2"))
+    task = payload(containers=[{"name": "a", "image": "i"}, {"name": "b", "image": "i"}])
+    made = to_task(task, suffixes=suffixes(), endpoint_ids=lambda: next(ids), received_at=AT)
+    assert [container.endpoint_id for container in made.containers] == ["id-1", "id-2"]
+    assert [container.endpoint_id for container in converted(task).containers] == ["", ""]

@@ -145,9 +145,14 @@ class SimulatedEngine:
 
     def now_text(self) -> str:
         """The same as Docker writes it."""
-        seconds, rest_ns = divmod(self.now_ns(), NS)
-        fraction = f".{rest_ns:09d}".rstrip("0").rstrip(".")
-        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}{fraction}Z"
+        return time_text(self.now_ns())
+
+
+def time_text(ns: int) -> str:
+    """Nanoseconds since the epoch, as Docker writes a time."""
+    seconds, rest_ns = divmod(ns, NS)
+    fraction = f".{rest_ns:09d}".rstrip("0").rstrip(".")
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}{fraction}Z"
 
 
 def gone(operation: Operation) -> RuntimeFailure:

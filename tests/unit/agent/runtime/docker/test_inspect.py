@@ -11,7 +11,15 @@ import pytest
 
 from ecscope.agent.runtime.docker.inspect import container_inspection, image_inspection
 from ecscope.model.arn import DockerId
-from ecscope.model.container import ContainerInspection, Health, ImageInspection, Mount, NamedError, PortBinding
+from ecscope.model.container import (
+    ContainerInspection,
+    ContainerNetwork,
+    Health,
+    ImageInspection,
+    Mount,
+    NamedError,
+    PortBinding,
+)
 from ecscope.model.status import ContainerStatus, HealthStatus
 from tests.tables import each_row
 
@@ -201,3 +209,31 @@ def test_an_engine_that_goes_on_without_its_client_drops_nothing() -> None:
     started, exited = recorded("20.10.24", "start-left"), recorded("20.10.24", "restart-left")
     assert (started.status, started.start_dropped) == (ContainerStatus.RUNNING, False)
     assert (exited.status, exited.start_dropped, exited.exit_code) == (ContainerStatus.STOPPED, False, 3)
+
+
+@each_row(
+    "settings, mode, expected",
+    [
+        ({}, "", ()),
+        ({}, "host", (ContainerNetwork(name="host"),)),
+        ({"Networks": {}, "IPAddress": "1.2.3.4"}, "default", (ContainerNetwork(name="default", ipv4="1.2.3.4"),)),
+        ({"Networks": {"host": {"IPAddress": ""}}}, "host", (ContainerNetwork(name="host"),)),
+        ({"Networks": {"host": None}}, "host", (ContainerNetwork(name="host"),)),
+        (
+            {
+                "Networks": {
+                    "other": {"IPAddress": "10.0.0.2", "GlobalIPv6Address": "fd00::2"},
+                    "bridge": {"IPAddress": "172.17.0.2"},
+                }
+            },
+            "bridge",
+            (
+                ContainerNetwork(name="bridge", ipv4="172.17.0.2"),
+                ContainerNetwork(name="other", ipv4="10.0.0.2", ipv6="fd00::2"),
+            ),
+        ),
+    ],
+)
+def test_networks(settings: dict[str, Any], mode: str, expected: tuple[ContainerNetwork, ...]) -> None:
+    assert inspected(NetworkSettings=settings, HostConfig={"NetworkMode": mode}).networks == expected
+    assert inspected(Config={"Labels": {"a": "b"}}).labels == {"a": "b"}

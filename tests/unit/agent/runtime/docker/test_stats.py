@@ -96,6 +96,7 @@ def test_an_answer_of_a_host_with_cgroup_v1() -> None:
         ),
         storage_read_bytes=4097,
         storage_write_bytes=512,
+        document=json.dumps(CGROUP_V1).encode(),
     )
 
 
