@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
+import msgspec
 import pytest
 
 from ecscope.agent.runtime.interface import RuntimeFailure
@@ -28,7 +30,14 @@ async def test_a_program_uses_what_it_is_told_to(clock: Clock, fake: FakeRuntime
     await clock.pass_s(3)
     first, second = await clock.run(samples_of(fake, docker_id, 2))
     assert second.read_ns - first.read_ns == 10**9
-    assert first == StatsSample(
+    document = json.loads(first.document)
+    assert (document["id"], document["read"], document["preread"]) == (
+        docker_id,
+        "2023-11-14T22:13:23Z",
+        "2023-11-14T22:13:22Z",
+    )
+    assert document["cpu_stats"]["cpu_usage"]["total_usage"] == first.cpu_total_ns
+    assert msgspec.structs.replace(first, document=b"") == StatsSample(
         read_ns=EPOCH_NS + 3 * 10**9,
         cpu_total_ns=4_500_000_000,
         online_cpus=4,
