@@ -15,6 +15,8 @@ import msgspec
 from ecscope.agent.core.state import AgentState
 from ecscope.model.arn import TaskArn
 from ecscope.model.container import Container
+from ecscope.model.credentials import RoleType, TaskCredentials
+from ecscope.model.status import TaskStatus
 from ecscope.model.task import Task
 
 
@@ -59,7 +61,8 @@ class Callers:
 
 def task_of_address(state: AgentState, address: str) -> Task | None:
     """The task with that address of its own, or ``None``. Source: task-metadata-api.md §6."""
-    return next((task for task in state.tasks.values() if address and own_address(task) == address), None)
+    tasks = (task for task in state.tasks.values() if task.known is not TaskStatus.STOPPED and not task.is_refused)
+    return next((task for task in tasks if address and own_address(task) == address), None)
 
 
 def may_ask(task: Task, address: str) -> bool:
@@ -68,9 +71,27 @@ def may_ask(task: Task, address: str) -> bool:
     return not own or own == address
 
 
+def may_fetch(state: AgentState, credentials: TaskCredentials, address: str) -> bool:
+    """Whether credentials are given to who asks for their ID from there.
+
+    Those of an execution role are also fetched by Docker, for its log driver: from an address of this host.
+    """
+    task = state.tasks.get(credentials.task_arn)
+    if task is None or may_ask(task, address):
+        return True
+    return credentials.role_type is RoleType.TASK_EXECUTION and not _is_of_a_container(state, address)
+
+
+def _is_of_a_container(state: AgentState, address: str) -> bool:
+    return any(
+        address == own_address(task) or any(address == network.ipv4 for c in task.containers for network in c.networks)
+        for task in state.tasks.values()
+    )
+
+
 def own_address(task: Task) -> str:
     """``""``: the task has no address of its own."""
-    return ""
+    return task.interface.ipv4 if task.interface is not None else ""
 
 
 def _ids(task: Task) -> Iterable[str]:

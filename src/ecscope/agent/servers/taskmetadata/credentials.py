@@ -9,6 +9,7 @@ import msgspec
 
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.servers import go_json
+from ecscope.agent.servers.taskmetadata.callers import may_fetch
 from ecscope.model.credentials import RoleType, TaskCredentials
 from ecscope.model.status import TaskStatus
 
@@ -27,15 +28,19 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         return f"Outcome(status={self.status}, task_arn={self.task_arn!r}, role_type={self.role_type})"
 
 
-def outcome(state: AgentState, credentials_id: str, *, version: int) -> Outcome:
-    """``version``: of the path, 1 or 2. The ID is the secret: any client that knows it gets the credentials."""
+def outcome(state: AgentState, credentials_id: str, *, version: int, address: str) -> Outcome:
+    """``version``: of the path, 1 or 2.
+
+    The ID is the secret: any client that knows it gets the credentials, except those of a task with an address of its
+    own, whose IDs are unknown to others.
+    """
     request = f"CredentialsV{version}Request"
     if not credentials_id:
         return _failure(400, "NoIdInRequest", f"{request}: No Credential ID in the request")
     credentials = state.credentials.get(credentials_id)
-    if credentials is not None:
+    if credentials is not None and may_fetch(state, credentials, address):
         return _given(credentials)
-    if _is_awaited(state, credentials_id):
+    if credentials is None and _is_awaited(state, credentials_id):
         return _failure(503, "CredentialsUninitialized", f"{request}: Credentials uninitialized for ID")
     return _failure(400, "InvalidIdInRequest", f"{request}: Credentials not found")
 

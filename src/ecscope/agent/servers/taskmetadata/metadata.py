@@ -20,6 +20,7 @@ from ecscope.agent.servers.go_time import timestamp
 from ecscope.model.arn import TaskArn
 from ecscope.model.container import Container
 from ecscope.model.container_instance import ContainerInstance
+from ecscope.model.network import NetworkMode, TaskInterface
 from ecscope.model.status import ContainerStatus, HealthStatus
 from ecscope.model.task import Task
 
@@ -203,7 +204,7 @@ def container_entry(task: Task, container: Container, cluster: str, *, version: 
         "docker_name": container.docker_name,
         "image": container.definition.image,
         "image_id": container.image_id,
-        "ports": _ports(container, version),
+        "ports": _ports(task, container, version),
         "labels": _sorted(container.labels or _expected_labels(task, container, cluster)),
         "desired_status": _desired(container).value,
         "known_status": container.known.value,
@@ -236,6 +237,8 @@ def container_entry(task: Task, container: Container, cluster: str, *, version: 
 
 def networks(task: Task, container: Container, *, version: int) -> tuple[NetworkEntry, ...]:
     """``()``: nothing is known yet of the container's networks. §10"""
+    if task.interface is not None:
+        return (_interface(task.interface, version),)
     if version == 2:
         return ()
     return tuple(
@@ -245,6 +248,23 @@ def networks(task: Task, container: Container, *, version: int) -> tuple[Network
             ipv6_addresses=(network.ipv6,) if network.ipv6 and version == 4 else (),
         )
         for network in container.networks
+    )
+
+
+def _interface(interface: TaskInterface, version: int) -> NetworkEntry:
+    """The same for every container of its task."""
+    entry = NetworkEntry(network_mode=NetworkMode.AWSVPC.value, ipv4_addresses=(interface.ipv4,))
+    if version < 4:
+        return entry
+    return msgspec.structs.replace(
+        entry,
+        attachment_index=0,
+        mac_address=interface.mac,
+        ipv4_subnet=interface.subnet,
+        domain_name_servers=interface.domain_name_servers,
+        domain_name_search_list=interface.domain_names,
+        private_dns_name=interface.private_dns_name,
+        subnet_gateway_ipv4_address=interface.gateway,
     )
 
 
@@ -297,12 +317,12 @@ def _desired(container: Container) -> ContainerStatus:
     return container.kind.steady_status if container.desired is ContainerStatus.RUNNING else container.desired
 
 
-def _ports(container: Container, version: int) -> tuple[PortEntry, ...]:
+def _ports(task: Task, container: Container, version: int) -> tuple[PortEntry, ...]:
     return tuple(
         PortEntry(
             container_port=bound.container_port,
             protocol=bound.protocol,
-            host_port=bound.host_port,
+            host_port=bound.host_port if task.interface is None else bound.container_port,
             host_ip=bound.host_ip if version == 4 else "",
         )
         for bound in container.bindings

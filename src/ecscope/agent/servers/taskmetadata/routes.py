@@ -420,8 +420,8 @@ def _credentials(state: AgentState, path: str, query: bytes, address: str) -> Ou
     """``None``: the path is of nothing that is served."""
     if path == "/v1/credentials":
         given = targets.first_values(query).get(b"id", b"")
-        return outcome(state, given.decode("utf-8", "replace"), version=1)
+        return outcome(state, given.decode("utf-8", "replace"), version=1, address=address)
     prefix = "/v2/credentials/"
     if path.startswith(prefix):
-        return outcome(state, path.removeprefix(prefix), version=2)
+        return outcome(state, path.removeprefix(prefix), version=2, address=address)
     return None

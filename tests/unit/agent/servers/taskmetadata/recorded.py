@@ -190,13 +190,13 @@ class RecordedSources:
     def __init__(self, state: AgentState, body: str = "") -> None:
         """``body``: the answer whose samples are to be shown."""
         self._state = state
-        self._samples = _samples(body)
+        self.samples = _samples(body)
         self.calls: list[tuple[str, dict[str, Any], TaskCredentials | None, str]] = []
-        self.failure: AwsCallFailed | None = None
+        self.failure: Exception | None = None
         self.protection: dict[str, Any] = {"protectionEnabled": False}
 
     async def stats(self, docker_ids: Iterable[DockerId]) -> Mapping[DockerId, LatestStats | None]:
-        return {docker_id: self._samples[docker_id] for docker_id in docker_ids if docker_id in self._samples}
+        return {docker_id: self.samples[docker_id] for docker_id in docker_ids if docker_id in self.samples}
 
     async def ecs(
         self,

@@ -14,7 +14,7 @@ from tests.unit.agent.servers.taskmetadata.scenes import CREDENTIALS, RECORDED_I
 
 
 def test_who_knows_the_id_gets_all_that_came_and_its_owner_is_told() -> None:
-    found = outcome(STATE, RECORDED_ID, version=2)
+    found = outcome(STATE, RECORDED_ID, version=2, address="172.17.0.2")
     assert (found.status, found.task_arn, found.role_type) == (200, TASK.arn, RoleType.TASK_APPLICATION)
     assert list(json.loads(found.body)) == ["RoleArn", "AccessKeyId", "SecretAccessKey", "Token", "Expiration"]
     assert "secret" not in repr(found)
@@ -22,7 +22,7 @@ def test_who_knows_the_id_gets_all_that_came_and_its_owner_is_told() -> None:
 
 def test_members_that_did_not_come_are_there_all_the_same() -> None:
     bare = msgspec.structs.replace(CREDENTIALS, role_arn="", session_token="")
-    assert json.loads(outcome(a_state(bare), RECORDED_ID, version=1).body) == {
+    assert json.loads(outcome(a_state(bare), RECORDED_ID, version=1, address="172.17.0.2").body) == {
         "RoleArn": "",
         "AccessKeyId": "AKIDTASKROLE",
         "SecretAccessKey": "task-role-secret",
@@ -40,7 +40,7 @@ def test_members_that_did_not_come_are_there_all_the_same() -> None:
     ],
 )
 def test_what_cannot_be_given(credentials_id: str, status: int, code: str, message: str) -> None:
-    found = outcome(STATE, credentials_id, version=1)
+    found = outcome(STATE, credentials_id, version=1, address="172.17.0.2")
     assert (found.status, found.task_arn, found.role_type) == (status, "", None)
     assert list(json.loads(found.body).items()) == [("code", code), ("message", message), ("HTTPErrorCode", status)]
 
@@ -48,11 +48,11 @@ def test_what_cannot_be_given(credentials_id: str, status: int, code: str, messa
 def test_the_id_of_a_stopped_task_is_not_known_any_more() -> None:
     stopped = msgspec.structs.replace(TASK, known=TaskStatus.STOPPED)
     state = msgspec.structs.replace(a_state(), tasks={TASK.arn: stopped})
-    assert b"InvalidIdInRequest" in outcome(state, RECORDED_ID, version=2).body
-    assert b"CredentialsUninitialized" in outcome(state, "execution", version=2).body
+    assert b"InvalidIdInRequest" in outcome(state, RECORDED_ID, version=2, address="172.17.0.2").body
+    assert b"CredentialsUninitialized" in outcome(state, "execution", version=2, address="172.17.0.2").body
 
 
 def test_a_refused_task_waits_for_nothing() -> None:
     refused = msgspec.structs.replace(TASK, is_refused=True)
     state = msgspec.structs.replace(a_state(), tasks={TASK.arn: refused})
-    assert b"InvalidIdInRequest" in outcome(state, RECORDED_ID, version=2).body
+    assert b"InvalidIdInRequest" in outcome(state, RECORDED_ID, version=2, address="172.17.0.2").body
