@@ -20,7 +20,7 @@ import msgspec
 from ecscope.agent.broadcaster import Broadcaster
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.runtime.interface import Runtime, RuntimeFailure
-from ecscope.agent.stats.documents import Document, summed
+from ecscope.agent.stats.documents import Documents
 from ecscope.agent.stats.measurements import Ring
 from ecscope.agent.stats.telemetry import container_metric
 from ecscope.backoff import Backoff
@@ -46,9 +46,9 @@ _MOST_SAID = 5
 
 
 _WHOLE_WITHIN_S = 1.8
-"""A reader waits so long for the first sample, and then for one that has the sample before beside it."""
-_UNSET_TIME = b'"preread":"0001-01-01'
-"""In a sample that has none before it."""
+"""A reader waits so long for a whole sample, which is one with the sample before it."""
+_ASKED_APART_S = 1.0
+"""Two samples that are asked for because a reader waits: the stream gives its first one late."""
 
 
 class _Measured:
@@ -58,29 +58,38 @@ class _Measured:
         self.ring = Ring(capacity=capacity)
         self.restart_count: int | None = None
         self.stream: asyncio.Task[None] | None = None
-        self.samples: Broadcaster[bytes] = Broadcaster(b"")
-        """The runtime's newest answer; ``b""``: there is none yet."""
-        self._ended_runs: Document | None = None
+        self.asking: asyncio.Task[None] | None = None
+        """Asks for samples beside the stream; ``None``: no reader has had to wait."""
+        self.documents = Documents()
+        self.arrivals = Broadcaster(0)
+        """How many documents have come."""
 
     def take(self, sample: StatsSample) -> None:
-        """The newest sample. Of its document only the last one is kept."""
-        document = sample.document
+        """The newest sample of the stream. Its document is kept until the next."""
         is_anew = self.ring.add(msgspec.structs.replace(sample, document=b""), restart_count=self.restart_count)
-        if is_anew and self.samples.newest:
-            self._ended_runs = summed(self._ended_runs, msgspec.json.decode(self.samples.newest))
+        self.show(sample.document, is_anew=is_anew)
+
+    def show(self, document: bytes, *, is_anew: bool = False) -> None:
+        """Readers see it, telemetry does not: it may come just before or after one of the stream."""
         if document:
-            self.samples.publish(document)
+            self.documents.take(document, is_anew=is_anew)
+            self.arrivals.publish(self.arrivals.newest + 1)
 
     def latest(self) -> LatestStats | None:
         """``None``: there is no sample yet."""
-        newest = self.ring.newest
-        if not self.samples.newest or newest is None:
+        document = self.documents.latest()
+        if document is None:
             return None
+        newest = self.ring.newest
         return LatestStats(
-            document=summed(self._ended_runs, msgspec.json.decode(self.samples.newest)),
-            rx_bytes_per_s=newest.rx_bytes_per_s,
-            tx_bytes_per_s=newest.tx_bytes_per_s,
+            document=document,
+            rx_bytes_per_s=newest.rx_bytes_per_s if newest is not None else None,
+            tx_bytes_per_s=newest.tx_bytes_per_s if newest is not None else None,
         )
+
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """All that is under way for it."""
+        return [task for task in (self.stream, self.asking) if task is not None]
 
 
 class Collector:
@@ -144,19 +153,28 @@ class Collector:
         """
         if self._disabled:
             return {}
-        wanted = list(docker_ids)
+        state = self._states.newest
+        wanted = [docker_id for docker_id in docker_ids if _runs(state, docker_id)]
         if any(docker_id not in self._measured for docker_id in wanted):
-            self._look(self._states.newest)
+            self._look(state)
         measured = {docker_id: self._measured[docker_id] for docker_id in wanted if docker_id in self._measured}
         with suppress(TimeoutError):
             async with asyncio.timeout(_WHOLE_WITHIN_S):
+                for docker_id, one in measured.items():
+                    if not one.documents.is_whole and one.asking is None:
+                        one.asking = asyncio.create_task(self._ask(docker_id, one), name=f"stats {docker_id} at once")
                 for one in measured.values():
-                    await one.samples.until(self._is_whole)
+                    await one.arrivals.until(lambda _, one=one: one.documents.is_whole)  # type: ignore[misc]
         return {docker_id: one.latest() for docker_id, one in measured.items()}
 
-    def _is_whole(self, document: bytes) -> bool:
-        """What is polled never has the sample before beside it."""
-        return bool(document) and (self._poll_every_s is not None or _UNSET_TIME not in document)
+    async def _ask(self, docker_id: DockerId, measured: _Measured) -> None:
+        """Show two samples, unless the stream does meanwhile. What fails is tried by the stream, which reports it."""
+        with suppress(RuntimeFailure):
+            async with self._runtime.stats(docker_id, poll_every_s=_ASKED_APART_S) as samples:
+                async for sample in samples:
+                    if measured.documents.is_whole:
+                        return
+                    measured.show(sample.document)
 
     def _task_metric(self, task: Task) -> TaskMetric | None:
         has_network = task.network_mode.has_own_network
@@ -179,9 +197,8 @@ class Collector:
         """Measure what runs, and only that."""
         running = {container.docker_id: container for task in state.tasks.values() for container in _running(task)}
         for docker_id in self._measured.keys() - running.keys():
-            stream = self._measured.pop(docker_id).stream
-            if stream is not None:
-                stream.cancel()
+            for task in self._measured.pop(docker_id).tasks():
+                task.cancel()
         for docker_id, container in running.items():
             measured = self._measured.get(docker_id)
             if measured is None:
@@ -216,10 +233,17 @@ class Collector:
             await asyncio.sleep(next(waits))
 
     async def _let_go(self, docker_ids: list[DockerId]) -> None:
-        streams = [measured.stream for measured in map(self._measured.pop, docker_ids) if measured.stream is not None]
-        for stream in streams:
-            stream.cancel()
-        await asyncio.gather(*streams, return_exceptions=True)
+        tasks = [task for measured in map(self._measured.pop, docker_ids) for task in measured.tasks()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _runs(state: AgentState, docker_id: DockerId) -> bool:
+    arn, name = state.docker_ids.get(docker_id, (None, ""))
+    task = state.tasks.get(arn) if arn is not None else None
+    container = task.container(name) if task is not None else None
+    return container is not None and container.is_running
 
 
 def _running(task: Task) -> Iterator[Container]:

@@ -1,4 +1,7 @@
-"""Docker's stats answers of several runs of one container, added up. Pure.
+"""Docker's stats answers of one container, as whoever reads them is shown them. Pure.
+
+The newest is kept as it came, and the one before it: Docker's first answer has none beside it, and is completed with
+what is known. Totals are those of all runs of the container.
 
 Source: task-metadata-api.md §12.
 """
@@ -8,8 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 Document = Mapping[str, Any]
 """One answer, decoded."""
+
+_NO_SAMPLE_BEFORE = b'"preread":"0001-01-01'
 
 _CPU_TOTALS = ("total_usage", "usage_in_kernelmode", "usage_in_usermode")
 _NETWORK_TOTALS = (
@@ -22,6 +29,36 @@ _NETWORK_TOTALS = (
     "tx_errors",
     "tx_dropped",
 )
+
+
+class Documents:
+    """The newest answer, and what is needed to show it whole. None is decoded before it is read."""
+
+    def __init__(self) -> None:
+        self._newest = self._before = b""
+        self._ended_runs: Document | None = None
+
+    def take(self, document: bytes, *, is_anew: bool = False) -> None:
+        """The newest answer; ``is_anew``: the first of another run of the container."""
+        if is_anew and self._newest:
+            self._ended_runs = summed(self._ended_runs, msgspec.json.decode(self._newest))
+            self._newest = b""
+        self._before, self._newest = self._newest, document
+
+    @property
+    def is_whole(self) -> bool:
+        """The newest can be shown with the sample before it."""
+        return bool(self._newest) and (bool(self._before) or _NO_SAMPLE_BEFORE not in self._newest)
+
+    def latest(self) -> Document | None:
+        """``None``: none has come yet."""
+        if not self._newest:
+            return None
+        document: Document = msgspec.json.decode(self._newest)
+        if self._before and _NO_SAMPLE_BEFORE in self._newest:
+            before = msgspec.json.decode(self._before)
+            document = {**document, "preread": before.get("read"), "precpu_stats": before.get("cpu_stats")}
+        return summed(self._ended_runs, document)
 
 
 def summed(ended: Document | None, document: Document) -> Document:

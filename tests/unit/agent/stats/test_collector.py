@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 
 from ecscope.agent.broadcaster import Broadcaster
@@ -44,7 +45,10 @@ class World:
 
     def publish(self, *tasks: Task) -> None:
         instance = self.states.newest.instance
-        self.states.publish(AgentState(instance=instance, tasks={task.arn: task for task in tasks}))
+        docker_ids = {c.docker_id: (task.arn, c.name) for task in tasks for c in task.containers if c.docker_id}
+        self.states.publish(
+            AgentState(instance=instance, tasks={task.arn: task for task in tasks}, docker_ids=docker_ids)
+        )
 
     async def running(self, name: str = "app", **fields: object) -> Container:
         """A container that runs in the engine, and as the state will know it."""
@@ -355,6 +359,12 @@ async def test_what_does_not_run_has_no_stats(clock: Clock) -> None:
     world.publish(a_task(stopped))
     async with world.collecting():
         assert await clock.run(world.collector.latest([DockerId("gone"), DockerId("unknown")])) == {}
+        ran = await world.running("other")
+        world.publish(a_task(ran))
+        await clock.pass_s(3)
+        ended = msgspec.structs.replace(ran, known=ContainerStatus.STOPPED)
+        world.publish(a_task(ended))  # which the collector has not looked at yet
+        assert await clock.run(world.collector.latest([ran.docker_id])) == {}
     off = World(clock, disabled=True)
     container = await off.running()
     off.publish(a_task(container))

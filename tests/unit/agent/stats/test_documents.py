@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ecscope.agent.stats.documents import summed
+import msgspec
+
+from ecscope.agent.stats.documents import Documents, summed
 
 ENDED: dict[str, Any] = {
     "cpu_stats": {
@@ -63,3 +65,23 @@ def test_one_run_alone_is_left_as_it_is() -> None:
     hosts = {key: value for key, value in NOW.items() if key != "networks"}
     assert "networks" not in summed(ENDED, hosts)
     assert summed({}, NOW)["cpu_stats"]["cpu_usage"]["total_usage"] == 1
+
+
+def test_the_first_answer_is_completed_with_what_came_before_it() -> None:
+    def answer(read: str, total: int, **members: object) -> bytes:
+        cpu = {"cpu_usage": {"total_usage": total}}
+        return msgspec.json.encode({"read": read, "preread": "0001-01-01T00:00:00Z", "cpu_stats": cpu, **members})
+
+    documents = Documents()
+    assert (documents.is_whole, documents.latest()) == (False, None)
+    documents.take(answer("t1", 100))
+    assert not documents.is_whole
+    documents.take(answer("t2", 200))
+    assert documents.is_whole
+    latest = documents.latest()
+    assert latest is not None
+    assert (latest["preread"], latest["precpu_stats"]["cpu_usage"]["total_usage"]) == ("t1", 100)
+    documents.take(answer("t3", 5, preread="t2"), is_anew=True)
+    latest = documents.latest()
+    assert latest is not None
+    assert (latest["preread"], latest["cpu_stats"]["cpu_usage"]["total_usage"]) == ("t2", 205)
