@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
 from ecscope.agent.servers.go_time import timestamp
+from tests.tables import each_row
 
 
-@pytest.mark.parametrize(
-    ("docker", "go"),
+@each_row(
+    "docker, go",
     [
         ("", ""),
         ("0001-01-01T00:00:00Z", ""),

@@ -18,7 +18,6 @@ from ecscope.model.container_instance import ContainerInstance
 from ecscope.model.status import TaskStatus
 from ecscope.model.task import Task
 from tests.builders import a_container, a_task, an_arn
-from tests.tables import each_row
 
 INSTANCE = ContainerInstance(cluster="prod-a", arn="arn:instance", agent_version="Amazon ECS Agent - v1.0.0 (abc)")
 
