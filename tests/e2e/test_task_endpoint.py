@@ -8,11 +8,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from tests.e2e.agents import containers_of, eventually
 from tests.e2e.test_task_roles import said
-from tests.e2e.ups import Up, an_up
+from tests.e2e.ups import TASK_LABEL, Up, an_up
 from tests.session import TEST_PREFIX
 
 pytestmark = pytest.mark.timeout(180)
@@ -22,6 +24,7 @@ wget -O - --post-data '{}' $AWS_ENDPOINT_URL_ECS/ 2>&1
 sleep 1000
 """
 
+PRIVATE = "registry.example/team/app"
 ASK_FROM_OUTSIDE = """
 import socket, sys
 with socket.create_connection((sys.argv[1], int(sys.argv[2])), 10) as client:
@@ -36,7 +39,7 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2])), 10) as client:
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory, docker_endpoint: str, sample_image: str) -> Iterator[Up]:
     with an_up(tmp_path_factory.mktemp("up"), docker_endpoint) as up:
-        up.start()
+        up.start("--image", f"{PRIVATE}=ecscope-sample:latest")
         yield up
         assert up.end() == 0
 
@@ -82,6 +85,20 @@ def test_nobody_else_is_answered(up: Up) -> None:
             assert told == ("closed unread" if host else "HTTP/1.1 404"), (address, host)
     finally:
         subprocess.run(["ip", "netns", "delete", other], check=False)
+
+
+def test_a_local_image_stands_in_for_one_of_a_private_registry(up: Up) -> None:
+    container = {"name": "app", "image": f"{PRIVATE}:v7", "memory": 16, "command": ["sleep", "1000"]}
+    up.call("register_task_definition", family=up.family, containerDefinitions=[container])
+    (arn,) = up.run_tasks(1)
+
+    def task() -> Any:
+        return up.call("describe_tasks", cluster=up.cluster, tasks=[arn])["tasks"][0]
+
+    found = eventually(task, lambda one: one["lastStatus"] in ("RUNNING", "STOPPED"), "the task")
+    assert (found["lastStatus"], found["containers"][0]["image"]) == ("RUNNING", f"{PRIVATE}:v7")
+    (docker,) = [one for one in containers_of(up.cluster) if one["Labels"][TASK_LABEL] == arn]
+    assert docker["Image"] == "ecscope-sample:latest"
 
 
 def docker0() -> str:

@@ -137,6 +137,7 @@ def _add_up(commands: _Commands[argparse.ArgumentParser]) -> None:
         "run ECS on this machine: its API, and an agent on the local Docker; until SIGTERM or Ctrl-C",
         "  ecscope up\n"
         "  ecscope up --data-dir ./ecs --region eu-west-1\n"
+        "  ecscope up --image registry.example/shop/web=web:dev\n"
         "  ecscope up --keep                tasks keep running when it ends, and the next start takes them over\n"
         "  ecscope up --no-agent            the API alone; agents join with ECS_BACKEND_HOST\n",
     )
@@ -148,6 +149,14 @@ def _add_up(commands: _Commands[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument(
         "--iam", metavar="FILE", help="users, roles and policies, in IAM's JSON; default: all is allowed"
+    )
+    parser.add_argument(
+        "--image",
+        metavar="REPOSITORY=LOCAL",
+        type=_image,
+        action="append",
+        default=[],
+        help="use the local image LOCAL where a task definition names REPOSITORY, or one tag of it; may be repeated",
     )
     parser.add_argument("--keep", action="store_true", help="leave the tasks running at the end")
     parser.add_argument("--no-agent", action="store_true", help="start no agent")
@@ -309,6 +318,20 @@ def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port: must be 0 (any free port) to 65535")
     return int(text)
+
+
+def _image(text: str) -> tuple[str, str]:
+    from ecscope.model.image_reference import InvalidImageReference, parse_image_reference  # noqa: PLC0415
+
+    named, equals, local = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} must be REPOSITORY=LOCAL, such as registry.example/web=web:dev")
+    try:
+        parse_image_reference(named)
+        parse_image_reference(local)
+    except InvalidImageReference as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return named, local
 
 
 def _cluster(text: str) -> str:

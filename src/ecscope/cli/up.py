@@ -32,8 +32,8 @@ everything for 30 to 50 ms, and finds next to nothing, since the state is frozen
 
 
 def run(args: argparse.Namespace) -> int:
-    """``args``: ``port``, ``data_dir``, ``region``, ``cluster``, ``iam`` (text or ``None``), and the flags ``keep``,
-    ``no_agent``, ``no_task_endpoint`` and ``live_delays``.
+    """``args``: ``port``, ``data_dir``, ``region``, ``cluster``, ``iam`` (text or ``None``), ``image`` (pairs), and the
+    flags ``keep``, ``no_agent``, ``no_task_endpoint`` and ``live_delays``.
     """
     from ecscope.up.local import Ending, LocalEcs, Options  # noqa: PLC0415  # the AWS libraries take their time
 
@@ -46,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
         keeps_tasks=args.keep,
         has_agent=not args.no_agent,
         has_task_endpoint=not args.no_task_endpoint,
+        local_images=dict(args.image),
         has_live_delays=args.live_delays,
     )
     if not _REGION.fullmatch(options.region):

@@ -63,6 +63,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     has_agent: bool = True
     has_task_endpoint: bool = True
     """Containers are told where AWS is, and may ask there."""
+    local_images: Mapping[str, str] = {}
+    """Image as definitions name it → local image to use in its place."""
     has_live_delays: bool = False
     """Services wait as long as in ECS."""
 
@@ -244,6 +246,7 @@ class LocalEcs:
             "AWS_ACCESS_KEY_ID": key.access_key_id,
             "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
             "AWS_SESSION_TOKEN": key.session_token,
+            "ECSCOPE_LOCAL_IMAGES": msgspec.json.encode(self._options.local_images).decode(),
             "ECSCOPE_TASK_ENDPOINT_PORT": str(self._control.port if self._options.has_task_endpoint else 0),
         }
 

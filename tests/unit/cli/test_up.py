@@ -75,6 +75,16 @@ def test_a_port_that_is_none(port: str, capsys: pytest.CaptureFixture[str]) -> N
     assert "is not a port" in capsys.readouterr().err
 
 
+def test_local_images(capsys: pytest.CaptureFixture[str]) -> None:
+    assert parsed().image == []
+    args = parsed("--image", "r.example/a/b=b:dev", "--image=web:1=web:2")
+    assert args.image == [("r.example/a/b", "b:dev"), ("web:1", "web:2")]
+    for wrong, said in (("web", "must be REPOSITORY=LOCAL"), ("web=", "has a bad name"), ("Web=web", "has a bad name")):
+        with pytest.raises(SystemExit):
+            parsed(f"--image={wrong}")
+        assert said in capsys.readouterr().err
+
+
 def test_rights_in_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert up.run(parsed("--data-dir", str(tmp_path), "--iam", str(tmp_path / "none.json"))) == 2
     assert "the file does not exist" in capsys.readouterr().err

@@ -606,6 +606,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Port of this host at which the programs in containers find AWS: they get `AWS_ENDPOINT_URL`,
     `AWS_ENDPOINT_URL_ECS` and `AWS_ENDPOINT_URL_CLOUDWATCH_LOGS` with an address that their task reaches, unless the
     task definition or the image sets one. 0: they get none. `ecscope up` sets it."""
+    local_images: Annotated[
+        Mapping[str, str],
+        Setting(section="ecscope", variable="ECSCOPE_LOCAL_IMAGES", form=form.IMAGE_MAP, is_fatal=True),
+    ] = {}
+    """Local images that are used, without asking a registry, in place of those that task definitions name: a JSON
+    object of repositories, or of single tags of them, and local images. `ecscope up --image` sets it."""
     drain_on_sigterm: Annotated[
         bool, Setting(section="ecscope", variable="ECSCOPE_DRAIN_ON_SIGTERM", form=form.BOOL)
     ] = False
@@ -675,6 +681,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             image_minimum_age_s=self.image_minimum_age_s,
             images_per_cycle=self.images_per_cycle,
             images_excluded=frozenset(self.images_excluded),
+            local_images=self.local_images,
         )
 
     def log_target(self) -> LogFile | None:

@@ -19,6 +19,7 @@ from typing import TypeVar
 import msgspec
 
 from ecscope.model.duration import format_go_duration, parse_go_duration
+from ecscope.model.image_reference import InvalidImageReference, parse_image_reference
 
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
@@ -169,6 +170,16 @@ def _read_port_list(text: str) -> tuple[int, ...] | None:
 
 def _read_map(text: str) -> Mapping[str, str] | None:
     return _map_from_json(_decode(text, _MAP_ADVICE))
+
+
+def _read_image_map(text: str) -> Mapping[str, str] | None:
+    found = _read_map(text)
+    for reference in (part for pair in (found or {}).items() for part in pair):
+        try:
+            parse_image_reference(reference)
+        except InvalidImageReference as error:
+            raise ValueError(str(error)) from None
+    return found
 
 
 def _read_port_range(text: str) -> tuple[int, int] | None:
@@ -470,6 +481,7 @@ NUMBER = Form(name="number", read_text=_read_number, read_json=_never_in_json, w
 PORT_LIST = Form(name="list of ports", read_text=_read_port_list, read_json=_ports_from_json, write=_write_json)
 COMMA_LIST = Form(name="comma list", read_text=_read_comma_list, read_json=_texts_from_json, write=_write_commas)
 TEXT_MAP = Form(name="map", read_text=_read_map, read_json=_map_from_json, write=_write_json)
+IMAGE_MAP = Form(name="map", read_text=_read_image_map, read_json=_never_in_json, write=_write_json)
 PORT_RANGE = Form(name="`a-b`", read_text=_read_port_range, read_json=_never_in_json, write=_write_range)
 RATES = Form(name="`steady,burst`", read_text=_read_rates, read_json=_rates_from_json, write=_write_commas)
 ADDRESSES = Form(

@@ -162,6 +162,8 @@ def _image_inspected(step: Step, task: Task, container: Container, event: ImageI
             image_id=image.image_id,
             image_digest=images.digest_of(image, container.definition.image),
         )
+    elif images.stand_in(step.settings, container.definition.image):
+        container = replace(container, use_local_image=True)  # no registry is asked for it; the create call fails
     step.put_container(task, container)
 
 

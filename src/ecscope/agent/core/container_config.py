@@ -124,6 +124,7 @@ def container_config(
     cluster: str,
     region: str,
     endpoint: str = "",
+    image: str = "",
     image_environment_names: frozenset[str],
 ) -> ContainerConfig:
     """What is asked for one container of a task. Raises ``ContainerConfigError``.
@@ -133,6 +134,7 @@ def container_config(
         cluster: as configured, for the label.
         region: the agent's; ``""``: unknown.
         endpoint: of AWS, for the programs in the container; ``""``: they are told of none.
+        image: that the runtime is asked for; ``""``: the definition's.
         image_environment_names: set by the image's own ``Env``.
     """
     definition = container.definition
@@ -140,7 +142,7 @@ def container_config(
         docker_name=container.docker_name,
         task_arn=task.arn,
         container_name=container.name,
-        image=definition.image,
+        image=image or definition.image,
         command=definition.command,
         entry_point=definition.entry_point,
         environment=_environment(task, container, region, endpoint, image_environment_names),

@@ -12,7 +12,7 @@ import msgspec
 
 from ecscope.agent.core.actions import RemoveImage, SetTimer, Timer, TimerKind
 from ecscope.agent.core.events import ImageRemoved
-from ecscope.agent.core.state import PullBehavior
+from ecscope.agent.core.state import PullBehavior, Settings
 from ecscope.agent.core.step import Step
 from ecscope.model import history
 from ecscope.model.container import Container, ImageInspection
@@ -25,8 +25,37 @@ def digest_in(image: str) -> str:
     return image.partition("@")[2]
 
 
+def stand_in(settings: Settings, image: str) -> str:
+    """The local image that is used in place of ``image``; ``""``: none is named.
+
+    One that is named for a tag or a digest goes before one for the whole repository.
+    """
+    if not settings.local_images:
+        return ""
+    try:
+        wanted = parse_image_reference(image)
+    except InvalidImageReference:
+        return ""
+    of_repository = ""
+    for name, local in settings.local_images.items():
+        given = parse_image_reference(name)
+        if given.repository == wanted.repository:
+            if not (given.tag or given.digest):
+                of_repository = local
+            elif given.tag_or_digest == wanted.tag_or_digest:
+                return local
+    return of_repository
+
+
+def local_name(settings: Settings, image: str) -> str:
+    """What the runtime has ``image`` under."""
+    return stand_in(settings, image) or image
+
+
 def prefers_local(step: Step, image: str) -> bool:
     """Whether the local image, if there is one, is used without asking the registry."""
+    if stand_in(step.settings, image):
+        return True
     match step.settings.pull_behavior:
         case PullBehavior.PREFER_CACHED:
             return True

@@ -59,6 +59,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     image_minimum_age_s: float = 3600.0
     images_per_cycle: int = 5
     images_excluded: frozenset[str] = frozenset()
+    local_images: Mapping[str, str] = {}
+    """Image as task definitions name it (a repository, or one tag of it) → local image that is used in its place."""
     joins_cluster: bool = False
     """Tasks are reported to ECS. ``False``: tasks come from files, and nothing is reported."""
     report_drain_s: float = 10.0

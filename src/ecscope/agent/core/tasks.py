@@ -235,7 +235,8 @@ def _to_manifest_pulled(step: Step, task: Task, container: Container) -> Task:
     digest = images.digest_in(image)
     if images.prefers_local(step, image) and not container.digest_checked:
         task = _begin(step, task, container, ContainerStatus.MANIFEST_PULLED)
-        step.act(InspectImage(task_arn=task.arn, container_name=container.name, image=image))
+        local = images.local_name(step.settings, image)
+        step.act(InspectImage(task_arn=task.arn, container_name=container.name, image=local))
         return task
     if digest or container.use_local_image:
         container = replace(container, image_digest=container.image_digest or digest)

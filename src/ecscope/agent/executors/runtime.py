@@ -23,6 +23,7 @@ from ecscope.agent.core import actions as act
 from ecscope.agent.core import events as ev
 from ecscope.agent.core.container_config import ContainerConfig, ContainerConfigError, container_config, task_endpoint
 from ecscope.agent.core.host_ports import HostPortChooser, NoPortError
+from ecscope.agent.core.images import local_name
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.executors.registry_login import RegistryLogins
 from ecscope.agent.executors.resources.interface import ResourceFailure, ResourceProvider
@@ -448,11 +449,15 @@ class Executor:
             cluster=self._settings.cluster,
             region=self._settings.region,
             endpoint=self._task_endpoint(task),
+            image=self._local_name(container),
             image_environment_names=await self._image_environment(container),
         )
         missing = self._missing_host_paths(config)
         docker_id = await self._runtime.create_container(config, timeout_s=self._settings.create_timeout_s)
         return ev.ContainerCreated(**self._of(action), docker_id=docker_id, missing_host_paths=missing)
+
+    def _local_name(self, container: Container) -> str:
+        return local_name(self._state().settings, container.definition.image)
 
     def _task_endpoint(self, task: Task) -> str:
         port = self._settings.task_endpoint_port
@@ -489,7 +494,7 @@ class Executor:
             return frozenset()
         image = self._images_by_id.get(container.image_id)
         if image is None:
-            image = await self._inspect_image(container.definition.image)
+            image = await self._inspect_image(self._local_name(container))
         return image.environment_names if image is not None else frozenset()
 
     async def _start_container(self, action: act.StartContainer) -> ev.AnyEvent:

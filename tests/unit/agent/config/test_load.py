@@ -154,6 +154,7 @@ VALUES: list[tuple[str, str, object, str, object, object]] = [
     ("ECS_ENABLE_RUNTIME_STATS", "true", True, "EnableRuntimeStats", True, False),
     ("ECSCOPE_INTROSPECTION_ADDRESS", "10.0.0.1, ::1", ("10.0.0.1", "::1"), "", None, ("0.0.0.0", "::")),
     ("ECS_ALLOW_OFFHOST_INTROSPECTION_ACCESS", "true", True, "", None, False),
+    ("ECSCOPE_LOCAL_IMAGES", '{"r.example/a": "a:dev"}', {"r.example/a": "a:dev"}, "", None, {}),
     ("ECSCOPE_TASK_ENDPOINT_PORT", "51677", 51677, "", None, 0),
     ("ECSCOPE_DRAIN_ON_SIGTERM", "true", True, "", None, False),
     ("ECSCOPE_REPORT_HEALTH_AT_ONCE", "true", True, "", None, False),
@@ -264,6 +265,8 @@ BAD = [
     ("ECS_LOG_MAX_FILE_SIZE_MB", "nan", False, "not negative"),
     ("ECS_LOG_MAX_ROLL_COUNT", "-1", False, "from 0 to"),
     ("DOCKER_HOST", "/var/run/docker.sock", True, "write unix:///path/to/docker.sock or tcp://host:port"),
+    ("ECSCOPE_LOCAL_IMAGES", "[]", True, 'such as {"stack":"prod"}'),
+    ("ECSCOPE_LOCAL_IMAGES", '{"r.example/A": "a"}', True, "has a bad name"),
     ("ECSCOPE_INTROSPECTION_ADDRESS", "localhost", True, "or * for all"),
     ("ECSCOPE_INTROSPECTION_ADDRESS", "*,127.0.0.1", True, "or * for all"),
 ]

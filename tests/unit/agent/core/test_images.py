@@ -219,6 +219,49 @@ def test_without_a_pull_the_digest_is_that_of_the_local_image(
     assert the_call(world, CreateContainer)
 
 
+# --- local images in place of others ---
+
+PRIVATE = "registry.example/team/app"
+
+
+@each_row(
+    "named, image, used",
+    [
+        ({PRIVATE: "app:dev"}, PRIVATE, "app:dev"),
+        ({PRIVATE: "app:dev"}, f"{PRIVATE}:v7", "app:dev"),
+        ({PRIVATE: "app:dev"}, f"{PRIVATE}@{DIGEST}", "app:dev"),
+        ({PRIVATE: "app:dev"}, f"{PRIVATE}2", ""),
+        ({PRIVATE: "app:dev"}, "team/app", ""),
+        ({f"{PRIVATE}:v7": "app:dev"}, f"{PRIVATE}:v7", "app:dev"),
+        ({f"{PRIVATE}:v7": "app:dev"}, f"{PRIVATE}:v8", ""),
+        ({f"{PRIVATE}:latest": "app:dev"}, PRIVATE, "app:dev"),
+        ({PRIVATE: "any", f"{PRIVATE}:v7": "one"}, f"{PRIVATE}:v7", "one"),
+        ({f"{PRIVATE}:v7": "one", PRIVATE: "any"}, f"{PRIVATE}:v7", "one"),
+        ({"nginx": "mine"}, "docker.io/library/nginx:1", "mine"),
+        ({"nginx": "mine"}, "Not an image", ""),
+        ({}, PRIVATE, ""),
+    ],
+)
+def test_the_local_image_in_place_of_another(named: dict[str, str], image: str, used: str) -> None:
+    settings = Settings(local_images=named)
+    assert images.stand_in(settings, image) == used
+    assert images.local_name(settings, image) == (used or image)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+@pytest.mark.parametrize("behavior", ["always", "default"])
+def test_no_registry_is_asked_for_an_image_that_a_local_one_stands_in_for(behavior: str, is_there: bool) -> None:
+    """Also where it is missing: then the create call fails, and names it."""
+    world = a_world(pull_behavior=PullBehavior(behavior), local_images={PRIVATE: "app:dev"})
+    world.local_images = is_there
+    world.submit(a_task(a_container(image=f"{PRIVATE}:v7")))
+    assert the_call(world, InspectImage).image == "app:dev"
+    world.finish(the_call(world, InspectImage))
+    assert the_call(world, CreateContainer)
+    assert the_container(world).definition.image == f"{PRIVATE}:v7"
+    assert the_container(world).image_digest == ""
+
+
 # --- pulls: engine.md §4.3 ---
 
 
