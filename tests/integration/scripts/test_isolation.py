@@ -26,9 +26,12 @@ pytestmark = [
 
 SCRIPTS = Path(isolation.__file__).parent
 SCRIPT = """\
-import os, socket, subprocess, sys, time
+import os, signal, socket, subprocess, sys, time
 from pathlib import Path
 import isolation
+
+# a shell starts what runs in the background with SIGINT ignored, and that is inherited
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def in_place():
     isolation.private_mounts({"/var/lib/ecscope-test-place": Path(FOLDER) / "seen"}, empty=[])
