@@ -19,6 +19,8 @@ LABEL = f"com.amazonaws.ecs.cluster={CLUSTER}"
 COMMANDS = {"sleep": ["sh", "-c", "trap 'exit 0' TERM; sleep 86400 & wait"], "true": ["true"]}
 CPU_UNITS, MEMORY_MIB = 2, 16
 _POLL_S = 0.05
+REST_S = 1.0
+"""Between two measurements."""
 
 
 @contextmanager
@@ -38,6 +40,11 @@ def engine() -> Iterator[dockerengine.Engine]:
         yield found
     finally:
         clean(found)
+
+
+def rest() -> None:
+    """Let the machine come to rest after a measurement."""
+    time.sleep(REST_S)
 
 
 def clean(found: dockerengine.Engine) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import dockerengine
 from bench import processes, recorded
-from bench.engine import COMMANDS, CPU_UNITS, IMAGE, MEMORY_MIB, clean, engine, run_bare
+from bench.engine import COMMANDS, CPU_UNITS, IMAGE, MEMORY_MIB, clean, engine, rest, run_bare
 from bench.figures import Figure, Target, at_most
 from bench.members import Member, members
 from bench.options import Options
@@ -87,7 +87,7 @@ class Cluster:
             self._all_are("STOPPED", len(self._running))
         self._running = []
         clean(self.engine)
-        time.sleep(1)
+        rest()
 
     def _all_are(self, status: str, count: int) -> dict[str, float]:
         self._told[status] += count
@@ -133,7 +133,7 @@ def _idle(options: Options, cluster: Cluster) -> list[Figure]:
 
 
 def _at_rest(options: Options, cluster: Cluster) -> list[Figure]:
-    rest_s = 5 if options.quick else 30
+    rest_s = _rest_s(options)
     mib: dict[str, list[float]] = {}
     percent: dict[str, list[float]] = {}
     for name in [name for order in rotated(list(cluster.joined), _rest_rounds(options)) for name in order]:
@@ -149,12 +149,16 @@ def _at_rest(options: Options, cluster: Cluster) -> list[Figure]:
     what = f"with {_RUNNING} running tasks and both websockets"
     return [
         *_rows(f"memory {what}", "MiB", mib, None),
-        *_rows(f"CPU at rest {what}, over {rest_s} s", "% of a core", percent, at_most(recorded.AT_REST_PERCENT)),
+        *_rows(f"CPU at rest {what}, over {rest_s:g} s", "% of a core", percent, at_most(recorded.AT_REST_PERCENT)),
     ]
 
 
 def _rest_rounds(options: Options) -> int:
     return 1 if options.quick else 2
+
+
+def _rest_s(options: Options) -> float:
+    return 5 if options.quick else 30
 
 
 def _settle_s(options: Options) -> int:

@@ -11,7 +11,7 @@ from itertools import count as counting
 
 import dockerengine
 from bench import recorded
-from bench.engine import clean, engine, run_bare, statuses, task_definition
+from bench.engine import clean, engine, rest, run_bare, statuses, task_definition
 from bench.figures import Figure, at_most
 from bench.options import Options
 from bench.ours import Agent, agent
@@ -150,4 +150,4 @@ def _rest(found: dockerengine.Engine, ours: Agent, peer: Peer | None) -> None:
         until_all_stopped(peer.tasks)
     until_all_stopped(ours.tasks)
     clean(found)
-    time.sleep(1)
+    rest()

@@ -15,7 +15,7 @@ from typing import Any
 import dockerengine
 from bench.benchmarks.cluster import Cluster
 from bench.control_plane import REGION, ControlPlane, control_plane
-from bench.engine import COMMANDS, CPU_UNITS, IMAGE, MEMORY_MIB, clean, engine, run_bare
+from bench.engine import COMMANDS, CPU_UNITS, IMAGE, MEMORY_MIB, clean, engine, rest, run_bare
 from bench.figures import Figure, at_most
 from bench.members import members
 from bench.needs import Missing
@@ -107,7 +107,7 @@ class Up:
         """Stop all tasks, remove their containers, and let the machine come to rest."""
         self._runner.run(self._stop_tasks())
         clean(self._engine)
-        time.sleep(1)
+        rest()
 
     async def _prepare(self) -> None:
         await self._plane.answers()

@@ -570,7 +570,7 @@ async def test_what_does_not_run_has_no_stats_and_its_stream_ends_with_its_remov
         await lab.runtime.remove_container(docker_id, force=True)
 
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(3), lab.runtime.stats(docker_id) as stats:
+        async with asyncio.timeout(2), lab.runtime.stats(docker_id) as stats:
             await anext(stats)
     async with asyncio.timeout(20), lab.runtime.stats(docker_id) as stats:
         removing = asyncio.create_task(remove_soon())

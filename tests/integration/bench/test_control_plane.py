@@ -53,6 +53,7 @@ def test_the_control_plane_is_measured_at_each_size(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(control, "AGENTS", 3)
     monkeypatch.setattr(control, "READS", 4)
     monkeypatch.setattr(control, "LOAD_S", 0.2)
+    monkeypatch.setattr(control, "_SETTLE_S", 0.0)
     monkeypatch.setattr(control, "RESULTS", tmp_path)
     monkeypatch.setattr(control, "_has_moto", lambda: False)
     figures = control.run(QUICK)
@@ -108,6 +109,7 @@ def test_from_run_task_to_running_is_measured_and_leaves_nothing(
     for module in (cluster, members, planes, up):
         monkeypatch.setattr(module, "CLUSTER", name)
     monkeypatch.setattr(engine, "LABEL", f"com.amazonaws.ecs.cluster={name}")
+    monkeypatch.setattr(engine, "REST_S", 0.0)
     with (
         engine.engine() as found,
         BackendProcess(arguments=("--cluster", name)) as backend,

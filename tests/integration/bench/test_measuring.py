@@ -87,6 +87,7 @@ def test_real_containers_are_measured_and_removed(
     cluster = f"{TEST_PREFIX}bench"
     monkeypatch.setattr(ours, "CLUSTER", cluster)
     monkeypatch.setattr(engine, "LABEL", f"com.amazonaws.ecs.cluster={cluster}")
+    monkeypatch.setattr(engine, "REST_S", 0.0)
     with engine.engine() as found, place_for_ours() as here, ours.agent(here, docker_host=docker_endpoint) as agent:
         agent.start()
         try:
@@ -156,6 +157,8 @@ def test_a_member_of_a_cluster_is_measured_and_leaves_nothing(
     monkeypatch.setattr(engine, "LABEL", f"com.amazonaws.ecs.cluster={name}")
     monkeypatch.setattr(cluster, "_plan", lambda options: [(1, 1, 1.3)])
     monkeypatch.setattr(cluster, "_settle_s", lambda options: 0)
+    monkeypatch.setattr(cluster, "_rest_s", lambda options: 0.5)
+    monkeypatch.setattr(engine, "REST_S", 0.0)
     monkeypatch.setattr(cluster, "_RUNNING", 2)
     starts, idle, running, rest = cluster.run(QUICK)
     assert len(starts.ratios) == 1
