@@ -58,8 +58,9 @@ class DataDirLock:
             raise os_error(error, "lock", self._path, self._owner) from error
         self._fd = fd
         try:
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+            name = f"{os.getpid()}\n".encode()
+            os.pwrite(fd, name, 0)  # before the rest is cut off, so that a reader never finds it empty
+            os.ftruncate(fd, len(name))
         except OSError:
             pass  # a full disk: the lock holds all the same, only its holder cannot be named
 

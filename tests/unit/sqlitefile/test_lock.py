@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,25 @@ def test_a_directory_that_others_may_write_in_is_not_used(tmp_path: Path) -> Non
     tmp_path.chmod(0o775)
     with pytest.raises(UnsafeStore, match=r"other users may write in this directory \(mode 0775\)"):
         make_data_dir(tmp_path, OWNER)
+
+
+def test_a_lock_that_changes_hands_always_names_somebody(tmp_path: Path) -> None:
+    """Whoever reads it in that moment finds a number, and nothing of a longer one that was there before."""
+    (tmp_path / LOCK_NAME).write_text("4194304\n")
+    seen: set[str] = set()
+    ended = threading.Event()
+
+    def read() -> None:
+        while not ended.is_set():
+            seen.add((tmp_path / LOCK_NAME).read_text())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for _ in range(300):
+        lock = DataDirLock(tmp_path, OWNER)
+        lock.acquire()
+        lock.release()
+    ended.set()
+    reader.join()
+    assert "" not in seen
+    assert (tmp_path / LOCK_NAME).read_text() == f"{os.getpid()}\n"

@@ -526,7 +526,7 @@ async def test_a_call_that_does_not_end_keeps_the_agent_for_a_moment_only() -> N
 
 async def test_a_pull_and_a_stop_are_not_waited_for() -> None:
     """The one begins again where it was; the other is carried through by the engine."""
-    async with a_rig() as rig:
+    async with a_rig(a_task(named(), a_container("other"))) as rig:
         docker_id = await rig.create()
         rig.runtime.latency_s |= {"pull_image": 60.0, "stop_container": 60.0}
         rig.executor.start(act.StopContainer(**PLACE, docker_id=docker_id, grace_s=30))
