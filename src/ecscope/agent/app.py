@@ -12,7 +12,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -284,6 +284,7 @@ class Agent:
                 own=self._auth_for,
                 aws=cluster.registry_tokens if cluster is not None else None,
                 credentials_of=credentials_of,
+                of_user=_logins_of_user(self._config),
             ),
             reconnect=connection.reconnect,
             resources=providers(Tools(runtime=self._runtime, cgroups=cgroups)),
@@ -652,6 +653,14 @@ def _runtime_of(config: Config) -> Runtime:
 def _sees_host_paths(config: Config) -> bool:
     """The engine is on this machine, and this process is not in a container of its own."""
     return config.docker_host.startswith("unix://") and not Path("/.dockerenv").exists()
+
+
+def _logins_of_user(config: Config) -> Callable[[str], Awaitable[RegistryAuth | None]] | None:
+    if not config.docker_config:
+        return None
+    from ecscope.agent.runtime.docker.user_logins import UserLogins  # noqa: PLC0415
+
+    return UserLogins(Path(config.docker_config)).of
 
 
 def _auth_of(config: Config) -> Callable[[str], RegistryAuth | None]:

@@ -1,14 +1,20 @@
-"""Whether a Docker Engine answers, asked before an agent is started that could only wait for it."""
+"""The user's Docker: whether the engine answers, before an agent is started that could only wait; their logins."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import pwd
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 
 from ecscope.agent.runtime.docker.endpoint import InvalidEndpoint
 from ecscope.agent.runtime.docker.runtime import DockerRuntime
 from ecscope.agent.runtime.interface import RuntimeFailure
 
 _ANSWER_S = 5.0
+_CONFIG = "config.json"
 
 
 async def docker_problem(endpoint: str) -> str:
@@ -27,3 +33,15 @@ async def docker_problem(endpoint: str) -> str:
     finally:
         await runtime.close()
     return ""
+
+
+def config_of_user(environment: Mapping[str, str]) -> Path:
+    """Where the user who started this keeps the logins of the ``docker`` command; with sudo, who used that."""
+    if folder := environment.get("DOCKER_CONFIG"):
+        return Path(folder, _CONFIG).absolute()
+    home = Path.home()
+    sudo_uid = environment.get("SUDO_UID", "")
+    if os.geteuid() == 0 and sudo_uid.isdigit():
+        with suppress(KeyError, OverflowError):
+            home = Path(pwd.getpwuid(int(sudo_uid)).pw_dir)
+    return home / ".docker" / _CONFIG

@@ -19,7 +19,7 @@ from ecscope.owned_files import UnsafeFile, check_directory, check_file
 from ecscope.sqlitefile.lock import LOCK_NAME
 from ecscope.up.agent_process import AgentEnded, AgentProcess
 from ecscope.up.disk import DiskWatch
-from ecscope.up.docker import docker_problem
+from ecscope.up.docker import config_of_user, docker_problem
 from ecscope.up.introspection import instance_at
 from ecscope.up.running import Running, exports, publish, withdraw
 
@@ -235,6 +235,7 @@ class LocalEcs:
         environment.setdefault("ECSCOPE_REPORT_HEALTH_AT_ONCE", "true")
         environment.setdefault("ECS_ENABLE_TASK_IAM_ROLE", "true")
         environment.setdefault("ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST", "true")
+        environment.setdefault("ECSCOPE_DOCKER_CONFIG", os.fspath(config_of_user(self._environment)))
         environment.setdefault("ECS_AUDIT_LOGFILE", os.fspath(data_dir / "audit.log"))
         return environment | {
             "ECS_BACKEND_HOST": self._control.url,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import pwd
 from pathlib import Path
 
 import pytest
 
 from ecscope.up import docker
-from ecscope.up.docker import docker_problem
+from ecscope.up.docker import config_of_user, docker_problem
 
 
 async def test_no_engine(tmp_path: Path) -> None:
@@ -43,3 +45,13 @@ async def test_an_engine_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert await docker_problem(f"unix://{tmp_path}/docker.sock") == "no answer within 0 s"
         for connection in connections:
             connection.close()
+
+
+def test_the_logins_of_the_user_who_started_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert config_of_user({}) == Path("/home/me/.docker/config.json")
+    assert config_of_user({"DOCKER_CONFIG": "/etc/docker-cli", "SUDO_UID": "1"}) == Path("/etc/docker-cli/config.json")
+    for uid, expected in ((0, pwd.getpwuid(1).pw_dir), (1000, "/home/me")):
+        monkeypatch.setattr(os, "geteuid", lambda uid=uid: uid)
+        assert config_of_user({"SUDO_UID": "1"}) == Path(expected, ".docker/config.json")
+        assert config_of_user({"SUDO_UID": "99999999999"}) == Path("/home/me/.docker/config.json")

@@ -606,6 +606,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Port of this host at which the programs in containers find AWS: they get `AWS_ENDPOINT_URL`,
     `AWS_ENDPOINT_URL_ECS` and `AWS_ENDPOINT_URL_CLOUDWATCH_LOGS` with an address that their task reaches, unless the
     task definition or the image sets one. 0: they get none. `ecscope up` sets it."""
+    docker_config: Annotated[
+        str,
+        Setting(section="ecscope", variable="ECSCOPE_DOCKER_CONFIG", form=form.TRIMMED),
+    ] = ""
+    """A `config.json` of Docker, whose logins images are pulled with where `ECS_ENGINE_AUTH_DATA` has none for their
+    registry. Programs that it names run as the owner of the file. `ecscope up` sets that of the user who started it."""
     local_images: Annotated[
         Mapping[str, str],
         Setting(section="ecscope", variable="ECSCOPE_LOCAL_IMAGES", form=form.IMAGE_MAP, is_fatal=True),

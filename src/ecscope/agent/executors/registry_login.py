@@ -8,7 +8,7 @@ Source: engine.md §4.4, §10.5.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from ecscope.agent.aws.interface import AwsCallFailed, RegistryTokens
 from ecscope.agent.runtime.interface import RegistryAuth, RuntimeFailure
@@ -26,17 +26,20 @@ class RegistryLogins:
         own: Callable[[str], RegistryAuth | None],
         aws: RegistryTokens | None = None,
         credentials_of: Callable[[str], TaskCredentials | None] = lambda credentials_id: None,
+        of_user: Callable[[str], Awaitable[RegistryAuth | None]] | None = None,
     ) -> None:
         """Make no call yet.
 
         Args:
             own: the agent's own credentials for an image; ``None``: it has none.
             aws: ``None``: the agent works without AWS.
+            of_user: the login of the user who started it, where the agent has none of its own; ``None``: of no user.
             credentials_of: what is known now under a credentials ID.
         """
         self._own = own
         self._aws = aws
         self._credentials_of = credentials_of
+        self._of_user = of_user
 
     async def of(self, task: Task, definition: ContainerDefinition) -> RegistryAuth | None:
         """Credentials for the container's image; ``None``: it is pulled without. May be cancelled.
@@ -45,7 +48,8 @@ class RegistryLogins:
         """
         login = definition.registry_login
         if login is None:
-            return self._own(definition.image)
+            own = self._own(definition.image)
+            return own if own is not None or self._of_user is None else await self._of_user(definition.image)
         execution = self._credentials_of(task.execution_credentials_id) if task.execution_credentials_id else None
         match login.kind:
             case "ecr":

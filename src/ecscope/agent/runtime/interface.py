@@ -60,6 +60,8 @@ class RegistryAuth(msgspec.Struct, frozen=True, kw_only=True):
     password: str = ""
     email: str = ""
     server_address: str = ""
+    identity_token: str = ""
+    """Instead of user and password."""
 
     def __repr__(self) -> str:
         return f"RegistryAuth(server_address={self.server_address!r}, …)"

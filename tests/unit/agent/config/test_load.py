@@ -154,6 +154,7 @@ VALUES: list[tuple[str, str, object, str, object, object]] = [
     ("ECS_ENABLE_RUNTIME_STATS", "true", True, "EnableRuntimeStats", True, False),
     ("ECSCOPE_INTROSPECTION_ADDRESS", "10.0.0.1, ::1", ("10.0.0.1", "::1"), "", None, ("0.0.0.0", "::")),
     ("ECS_ALLOW_OFFHOST_INTROSPECTION_ACCESS", "true", True, "", None, False),
+    ("ECSCOPE_DOCKER_CONFIG", "/home/me/.docker/config.json", "/home/me/.docker/config.json", "", None, ""),
     ("ECSCOPE_LOCAL_IMAGES", '{"r.example/a": "a:dev"}', {"r.example/a": "a:dev"}, "", None, {}),
     ("ECSCOPE_TASK_ENDPOINT_PORT", "51677", 51677, "", None, 0),
     ("ECSCOPE_DRAIN_ON_SIGTERM", "true", True, "", None, False),

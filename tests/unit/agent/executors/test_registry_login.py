@@ -14,6 +14,7 @@ from ecscope.model.task import Task
 from tests.builders import a_container, a_failure, a_task, some_credentials
 
 EXECUTION = some_credentials(role_type=RoleType.TASK_EXECUTION, credentials_id="exec-1")
+USERS = RegistryAuth(username="user", password="user-secret")
 OWN = RegistryAuth(username="own", password="own-secret", server_address="registry.example")
 IMAGE = "012345678910.dkr.ecr.us-west-2.amazonaws.com/web:1"
 
@@ -43,6 +44,22 @@ class Aws:
         self.asked.append(question)
         if self.failure is not None:
             raise self.failure
+
+
+async def test_a_user_is_asked_where_the_agent_has_none_of_its_own() -> None:
+    asked: list[str] = []
+
+    async def of_user(image: str) -> RegistryAuth | None:
+        asked.append(image)
+        return USERS
+
+    task = a_pull(None)
+    with_own = RegistryLogins(own=lambda image: OWN, of_user=of_user)
+    assert await with_own.of(task, task.containers[0].definition) is OWN
+    assert asked == []
+    without = RegistryLogins(own=lambda image: None, of_user=of_user)
+    assert await without.of(task, task.containers[0].definition) is USERS
+    assert asked == [IMAGE]
 
 
 def a_pull(login: RegistryLogin | None, *, execution: str = "exec-1") -> Task:

@@ -119,6 +119,8 @@ def registry_auth_header(auth: RegistryAuth) -> str:
         "email": auth.email,
         "serveraddress": auth.server_address,
     }
+    if auth.identity_token:
+        document["identitytoken"] = auth.identity_token
     return base64.urlsafe_b64encode(msgspec.json.encode(document)).decode()
 
 
