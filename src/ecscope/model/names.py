@@ -13,6 +13,10 @@ FAMILY_LABEL = "com.amazonaws.ecs.task-definition-family"
 VERSION_LABEL = "com.amazonaws.ecs.task-definition-version"
 CLUSTER_LABEL = "com.amazonaws.ecs.cluster"
 
+PAUSE_IMAGE = "ecscope-pause:1"
+"""The image that holds the namespaces of tasks. Another program has another number."""
+PAUSE_IMAGE_LABEL = "ecscope.image"
+
 _NOT_ALLOWED = re.compile(r"[^A-Za-z0-9-]")
 
 
