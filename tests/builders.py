@@ -20,6 +20,7 @@ from ecscope.model.container import Container, ContainerDefinition, MountPoint
 from ecscope.model.container_instance import Obstacle, ObstacleKind
 from ecscope.model.credentials import RoleType, TaskCredentials
 from ecscope.model.history import AnyHappening, HistoryEntry
+from ecscope.model.network import TaskInterface
 from ecscope.model.state_change import ContainerStateChange, TaskStateChange
 from ecscope.model.status import ReportedStatus
 from ecscope.model.task import ImageRecord, Task, TaskSource, Volume, VolumeKind
@@ -53,6 +54,19 @@ def a_container(name: str = "app", **fields: object) -> Container:
     seen = {key: value for key, value in fields.items() if key not in _DEFINITION_FIELDS}
     container = Container(definition=a_definition(name, **asked), name_suffix=f"{_stable_number(name):020x}"[-20:])
     return msgspec.structs.replace(container, **seen)
+
+
+def an_interface(**fields: object) -> TaskInterface:
+    """The network interface of an awsvpc task."""
+    interface = TaskInterface(
+        eni_id="eni-0a1b2c3d4e5f60718",
+        attachment_arn="arn:aws:ecs:us-west-2:012345678910:attachment/6a6f0c8e-0000-4000-8000-000000000001",
+        mac="02:42:0a:d5:00:07",
+        ipv4="10.213.0.7",
+        gateway="10.213.0.1/20",
+        private_dns_name="ip-10-213-0-7.us-west-2.compute.internal",
+    )
+    return msgspec.structs.replace(interface, **fields)
 
 
 def a_task(*containers: Container, number: int = 1, **fields: object) -> Task:

@@ -18,14 +18,15 @@ import pytest
 
 import dockerengine
 import sampleimage
-from ecscope.agent.core.container_config import ContainerConfig, Link, container_config
+from ecscope.agent.core.container_config import ContainerConfig, Endpoint, Link, container_config
+from ecscope.agent.pause.image import image_archive
 from ecscope.agent.runtime.docker.runtime import DockerRuntime
-from ecscope.agent.runtime.interface import Runtime, RuntimeFailure, VolumeSpec
+from ecscope.agent.runtime.interface import NetworkSpec, Runtime, RuntimeFailure, VolumeSpec
 from ecscope.agent.runtime.simulated.programs import HealthStep, Program, Use
 from ecscope.backoff import Retry
 from ecscope.model.arn import DockerId, TaskArn
-from ecscope.model.container import Container, ContainerInspection, MountPoint, NamedError, PortMapping
-from ecscope.model.names import CONTAINER_NAME_LABEL
+from ecscope.model.container import Container, ContainerInspection, MountPoint, NamedError, PortBinding, PortMapping
+from ecscope.model.names import CONTAINER_NAME_LABEL, PAUSE_IMAGE
 from ecscope.model.runtime import RuntimeAction, RuntimeNotice
 from ecscope.model.stats import StatsSample
 from ecscope.model.status import ContainerStatus, HealthStatus
@@ -617,6 +618,53 @@ async def test_a_volume_that_its_driver_refuses(lab: Lab) -> None:
         f'CannotCreateVolumeError: Error response from daemon: create {name}: invalid option: "nonsense"'
     )
     assert not await lab.runtime.volume_exists(name)
+
+
+async def test_an_image_is_loaded_without_a_registry(lab: Lab) -> None:
+    archive = image_archive("x86_64")
+    await lab.runtime.load_image(archive)
+    loaded = await lab.runtime.inspect_image(PAUSE_IMAGE)
+    assert loaded is not None
+    await lab.runtime.load_image(archive)
+    assert await lab.runtime.inspect_image(PAUSE_IMAGE) == loaded
+    failure = await failure_of(lab.runtime.load_image(b"nonsense"))
+    assert str(failure).startswith("CannotLoadImageError: Error response from daemon: ")
+
+
+async def test_a_network_from_create_to_removal(lab: Lab) -> None:
+    number = int(lab.run, 16) % 200
+    name, subnet = f"ecstest-{number}", f"10.251.{number}.0/24"
+    spec = NetworkSpec(name=name, bridge=name, subnet=subnet, gateway=f"10.251.{number}.1", labels={"a": "b"})
+    assert await lab.runtime.create_network(spec)
+    try:
+        assert not await lab.runtime.create_network(spec)
+        assert (await lab.runtime.subnets())[name] == (subnet,)
+        failure = await failure_of(lab.runtime.create_network(replace(spec, subnet="10.250.0.0/24")))
+        assert subnet in str(failure)
+        failure = await failure_of(lab.runtime.create_network(replace(spec, name="ecstest", bridge="ecstest")))
+        assert not failure.is_conflict
+        assert "verlaps" in str(failure)  # "Pool overlaps …", in the words of 28.5 "… overlaps with …"
+
+        endpoint = Endpoint(network=name, ipv4=f"10.251.{number}.7", mac="02:42:0a:fb:00:07")
+        docker_id = await lab.runtime.create_container(replace(lab.spec(), endpoint=endpoint), timeout_s=LIMIT_S)
+        lab.made.append(docker_id)
+        await lab.runtime.start_container(docker_id, timeout_s=LIMIT_S)
+        failure = await failure_of(lab.runtime.remove_network(name))
+        assert "has active endpoints" in str(failure)
+        await lab.runtime.remove_container(docker_id, force=True)
+    finally:
+        await lab.runtime.remove_network(name)
+    await lab.runtime.remove_network(name)
+    assert name not in await lab.runtime.subnets()
+
+
+async def test_ports_can_be_published_at_one_address(lab: Lab, unused_tcp_port: int) -> None:
+    config = replace(lab.spec(ports={"80/tcp": unused_tcp_port}), publish_address="127.0.0.1")
+    docker_id = await lab.runtime.create_container(config, timeout_s=LIMIT_S)
+    lab.made.append(docker_id)
+    await lab.runtime.start_container(docker_id, timeout_s=LIMIT_S)
+    found = await lab.runtime.inspect_container(docker_id)
+    assert found.bindings == (PortBinding(container_port=80, host_port=unused_tcp_port, host_ip="127.0.0.1"),)
 
 
 async def test_published_ports_show_while_it_runs(lab: Lab, unused_tcp_port: int) -> None:

@@ -276,6 +276,7 @@ class Agent:
                 region=self._config.region,
                 sees_host_paths=_sees_host_paths(self._config),
                 task_endpoint_port=self._config.task_endpoint_port,
+                task_network=self._config.task_network,
                 create_timeout_s=self._config.container_create_timeout_s,
                 start_timeout_s=self._config.container_start_timeout_s,
             ),
@@ -287,7 +288,7 @@ class Agent:
                 of_user=_logins_of_user(self._config),
             ),
             reconnect=connection.reconnect,
-            resources=providers(Tools(runtime=self._runtime, cgroups=cgroups)),
+            resources=providers(Tools(runtime=self._runtime, cgroups=cgroups, task_network=self._config.task_network)),
             bridge_address=address_of,
         )
         await self._save_start(instance, loaded)

@@ -17,6 +17,13 @@ PAUSE_IMAGE = "ecscope-pause:1"
 """The image that holds the namespaces of tasks. Another program has another number."""
 PAUSE_IMAGE_LABEL = "ecscope.image"
 
+NETWORK_PAUSE = "~internal~ecs~pause"
+"""Name of the container that holds a task's network namespace. Source: engine.md §8."""
+NAMESPACE_PAUSE = "~internal~ecs~pause~namespace"
+"""Name of the one that holds its PID or IPC namespace."""
+TASK_NETWORK_LABEL = "ecscope.network"
+"""Of the Docker network of awsvpc tasks."""
+
 _NOT_ALLOWED = re.compile(r"[^A-Za-z0-9-]")
 
 

@@ -6,7 +6,7 @@ Source: engine.md §2.2, §7, §8; agent-protocol.md §5.3.
 from __future__ import annotations
 
 from enum import Enum
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv4Network
 
 import msgspec
 
@@ -58,6 +58,20 @@ class NetworkMode(Enum):
     def has_task_address(self) -> bool:
         """The containers of a task share one network namespace, with an address of the task's own."""
         return self is NetworkMode.AWSVPC
+
+
+class TaskNetwork(msgspec.Struct, frozen=True, kw_only=True):
+    """The network of all awsvpc tasks of an agent."""
+
+    bridge: str
+    """Name of the bridge, and of the Docker network over it."""
+    subnet: str
+    """In CIDR notation."""
+
+    @property
+    def gateway(self) -> str:
+        """This host's address on the bridge: the first of the subnet."""
+        return str(IPv4Network(self.subnet)[1])
 
 
 class TaskInterface(msgspec.Struct, frozen=True, kw_only=True):

@@ -54,8 +54,6 @@ S3_FILES: Final = Feature(name="S3 Files volumes", why="S3 Files volumes are not
 FSX: Final = Feature(name="FSx volumes", why="FSx for Windows File Server volumes are not supported")
 EBS: Final = Feature(name="EBS volumes", why="EBS volumes that are configured at launch are not supported")
 ATTACHED_VOLUMES: Final = Feature(name="volumes by attachment", why="volumes by attachment are not supported")
-PID_OF_TASK: Final = Feature(name="pidMode task", why="a PID namespace shared by the task is not supported")
-IPC_OF_TASK: Final = Feature(name="ipcMode task", why="an IPC namespace shared by the task is not supported")
 APP_MESH: Final = Feature(name="proxyConfiguration", why="an App Mesh proxy is not supported")
 SERVICE_CONNECT: Final = Feature(name="Service Connect", why="Service Connect is not supported")
 EPHEMERAL_STORAGE: Final = Feature(

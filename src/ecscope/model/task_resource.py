@@ -24,6 +24,9 @@ VOLUME = ResourceKind("volume")
 CGROUP = ResourceKind("cgroup")
 """The cgroup over all containers of a task, named as Docker's ``CgroupParent``."""
 
+TASK_NETWORK = ResourceKind("task network")
+"""The Docker network that the task's network namespace is connected to."""
+
 
 class ResourceStatus(Enum):
     """How far a resource has come."""

@@ -526,14 +526,8 @@ _TASK_DEFINITION: Mapping[str, Rule] = {
         ),
         most=50,
     ),
-    "pidMode": Text(
-        choices=("host",),
-        refused={"task": refused.PID_OF_TASK},
-    ),
-    "ipcMode": Text(
-        choices=("host", "none"),
-        refused={"task": refused.IPC_OF_TASK},
-    ),
+    "pidMode": Text(choices=("host", "task")),
+    "ipcMode": Text(choices=("host", "none", "task")),
     "proxyConfiguration": Refused(refused.APP_MESH),
     "inferenceAccelerators": Refused(refused.INFERENCE),
     "ephemeralStorage": Refused(refused.EPHEMERAL_STORAGE),

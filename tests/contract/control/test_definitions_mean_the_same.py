@@ -224,8 +224,8 @@ def definitions(draw: st.DrawFn) -> dict[str, Any]:
                 "cpu": st.sampled_from(["256", "0.5 vCPU", "2 vCPU"]),
                 "memory": st.sampled_from(["512", "1 GB"]),
                 "networkMode": st.just("bridge"),
-                "pidMode": st.just("host"),
-                "ipcMode": st.sampled_from(["host", "none"]),
+                "pidMode": st.sampled_from(["host", "task"]),
+                "ipcMode": st.sampled_from(["host", "none", "task"]),
             },
         )
     )

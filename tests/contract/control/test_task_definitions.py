@@ -142,8 +142,6 @@ def test_texts_that_users_search_for(ecs: Any, containers: Any, members: Any, me
     [
         ({"networkMode": "awsvpc"}, "networkMode", "task ENI"),
         ({"requiresCompatibilities": ["FARGATE"]}, "requiresCompatibilities[0]", "FARGATE"),
-        ({"pidMode": "task"}, "pidMode", "PID namespace"),
-        ({"ipcMode": "task"}, "ipcMode", "IPC namespace"),
         ({"ephemeralStorage": {"sizeInGiB": 21}}, "ephemeralStorage", "Fargate"),
         ({"enableFaultInjection": True}, "enableFaultInjection", "fault injection"),
         (

@@ -175,7 +175,12 @@ class ClusterClient:
             connect=self._may_connect.set,
             exclude_ipv6=config.exclude_ipv6_port_binding,
         )
-        self.attachments = AttachmentExecutor(api=self.api, cluster=config.cluster, inbox=inbox)
+        self.attachments = AttachmentExecutor(
+            api=self.api,
+            cluster=config.cluster,
+            inbox=inbox,
+            makes_interfaces=config.task_network is not None,
+        )
         self._spot = SpotWatch(instance_action=self._metadata.spot_instance_action, drain=self.drain)
 
     async def run(self) -> None:
@@ -270,6 +275,7 @@ class ClusterClient:
             suffixes=lambda: os.urandom(10).hex(),
             endpoint_ids=lambda: str(uuid.uuid4()),  # from the kernel's random numbers
             received_at=at,
+            has_task_network=self._config.task_network is not None,
         )
 
     def _acs_connected(self) -> None:

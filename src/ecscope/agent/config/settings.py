@@ -17,7 +17,9 @@ from ecscope.agent.config.setting_type import LOGGING_DRIVERS, Bounds, OutOfBoun
 from ecscope.agent.config.values import Secret
 from ecscope.agent.core.capabilities import Offer
 from ecscope.agent.core.state import PullBehavior, Settings
+from ecscope.agent.pause.program import has_pause_program
 from ecscope.log import LogFile, LogFormat, LogLevel, LogRollover
+from ecscope.model.network import TaskNetwork
 from ecscope.model.runtime import EngineInfo
 
 
@@ -618,6 +620,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = {}
     """Local images that are used, without asking a registry, in place of those that task definitions name: a JSON
     object of repositories, or of single tags of them, and local images. `ecscope up --image` sets it."""
+    task_bridge: Annotated[
+        str, Setting(section="ecscope", variable="ECSCOPE_TASK_BRIDGE", form=form.BRIDGE, is_fatal=True)
+    ] = ""
+    """Name of the bridge, and of the Docker network over it, on which tasks in network mode `awsvpc` get their
+    addresses; both are made where they are not there. Without it and `ECSCOPE_TASK_SUBNET` such tasks are refused.
+    `ecscope up` sets both."""
+    task_subnet: Annotated[
+        str, Setting(section="ecscope", variable="ECSCOPE_TASK_SUBNET", form=form.SUBNET, is_fatal=True)
+    ] = ""
+    """Subnet of that bridge, such as `10.213.0.0/20`. Its first address is this host's; the others are given to tasks
+    by the control plane."""
     drain_on_sigterm: Annotated[
         bool, Setting(section="ecscope", variable="ECSCOPE_DRAIN_ON_SIGTERM", form=form.BOOL)
     ] = False
@@ -637,6 +650,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def may_ask_imds(self) -> bool:
         """The instance metadata service may be asked about the instance."""
         return not self.external and not self.imds_disabled
+
+    @property
+    def task_network(self) -> TaskNetwork | None:
+        """On which awsvpc tasks have their addresses; ``None``: there are no such tasks here."""
+        if not (self.task_bridge and self.task_subnet):
+            return None
+        return TaskNetwork(bridge=self.task_bridge, subnet=self.task_subnet)
 
     def aws_environment(self) -> dict[str, str]:
         """The variables of AWS's own tools that name credentials, from any source: for the credential chain."""
@@ -659,6 +679,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             volume_plugins=volume_plugins,
             logging_drivers=self.available_logging_drivers,
             has_task_limits=has_task_limits,
+            has_task_network=self.task_network is not None,
+            has_pause_image=has_pause_program(engine.architecture),
             has_task_roles=self.task_iam_role_enabled,
             has_task_roles_in_host_network=self.task_iam_role_enabled_for_network_host,
             is_external=self.external,
@@ -679,6 +701,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return Settings(
             pull_behavior=self.image_pull_behavior,
             pull_dependents_upfront=self.pull_dependents_upfront,
+            task_network=self.task_network,
             stop_timeout_s=int(self.stop_timeout_s),
             cleanup_wait_s=self.cleanup_wait_s,
             cleanup_jitter_s=self.cleanup_jitter_s,

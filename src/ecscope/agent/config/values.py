@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from enum import Enum
+from ipaddress import IPv4Network
 from typing import TypeVar
 
 import msgspec
@@ -27,6 +28,8 @@ _PORT_RANGE = re.compile(r"\s*(\d{1,5})\s*-\s*(\d{1,5})\s*", re.ASCII)
 _RATES = re.compile(r"\s*(-?\d{1,9})\s*,\s*(-?\d{1,9})\s*", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _USERINFO = re.compile(r"//[^/@\s]*@")
+_BRIDGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
+_SHORTEST_PREFIX, _LONGEST_PREFIX = 8, 28
 _CLUSTER_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 """Source: CreateCluster of the ECS API (2014-11-13)."""
 _LAST_PORT = 65535
@@ -82,6 +85,25 @@ def _read_cluster(text: str) -> str | None:
     if cluster and not _CLUSTER_NAME.fullmatch(name):
         raise ValueError("a cluster has up to 255 letters, digits, hyphens and underscores, or is given by its ARN")
     return cluster or None
+
+
+def _read_bridge(text: str) -> str | None:
+    name = text.strip()
+    if name and not _BRIDGE_NAME.fullmatch(name):
+        raise ValueError("the name of an interface has up to 15 letters, digits, hyphens, underscores and dots")
+    return name or None
+
+
+def _read_subnet(text: str) -> str | None:
+    if not text.strip():
+        return None
+    try:
+        subnet = IPv4Network(text.strip())
+    except ValueError:
+        subnet = None
+    if subnet is None or not _SHORTEST_PREFIX <= subnet.prefixlen <= _LONGEST_PREFIX:
+        raise ValueError("write an IPv4 subnet with 8 to 28 bits, such as 10.213.0.0/20")
+    return str(subnet)
 
 
 def _read_url(text: str) -> str | None:
@@ -470,6 +492,8 @@ def known_words(*allowed: str) -> Form:
 
 TEXT = Form(name="text", read_text=_read_text, read_json=_only_text(_read_text))
 TRIMMED = Form(name="text", read_text=_read_trimmed, read_json=_only_text(_read_trimmed))
+BRIDGE = Form(name="name of an interface", read_text=_read_bridge, read_json=_never_in_json)
+SUBNET = Form(name="IPv4 subnet in CIDR notation", read_text=_read_subnet, read_json=_never_in_json)
 CLUSTER = Form(name="cluster name or ARN", read_text=_read_cluster, read_json=_only_text(_read_cluster))
 URL = Form(name="URL", read_text=_read_url, read_json=_only_text(_read_url), write=_write_url)
 PROXY = Form(name="URL", read_text=_read_text, read_json=_never_in_json, write=_write_proxy)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ecscope.agent.core import dependencies, host_resources, resources, tasks, volumes
+from ecscope.agent.core import dependencies, host_resources, pauses, resources, tasks, volumes
 from ecscope.agent.core.step import Step
 from ecscope.model import history
 from ecscope.model.status import ContainerStatus, TaskStatus
@@ -35,6 +35,8 @@ def take(step: Step, task: Task, *, requested_by: str) -> None:
             replace(c, definition=dependencies.with_implied_dependencies(c.definition)) for c in task.containers
         ),
     )
+    if not task.unsupported:
+        task = pauses.with_pauses(task)
     task = replace(task, needs=host_resources.needs_of(task), resources=resources.wanted(step, task))
     task = step.put(task)
     step.note(history.TaskAccepted(requested_by=requested_by, family=task.family, version=task.version), task=task)

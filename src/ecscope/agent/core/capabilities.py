@@ -81,6 +81,10 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     logging_drivers: tuple[str, ...]
     has_task_limits: bool
     """``ECS_ENABLE_TASK_CPU_MEM_LIMIT``, and cgroups can be made."""
+    has_task_network: bool = False
+    """Tasks can have network interfaces of their own."""
+    has_pause_image: bool = False
+    """Containers of a task can share a PID or an IPC namespace."""
     has_task_roles: bool = False
     """``ECS_ENABLE_TASK_IAM_ROLE``: containers get the credentials of their task's role."""
     has_task_roles_in_host_network: bool = False
@@ -134,10 +138,14 @@ def _that_depend(offer: Offer) -> list[str]:
         names += [f"{_OLD_PREFIX}task-iam-role-network-host"] if offer.has_task_roles_in_host_network else []
     if offer.has_task_limits:
         names += [f"{_PREFIX}task-cpu-mem-limit", f"{_PREFIX}increased-task-cpu-limit"]
+    if offer.has_task_network and offer.has_pause_image:
+        names.append(f"{_PREFIX}task-eni")
     names += [f"{_OLD_PREFIX}ecr-auth", f"{_PREFIX}execution-role-ecr-pull"]
     if not offer.is_health_check_disabled and _numbers(_HEALTH_CHECK_NEEDS_API) <= newest:
         names.append(f"{_PREFIX}container-health-check")
     names += [f"{_PREFIX}docker-plugin.{name}" for plugin in offer.volume_plugins for name in _plugin_names(plugin)]
+    if offer.has_pause_image:
+        names.append(f"{_PREFIX}pid-ipc-namespace-sharing")
     if offer.is_external:
         names.append(f"{_PREFIX}external")
     return list(dict.fromkeys(names))

@@ -16,15 +16,17 @@ import msgspec
 
 from ecscope.agent.core.cgroups import parent_of
 from ecscope.model.arn import TaskArn
-from ecscope.model.container import Container, ContainerDefinition, MountPoint, NamedError
+from ecscope.model.container import Container, ContainerDefinition, ContainerKind, MountPoint, NamedError
 from ecscope.model.names import (
     CLUSTER_LABEL,
     CONTAINER_NAME_LABEL,
     FAMILY_LABEL,
+    NAMESPACE_PAUSE,
+    NETWORK_PAUSE,
     TASK_ARN_LABEL,
     VERSION_LABEL,
 )
-from ecscope.model.network import NetworkMode
+from ecscope.model.network import NetworkMode, TaskNetwork
 from ecscope.model.task import Task, VolumeKind
 
 MIB = 1048576
@@ -75,6 +77,20 @@ class Bind(msgspec.Struct, frozen=True, kw_only=True):
     read_only: bool = False
 
 
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """The connection of a container to a network of the runtime's, as the task's network interface has it."""
+
+    network: str
+    ipv4: str
+    mac: str
+    hostname: str = ""
+    """``""``: the runtime's own choice."""
+    dns_servers: tuple[str, ...] = ()
+    """None: those of the host."""
+    dns_search_domains: tuple[str, ...] = ()
+    """None: those of the host."""
+
+
 class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a create call is built from."""
 
@@ -94,6 +110,13 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """``80/tcp``; ranges spelled out."""
     published_ports: Mapping[str, int] = {}
     """``"<container port>/<protocol>"`` → host port, ranges spelled out."""
+    publish_address: str = ""
+    """Of this host, at which alone the ports are published; ``""``: at all of them."""
+    endpoint: Endpoint | None = None
+    """``None``: the network is as ``docker_host_config`` says, or as ``network_mode`` does."""
+    network_mode: str = ""
+    """``none``, or ``container:<Docker ID>`` to share that container's network, and nothing of an own; ``""``: the
+    task's own settings say it."""
     memory_bytes: int = 0
     """0: no limit."""
     cpu_shares: int
@@ -103,9 +126,9 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     cgroup_parent: str = ""
     """``""``: the runtime's own choice."""
     pid_mode: str = ""
-    """``host``, or ``""`` for a namespace of its own."""
+    """``host``, ``container:<Docker ID>``, or ``""`` for a namespace of its own."""
     ipc_mode: str = ""
-    """``host``, ``none``, or ``""`` for the runtime's default."""
+    """``host``, ``none``, ``container:<Docker ID>``, or ``""`` for the runtime's default, which others can share."""
     needs_health_check: bool = False
     """``docker_config`` has to have a health check."""
     log_buffer_size: str = LOG_BUFFER_SIZE
@@ -125,6 +148,7 @@ def container_config(
     region: str,
     endpoint: str = "",
     image: str = "",
+    task_network: TaskNetwork | None = None,
     image_environment_names: frozenset[str],
 ) -> ContainerConfig:
     """What is asked for one container of a task. Raises ``ContainerConfigError``.
@@ -135,9 +159,11 @@ def container_config(
         region: the agent's; ``""``: unknown.
         endpoint: of AWS, for the programs in the container; ``""``: they are told of none.
         image: that the runtime is asked for; ``""``: the definition's.
+        task_network: on which awsvpc tasks have their addresses; ``None``: there are none here.
         image_environment_names: set by the image's own ``Env``.
     """
     definition = container.definition
+    holds_network = container.kind is ContainerKind.CNI_PAUSE
     return ContainerConfig(
         docker_name=container.docker_name,
         task_arn=task.arn,
@@ -147,8 +173,11 @@ def container_config(
         entry_point=definition.entry_point,
         environment=_environment(task, container, region, endpoint, image_environment_names),
         labels=ecs_labels(task, container, cluster),
-        exposed_ports=_exposed_ports(definition),
+        exposed_ports=tuple(host_ports) if holds_network else _exposed_ports(definition),
         published_ports=host_ports,
+        publish_address="127.0.0.1" if holds_network else "",
+        endpoint=_endpoint(task, task_network) if holds_network else None,
+        network_mode=_network_mode(task, container),
         memory_bytes=max(definition.memory_mib * MIB, MEMORY_FLOOR_BYTES) if definition.memory_mib else 0,
         cpu_shares=min(max(definition.cpu_units, CPU_SHARES_RANGE[0]), CPU_SHARES_RANGE[1]),
         links=tuple(_link(task, link) for link in definition.links),
@@ -158,8 +187,8 @@ def container_config(
         ),
         binds=tuple(_bind(task, container.name, point) for point in definition.mount_points),
         cgroup_parent=parent_of(task),
-        pid_mode=_namespace("pidMode", task.pid_mode, ("host",)),
-        ipc_mode=_namespace("ipcMode", task.ipc_mode, ("host", "none")),
+        pid_mode=_namespace(task, container, task.pid_mode, ("host",)),
+        ipc_mode=_namespace(task, container, task.ipc_mode, ("host", "none")),
         needs_health_check=definition.health_check_is_docker,
         docker_config=definition.docker_config,
         docker_host_config=definition.docker_host_config,
@@ -185,6 +214,8 @@ def task_endpoint(task: Task, *, port: int, bridge_address: str) -> str:
     address = bridge_address if task.network_mode.is_bridge else ""
     if task.network_mode is NetworkMode.HOST:
         address = "127.0.0.1"
+    if task.interface is not None:
+        address = task.interface.gateway.partition("/")[0]
     return f"http://{address}:{port}" if address else ""
 
 
@@ -255,10 +286,59 @@ def _bind(task: Task, container_name: str, point: MountPoint) -> Bind:
     return Bind(source=source, container_path=point.container_path, read_only=point.read_only)
 
 
-def _namespace(name: str, mode: str, known: tuple[str, ...]) -> str:
+def _namespace(task: Task, container: Container, mode: str, known: tuple[str, ...]) -> str:
+    """Of a container: the host's, that of its task, none, or (``""``) its own."""
+    if container.is_agents_own:
+        return ""
     if mode == "task":
-        _fail("HostConfigError", f"{name} task is not supported: it needs a pause container; use host")
+        return _shared_with(task, NAMESPACE_PAUSE)
     return mode if mode in known else ""
+
+
+def _network_mode(task: Task, container: Container) -> str:
+    if container.kind is ContainerKind.NAMESPACE_PAUSE:
+        return "none"
+    return "" if container.is_agents_own or task.interface is None else _shared_with(task, NETWORK_PAUSE)
+
+
+def _shared_with(task: Task, pause_name: str) -> str:
+    pause = task.container(pause_name)
+    if pause is None or not pause.docker_id:
+        _fail("HostConfigError", f"the pause container {pause_name} of the task is not there")
+    return f"container:{pause.docker_id}"
+
+
+def _endpoint(task: Task, network: TaskNetwork | None) -> Endpoint:
+    """What the definitions of the task's containers say of names holds for all of them: they share one resolver."""
+    if task.interface is None or network is None:
+        _fail("HostConfigError", "there is no network for awsvpc tasks here any more: ECSCOPE_TASK_BRIDGE is not set")
+    servers = _words_of(task, "dns")
+    domains = _words_of(task, "dnssearch")
+    return Endpoint(
+        network=network.bridge,
+        ipv4=task.interface.ipv4,
+        mac=task.interface.mac,
+        hostname=task.interface.private_dns_name,
+        dns_servers=servers or task.interface.domain_name_servers,
+        dns_search_domains=domains or task.interface.domain_names,
+    )
+
+
+def _words_of(task: Task, name: str) -> tuple[str, ...]:
+    """What a list of Docker's ``HostConfig`` holds in any container of the task; the name in lower case.
+
+    What cannot be read fails when its container is created, with its own error.
+    """
+    words: list[str] = []
+    for container in task.containers:
+        try:
+            given = msgspec.json.decode(container.definition.docker_host_config or "{}")
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            continue
+        for key, value in given.items() if isinstance(given, dict) else ():
+            if key.casefold() == name and isinstance(value, list):
+                words += [word for word in value if isinstance(word, str)]
+    return tuple(dict.fromkeys(words))
 
 
 def _fail(name: str, message: str) -> NoReturn:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+import msgspec
+
 from ecscope.model.container import NamedError, PortMapping
 
 IsFree = Callable[[int, str], bool]
@@ -61,6 +63,30 @@ class HostPortChooser:
                 asked.add((port, mapping.protocol))
         return given
 
+    def assign_where_free(self, mappings: Iterable[PortMapping], is_free: IsFree) -> Mapping[str, int]:
+        """Likewise, but each port under its own number where that is free, else under another, else under none."""
+        given: dict[str, int] = {}
+
+        def is_free_here(port: int, protocol: str) -> bool:
+            taken = ((host_port, key.partition("/")[2]) for key, host_port in given.items())
+            return (port, protocol) not in taken and is_free(port, protocol)
+
+        others = []
+        for mapping in mappings:
+            ports = _container_ports(mapping)
+            if all(is_free_here(port, mapping.protocol) for port in ports):
+                given |= {f"{port}/{mapping.protocol}": port for port in ports}
+            else:
+                others.append(msgspec.structs.replace(mapping, host_port=0))
+        for mapping in others:
+            if all(f"{port}/{mapping.protocol}" in given for port in _container_ports(mapping)):
+                continue  # another container of the task declares it, too
+            try:
+                given |= self.assign((mapping,), is_free_here)
+            except NoPortError:
+                continue
+        return given
+
     def _block(self, length: int, protocol: str, is_free: IsFree) -> int:
         size = self._last - self._first + 1
         start = self._last_given + 1
@@ -76,3 +102,11 @@ class HostPortChooser:
         if length == 1:
             raise NoPortError("a host port is unavailable")
         raise NoPortError(f"{length} contiguous host ports are unavailable")
+
+
+def _container_ports(mapping: PortMapping) -> range:
+    """Empty for a range that is none: its container is not created, with its own error."""
+    if not mapping.container_port_range:
+        return range(mapping.container_port, mapping.container_port + 1)
+    low, _, high = mapping.container_port_range.partition("-")
+    return range(int(low), int(high) + 1) if low.isdecimal() and high.isdecimal() else range(0)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import msgspec
 
+from ecscope.agent.core import pauses
 from ecscope.agent.core.actions import CancelTimer, SetTimer, SubmitTaskStateChange, Timer, TimerKind
 from ecscope.agent.core.events import StateChangeAccepted, StateChangeRefused
 from ecscope.agent.core.step import Step
@@ -43,7 +44,7 @@ def _gather_containers(step: Step, task: Task) -> Task:
         if status is None or (container.reported is not None and status <= container.reported):
             containers.append(container)
             continue
-        news.append(_container_change(container, status))
+        news.append(_container_change(task, container, status))
         containers.append(replace(container, reported=status))
     if not news:
         return task
@@ -79,7 +80,7 @@ def _status_to_report(task: Task) -> ReportedStatus | None:
     return None
 
 
-def _container_change(container: Container, status: ReportedStatus) -> ContainerStateChange:
+def _container_change(task: Task, container: Container, status: ReportedStatus) -> ContainerStateChange:
     return ContainerStateChange(
         container_name=container.name,
         status=status,
@@ -87,7 +88,7 @@ def _container_change(container: Container, status: ReportedStatus) -> Container
         exit_code=container.exit_code,
         reason=str(container.error) if container.error is not None else "",
         image_digest=container.image_digest,
-        bindings=container.bindings,
+        bindings=container.bindings or pauses.published_ports(task, container),
     )
 
 

@@ -13,7 +13,7 @@ from typing import assert_never
 
 import msgspec
 
-from ecscope.agent.core import cgroups, volumes
+from ecscope.agent.core import cgroups, pauses, volumes
 from ecscope.agent.core.actions import CreateResource, RemoveResource
 from ecscope.agent.core.events import ResourceCreated, ResourceCreateFailed, ResourceRemoved
 from ecscope.agent.core.state import Settings
@@ -26,7 +26,11 @@ from ecscope.model.task_resource import RemovedAt, ResourceStatus, TaskResource
 
 replace = msgspec.structs.replace
 
-_RULES: tuple[Callable[[Settings, Task], tuple[TaskResource, ...]], ...] = (cgroups.wanted, volumes.wanted)
+_RULES: tuple[Callable[[Settings, Task], tuple[TaskResource, ...]], ...] = (
+    cgroups.wanted,
+    volumes.wanted,
+    pauses.wanted,
+)
 """What a task needs, kind by kind."""
 
 

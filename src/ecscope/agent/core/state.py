@@ -15,6 +15,7 @@ from ecscope.model.arn import DockerId, TaskArn
 from ecscope.model.attachment import Attachment
 from ecscope.model.container_instance import ContainerInstance, Obstacle
 from ecscope.model.credentials import TaskCredentials
+from ecscope.model.network import TaskNetwork
 from ecscope.model.resources import HostResources
 from ecscope.model.task import ImageRecord, Task, TaskSource
 
@@ -49,6 +50,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pull_dependents_upfront: bool = False
     cgroup_version: int = 0
     """1 or 2: tasks get cgroups of their own; 0: task-level limits are off."""
+    task_network: TaskNetwork | None = None
+    """On which awsvpc tasks have their addresses; ``None``: there are no such tasks here."""
     stop_timeout_s: int = 30
     cleanup_wait_s: float = 3 * 3600.0
     cleanup_jitter_s: float = 0.0

@@ -20,6 +20,7 @@ from ecscope.agent.core import (
     dependencies,
     host_resources,
     images,
+    pauses,
     reporting,
     resources,
     waiting,
@@ -103,7 +104,11 @@ def _follow_essential(step: Step, task: Task) -> Task:
 def _follow_agents_own(step: Step, task: Task) -> Task:
     """The user's containers cannot run without the containers that the agent added for them."""
     for container in task.containers:
-        if container.is_agents_own and (container.is_stopped or container.desired is ContainerStatus.STOPPED):
+        is_lost = container.is_stopped or container.desired is ContainerStatus.STOPPED
+        is_cause = is_lost and task.desired is not TaskStatus.STOPPED
+        if container.is_agents_own and (is_cause or pauses.has_died(container)):
+            if not task.terminal_reason:
+                task = step.put(replace(task, terminal_reason=pauses.reason_of_end(container)))
             return stop(step, task, f"container {container.name}, which the agent added, {_ending(container)}")
     return task
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ecscope.agent.core import credentials, dependencies, host_resources, images, resources
+from ecscope.agent.core import credentials, dependencies, host_resources, images, pauses, resources
 from ecscope.agent.core.step import Step
 from ecscope.model import history
 from ecscope.model.arn import TaskArn
@@ -48,6 +48,8 @@ def of_container(step: Step, task: Task, container: Container) -> Waiting | None
         return _on(step, WaitingReason.TASK)
     if not step.may_call_runtime:
         return _on(step, WaitingReason.DOCKER)
+    if (pause := pauses.awaited(task, container)) is not None:
+        return _on(step, WaitingReason.DEPENDENCY, f"{pause.name} {pause.kind.steady_status.value}")
     verdict = dependencies.may_go_on(
         task, container, now=step.at, pull_dependents_upfront=step.settings.pull_dependents_upfront
     )

@@ -46,6 +46,7 @@ class AttachmentExecutor:
         cluster: str,
         inbox: Inbox,
         addresses: Callable[[], Collection[str]] = mac_addresses,
+        makes_interfaces: bool = False,
         again: Backoff = SUBMIT_AGAIN,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -53,12 +54,14 @@ class AttachmentExecutor:
 
         Args:
             addresses: of the interfaces that are there now; must not block.
+            makes_interfaces: those of tasks are made by the agent, and are not awaited.
             again: never ends.
         """
         self._api = api
         self._cluster = cluster
         self._inbox = inbox
         self._addresses = addresses
+        self._makes_interfaces = makes_interfaces
         self._again = again
         self._sleep = sleep
         self._running: set[asyncio.Task[None]] = set()
@@ -88,7 +91,7 @@ class AttachmentExecutor:
         self._inbox.post(event)
 
     async def _wait_for(self, action: act.AwaitInterface) -> ev.AnyEvent:
-        while action.mac_address not in self._addresses():
+        while not self._makes_interfaces and action.mac_address not in self._addresses():
             await self._sleep(LOOK_EVERY_S)
         return ev.InterfaceAppeared(**self._head(action))
 

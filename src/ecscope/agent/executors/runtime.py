@@ -31,8 +31,10 @@ from ecscope.agent.inbox import Inbox, Stamp
 from ecscope.agent.runtime.interface import RegistryAuth, Runtime, RuntimeFailure
 from ecscope.log import TASK_ARN
 from ecscope.model.arn import DockerId, TaskArn
-from ecscope.model.container import Container, ContainerInspection, ImageInspection, NamedError
+from ecscope.model.container import Container, ContainerInspection, ContainerKind, ImageInspection, NamedError
+from ecscope.model.network import TaskNetwork
 from ecscope.model.runtime import PullProgress
+from ecscope.model.status import TaskStatus
 from ecscope.model.task import Task
 from ecscope.model.task_resource import ResourceKind, TaskResource
 
@@ -99,6 +101,8 @@ class ExecutorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """A digest or an image that takes longer is reported,"""
     slow_image_again_s: float = 30.0
     """and again as often as this."""
+    task_network: TaskNetwork | None = None
+    """On which awsvpc tasks have their addresses; ``None``: there are none here."""
     create_timeout_s: float = 240.0
     start_timeout_s: float = 180.0
 
@@ -143,6 +147,8 @@ class Executor:
         self._is_ending = False
         self._inspecting_images: dict[str, asyncio.Task[ImageInspection | None]] = {}
         self._images_by_id: dict[str, ImageInspection] = {}
+        self._ports_of_pauses: dict[tuple[int, str], TaskArn] = {}
+        """Host ports that were chosen for awsvpc tasks, and which Docker only takes at the start."""
 
     # --- starting and stopping -----------------------------------------------------------------
 
@@ -450,14 +456,30 @@ class Executor:
             region=self._settings.region,
             endpoint=self._task_endpoint(task),
             image=self._local_name(container),
+            task_network=self._settings.task_network,
             image_environment_names=await self._image_environment(container),
         )
         missing = self._missing_host_paths(config)
-        docker_id = await self._runtime.create_container(config, timeout_s=self._settings.create_timeout_s)
+        try:
+            docker_id = await self._runtime.create_container(config, timeout_s=self._settings.create_timeout_s)
+        except RuntimeFailure as failure:
+            if not (failure.is_not_found and container.is_agents_own):
+                raise
+            await self._load_pause_image()  # it was never there, or was removed
+            docker_id = await self._runtime.create_container(config, timeout_s=self._settings.create_timeout_s)
         return ev.ContainerCreated(**self._of(action), docker_id=docker_id, missing_host_paths=missing)
 
     def _local_name(self, container: Container) -> str:
         return local_name(self._state().settings, container.definition.image)
+
+    async def _load_pause_image(self) -> None:
+        from ecscope.agent.pause.image import NoPauseProgram, image_archive  # noqa: PLC0415  # seldom needed
+
+        try:
+            archive = image_archive((await self._runtime.connect()).architecture)
+        except NoPauseProgram as error:
+            raise RuntimeFailure(NamedError(name="CannotCreateContainerError", message=str(error))) from error
+        await self._runtime.load_image(archive)
 
     def _task_endpoint(self, task: Task) -> str:
         port = self._settings.task_endpoint_port
@@ -478,6 +500,8 @@ class Executor:
 
     def _choose_ports(self, task: Task, container: Container) -> dict[str, int]:
         mode = task.network_mode
+        if container.kind is ContainerKind.CNI_PAUSE:
+            return self._choose_ports_of_pause(task)
         if not mode.has_port_bindings:
             return {}
         mappings = container.definition.port_mappings
@@ -488,9 +512,26 @@ class Executor:
             )
         return dict(self._ports.assign(mappings, self._is_port_free))
 
+    def _choose_ports_of_pause(self, task: Task) -> dict[str, int]:
+        """Those of all containers of an awsvpc task, which share one network namespace."""
+        tasks = self._state().tasks
+        self._ports_of_pauses = {
+            port: arn
+            for port, arn in self._ports_of_pauses.items()
+            if arn in tasks and tasks[arn].known is not TaskStatus.STOPPED
+        }
+
+        def is_free(port: int, protocol: str) -> bool:
+            return (port, protocol) not in self._ports_of_pauses and self._is_port_free(port, protocol)
+
+        mappings = (mapping for container in task.containers for mapping in container.definition.port_mappings)
+        given = dict(self._ports.assign_where_free(mappings, is_free))
+        self._ports_of_pauses |= {(port, key.partition("/")[2]): task.arn for key, port in given.items()}
+        return given
+
     async def _image_environment(self, container: Container) -> frozenset[str]:
         """Names that the image sets itself; only needed where the agent would add others."""
-        if not (self._settings.region or self._settings.task_endpoint_port):
+        if container.is_agents_own or not (self._settings.region or self._settings.task_endpoint_port):
             return frozenset()
         image = self._images_by_id.get(container.image_id)
         if image is None:

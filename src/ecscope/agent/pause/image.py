@@ -16,17 +16,10 @@ from ecscope.model.names import PAUSE_IMAGE, PAUSE_IMAGE_LABEL
 
 _PATH = "pause"
 _CREATED = "2026-12-01T00:00:00Z"
-_ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
-"""As the kernel or an engine names them."""
 
 
 class NoPauseProgram(Exception):
     """There is none for the engine's architecture; the message says so."""
-
-
-def has_pause_program(architecture: str) -> bool:
-    """``architecture``: as the kernel names it."""
-    return architecture in _ARCHITECTURES
 
 
 def image_archive(architecture: str) -> bytes:
@@ -34,11 +27,10 @@ def image_archive(architecture: str) -> bytes:
 
     ``architecture``: as the kernel names it.
     """
-    try:
-        name = _ARCHITECTURES[architecture]
-    except KeyError:
-        known = " and ".join(ARCHITECTURES)
-        raise NoPauseProgram(f"there is no pause program for {architecture or 'this engine'}, only for {known}") from None
+    name = ARCHITECTURES.get(architecture)
+    if name is None:
+        known = " and ".join(dict.fromkeys(ARCHITECTURES.values()))
+        raise NoPauseProgram(f"there is no pause program for {architecture or 'this engine'}, only for {known}")
     layer = _tar({_PATH: program(name)}, mode=0o755)
     config = msgspec.json.encode(
         {

@@ -4,7 +4,7 @@ It is process 1 of its namespaces. The three signals are blocked, so that they a
 signals it does not handle, but not those it waits for. Each SIGCHLD may stand for several children, so all that have
 ended are reaped. It ends with code 0 on a signal, and with 1 if the kernel refuses to let it wait.
 
-Source: elf(5), syscalls(2), signal(7); the system calls' numbers are those of the kernel's tables for each architecture.
+Source: elf(5), syscalls(2), signal(7); the numbers of system calls are in each architecture's table in the kernel.
 """
 
 from __future__ import annotations
@@ -168,12 +168,17 @@ _MACHINES: Mapping[str, tuple[int, Sequence[Part]]] = {
     "arm64": (_AARCH64, _ON_AARCH64),
 }
 
-ARCHITECTURES = tuple(_MACHINES)
-"""Those that there is a program for, as image configurations name them."""
+ARCHITECTURES: Mapping[str, str] = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+"""Those that there is a program for: as the kernel or an engine names them, and as image configurations do."""
+
+
+def has_pause_program(architecture: str) -> bool:
+    """``architecture``: as the kernel names it."""
+    return architecture in ARCHITECTURES
 
 
 def program(architecture: str) -> bytes:
-    """The executable, statically linked. Raises ``KeyError`` for an architecture not in ``ARCHITECTURES``."""
+    """The executable, statically linked. ``architecture``: as image configurations name it."""
     machine, parts = _MACHINES[architecture]
     code = _assembled(parts)
     start = _HEADER.size + _SEGMENT.size

@@ -76,6 +76,17 @@ class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True):
     labels: Mapping[str, str]
 
 
+class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A network over a bridge of this host to create."""
+
+    name: str
+    bridge: str
+    subnet: str
+    """In CIDR notation."""
+    gateway: str
+    labels: Mapping[str, str]
+
+
 class Runtime(Protocol):
     """See the module docstring. Every call raises ``RuntimeFailure`` and may be cancelled."""
 
@@ -108,6 +119,9 @@ class Runtime(Protocol):
 
     async def tag_image(self, source: str, target: str) -> None:
         """Give ``source`` the further name ``target``."""
+
+    async def load_image(self, archive: bytes) -> None:
+        """Take in the images of a tar archive, under the names in it; those that are there already are kept."""
 
     async def remove_image(self, reference: str) -> None:
         """Remove a name; "no such image" counts as done, in use is ``is_conflict``."""
@@ -148,6 +162,15 @@ class Runtime(Protocol):
 
     async def remove_volume(self, name: str) -> None:
         """Remove; "no such volume" counts as done."""
+
+    async def create_network(self, spec: NetworkSpec) -> bool:
+        """Create; ``False``: one of that name exists, with that subnet. Where it has another, this fails."""
+
+    async def remove_network(self, name: str) -> None:
+        """Remove; "no such network" counts as done, in use is ``is_conflict``."""
+
+    async def subnets(self) -> Mapping[str, tuple[str, ...]]:
+        """The IPv4 subnets, in CIDR notation, of every network, by its name."""
 
     async def close(self) -> None:
         """Release sockets. The object is not used afterwards."""

@@ -184,6 +184,8 @@ def _required(definition: Definition) -> Iterator[str]:
         yield f"{_NEW}.task-cpu-mem-limit"
     if int(definition.cpu or 0) > _LARGEST_CPU_OF_OLD_AGENTS:
         yield f"{_NEW}.increased-task-cpu-limit"
+    if definition.pid_mode or definition.ipc_mode:
+        yield f"{_NEW}.pid-ipc-namespace-sharing"
     for volume in definition.volumes:
         if volume.docker_volume_configuration is not None:
             yield f"{_NEW}.docker-plugin.{volume.docker_volume_configuration.driver.replace(':', '.')}"

@@ -433,9 +433,6 @@ def _unsupported(payload: PayloadTask, has_task_network: bool) -> Iterator[str]:
             yield _FOREIGN_VOLUMES[volume.type].name
     for association in payload.associations or ():
         yield refused.GPU.name if association.type == "gpu" else f"associations of type {association.type}"
-    for feature, mode in ((refused.PID_OF_TASK, payload.pid_mode), (refused.IPC_OF_TASK, payload.ipc_mode)):
-        if mode == "task":
-            yield feature.name
     if payload.trusted_execution_configuration is not None:
         yield refused.TRUSTED_EXECUTION.name
     for container in payload.containers or ():

@@ -157,6 +157,8 @@ VALUES: list[tuple[str, str, object, str, object, object]] = [
     ("ECSCOPE_DOCKER_CONFIG", "/home/me/.docker/config.json", "/home/me/.docker/config.json", "", None, ""),
     ("ECSCOPE_LOCAL_IMAGES", '{"r.example/a": "a:dev"}', {"r.example/a": "a:dev"}, "", None, {}),
     ("ECSCOPE_TASK_ENDPOINT_PORT", "51677", 51677, "", None, 0),
+    ("ECSCOPE_TASK_BRIDGE", " ecs-1 ", "ecs-1", "", None, ""),
+    ("ECSCOPE_TASK_SUBNET", "10.213.0.0/20", "10.213.0.0/20", "", None, ""),
     ("ECSCOPE_DRAIN_ON_SIGTERM", "true", True, "", None, False),
     ("ECSCOPE_REPORT_HEALTH_AT_ONCE", "true", True, "", None, False),
 ]

@@ -5,6 +5,7 @@ from ecscope.agent.config.values import Secret
 from ecscope.agent.core.capabilities import Offer
 from ecscope.agent.core.state import PullBehavior, Settings
 from ecscope.log import LogFile, LogLevel, LogRollover
+from ecscope.model.network import TaskNetwork
 from ecscope.model.runtime import EngineInfo
 
 
@@ -23,6 +24,7 @@ def test_the_offer_of_the_instance_follows_every_setting_that_touches_it() -> No
         volume_plugins=("local",),
         logging_drivers=("json-file", "none"),
         has_task_limits=True,
+        has_pause_image=True,
     )
     config = Config(
         available_logging_drivers=("awslogs",),
@@ -35,6 +37,8 @@ def test_the_offer_of_the_instance_follows_every_setting_that_touches_it() -> No
         task_iam_role_enabled_for_network_host=True,
         detailed_os_family="DEBIAN_12",
         instance_attributes={"a": "b"},
+        task_bridge="ecs-1",
+        task_subnet="10.213.0.0/20",
     )
     assert config.offer(engine, volume_plugins=(), has_task_limits=False, outpost_arn="arn:o") == Offer(
         api_version="1.47",
@@ -42,6 +46,8 @@ def test_the_offer_of_the_instance_follows_every_setting_that_touches_it() -> No
         volume_plugins=(),
         logging_drivers=("awslogs",),
         has_task_limits=False,
+        has_task_network=True,
+        has_pause_image=True,
         has_task_roles=True,
         has_task_roles_in_host_network=True,
         is_external=True,
@@ -78,6 +84,8 @@ def test_the_core_gets_its_part() -> None:
         image_minimum_age_s=4.0,
         images_per_cycle=6,
         images_excluded=("a", "b"),
+        task_bridge="ecs-1",
+        task_subnet="10.213.0.0/20",
     )
     assert config.core_settings() == Settings(
         pull_behavior=PullBehavior.ONCE,
@@ -90,7 +98,9 @@ def test_the_core_gets_its_part() -> None:
         image_minimum_age_s=4.0,
         images_per_cycle=6,
         images_excluded=frozenset({"a", "b"}),
+        task_network=TaskNetwork(bridge="ecs-1", subnet="10.213.0.0/20"),
     )
+    assert Config(task_bridge="ecs-1").task_network is None
 
 
 def test_the_log_gets_its_part() -> None:

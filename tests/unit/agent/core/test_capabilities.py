@@ -37,7 +37,7 @@ LEFT_OUT = {
 """Recorded attribute → why we do not register it."""
 
 NEVER = (
-    "task-eni", "execute-command", "service-connect", "fault-injection", "pid-ipc-namespace-sharing",
+    "task-eni.ipv6", "task-eni-trunking", "execute-command", "service-connect", "fault-injection",
     "aws-appmesh", "task-eia", "execution-role-awslogs", "ebs", "gmsa", "nvidia", "gpu", "efsAuth", "firelens",
     "secrets.",
 )  # fmt: skip
@@ -107,6 +107,12 @@ def test_what_takes_an_attribute_away(fields: dict[str, object], gone: str) -> N
             ["com.amazonaws.ecs.capability.logging-driver.awslogs"],
         ),
         ({"outpost_arn": "arn:aws:outposts:x"}, ["ecs.outpost-arn"]),
+        ({"has_pause_image": True}, ["ecs.capability.pid-ipc-namespace-sharing"]),
+        (
+            {"has_pause_image": True, "has_task_network": True},
+            ["ecs.capability.task-eni", "ecs.capability.pid-ipc-namespace-sharing"],
+        ),
+        ({"has_task_network": True}, []),
         (
             {"volume_plugins": ("local", "rexray/ebs:0.11", "a/b:latest")},
             [

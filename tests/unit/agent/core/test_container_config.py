@@ -148,7 +148,7 @@ def test_the_address_that_a_task_reaches(mode: str, bridge: str, expected: str) 
 
 def test_what_the_agent_made_up_gets_nothing_that_is_for_users() -> None:
     """engine.md §6.3: not internal containers."""
-    pause = a_container(kind=ContainerKind.CNI_PAUSE)
+    pause = a_container(kind=ContainerKind.NAMESPACE_PAUSE)
     assert config_of(pause, a_task(pause, credentials_id="id-1"), region="r", endpoint=ENDPOINT).environment == {}
 
 
@@ -197,4 +197,4 @@ def test_containers_are_told_where_their_metadata_is(mode: NetworkMode, has_meta
 
 def test_a_container_without_an_endpoint_is_told_nothing() -> None:
     assert config_of(a_container()).environment == {}
-    assert config_of(a_container(endpoint_id="e", kind=ContainerKind.CNI_PAUSE)).environment == {}
+    assert config_of(a_container(endpoint_id="e", kind=ContainerKind.NAMESPACE_PAUSE)).environment == {}

@@ -126,3 +126,28 @@ def test_no_block_is_an_error_with_the_official_text(text: str) -> None:
 def test_what_is_no_port_range_is_refused(first: int, last: int) -> None:
     with pytest.raises(ValueError, match="no port range"):
         HostPortChooser(first, last)
+
+
+# --- ports of awsvpc tasks, which need none of the host ---
+
+
+def test_a_port_is_published_under_its_own_number_where_that_is_free() -> None:
+    chooser = HostPortChooser(40000, 40010)
+    mappings = [PortMapping(container_port=80, host_port=80), dynamic(53, "udp"), a_range("90-91")]
+    own = {"80/tcp": 80, "53/udp": 53, "90/tcp": 90, "91/tcp": 91}
+    assert chooser.assign_where_free(mappings, all_free) == own
+    assert chooser.assign_where_free(mappings, lambda port, _: port not in (80, 91)) == {
+        "80/tcp": 40000, "53/udp": 53, "90/tcp": 40001, "91/tcp": 40002,
+    }  # fmt: skip
+
+
+def test_two_containers_of_a_task_are_given_no_port_twice() -> None:
+    chooser = HostPortChooser(80, 82)
+    given = chooser.assign_where_free([dynamic(80), dynamic(80), a_range("80-81"), dynamic(82)], all_free)
+    assert given == {"80/tcp": 80, "82/tcp": 82}
+
+
+def test_a_port_for_which_none_is_free_is_not_published() -> None:
+    chooser = HostPortChooser(40000, 40010)
+    assert chooser.assign_where_free([dynamic(80), dynamic(81)], lambda port, _: port == 81) == {"81/tcp": 81}
+    assert chooser.assign_where_free([a_range("x")], all_free) == {}

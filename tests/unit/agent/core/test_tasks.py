@@ -432,13 +432,14 @@ def with_pause(monkeypatch: pytest.MonkeyPatch) -> World:
 
 def test_a_task_runs_once_its_pause_container_is_provisioned(monkeypatch: pytest.MonkeyPatch) -> None:
     world = with_pause(monkeypatch)
-    assert {call.container_name for call in calls_of(world, ResolveManifest)} == {"app"}, "its image is the agent's own"
-    while rest := [call for call in world.calls if not isinstance(call, CreateResource)]:
-        assert not isinstance(rest[0], PullImage) or rest[0].container_name == "app"
-        world.finish(rest[0])
-    assert statuses(world) == {PAUSE.name: "RUNNING", "app": "RUNNING"}
-    assert world.task(ONE).known is TaskStatus.CREATED
+    assert calls_of(world, ResolveManifest) == [], "its image is the agent's own, and app waits for it"
+    world.finish(the_call(world, CreateContainer))
+    world.finish(the_call(world, StartContainer))
+    assert statuses(world) == {PAUSE.name: "RUNNING", "app": "NONE"}
+    assert the_container(world, "app").waiting.sentence == "waits for ~internal~ecs~pause RESOURCES_PROVISIONED"
     world.finish(the_call(world, CreateResource))
+    assert statuses(world) == {PAUSE.name: "RESOURCES_PROVISIONED", "app": "NONE"}
+    world.run_calls()
     assert statuses(world) == {PAUSE.name: "RESOURCES_PROVISIONED", "app": "RUNNING"}
     assert world.task(ONE).known is TaskStatus.RUNNING
 
@@ -464,6 +465,28 @@ def test_a_task_ends_with_its_pause_container(monkeypatch: pytest.MonkeyPatch) -
     assert told(world, history.TaskDesiredStatusChanged)[-1].endswith(
         f"container {PAUSE.name}, which the agent added, exited with 137"
     )
+    assert task.terminal_reason == (
+        "The pause container of the task, which holds its network namespace, was stopped or removed: it exited with 137"
+    )
+
+
+def test_a_task_that_is_stopped_has_no_such_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = with_pause(monkeypatch)
+    world.run_calls()
+    world.stop(ONE)
+    world.run_calls()
+    assert (world.task(ONE).known, world.task(ONE).terminal_reason) == (TaskStatus.STOPPED, "")
+    other = with_pause(monkeypatch)
+    other.stop(ONE)
+    other.run_calls()
+    assert (other.task(ONE).known, other.task(ONE).terminal_reason) == (TaskStatus.STOPPED, "")
+
+
+def test_the_error_of_a_pause_container_is_the_reason_of_its_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = with_pause(monkeypatch)
+    fails(world, the_call(world, CreateContainer), REFUSED)
+    world.run_calls()
+    assert world.task(ONE).terminal_reason == str(REFUSED)
 
 
 def test_the_end_of_the_users_containers_alone_decides_when_the_task_ended(monkeypatch: pytest.MonkeyPatch) -> None:

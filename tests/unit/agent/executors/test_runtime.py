@@ -15,6 +15,7 @@ import pytest
 
 from ecscope.agent.core import actions as act
 from ecscope.agent.core import events as ev
+from ecscope.agent.core import pauses
 from ecscope.agent.core.host_ports import HostPortChooser
 from ecscope.agent.core.restore import restored_state
 from ecscope.agent.core.state import AgentState, Settings
@@ -26,15 +27,17 @@ from ecscope.agent.runtime.interface import RuntimeFailure, VolumeSpec
 from ecscope.agent.runtime.simulated.programs import Program
 from ecscope.model.arn import DockerId
 from ecscope.model.container import MountPoint, NamedError, PortMapping, RegistryLogin
-from ecscope.model.names import container_docker_name
-from ecscope.model.network import NetworkMode
+from ecscope.model.names import NETWORK_PAUSE, PAUSE_IMAGE, container_docker_name
+from ecscope.model.network import NetworkMode, TaskNetwork
 from ecscope.model.runtime import RuntimeAction
 from ecscope.model.status import ContainerStatus
 from ecscope.model.task import Task, Volume, VolumeKind
 from ecscope.model.task_resource import CGROUP, VOLUME, ResourceKind
-from tests.builders import AT, SAMPLE_IMAGE, a_container, a_resource, a_task, a_volume, an_arn
+from tests.builders import AT, SAMPLE_IMAGE, a_container, a_resource, a_task, a_volume, an_arn, an_interface
 from tests.simulated_knobs import FakeRuntime
 from tests.world import INSTANCE
+
+replace = msgspec.structs.replace
 
 ARN = an_arn()
 PLACE = {"task_arn": ARN, "container_name": "app"}
@@ -181,6 +184,40 @@ async def test_dynamic_ports_are_chosen_by_the_agent_and_are_those_of_the_contai
     async with a_rig(a_task(named(port_mappings=ports), network_mode=NetworkMode.HOST)) as rig:
         docker_id = await rig.create()
         assert rig.runtime.configs[docker_id].published_ports == {"80/tcp": 80, "443/tcp": 8443}
+
+
+def an_awsvpc_task(number: int = 1) -> Task:
+    app = a_container(port_mappings=(PortMapping(container_port=80), PortMapping(container_port=9, protocol="udp")))
+    task = pauses.with_pauses(a_task(app, number=number, network_mode=NetworkMode.AWSVPC, interface=an_interface()))
+    return replace(task, containers=tuple(replace(c, docker_name=f"{number}-{c.name_suffix}") for c in task.containers))
+
+
+async def test_the_pause_image_is_loaded_when_it_is_not_there_or_no_more() -> None:
+    async with a_rig(an_awsvpc_task(), task_network=TaskNetwork(bridge="ecs-1", subnet="10.213.0.0/20")) as rig:
+        create = act.CreateContainer(task_arn=ARN, container_name=NETWORK_PAUSE)
+        for _ in range(2):
+            event = await rig.do(create)
+            assert isinstance(event, ev.ContainerCreated), event
+            await rig.runtime.remove_container(event.docker_id, force=True)
+            await rig.runtime.remove_image(PAUSE_IMAGE)
+        assert len(rig.runtime.calls_of("load_image")) == 2
+        rig.runtime.info = replace(rig.runtime.info, architecture="riscv64")
+        event = await rig.do(create)
+        assert isinstance(event, ev.ContainerCreateFailed)
+        assert "there is no pause program for riscv64" in str(event.error)
+
+
+async def test_two_awsvpc_tasks_publish_the_same_port_under_numbers_of_their_own() -> None:
+    """Before Docker takes the first one, which it does at the start."""
+    first, second = an_awsvpc_task(), an_awsvpc_task(number=2)
+    async with a_rig(first, task_network=TaskNetwork(bridge="ecs-1", subnet="10.213.0.0/20")) as rig:
+        rig.state = replace(rig.state, tasks={first.arn: first, second.arn: second})
+        ports = []
+        for task in (first, second):
+            event = await rig.do(act.CreateContainer(task_arn=task.arn, container_name=NETWORK_PAUSE))
+            assert isinstance(event, ev.ContainerCreated), event
+            ports.append(rig.runtime.configs[event.docker_id].published_ports)
+        assert ports == [{"80/tcp": 80, "9/udp": 9}, {"80/tcp": 40000, "9/udp": 40001}]
 
 
 async def test_host_paths_that_are_missing_are_named_where_they_can_be_seen(tmp_path: Path) -> None:

@@ -308,7 +308,7 @@ async def test_the_end_closes_all_streams(clock: Clock) -> None:
 
 async def test_what_the_agent_made_up_is_not_measured(clock: Clock) -> None:
     world = World(clock)
-    pause = await world.running("pause", kind=ContainerKind.CNI_PAUSE)
+    pause = await world.running("pause", kind=ContainerKind.NAMESPACE_PAUSE)
     async with world.collecting():
         world.publish(a_task(pause, await world.running("app")))
         await clock.pass_s(3)

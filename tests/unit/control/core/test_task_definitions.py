@@ -170,7 +170,6 @@ def test_a_fargate_definition_meets_every_mistake_in_the_first_answer() -> None:
     [
         (a_body(networkMode="awsvpc"), "networkMode: awsvpc is not supported: it needs a network interface"),
         (a_body(requiresCompatibilities=["FARGATE"]), "requiresCompatibilities[0]: FARGATE is not supported"),
-        (a_body(pidMode="task"), "pidMode: a PID namespace shared by the task"),
         (a_body(proxyConfiguration={"containerName": "x"}), "App Mesh"),
         (a_body(trustedExecutionConfiguration={"isolationMode": "SHARED"}), "trusted execution"),
         (a_body(volumes=[{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "x"}}]), "EFS volumes"),
@@ -253,6 +252,7 @@ def test_of_very_many_mistakes_some_are_told() -> None:
                 "ecs.capability.network.container-port-range",
                 "ecs.capability.container-ordering",
                 "com.amazonaws.ecs.capability.task-iam-role",
+                "ecs.capability.pid-ipc-namespace-sharing",
                 "ecs.capability.docker-plugin.local",
                 "ecs.capability.docker-plugin.rexray/ebs.latest",
             ],

@@ -443,8 +443,6 @@ def test_credentials_for_no_task() -> None:
         ({"volumes": [{"name": "v", "type": "fsxWindowsFileServer"}]}, "FSx volumes"),
         ({"associations": [{"type": "gpu", "containers": ["app"]}]}, "GPUs"),
         ({"associations": [{"type": "elastic-inference"}]}, "associations of type elastic-inference"),
-        ({"pidMode": "task"}, "pidMode task"),
-        ({"ipcMode": "task"}, "ipcMode task"),
         ({"trustedExecutionConfiguration": {"isolationMode": "x"}}, "trustedExecutionConfiguration"),
         ({"containers": [{"name": "service-connect"}]}, "Service Connect"),
         ({"containers": [{"name": "log", "firelensConfiguration": {"type": "fluentbit"}}]}, "FireLens"),
@@ -478,6 +476,7 @@ def test_what_cannot_be_had_is_named(members: dict[str, Any], feature: str) -> N
     "members",
     [
         {"networkMode": "bridge", "pidMode": "host", "ipcMode": "none"},
+        {"pidMode": "task", "ipcMode": "task"},
         {"networkMode": "host"},
         {"networkMode": "none"},
         {"networkMode": ""},

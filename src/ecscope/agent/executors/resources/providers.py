@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
 from ecscope.agent.executors.resources.cgroup import CgroupProvider, TaskCgroups
 from ecscope.agent.executors.resources.interface import ResourceProvider
+from ecscope.agent.executors.resources.network import TaskNetworkProvider
 from ecscope.agent.executors.resources.volume import VolumeProvider
 from ecscope.agent.runtime.interface import Runtime
-from ecscope.model.task_resource import CGROUP, VOLUME, ResourceKind
+from ecscope.model.network import TaskNetwork
+from ecscope.model.task_resource import CGROUP, TASK_NETWORK, VOLUME, ResourceKind
 
 
 class Tools(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,6 +21,10 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     runtime: Runtime
     cgroups: TaskCgroups | None = None
     """``None``: task-level limits are off, and the core asks for no cgroup."""
+    task_network: TaskNetwork | None = None
+    """``None``: there are no awsvpc tasks here."""
+    network_made: Callable[[], Awaitable[None]] | None = None
+    """Called whenever the network of awsvpc tasks had to be made."""
 
 
 def providers(tools: Tools) -> Mapping[ResourceKind, ResourceProvider]:
@@ -26,4 +32,5 @@ def providers(tools: Tools) -> Mapping[ResourceKind, ResourceProvider]:
     return {
         VOLUME: VolumeProvider(tools.runtime),
         CGROUP: CgroupProvider(tools.cgroups),
+        TASK_NETWORK: TaskNetworkProvider(tools.runtime, tools.task_network, made=tools.network_made),
     }

@@ -220,7 +220,7 @@ class DockerClient:
         text = f"{self._endpoint.base_url}{path}?{urlencode(query)}" if query else f"{self._endpoint.base_url}{path}"
         all_headers = dict(headers or {})
         if body is not None:
-            all_headers["Content-Type"] = "application/json"
+            all_headers.setdefault("Content-Type", "application/json")
         try:
             return await self._session.request(
                 method, URL(text, encoded=True), data=body, headers=all_headers, allow_redirects=False

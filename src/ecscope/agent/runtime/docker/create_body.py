@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from ecscope.agent.core.container_config import ContainerConfig
+from ecscope.agent.core.container_config import ContainerConfig, Endpoint
 from ecscope.agent.runtime.interface import RuntimeFailure
 from ecscope.model.container import NamedError
 
@@ -59,6 +59,10 @@ _HOST_CONFIG = _table(
 _POINTERS = frozenset({"Healthcheck", "StopTimeout", "MemorySwappiness", "OomKillDisable", "PidsLimit", "Init"})
 """Members that ``null`` empties, although they are neither lists nor maps."""
 
+_OF_NETWORK = ("Hostname", "Domainname", "MacAddress", "NetworkDisabled", "ExposedPorts")
+_OF_HOSTS_NETWORK = ("Dns", "DnsOptions", "DnsSearch", "ExtraHosts", "Links", "PortBindings", "PublishAllPorts")
+"""What Docker takes from the container whose network is shared, and refuses beside that."""
+
 _LOG_CONFIG = _table({_TEXT: "Type", _MAP: "Config"})
 
 
@@ -73,8 +77,31 @@ def create_body(config: ContainerConfig) -> dict[str, Any]:
         RuntimeFailure: ``DockerClientConfigError`` or ``HostConfigError``; the JSON of the payload cannot be laid over.
     """
     body = _config(config)
-    body["HostConfig"] = _host_config(config)
+    host = body["HostConfig"] = _host_config(config)
+    if config.endpoint is not None:
+        _connect(body, host, config.endpoint)
+    elif config.network_mode:
+        host["NetworkMode"] = config.network_mode
+        for members, names in ((body, _OF_NETWORK), (host, _OF_HOSTS_NETWORK)):
+            for name in names:
+                members.pop(name, None)
     return body
+
+
+def _connect(body: dict[str, Any], host: dict[str, Any], endpoint: Endpoint) -> None:
+    """With the address of the task's interface; its MAC is in both places for engines before and after API 1.44."""
+    host |= {"NetworkMode": endpoint.network, "Dns": list(endpoint.dns_servers)}
+    if endpoint.dns_search_domains:
+        host["DnsSearch"] = list(endpoint.dns_search_domains)
+    body |= {
+        "Hostname": endpoint.hostname,
+        "MacAddress": endpoint.mac,
+        "NetworkingConfig": {
+            "EndpointsConfig": {
+                endpoint.network: {"IPAMConfig": {"IPv4Address": endpoint.ipv4}, "MacAddress": endpoint.mac}
+            }
+        },
+    }
 
 
 def _config(config: ContainerConfig) -> dict[str, Any]:
@@ -107,7 +134,8 @@ def _host_config(config: ContainerConfig) -> dict[str, Any]:
         "VolumesFrom": [f"{source.docker_name}{_mode(source.read_only)}" for source in config.volumes_of],
         "Binds": [f"{bind.source}:{bind.container_path}{_mode(bind.read_only)}" for bind in config.binds],
         "PortBindings": {
-            port: [{"HostIp": "", "HostPort": str(host_port)}] for port, host_port in config.published_ports.items()
+            port: [{"HostIp": config.publish_address, "HostPort": str(host_port)}]
+            for port, host_port in config.published_ports.items()
         },
     }
     host |= {name: value for name, value in lists.items() if value}

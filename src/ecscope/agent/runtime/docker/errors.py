@@ -35,6 +35,7 @@ PULL = Operation(error_name="CannotPullContainerError", state="pulled")
 PULL_BEGIN = Operation(error_name="CannotPullContainerError", state="pullBegin")
 TAG = Operation(error_name="CannotTagImageError", state="tagged")
 INSPECT_IMAGE = Operation(error_name="CannotInspectImageError", state="inspecting")
+LOAD_IMAGE = Operation(error_name="CannotLoadImageError", state="loading image")
 REMOVE_IMAGE = Operation(error_name="CannotRemoveImageError", state="removing image")
 CREATE = Operation(error_name="CannotCreateContainerError", state="created")
 START = Operation(error_name="CannotStartContainerError", state="started")
@@ -47,6 +48,9 @@ STATS = Operation(error_name="CannotReadStatsError", state="reading stats")
 CREATE_VOLUME = Operation(error_name="CannotCreateVolumeError", state="creating volume")
 INSPECT_VOLUME = Operation(error_name="CannotInspectVolumeError", state="inspecting volume")
 REMOVE_VOLUME = Operation(error_name="CannotRemoveVolumeError", state="removing volume")
+CREATE_NETWORK = Operation(error_name="CannotCreateNetworkError", state="creating network")
+INSPECT_NETWORK = Operation(error_name="CannotInspectNetworkError", state="inspecting network")
+REMOVE_NETWORK = Operation(error_name="CannotRemoveNetworkError", state="removing network")
 
 _MESSAGE_LIMIT = 4096
 """Characters kept of a body that is not the engine's own error JSON."""

@@ -35,7 +35,7 @@ from ecscope.agent.runtime.docker.images import (
 from ecscope.agent.runtime.docker.inspect import container_inspection, image_inspection
 from ecscope.agent.runtime.docker.stats import StatsReader
 from ecscope.agent.runtime.docker.timeouts import Timeouts
-from ecscope.agent.runtime.interface import RegistryAuth, RuntimeFailure, VolumeSpec
+from ecscope.agent.runtime.interface import NetworkSpec, RegistryAuth, RuntimeFailure, VolumeSpec
 from ecscope.backoff import Backoff, Retry
 from ecscope.model.arn import DockerId
 from ecscope.model.container import ContainerInspection, ImageInspection
@@ -72,6 +72,23 @@ PROGRESS_INTERVAL_S = 1.0
 
 _POLL_SPREAD = 0.8
 """Part of the poll interval by which a container's second poll may be late. Source: agent-protocol.md §5.3."""
+
+
+class _Pool(msgspec.Struct, rename="pascal"):
+    subnet: str = ""
+
+
+class _AddressPlan(msgspec.Struct, rename="pascal"):
+    config: list[_Pool] | None = None
+
+
+class _Network(msgspec.Struct, rename="pascal"):
+    name: str
+    address_plan: _AddressPlan = msgspec.field(name="IPAM", default_factory=_AddressPlan)
+
+    @property
+    def subnets(self) -> tuple[str, ...]:
+        return tuple(pool.subnet for pool in self.address_plan.config or () if pool.subnet and ":" not in pool.subnet)
 
 
 class _Plugins(msgspec.Struct):
@@ -314,6 +331,23 @@ class DockerRuntime:
 
         await self._retry.run(TAG_TRIES, attempt, is_worth_retrying=_is_worth_retrying)
 
+    async def load_image(self, archive: bytes) -> None:
+        """Take in the images of a tar archive."""
+        answer = await self._request(
+            errors.LOAD_IMAGE,
+            "POST",
+            "/images/load",
+            query={"quiet": "1"},
+            body=archive,
+            headers={"Content-Type": "application/x-tar"},
+            timeout_s=self._timeouts.load_image_s,
+        )
+        reader = PullReader()
+        reader.feed(answer.body)
+        reader.close()
+        if reader.error:
+            raise errors.reported(errors.LOAD_IMAGE, reader.error)
+
     async def remove_image(self, reference: str) -> None:
         """Remove a name; "no such image" counts as done."""
         path = f"/images/{_path(errors.REMOVE_IMAGE, reference)}"
@@ -503,6 +537,53 @@ class DockerRuntime:
             accept=(204, 404),
         )
 
+    # --- networks -------------------------------------------------------------------------------
+
+    async def create_network(self, spec: NetworkSpec) -> bool:
+        """Create; ``False``: one of that name exists, with that subnet."""
+        path = f"/networks/{_quoted(spec.name)}"
+        limit_s = self._timeouts.network_s
+        found = await self._request(errors.INSPECT_NETWORK, "GET", path, timeout_s=limit_s, accept=(200, 404))
+        if found.status == 200:
+            network = self._decoded(errors.INSPECT_NETWORK, found.body, msgspec.json.Decoder(_Network).decode)
+            if spec.subnet not in network.subnets:
+                raise errors.unusable(
+                    errors.CREATE_NETWORK,
+                    f"the Docker network {spec.name} exists, with the subnet {', '.join(network.subnets)} and not"
+                    f" {spec.subnet}; remove it (docker network rm {spec.name})",
+                )
+            return False
+        body = {
+            "Name": spec.name,
+            "CheckDuplicate": True,
+            "Driver": "bridge",
+            "IPAM": {"Config": [{"Subnet": spec.subnet, "Gateway": spec.gateway}]},
+            "Options": {"com.docker.network.bridge.name": spec.bridge},
+            "Labels": dict(spec.labels),
+        }
+        await self._request(
+            errors.CREATE_NETWORK,
+            "POST",
+            "/networks/create",
+            body=msgspec.json.encode(body),
+            timeout_s=limit_s,
+            accept=(201, 409),  # another call has just made it
+        )
+        return True
+
+    async def remove_network(self, name: str) -> None:
+        """Remove; "no such network" counts as done."""
+        path = f"/networks/{_quoted(name)}"
+        await self._request(
+            errors.REMOVE_NETWORK, "DELETE", path, timeout_s=self._timeouts.network_s, accept=(204, 404)
+        )
+
+    async def subnets(self) -> Mapping[str, tuple[str, ...]]:
+        """Those of every network, by its name."""
+        answer = await self._request(errors.INSPECT_NETWORK, "GET", "/networks", timeout_s=self._timeouts.network_s)
+        networks = self._decoded(errors.INSPECT_NETWORK, answer.body, msgspec.json.Decoder(list[_Network]).decode)
+        return {network.name: network.subnets for network in networks}
+
     # --- plumbing -------------------------------------------------------------------------------
 
     async def _client(self) -> DockerClient:
@@ -531,10 +612,20 @@ class DockerRuntime:
         timeout_s: float,
         query: Mapping[str, str] | None = None,
         body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
         accept: tuple[int, ...] = (200,),
     ) -> Answer:
         client = self._opened or await self._client()
-        return await client.request(operation, method, path, timeout_s=timeout_s, query=query, body=body, accept=accept)
+        return await client.request(
+            operation,
+            method,
+            path,
+            timeout_s=timeout_s,
+            query=query,
+            body=body,
+            headers=headers,
+            accept=accept,
+        )
 
     def _decoded(self, operation: Operation, body: bytes, decode: Callable[[bytes], T]) -> T:
         try:

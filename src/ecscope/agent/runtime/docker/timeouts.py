@@ -29,6 +29,8 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     list_s: float = 600.0
     list_plugins_s: float = 60.0
     stop_extra_s: float = 120.0
+    load_image_s: float = 120.0
+    network_s: float = 60.0
     remove_container_s: float = 300.0
     remove_image_s: float = 180.0
     volume_s: float = 300.0

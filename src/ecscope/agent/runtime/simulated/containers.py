@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -38,7 +38,8 @@ class SimulatedContainer:
         self.labels = config.labels
         host = _members(config.docker_host_config)
         self.binds: list[str] = host.get("binds") or [f"{bind.source}:{bind.container_path}" for bind in config.binds]
-        self.has_network = host.get("networkmode") not in ("host", "none")
+        self.network = config.endpoint.network if config.endpoint is not None else ""
+        self.has_network = host.get("networkmode") not in ("host", "none") and not config.network_mode
         self.running_since_s = 0.0
         self.ports: dict[str, int] = {}
         if self.has_network:
@@ -219,7 +220,7 @@ class Containers:
             exit_code=None if container.running or not container.finished_at else container.exit_code,
             oom_killed=container.out_of_memory,
             error=error,
-            bindings=_bindings(container.ports) if container.running else (),
+            bindings=_bindings(container) if container.running else (),
             mounts=tuple(_mount(bind) for bind in container.binds),
             health=container.health,
             task_arn=container.labels[TASK_ARN_LABEL],
@@ -290,7 +291,8 @@ def _misconfigured(name: str, message: str) -> RuntimeFailure:
     return RuntimeFailure(NamedError(name=name, message=message))
 
 
-def _bindings(ports: Mapping[str, int]) -> tuple[PortBinding, ...]:
+def _bindings(container: SimulatedContainer) -> tuple[PortBinding, ...]:
+    address = container.config.publish_address
     return tuple(
         PortBinding(
             container_port=int(key.partition("/")[0]),
@@ -298,8 +300,8 @@ def _bindings(ports: Mapping[str, int]) -> tuple[PortBinding, ...]:
             protocol=key.partition("/")[2],
             host_ip=host_ip,
         )
-        for key, host_port in ports.items()
-        for host_ip in ("0.0.0.0", "::")  # noqa: S104 - what Docker shows; nothing is bound
+        for key, host_port in container.ports.items()
+        for host_ip in ((address,) if address else ("0.0.0.0", "::"))  # noqa: S104 - what Docker shows
     )
 
 

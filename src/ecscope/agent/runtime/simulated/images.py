@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from typing import Any
 
 import msgspec
@@ -28,6 +30,11 @@ class SimulatedImage(msgspec.Struct, frozen=True, kw_only=True):
     username: str = ""
     """Who may pull it; ``""``: everyone."""
     password: str = ""
+
+
+class _Saved(msgspec.Struct):
+    config: str = msgspec.field(name="Config")
+    names: list[str] = msgspec.field(name="RepoTags")
 
 
 class Images:
@@ -85,6 +92,19 @@ class Images:
         self._name(tagged(reference), image)
         if image.digest:
             self._local[parse_image_reference(reference).with_digest(image.digest)] = image
+
+    def load(self, archive: bytes) -> None:
+        """Raises ``RuntimeFailure`` for what is no archive of images."""
+        try:
+            with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+                manifest = tar.extractfile("manifest.json")
+                assert manifest is not None
+                listed = msgspec.json.decode(manifest.read(), type=list[_Saved])
+        except (tarfile.TarError, KeyError, msgspec.MsgspecError) as error:
+            raise refused(errors.LOAD_IMAGE, 500, f"no archive of images: {error}") from error
+        for image in listed:
+            for name in image.names:
+                self.add_local(name, image_id=f"sha256:{image.config.removesuffix('.json')}")
 
     def tag(self, source: str, target: str) -> None:
         """Raises ``RuntimeFailure``."""

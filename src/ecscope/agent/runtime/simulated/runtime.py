@@ -7,16 +7,17 @@ any real engine.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from ecscope.agent.core.container_config import ContainerConfig
 from ecscope.agent.runtime.docker import errors
-from ecscope.agent.runtime.interface import RegistryAuth, VolumeSpec
+from ecscope.agent.runtime.interface import NetworkSpec, RegistryAuth, VolumeSpec
 from ecscope.agent.runtime.simulated.containers import Containers, ProgramOf, check_settings
 from ecscope.agent.runtime.simulated.engine import SimulatedEngine, refused
 from ecscope.agent.runtime.simulated.images import Images
 from ecscope.agent.runtime.simulated.names import tagged
+from ecscope.agent.runtime.simulated.networks import Networks
 from ecscope.agent.runtime.simulated.stats import sample
 from ecscope.agent.runtime.simulated.volumes import Volumes
 from ecscope.model.arn import DockerId
@@ -49,6 +50,7 @@ class SimulatedRuntime:
         self._images = images
         self._containers = Containers(self._engine, program=program, seed=seed)
         self._volumes = Volumes()
+        self._networks = Networks()
 
     # --- the engine as a whole ------------------------------------------------------------------
 
@@ -112,6 +114,11 @@ class SimulatedRuntime:
         """Give ``source`` the further name ``target``."""
         async with self._engine.call("tag_image", target):
             self._images.tag(source, target)
+
+    async def load_image(self, archive: bytes) -> None:
+        """Take in the images of a tar archive."""
+        async with self._engine.call("load_image"):
+            self._images.load(archive)
 
     async def remove_image(self, reference: str) -> None:
         """Remove a name; "no such image" counts as done."""
@@ -233,3 +240,21 @@ class SimulatedRuntime:
         """Remove; "no such volume" counts as done."""
         async with self._engine.call("remove_volume", name):
             self._volumes.remove(name, users=[found.docker_id for found in self._containers if name in found.volumes])
+
+    # --- networks -------------------------------------------------------------------------------
+
+    async def create_network(self, spec: NetworkSpec) -> bool:
+        """Create; ``False``: one of that name exists, with that subnet."""
+        async with self._engine.call("create_network", spec.name):
+            return self._networks.create(spec)
+
+    async def remove_network(self, name: str) -> None:
+        """Remove; "no such network" counts as done."""
+        async with self._engine.call("remove_network", name):
+            users = [found for found in self._containers if found.running and found.network == name]
+            self._networks.remove(name, users=[found.docker_id for found in users])
+
+    async def subnets(self) -> Mapping[str, tuple[str, ...]]:
+        """Those of every network, by its name."""
+        async with self._engine.call("subnets"):
+            return self._networks.subnets

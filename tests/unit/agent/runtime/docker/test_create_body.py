@@ -11,10 +11,13 @@ import pytest
 from ecscope.agent.core.container_config import ContainerConfigError, container_config
 from ecscope.agent.runtime.docker.create_body import create_body
 from ecscope.agent.runtime.interface import RuntimeFailure
-from ecscope.model.container import Container, MountPoint, PortMapping, VolumeFrom
+from ecscope.model.arn import DockerId
+from ecscope.model.container import Container, ContainerKind, MountPoint, PortMapping, VolumeFrom
+from ecscope.model.names import NAMESPACE_PAUSE, NETWORK_PAUSE
+from ecscope.model.network import NetworkMode, TaskNetwork
 from ecscope.model.task import Task, Volume, VolumeKind
 from ecscope.model.task_resource import CGROUP
-from tests.builders import SAMPLE_IMAGE, a_container, a_resource, a_task, a_volume, an_arn
+from tests.builders import SAMPLE_IMAGE, a_container, a_resource, a_task, a_volume, an_arn, an_interface
 from tests.tables import each_row
 
 LABELS = {
@@ -369,9 +372,74 @@ def test_namespaces(pid_mode: str, ipc_mode: str, over: dict[str, str], expected
     assert {name: value for name, value in host.items() if name in ("PidMode", "IpcMode")} == expected
 
 
-@pytest.mark.parametrize("mode", ["pid_mode", "ipc_mode"])
-def test_a_namespace_shared_by_the_task_is_refused(mode: str) -> None:
-    container = a_container()
-    assert failure_of(container, a_task(container, **{mode: "task"})) == (
-        f"HostConfigError: {mode[:3]}Mode task is not supported: it needs a pause container; use host"
+def test_namespaces_of_the_task_are_those_of_its_pause_container() -> None:
+    pause = a_container(NAMESPACE_PAUSE, kind=ContainerKind.NAMESPACE_PAUSE, docker_id=DockerId("d1"))
+    app = a_container(docker_host_config='{"PidMode": "host", "IpcMode": "private"}')
+    task = a_task(pause, app, pid_mode="task", ipc_mode="task")
+    host = body_of(app, task)["HostConfig"]
+    assert (host["PidMode"], host["IpcMode"]) == ("container:d1", "container:d1")
+    host = body_of(pause, task)["HostConfig"]
+    assert ("PidMode" in host, host["IpcMode"], host["NetworkMode"]) == (False, "shareable", "none")
+
+
+# --- awsvpc: engine.md §8 ---
+
+NETWORK = TaskNetwork(bridge="ecs-1", subnet="10.213.0.0/20")
+
+
+def an_awsvpc_task(*containers: Container, **interface: object) -> Task:
+    pause = a_container(NETWORK_PAUSE, kind=ContainerKind.CNI_PAUSE, docker_id=DockerId("d1"))
+    return a_task(pause, *containers, network_mode=NetworkMode.AWSVPC, interface=an_interface(**interface))
+
+
+def body_in_awsvpc(task: Task, name: str, ports: dict[str, int] | None = None) -> dict[str, Any]:
+    container = task.container(name)
+    assert container is not None
+    config = container_config(
+        task=task,
+        container=container,
+        host_ports=ports or {},
+        cluster="default",
+        region="",
+        task_network=NETWORK,
+        image_environment_names=frozenset(),
     )
+    return create_body(config)
+
+
+def test_the_pause_container_is_given_what_the_network_interface_says() -> None:
+    app = a_container(docker_host_config='{"dns": ["10.0.0.2"], "DnsSearch": ["x.internal"]}')
+    task = an_awsvpc_task(app, a_container("log", docker_host_config='{"Dns": ["10.0.0.3", "10.0.0.2"]}'))
+    body = body_in_awsvpc(task, NETWORK_PAUSE, {"80/tcp": 80, "8080/tcp": 49153})
+    host = body["HostConfig"]
+    assert body["Hostname"] == "ip-10-213-0-7.us-west-2.compute.internal"
+    assert body["ExposedPorts"] == {"80/tcp": {}, "8080/tcp": {}}
+    assert body["NetworkingConfig"]["EndpointsConfig"] == {
+        "ecs-1": {"IPAMConfig": {"IPv4Address": "10.213.0.7"}, "MacAddress": "02:42:0a:d5:00:07"}
+    }
+    assert (body["MacAddress"], host["NetworkMode"]) == ("02:42:0a:d5:00:07", "ecs-1")
+    assert (host["Dns"], host["DnsSearch"]) == (["10.0.0.2", "10.0.0.3"], ["x.internal"])
+    assert host["PortBindings"] == {
+        "80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "80"}],
+        "8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": "49153"}],
+    }
+
+
+def test_names_are_resolved_as_the_interface_says_where_no_container_does() -> None:
+    task = an_awsvpc_task(a_container(), domain_name_servers=("10.213.0.2",), domain_names=("ec2.internal",))
+    host = body_in_awsvpc(task, NETWORK_PAUSE)["HostConfig"]
+    assert (host["Dns"], host["DnsSearch"]) == (["10.213.0.2"], ["ec2.internal"])
+
+
+def test_the_others_share_its_network_and_have_none_of_their_own() -> None:
+    """Docker refuses each of these beside another container's network."""
+    app = a_container(
+        port_mappings=(PortMapping(container_port=80),),
+        docker_config='{"Hostname": "x", "Domainname": "y", "MacAddress": "02:00:00:00:00:01", "User": "nobody"}',
+        docker_host_config='{"NetworkMode": "awsvpc", "Dns": ["1.1.1.1"], "DnsSearch": ["a"], "DnsOptions": ["b"],'
+        ' "ExtraHosts": ["h:1.2.3.4"], "PublishAllPorts": true, "Init": true}',
+    )
+    body = body_in_awsvpc(an_awsvpc_task(app), "app")
+    assert set(body) == {"Image", "Env", "Labels", "User", "HostConfig"}
+    assert body["HostConfig"]["NetworkMode"] == "container:d1"
+    assert set(body["HostConfig"]) == {"Memory", "CpuShares", "NetworkMode", "Init", "IpcMode"}
