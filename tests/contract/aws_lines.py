@@ -13,7 +13,8 @@ from typing import Any
 
 from botocore import xform_name
 from botocore.config import Config
-from botocore.session import Session
+
+from tests import aws
 
 ROOT = Path(__file__).parents[2]
 CLI = ROOT / "build" / "clients" / "python" / "bin" / "aws"
@@ -68,7 +69,7 @@ class AwsLine:
 
 def a_client(exported: Mapping[str, str]) -> Any:
     """From the variables that ``ecscope up`` tells to export; without them one that can only be asked what it knows."""
-    return Session().create_client(
+    return aws.a_client(
         "ecs",
         region_name=exported.get("AWS_REGION", "us-east-1"),
         endpoint_url=exported.get("AWS_ENDPOINT_URL_ECS"),

@@ -127,7 +127,7 @@ def test_docker_restarted_in_the_middle_of_starts_doubles_nothing(tmp_path: Path
         agent.start()
         eventually(agent.tasks, lambda tasks: tasks == [], "an answer")
         written = 0
-        for _ in range(3):
+        for _ in range(2):
             for _ in range(4):
                 written += 1
                 _write(agent, f"task-{written}")

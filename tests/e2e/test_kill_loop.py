@@ -1,7 +1,8 @@
-"""kill -9, fifty times, during starts and stops: no orphan, no duplicate, no lost task."""
+"""kill -9, again and again, during starts and stops: no orphan, no duplicate, no lost task."""
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import time
@@ -13,11 +14,11 @@ import pytest
 from tests.e2e.agents import an_agent, containers_of, eventually
 from tests.session import TEST_PREFIX
 
-ROUNDS = 50
+ROUNDS = int(os.environ.get("ECSCOPE_TEST_KILLS", "25"))
 
 
 @pytest.mark.timeout(400)
-def test_fifty_kills_lose_nothing_and_double_nothing(tmp_path: Path, docker_endpoint: str, sample_image: str) -> None:
+def test_kills_lose_nothing_and_double_nothing(tmp_path: Path, docker_endpoint: str, sample_image: str) -> None:
     chance = random.Random(20261124)
     with an_agent(tmp_path, docker_host=docker_endpoint) as agent:
         wanted: dict[str, Path] = {}

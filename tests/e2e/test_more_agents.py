@@ -125,7 +125,7 @@ def test_a_client_that_tries_again_runs_its_tasks_once(up: Up) -> None:
     chance = random.Random(20261127)
     with a_simulated_agent(up, "one"):
         up.register()
-        for number in range(6):
+        for number in range(4):
             members: dict[str, Any] = {"clientToken": f"try-{number}", "count": 2, "group": f"g{number}"}
             told: list[list[str]] = []
             first = threading.Thread(target=_run_whatever_comes, args=(up, members, told))
@@ -141,7 +141,7 @@ def test_a_client_that_tries_again_runs_its_tasks_once(up: Up) -> None:
             assert told in ([], [arns[0]]), "what was answered before the kill still holds"
             assert sorted(task["taskArn"] for task in _tasks(up) if task["group"] == f"g{number}") == arns[0]
             assert len(arns[0]) == 2
-        up.await_tasks(*["RUNNING"] * 12)
+        up.await_tasks(*["RUNNING"] * 8)
 
 
 def _run_whatever_comes(up: Up, members: dict[str, Any], told: list[list[str]]) -> None:

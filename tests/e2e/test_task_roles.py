@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from botocore.config import Config
-from botocore.session import Session
 
+from tests.aws import a_client
 from tests.e2e.agents import containers_of, engine, eventually
 from tests.e2e.ups import TASK_LABEL, Up, an_up
 
@@ -77,7 +77,7 @@ def test_a_container_gets_the_credentials_of_its_role_and_may_use_them(up: Up, n
     got = json.loads(said(up, arn))
     assert list(got) == ["RoleArn", "AccessKeyId", "SecretAccessKey", "Token", "Expiration"]
     assert got["RoleArn"] == ROLE
-    ecs = Session().create_client(
+    ecs = a_client(
         "ecs",
         region_name="us-east-1",
         endpoint_url=f"http://127.0.0.1:{up.port}",

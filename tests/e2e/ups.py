@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from botocore.config import Config
-from botocore.session import Session
 
 from ecscope.agent.servers.taskmetadata.redirect import Redirect
+from tests.aws import a_client
 from tests.e2e.agents import PATIENCE_S, ROOT, containers_of, eventually, remove_containers
 from tests.session import TEST_PREFIX
 
@@ -99,7 +99,7 @@ class Up:
 
     def call(self, operation: str, **members: Any) -> Any:
         exported = dict(re.findall(r"(AWS_\w+)=(\S+)", self.output()))
-        client = Session().create_client(
+        client = a_client(
             "ecs",
             region_name=exported["AWS_REGION"],
             endpoint_url=exported["AWS_ENDPOINT_URL_ECS"],

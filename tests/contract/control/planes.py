@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from botocore.config import Config
-from botocore.session import Session
 
 from ecscope.agent.app import Agent
 from ecscope.agent.config.load import load_config
 from ecscope.control.app import ControlPlane
 from ecscope.control.core.records import Task
 from ecscope.control.server.signatures import AccessKey
+from tests.aws import a_client
 from tests.simulated_knobs import FakeRuntime
 
 IMAGE = "ecscope-sample:latest"
@@ -27,7 +27,7 @@ class Client:
 
     def __init__(self, plane: ControlPlane, key: AccessKey | None = None) -> None:
         key = key or plane.administrator
-        self._client = Session().create_client(
+        self._client = a_client(
             "ecs",
             region_name=plane.state.settings.region,
             endpoint_url=plane.url,

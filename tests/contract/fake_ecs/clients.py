@@ -9,7 +9,6 @@ from typing import Any, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
 import aiohttp
-import botocore.session
 import yarl
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -19,6 +18,7 @@ from botocore.exceptions import ClientError
 
 from fake_ecs import Principal
 from fake_ecs.observed import DEADLINE_S
+from tests.aws import a_client
 
 TOTAL = [
     {"name": "CPU", "type": "INTEGER", "integerValue": 2048},
@@ -46,7 +46,7 @@ class Ecs:
 
     def __init__(self, backend: Place, *, attempts: int = 1, read_timeout_s: float = 5.0, **keys: Any) -> None:
         principal = backend.principal
-        self._client = botocore.session.Session().create_client(
+        self._client = a_client(
             "ecs",
             region_name=keys.get("region", backend.region),
             endpoint_url=backend.url,

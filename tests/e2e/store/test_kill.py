@@ -59,9 +59,9 @@ def _load(directory: Path) -> Loaded:
     return asyncio.run(load())
 
 
-def test_kill_9_of_a_writer_twenty_times(tmp_path: Path) -> None:
+def test_kill_9_of_a_writer_again_and_again(tmp_path: Path) -> None:
     reported: dict[int, int] = {}
-    for round_number in range(20):
+    for round_number in range(12):
         with subprocess.Popen(
             [sys.executable, "-c", _WRITER, str(tmp_path)],
             stdout=subprocess.PIPE,
@@ -69,7 +69,7 @@ def test_kill_9_of_a_writer_twenty_times(tmp_path: Path) -> None:
         ) as writer:
             assert writer.stdout is not None
             # Not a time but a number of saves, each round another: the kill falls at any point of the next one.
-            for _ in range(3 + round_number * 17):
+            for _ in range(3 + round_number * 29):
                 line = writer.stdout.readline()
                 assert line, "the writer ended by itself"
                 number, version = map(int, line.split())
@@ -88,4 +88,4 @@ def test_kill_9_of_a_writer_twenty_times(tmp_path: Path) -> None:
                 assert loaded.metadata[str(number)] == str(saved[number]), "a batch is saved all or nothing"
             newest = {entry.task_arn: int(entry.event_id) for entry in read_history(tmp_path, limit=500)}
             assert all(newest.get(task.arn, int(task.version)) == int(task.version) for task in loaded.tasks)
-    assert sum(reported.values()) > 3000
+    assert sum(reported.values()) > 1800
