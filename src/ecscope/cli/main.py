@@ -158,6 +158,13 @@ def _add_up(commands: _Commands[argparse.ArgumentParser]) -> None:
         default=[],
         help="use the local image LOCAL where a task definition names REPOSITORY, or one tag of it; may be repeated",
     )
+    parser.add_argument(
+        "--logs-size",
+        metavar="MB",
+        type=_megabytes,
+        default=1024,
+        help="of the log events that are kept; the oldest are removed beyond that (default 1024)",
+    )
     parser.add_argument("--keep", action="store_true", help="leave the tasks running at the end")
     parser.add_argument("--no-agent", action="store_true", help="start no agent")
     parser.add_argument(
@@ -332,6 +339,12 @@ def _image(text: str) -> tuple[str, str]:
     except InvalidImageReference as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return named, local
+
+
+def _megabytes(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= len(text) <= 9 or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size in megabytes: must be 1 or more, such as 1024")
+    return int(text)
 
 
 def _cluster(text: str) -> str:

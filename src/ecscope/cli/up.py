@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
         has_task_endpoint=not args.no_task_endpoint,
         local_images=dict(args.image),
         has_live_delays=args.live_delays,
+        logs_bytes=args.logs_size * 2**20,
     )
     if not _REGION.fullmatch(options.region):
         _say(f"{options.region!r} is not the name of a region: give one such as {DEFAULT_REGION} with --region")

@@ -12,6 +12,7 @@ import logging
 import secrets
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ from ecscope.control.core.state import ControlState, Settings
 from ecscope.control.core.step import REVISION_KEY
 from ecscope.control.moto.process import MotoProcess
 from ecscope.control.server.http import BACKLOG, ApiServer, Front
+from ecscope.control.server.logs import SIGNING_NAME, LogsApi
 from ecscope.control.server.other_services import OtherServices
 from ecscope.control.server.principals import IamFileError, Principals
 from ecscope.control.store.interface import Loaded, Store, StoreError
@@ -44,6 +46,9 @@ _log = logging.getLogger("ecscope.control")
 PORT = 51677
 HOST = "127.0.0.1"
 _EVERYWHERE = "0.0.0.0"  # noqa: S104 - who is answered is decided for each connection
+
+LOGS_BYTES = 2**30
+_LOGS_DIR = "logs"
 
 _SAVE_RETRY = Backoff(tries=None, first_s=0.1, cap_s=2.0, factor=2.0, jitter=0.2)
 _TIME_PASSES_S = 30.0
@@ -78,6 +83,8 @@ class ControlPlane:
         clock: Clock | None = None,
         bridges: tuple[str, ...] = (),
         checks_output: bool = False,
+        logs_bytes: int = LOGS_BYTES,
+        say: Callable[[str], None] | None = None,
     ) -> None:
         """Nothing is opened before ``start``.
 
@@ -88,7 +95,12 @@ class ControlPlane:
             iam_file: users, roles and policies; ``None``: the two principals that always exist.
             bridges: interfaces whose containers are answered as well, wherever they ask it; ``()``: only ``host``.
             checks_output: hold each answer to the model, and call one that differs a bug. For tests.
+            logs_bytes: on disk; the oldest log events are removed beyond that.
+            say: gets sentences for the user, about the log store; ``None``: they only go to the log.
         """
+        self._logs_bytes = logs_bytes
+        self._say = say
+        self._logs: LogsApi | None = None
         self._data_dir = data_dir
         self._settings = settings or Settings()
         self._host = host
@@ -166,12 +178,17 @@ class ControlPlane:
         for server in (self._acs, self._tcs):
             if server is not None:
                 server.close()
+        if self._logs is not None:
+            self._logs.end_connections()
         if self._front is not None:
             await self._front.stop()
             self._front = None
         if self._others is not None:
             await self._others.close()
             self._others = None
+        if self._logs is not None:
+            await self._logs.close()
+            self._logs = None
         for life in self._lives:
             life.cancel()
         await asyncio.gather(*self._lives, return_exceptions=True)
@@ -294,11 +311,26 @@ class ControlPlane:
             region=self._settings.region,
         )
         api.leave_others_to(self._others.serve)
+        self._logs = LogsApi(
+            front=api,
+            settings=lambda: writer.state.settings,
+            folder=self._data_dir / _LOGS_DIR,
+            limit_bytes=self._logs_bytes,
+            clock=self._clock,
+            say=self._say_of_logs,
+            checks_output=self._checks_output,
+        )
+        api.add(SIGNING_NAME, self._logs)
         application = api.application()
         application.router.add_get("/acs/ws", self._acs.handle)
         application.router.add_get("/tcs/ws", self._tcs.handle)
         self._front = Front(application, last_answers_s=_LAST_ANSWERS_S, bridges=self._bridges)
         await self._front.start(listener)
+
+    def _say_of_logs(self, sentence: str) -> None:
+        _log.warning("%s", sentence)
+        if self._say is not None:
+            self._say(sentence)
 
     def _act(self, effect: AnyEffect) -> None:
         assert self._acs is not None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from ecscope.control.app import ControlPlane, ControlPlaneError, WrongOption
+from ecscope.control.app import LOGS_BYTES, ControlPlane, ControlPlaneError, WrongOption
 from ecscope.control.core.errors import ApiError
 from ecscope.control.core.records import Task
 from ecscope.control.core.state import Settings, live_delays
@@ -67,6 +67,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Image as definitions name it → local image to use in its place."""
     has_live_delays: bool = False
     """Services wait as long as in ECS."""
+    logs_bytes: int = LOGS_BYTES
+    """Of log events, on disk; the oldest are removed beyond that."""
 
 
 class LocalEcs:
@@ -92,6 +94,8 @@ class LocalEcs:
             port=options.port,
             iam_file=options.iam_file,
             bridges=(_DOCKERS_BRIDGE,) if options.has_agent and options.has_task_endpoint else (),
+            logs_bytes=options.logs_bytes,
+            say=say,
         )
         self._agent_dir = options.data_dir / "agent"
         self._log_path = options.data_dir / "agent.log"

@@ -90,16 +90,17 @@ class LivePlane:
 
         return self._run(inside())
 
-    def client(self) -> Any:
-        """A boto3 client of the administrator."""
-        key = self.plane.administrator
+    def client(self, service: str = "ecs", *, key: tuple[str, str] | None = None, **config: Any) -> Any:
+        """A boto3 client of the administrator, or of the one with this key."""
+        administrator = self.plane.administrator
+        key_id, secret = key or (administrator.access_key_id, administrator.secret_access_key)
         return boto3.client(
-            "ecs",
+            service,
             region_name="us-east-1",
             endpoint_url=self.plane.url,
-            aws_access_key_id=key.access_key_id,
-            aws_secret_access_key=key.secret_access_key,
-            config=Config(retries={"total_max_attempts": 1}, read_timeout=20),
+            aws_access_key_id=key_id,
+            aws_secret_access_key=secret,
+            config=Config(retries={"total_max_attempts": 1}, read_timeout=20, **config),
         )
 
     def environment(self, *, home: Path) -> dict[str, str]:

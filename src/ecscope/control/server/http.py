@@ -352,6 +352,8 @@ class ApiServer:
         body = {"__type": error.code, member: error.message, **error.members}
         is_fault = (service or self).is_fault(error.code)
         status = HTTPStatus.INTERNAL_SERVER_ERROR if is_fault else HTTPStatus.BAD_REQUEST
+        if error.code == "ServiceUnavailableException":
+            status = HTTPStatus.SERVICE_UNAVAILABLE
         return status, {"X-Amzn-ErrorType": error.code}, msgspec.json.encode(body)
 
     @web.middleware
