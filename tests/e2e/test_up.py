@@ -76,7 +76,7 @@ def test_a_second_ctrl_c_waits_for_no_task(up: Up) -> None:
         "image": "ecscope-sample:latest",
         "memory": 16,
         "command": ["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"],
-        "stopTimeout": 20,
+        "stopTimeout": 8,
     }
     up.call("register_task_definition", family=up.family, containerDefinitions=[stubborn])
     up.run_tasks(1)
