@@ -31,6 +31,7 @@ def test_from_the_start_to_ctrl_c(up: Up) -> None:
     up.start()
     assert f"export AWS_ENDPOINT_URL_ECS=http://127.0.0.1:{up.port}\n" in up.output()
     assert "the agent is registered as container instance" in up.output()
+    assert up.command("wait", "--timeout=0").returncode == 0
     told = up.command("env")
     assert told.stdout in up.output()
     printed = [line for line in up.output().splitlines() if not line.startswith("ecscope up: ")]
@@ -49,7 +50,14 @@ def test_from_the_start_to_ctrl_c(up: Up) -> None:
     up.start()
     told = up.call("describe_tasks", cluster=up.cluster, tasks=arns)["tasks"]
     assert {(task["lastStatus"], task["stoppedReason"]) for task in told} == {("STOPPED", "ecscope up was stopped")}
-    assert up.end() == 0
+    up.run_tasks(1)
+    up.await_tasks("RUNNING", "STOPPED", "STOPPED")
+    ended = up.command("down")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert up.process is not None
+    assert up.process.wait(timeout=1) == 0
+    up.process = None
+    assert up.containers() == []
 
 
 def test_tasks_that_are_kept_are_taken_up_again(up: Up) -> None:

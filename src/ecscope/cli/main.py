@@ -68,7 +68,12 @@ def _run(argv: Sequence[str] | None) -> int:
             from ecscope.cli.env import run  # noqa: PLC0415
         case "doctor":
             from ecscope.cli.doctor import run  # noqa: PLC0415
+        case "wait":
+            from ecscope.cli.wait import run  # noqa: PLC0415
+        case "down":
+            from ecscope.cli.down import run  # noqa: PLC0415
         case "up":
+            args.argv = list(sys.argv[1:] if argv is None else argv)
             from ecscope.cli.up import run  # noqa: PLC0415
         case _:
             parser.print_help(sys.stderr)
@@ -90,6 +95,8 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     _add_up(commands)
     _add_env(commands)
+    _add_wait(commands)
+    _add_down(commands)
     _add_agent(commands)
     _add_tasks(commands)
     _add_task(commands)
@@ -137,6 +144,7 @@ def _add_up(commands: _Commands[argparse.ArgumentParser]) -> None:
         "run ECS on this machine: its API, and an agent on the local Docker; until SIGTERM or Ctrl-C",
         "  ecscope up\n"
         "  ecscope up --data-dir ./ecs --region eu-west-1\n"
+        "  ecscope up --detach --quiet      in the background; `ecscope env`, `ecscope wait`, `ecscope down`\n"
         "  ecscope up --image registry.example/shop/web=web:dev\n"
         "  ecscope up --keep                tasks keep running when it ends, and the next start takes them over\n"
         "  ecscope up --no-agent            the API alone; agents join with ECS_BACKEND_HOST\n",
@@ -166,6 +174,10 @@ def _add_up(commands: _Commands[argparse.ArgumentParser]) -> None:
         help="of the log events that are kept; the oldest are removed beyond that (default 1024)",
     )
     parser.add_argument("--keep", action="store_true", help="leave the tasks running at the end")
+    parser.add_argument(
+        "--detach", action="store_true", help="go on in the background once it is ready; `ecscope down` ends it"
+    )
+    parser.add_argument("--quiet", action="store_true", help="print problems only, and not what to export")
     parser.add_argument("--no-agent", action="store_true", help="start no agent")
     parser.add_argument(
         "--no-task-endpoint",
@@ -175,6 +187,36 @@ def _add_up(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--live-delays", action="store_true", help="let services wait as long as in ECS, such as 40 s for healthy tasks"
     )
+
+
+def _add_wait(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "wait",
+        "wait until `ecscope up` is ready: its API answers, and its agent is connected",
+        "  ecscope up --quiet & ecscope wait\n  ecscope wait --timeout 10 --data-dir ./ecs\n",
+    )
+    parser.add_argument(
+        "--timeout", metavar="S", type=_seconds, default=60.0, help="seconds, after which it ends with 1 (default 60)"
+    )
+    parser.add_argument("--data-dir", metavar="DIR", help="that of `ecscope up` (default ~/.ecscope)")
+
+
+def _add_down(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "down",
+        "end the running `ecscope up` as Ctrl-C would, and wait for that; ending none is no error",
+        "  ecscope down\n  ecscope down --timeout 10    after 10 s it waits for no task any more\n",
+    )
+    parser.add_argument(
+        "--timeout",
+        metavar="S",
+        type=_seconds,
+        default=90.0,
+        help="seconds for the tasks to stop; then they are left to stop by themselves, and it ends with 1 (default 90)",
+    )
+    parser.add_argument("--data-dir", metavar="DIR", help="that of `ecscope up` (default ~/.ecscope)")
 
 
 def _add_env(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -345,6 +387,16 @@ def _megabytes(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= len(text) <= 9 or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size in megabytes: must be 1 or more, such as 1024")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 86400:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds: must be 0 to 86400")
+    return seconds
 
 
 def _cluster(text: str) -> str:

@@ -12,18 +12,22 @@ import logging
 import os
 import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
 from ecscope.cli.exit_codes import EXIT_FAILED, EXIT_FINE, EXIT_TERMINAL, EXIT_USAGE
-from ecscope.log import LogFile, LogLevel, configure_logging
+from ecscope.log import LogFile, LogLevel, configure_logging, open_private
 from ecscope.open_files import AcceptErrors, allow_many_files
 from ecscope.owned_files import UnsafeFile, check_directory, check_file
-from ecscope.up.running import default_data_dir
+from ecscope.sqlitefile.lock import holder_of
+from ecscope.up.running import await_ready, default_data_dir, exports, find
 
 _log = logging.getLogger("ecscope.up")
 
 DEFAULT_REGION = "us-east-1"
+_READY_S = 120.0
+"""For a start in the background; an agent of an earlier run has 30 s of it to end."""
 _REGION = re.compile(r"[a-z]{2,3}(-[a-z]+)+-[0-9]{1,2}")
 """The form that all regions have: ``us-east-1``, ``us-gov-west-1``, ``eu-isoe-west-1``."""
 _GARBAGE = (20_000, 10, 100)
@@ -33,12 +37,14 @@ everything for 30 to 50 ms, and finds next to nothing, since the state is frozen
 
 def run(args: argparse.Namespace) -> int:
     """``args``: ``port``, ``data_dir``, ``region``, ``cluster``, ``iam`` (text or ``None``), ``image`` (pairs), and the
-    flags ``keep``, ``no_agent``, ``no_task_endpoint`` and ``live_delays``.
+    flags ``keep``, ``detach``, ``quiet``, ``no_agent``, ``no_task_endpoint`` and ``live_delays``.
     """
+    if args.detach:
+        return _detach(args)
     from ecscope.up.local import Ending, LocalEcs, Options  # noqa: PLC0415  # the AWS libraries take their time
 
     options = Options(
-        data_dir=(Path(args.data_dir) if args.data_dir else default_data_dir()).absolute(),
+        data_dir=_data_dir(args),
         port=args.port,
         region=args.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or DEFAULT_REGION,
         cluster=args.cluster,
@@ -73,7 +79,8 @@ def run(args: argparse.Namespace) -> int:
     allow_many_files(_log)
 
     async def live() -> int:
-        local = LocalEcs(options, say=_say, show=_show)
+        quiet = _print_nothing if args.quiet else None
+        local = LocalEcs(options, say=_say, progress=quiet, show=quiet or _show)
         loop = asyncio.get_running_loop()
         AcceptErrors(_log).install(loop)
         loop.add_signal_handler(signal.SIGTERM, local.stop)
@@ -87,6 +94,55 @@ def run(args: argparse.Namespace) -> int:
         return codes[await local.run()]
 
     return asyncio.run(live())
+
+
+def _data_dir(args: argparse.Namespace) -> Path:
+    return (Path(args.data_dir) if args.data_dir else default_data_dir()).absolute()
+
+
+def _detach(args: argparse.Namespace) -> int:
+    """The same without ``--detach``, in a session of its own; what it says goes to ``up.log`` in the data directory."""
+    data_dir = _data_dir(args)
+    log_path = data_dir / "up.log"
+    if (holder := holder_of(data_dir)) is not None:
+        _say(f"another `ecscope up` (process {holder}) uses the data directory {data_dir}; `ecscope down` ends it")
+        return EXIT_FAILED
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_directory(data_dir)
+        log_path.unlink(missing_ok=True)  # it is of the one before
+        log = open_private(str(log_path))
+    except UnsafeFile as error:
+        _say(f"{error.sentence}, or give another --data-dir")
+        return EXIT_USAGE
+    except OSError as error:
+        _say(f"cannot use the data directory {data_dir}: {error.strerror or error}; give another --data-dir")
+        return EXIT_USAGE
+    command = [sys.executable, "-m", "ecscope.cli.main", *(each for each in args.argv if each != "--detach")]
+    with log:
+        process = subprocess.Popen(  # noqa: S603  # ourselves
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,  # what to export has a key, which is for no log
+            stderr=log,
+            start_new_session=True,
+        )
+    missing = await_ready(data_dir, timeout_s=_READY_S, has_failed=lambda: process.poll() is not None)
+    if not missing and holder_of(data_dir) == process.pid:
+        if not args.quiet:
+            print(exports(find(data_dir)), end="")
+        return EXIT_FINE
+    if process.poll() is None:
+        process.terminate()
+        process.wait()
+        _say(f"not ready within {_READY_S:.0f} s: {missing}; its log: {log_path}")
+        return EXIT_FAILED
+    sys.stderr.write(log_path.read_text(errors="replace"))
+    return process.returncode if process.returncode > 0 else EXIT_FAILED
+
+
+def _print_nothing(text: str) -> None:
+    """For ``--quiet``."""
 
 
 def _say(line: str) -> None:

@@ -28,7 +28,7 @@ from ecscope.control.core.restore import restored_state
 from ecscope.control.core.state import ControlState, Settings
 from ecscope.control.core.step import REVISION_KEY
 from ecscope.control.moto.process import MotoProcess
-from ecscope.control.server.http import BACKLOG, ApiServer, Front
+from ecscope.control.server.http import BACKLOG, READY, ApiServer, Front
 from ecscope.control.server.logs import SIGNING_NAME, LogsApi
 from ecscope.control.server.other_services import OtherServices
 from ecscope.control.server.principals import IamFileError, Principals
@@ -116,6 +116,8 @@ class ControlPlane:
         self._principals: Principals | None = None
         self._front: Front | None = None
         self._others: OtherServices | None = None
+        self.health: Callable[[], str] = lambda: READY
+        """What ``/health`` says: ``READY``, or what is awaited. May be replaced before the start."""
         self._lives: list[asyncio.Task[None]] = []
 
     # --- to be read while it runs ------------------------------------------------------------------
@@ -287,7 +289,11 @@ class ControlPlane:
     async def _serve(self, writer: Writer, listener: socket.socket) -> None:
         assert self._principals is not None
         api = ApiServer(
-            writer=writer, principals=self._principals, clock=self._clock, checks_output=self._checks_output
+            writer=writer,
+            principals=self._principals,
+            clock=self._clock,
+            checks_output=self._checks_output,
+            health=self.health,
         )
         self._acs = AcsServer(
             state=lambda: writer.state,

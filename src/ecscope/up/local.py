@@ -15,6 +15,7 @@ from ecscope.control.app import LOGS_BYTES, ControlPlane, ControlPlaneError, Wro
 from ecscope.control.core.errors import ApiError
 from ecscope.control.core.records import Task
 from ecscope.control.core.state import Settings, live_delays
+from ecscope.control.server.http import READY
 from ecscope.owned_files import UnsafeFile, check_directory, check_file
 from ecscope.sqlitefile.lock import LOCK_NAME
 from ecscope.up.agent_process import AgentEnded, AgentProcess
@@ -79,12 +80,18 @@ class LocalEcs:
         options: Options,
         *,
         say: Callable[[str], None],
+        progress: Callable[[str], None] | None = None,
         show: Callable[[str], None],
         environment: Mapping[str, str] = os.environ,
     ) -> None:
-        """``say``: prints one line of progress; ``show``: prints results, such as what to export."""
+        """Start nothing yet.
+
+        ``say``: prints one line about a problem, and about progress unless ``progress`` does; ``show``: prints
+        results, such as what to export.
+        """
         self._options = options
         self._say = say
+        self._progress = progress or say
         self._show = show
         self._environment = environment
         settings = Settings(region=options.region, availability_zone=f"{options.region}a")
@@ -97,6 +104,9 @@ class LocalEcs:
             logs_bytes=options.logs_bytes,
             say=say,
         )
+        self._control.health = self._health
+        self._is_there = False
+        """All that was asked for has been there once."""
         self._agent_dir = options.data_dir / "agent"
         self._log_path = options.data_dir / "agent.log"
         self._agent: AgentProcess | None = None
@@ -124,7 +134,7 @@ class LocalEcs:
         except ControlPlaneError as error:
             self._say(str(error))
             return Ending.MISUSED if isinstance(error, WrongOption) else Ending.FAILED
-        self._say(f"the ECS API answers at {self._control.url}; state and keys are in {self._options.data_dir}")
+        self._progress(f"the ECS API answers at {self._control.url}; state and keys are in {self._options.data_dir}")
         ending = Ending.FAILED
         keeping: asyncio.Task[None] | None = None
         disk = DiskWatch(self._options.data_dir, say=self._say, has_no_room=lambda: self._control.has_no_room)
@@ -155,6 +165,7 @@ class LocalEcs:
             publish(self._options.data_dir, running)
         except OSError as error:
             self._say(f"`ecscope env` cannot be used: {error.filename} cannot be written: {error.strerror or error}")
+        self._is_there = True
         self._show(exports(running) + self._hints(is_introspected=is_introspected))
         failing = asyncio.create_task(self._control.failed(), name="control plane's failure")
         stopping = asyncio.create_task(self._stopping.wait(), name="stop asked for")
@@ -174,6 +185,17 @@ class LocalEcs:
             failing.cancel()
             stopping.cancel()
             await asyncio.gather(failing, stopping, return_exceptions=True)
+
+    def _health(self) -> str:
+        if self._stopping.is_set():
+            return "ending"
+        if not self._is_there:
+            return "starting"
+        if self._control.has_no_room:
+            return "the disk is full"
+        if self._agent is not None and not (self._agent.pid and self._control.connected):
+            return "the agent is not connected"
+        return READY
 
     # --- starting ----------------------------------------------------------------------------------
 
@@ -200,7 +222,7 @@ class LocalEcs:
                 )
                 return False
             if not is_said:
-                self._say(f"waiting for Docker at {endpoint}")
+                self._progress(f"waiting for Docker at {endpoint}")
                 is_said = True
             await asyncio.sleep(0.5)
         return True
@@ -219,7 +241,7 @@ class LocalEcs:
         return ""
 
     def _agent_process(self) -> AgentProcess:
-        self._say(f"starting the agent; its log: {self._log_path}")
+        self._progress(f"starting the agent; its log: {self._log_path}")
         return AgentProcess(
             command=[sys.executable, "-m", "ecscope.cli.main", "agent"],
             environment=self._agent_environment(self._agent_dir),
@@ -259,7 +281,7 @@ class LocalEcs:
         """Wait for the agent; ``False``: it has ended for good, or ``stop`` was called."""
         loop = asyncio.get_running_loop()
         remind_at_s = loop.time() + _REMIND_S
-        self._say("waiting for the agent to register")
+        self._progress("waiting for the agent to register")
         assert self._agent is not None
         while not (self._agent.pid and self._control.connected):  # an orphan's connection is not ours
             if keeping.done() or self._stopping.is_set():
@@ -269,10 +291,10 @@ class LocalEcs:
                 self._say(f"still waiting for the agent to register; its log: {self._agent.log_path}")
             await asyncio.sleep(_LOOK_S)
         arn = min(self._control.connected)
-        self._say(f"the agent is registered as container instance {arn.rsplit('/', 1)[-1]}")
+        self._progress(f"the agent is registered as container instance {arn.rsplit('/', 1)[-1]}")
         kept = sum(task.desired_status != "STOPPED" for task in self._running_tasks())
         if kept:
-            self._say(f"{_tasks(kept)} of an earlier run {'goes' if kept == 1 else 'go'} on")
+            self._progress(f"{_tasks(kept)} of an earlier run {'goes' if kept == 1 else 'go'} on")
         return True
 
     async def _is_introspected(self) -> bool:
@@ -339,7 +361,7 @@ class LocalEcs:
             self._say(f"not waiting for {_tasks(asked_to_stop)} to stop; the next `ecscope up` sees to it")
         if kept := len(left) - asked_to_stop:
             keep, them = ("keeps", "it") if kept == 1 else ("keep", "them")
-            self._say(f"{_tasks(kept)} {keep} running; the next `ecscope up` with this --data-dir takes {them} up")
+            self._progress(f"{_tasks(kept)} {keep} running; the next `ecscope up` with this --data-dir takes {them} up")
 
     async def _stop_tasks(self) -> None:
         """Those of connected agents; services start none in the meantime, and continue at the next start."""
@@ -347,7 +369,9 @@ class LocalEcs:
         tasks = [task for task in self._running_tasks() if task.instance_arn in self._control.connected]
         if not tasks:
             return
-        self._say(f"stopping {_tasks(len(tasks))}{'; Ctrl-C again not to wait for it' if self._is_by_hand else ''}")
+        self._progress(
+            f"stopping {_tasks(len(tasks))}{'; Ctrl-C again not to wait for it' if self._is_by_hand else ''}"
+        )
         await asyncio.gather(*(self._stop_task(task) for task in tasks if task.desired_status != "STOPPED"))
         loop = asyncio.get_running_loop()
         give_up_at_s = loop.time() + _STOP_TASKS_S

@@ -6,7 +6,10 @@ believed: the lock of the data directory decides whether one is running.
 
 from __future__ import annotations
 
+import http.client
 import shlex
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -15,6 +18,8 @@ from ecscope.owned_files import UnsafeFile, read_owned, write_owned
 from ecscope.sqlitefile.lock import holder_of
 
 _NAME = "up.json"
+_ANSWER_S = 5.0
+_LOOK_S = 0.1
 
 # The variables by which the AWS CLI and SDKs find endpoints. Source: AWS SDKs and Tools Reference Guide,
 # "Service-specific endpoints".
@@ -68,6 +73,61 @@ def find(data_dir: Path) -> Running:
     if running is None or running.pid != holder:
         raise NotRunning(f"`ecscope up` (process {holder}) is starting or ending: try again in a moment")
     return running
+
+
+def unreadiness(data_dir: Path) -> str:
+    """What the one that uses this data directory still waits for; ``""``: nothing, all is there.
+
+    Raises ``NotRunning`` where there is none, or ``UnsafeFile``.
+    """
+    running = find(data_dir)
+    host, _, port = running.url.removeprefix("http://").partition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=_ANSWER_S)
+    try:
+        connection.request("GET", "/health", headers={"Connection": "close"})
+        answer = connection.getresponse()
+        body = answer.read(1000)
+    except (OSError, http.client.HTTPException) as error:
+        return f"{running.url} does not answer: {error}"
+    finally:
+        connection.close()
+    if answer.status == http.client.OK:
+        return ""
+    try:
+        return msgspec.json.decode(body, type=dict[str, str])["status"]
+    except (msgspec.DecodeError, KeyError):
+        return f"{running.url} answers with status {answer.status}"
+
+
+def await_ready(data_dir: Path, *, timeout_s: float, has_failed: Callable[[], bool] = lambda: False) -> str:
+    """Wait until all is there; ``""``: it is, else why it is not.
+
+    Ends early where ``has_failed`` says so, or where one that was there has ended. Raises ``UnsafeFile``.
+    """
+    end_s = time.monotonic() + timeout_s
+    was_there = False
+    while True:
+        try:
+            missing = unreadiness(data_dir)
+        except NotRunning as problem:
+            missing = str(problem)
+        if not missing:
+            return ""
+        is_there = holder_of(data_dir) is not None
+        if has_failed() or time.monotonic() >= end_s or (was_there and not is_there):
+            return missing
+        was_there |= is_there
+        time.sleep(_LOOK_S)
+
+
+def await_end(data_dir: Path, *, timeout_s: float) -> bool:
+    """Wait until nobody uses this data directory; whether that came to be."""
+    end_s = time.monotonic() + timeout_s
+    while holder_of(data_dir) is not None:
+        if time.monotonic() >= end_s:
+            return False
+        time.sleep(_LOOK_S)
+    return True
 
 
 def default_data_dir() -> Path:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +18,7 @@ import pytest
 
 from ecscope.cli import up
 from ecscope.cli.main import build_parser
+from ecscope.up.running import await_ready
 from tests.commands import commands
 from tests.e2e.agents import eventually
 from tests.e2e.disks import a_small_disk, fill
@@ -73,6 +76,60 @@ def test_a_port_that_is_none(port: str, capsys: pytest.CaptureFixture[str]) -> N
         parsed(f"--port={port}")
     assert ended.value.code == 2
     assert "is not a port" in capsys.readouterr().err
+
+
+def test_in_the_background(tmp_path: Path, cli: Callable[..., tuple[int, str, str]]) -> None:
+    """``--detach``, ``wait``, ``env``, ``GET /health`` and ``down``, as a CI job has them."""
+    data = f"--data-dir={tmp_path}/up"
+    assert cli("down", data)[0] == 0
+    code, out, err = cli("wait", data, "--timeout=0")
+    assert (code, out) == (1, "")
+    assert "not ready: no `ecscope up` runs with the data directory" in err
+    code, out, err = cli("up", "--detach", "--no-agent", "--port=0", data)
+    try:
+        assert (code, err) == (0, "")
+        assert out.startswith("export AWS_ENDPOINT_URL_ECS=http://127.0.0.1:")
+        assert cli("env", data) == (0, out, "")
+        assert cli("wait", data) == (0, "", "")
+        url = out.split("=", 1)[1].split("\n")[0]
+        with urllib.request.urlopen(f"{url}/health") as answer:
+            assert json.load(answer) == {"status": "ready"}
+        key = out.split("AWS_SECRET_ACCESS_KEY=")[1].split("\n")[0]
+        log = tmp_path / "up" / "up.log"
+        assert "the ECS API answers at" in log.read_text()
+        assert key not in log.read_text()
+        assert log.stat().st_mode & 0o777 == 0o600
+        code, out, err = cli("up", "--detach", "--no-agent", "--port=0", data)
+        assert (code, out) == (1, "")
+        assert "uses the data directory" in err
+        assert cli("wait", data) == (0, "", "")
+    finally:
+        assert cli("down", data) == (0, "", "")
+    assert cli("env", data)[:2] == (1, "false\n")
+
+
+def test_quietly(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "ecscope.cli.main", "up", "--quiet", "--no-agent", "--port=0"]
+    with subprocess.Popen(
+        [*command, f"--data-dir={tmp_path}/up"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert await_ready(tmp_path / "up", timeout_s=60) == ""
+        process.terminate()
+        assert process.communicate(timeout=30) == ("", "")
+    wrong = subprocess.run([*command, "--region=mars"], capture_output=True, text=True, check=False)
+    assert "is not the name of a region" in wrong.stderr
+
+
+@pytest.fixture
+def cli() -> Callable[..., tuple[int, str, str]]:
+    """``ecscope …``: its exit code, and what it prints."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        command = [sys.executable, "-m", "ecscope.cli.main", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    return run
 
 
 def test_local_images(capsys: pytest.CaptureFixture[str]) -> None:

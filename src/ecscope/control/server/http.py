@@ -57,6 +57,8 @@ _NO_STORE = "no-store"
 _UNREADABLE = (HttpProcessingError, web.RequestPayloadError)
 """The client sent something that is not HTTP, or a body that ends too soon."""
 BACKLOG = 1024
+READY = "ready"
+"""What ``/health`` says when all is there."""
 _IS_SIGNED = web.RequestKey("is_signed", bool)
 _sockets = logging.getLogger(f"{__name__}.sockets")
 
@@ -138,12 +140,14 @@ class ApiServer:
         model: ServiceModel | None = None,
         checks_output: bool = False,
         request_s: float = TIMEOUT_S,
+        health: Callable[[], str] = lambda: READY,
     ) -> None:
         """``checks_output``: hold each answer to the model, and call one that differs a bug. For tests.
 
-        ``request_s``: how long the body of a request may take.
+        ``request_s``: how long the body of a request may take. ``health``: ``READY``, or what is awaited.
         """
         self._request_s = request_s
+        self._health = health
         self._writer = writer
         self._principals = principals
         self._clock = clock or SystemClock()
@@ -166,7 +170,18 @@ class ApiServer:
             middlewares=[self._see_to_the_client, self._route, self._answer_what_is_not_here],
         )
         app.router.add_post("/", self._serve)
+        app.router.add_get("/health", self._show_health)
         return app
+
+    async def _show_health(self, request: web.Request) -> web.Response:
+        """For scripts and load balancers, without a signature: 200 once all is there, else 503, and nothing more."""
+        status = self._health()
+        return web.Response(
+            status=HTTPStatus.OK if status == READY else HTTPStatus.SERVICE_UNAVAILABLE,
+            body=msgspec.json.encode({"status": status}),
+            headers={"Cache-Control": _NO_STORE},
+            content_type="application/json",
+        )
 
     # --- for the agents' sockets too ---------------------------------------------------------------------
 
