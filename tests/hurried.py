@@ -43,6 +43,11 @@ class HurriedLoop(asyncio.SelectorEventLoop):
         return await super().getaddrinfo("127.0.0.1", port, **hints)
 
 
+def on_the_host(seconds: float) -> float:
+    """As many seconds of the running loop as are ``seconds`` of the host's: for the patience of a test."""
+    return seconds * HURRY if isinstance(asyncio.get_running_loop(), HurriedLoop) else seconds
+
+
 def hurried(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
     """A test that runs in such a loop. Its fixtures are plain ones: an async one would bring a loop of its own."""
 

@@ -17,6 +17,7 @@ from ecscope.control.app import ControlPlane
 from ecscope.control.core.records import Task
 from ecscope.control.server.signatures import AccessKey
 from tests.aws import a_client
+from tests.hurried import on_the_host
 from tests.simulated_knobs import FakeRuntime
 
 IMAGE = "ecscope-sample:latest"
@@ -119,8 +120,8 @@ def _instance_of(agent: Agent) -> str:
 
 async def until(is_so: Callable[[], object], what: str, within_s: float = 15.0) -> None:
     try:
-        async with asyncio.timeout(within_s):
-            while not is_so():  # nothing tells when
+        async with asyncio.timeout(on_the_host(within_s)):
+            while not is_so():  # nothing says when
                 await asyncio.sleep(0.01)
     except TimeoutError:
         raise AssertionError(f"waited {within_s} s for {what}") from None

@@ -18,6 +18,7 @@ from ecscope.control.app import ControlPlane, ControlPlaneError
 from ecscope.control.core.state import Settings
 from ecscope.model.status import ContainerStatus, HealthStatus
 from tests.contract.control.planes import IMAGE, Client, a_plane, an_agent, statuses, until, until_tasks
+from tests.hurried import hurried
 from tests.simulated_knobs import FakeRuntime
 
 
@@ -59,11 +60,10 @@ async def test_the_instance_is_told_of(plane: ControlPlane, tmp_path: Path) -> N
     assert told["agentConnected"] is False
 
 
-async def test_telemetry_is_signed_and_arrives(
-    plane: ControlPlane, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+@hurried  # telemetry comes every 20 s
+async def test_telemetry_is_signed_and_arrives(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The agent's own signature of each frame is accepted, and its health is shown."""
-    async with an_agent(plane, tmp_path):
+    async with a_plane(tmp_path) as plane, an_agent(plane, tmp_path):
         await until(lambda: all(i.health for i in plane.state.instances.values()), "the status", within_s=40.0)
         arns = (await Client(plane)("list_container_instances"))["containerInstanceArns"]
         told = await Client(plane)(
