@@ -1,8 +1,9 @@
-"""Other people's clients that the tests try the control plane with, in ``build/clients``: made when first asked for.
+"""Other people's clients that the tests try the control plane and task metadata with, in ``build/clients``: made when
+first asked for.
 
 They have environments of their own, because the AWS CLI insists on one version of botocore, which is not ours. All
-come by version and hash (``requirements/{clients,moto,judges,airflow}.lock``, ``tests/clients/node/package-lock.json``)
-and anew when those change. ``python scripts/clients.py`` makes those of ``make test`` ahead of time.
+come by version and hash (``requirements/{clients,metadata,exporter,moto,judges,airflow}.lock``,
+``tests/clients/node/package-lock.json``) and anew when those change. ``python scripts/clients.py`` makes those of ``make test`` ahead of time.
 """
 
 from __future__ import annotations
@@ -49,6 +50,16 @@ def judges() -> Path:
 def airflow() -> Path:
     """The folder with a ``python`` that has Airflow and its Amazon provider. Raises ``Unavailable``."""
     return _python("airflow", "airflow.lock")
+
+
+def task_metadata() -> Path:
+    """The folder with a ``python`` that has boto3, ecs-metadata, newrelic and OpenTelemetry. Raises ``Unavailable``."""
+    return _python("metadata", "metadata.lock")
+
+
+def container_exporter() -> Path:
+    """The folder with a ``python`` that has ecs-container-exporter. Raises ``Unavailable``."""
+    return _python("exporter", "exporter.lock")
 
 
 def node() -> Path:
@@ -121,6 +132,8 @@ def _run(command: list[str], folder: Path) -> None:
 if __name__ == "__main__":
     try:
         print(python())
+        print(task_metadata())
+        print(container_exporter())
         print(moto())
         print(node())
     except Unavailable as error:
