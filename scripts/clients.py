@@ -3,7 +3,8 @@ first asked for.
 
 They have environments of their own, because the AWS CLI insists on one version of botocore, which is not ours. All
 come by version and hash (``requirements/{clients,metadata,exporter,moto,judges,airflow}.lock``,
-``tests/clients/node/package-lock.json``) and anew when those change. ``python scripts/clients.py`` makes those of ``make test`` ahead of time.
+``tests/clients/node/package-lock.json``) and anew when those change. ``python scripts/clients.py`` makes those of
+``make test`` ahead of time.
 """
 
 from __future__ import annotations
