@@ -26,7 +26,7 @@ from ecscope.control.core.invariants import check_state, check_step
 from ecscope.control.core.records import Cluster, Instance, Json, Record, Service, Task, TaskDefinition, Token
 from ecscope.control.core.restore import restored_state
 from ecscope.control.core.state import ControlState, Settings
-from ecscope.control.core.step import Decision
+from ecscope.control.core.step import LAST_ADDRESS_KEY, Decision
 from ecscope.control.decide import decide
 from ecscope.model.arn import TaskArn
 from tests.control_builders import AT, MODEL, PRINCIPAL
@@ -70,7 +70,7 @@ class ControlWorld:
         self.settings = settings or Settings()
         self.state = ControlState(settings=self.settings)
         self.saved: dict[str, dict[str, bytes]] = {}
-        self.sequence = 0
+        self.sequence = self.last_address = 0
         self.now: datetime = AT
         self.agents: dict[str, SimulatedAgent] = {}
         self.forgotten_early: list[TaskArn] = []
@@ -132,8 +132,10 @@ class ControlWorld:
         for name, rows in decision.records.items():
             if name == "meta":
                 sequence = rows.get("sequence", self.sequence)
+                last_address = rows.get(LAST_ADDRESS_KEY, self.last_address)
                 assert isinstance(sequence, int)
-                self.sequence = sequence
+                assert isinstance(last_address, int)
+                self.sequence, self.last_address = sequence, last_address
                 continue
             table = self.saved.setdefault(name, {})
             for key, row in rows.items():
@@ -156,6 +158,7 @@ class ControlWorld:
             services=tables["services"].values(),
             tokens=tables["tokens"],
             sequence=self.sequence,
+            last_address=self.last_address,
         )
 
     def restart(self) -> None:

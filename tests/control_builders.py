@@ -37,7 +37,7 @@ def a_request(action: str, number: int = 1, **body: Any) -> ApiRequest:
 def a_state(*records: Record) -> ControlState:
     """With these records, and every instance connected as it says."""
     state = restored_state(
-        settings=Settings(),
+        settings=Settings(task_subnet="10.213.0.0/20"),
         clusters=[record for record in records if isinstance(record, Cluster)],
         task_definitions=[record for record in records if isinstance(record, TaskDefinition)],
         instances=[record for record in records if isinstance(record, Instance)],
@@ -55,7 +55,7 @@ def _with(record: R, fields: Mapping[str, Any]) -> R:
 
 
 def a_control_step(*records: Record, action: str = "Any", number: int = 1) -> Step:
-    """A step on a state with these records."""
+    """A step on a state with these records; awsvpc tasks have 10.213.0.0/20."""
     return Step(a_state(*records), a_request(action, number))
 
 
@@ -92,6 +92,20 @@ def a_task_definition(family: str = "sample", revision: int = 1, **fields: Any) 
         registered_by=PRINCIPAL,
     )
     return _with(definition, fields)
+
+
+def a_fargate_definition(family: str = "sample", **fields: Any) -> TaskDefinition:
+    """The same for Fargate, with 4 vCPU."""
+    plain = a_task_definition(family)
+    return _with(
+        plain,
+        {
+            "body": {**plain.body, "networkMode": "awsvpc", "cpu": "4096", "memory": "8192"},
+            "requires_attributes": [{"name": "ecs.capability.task-eni"}, {"name": "ecs.capability.task-cpu-mem-limit"}],
+            "compatibilities": ["EC2", "FARGATE"],
+            **fields,
+        },
+    )
 
 
 def an_instance(number: int = 1, *, cluster: str = "default", **fields: Any) -> Instance:

@@ -26,7 +26,7 @@ from ecscope.control.core.events import ApiRequest, TimePassed
 from ecscope.control.core.records import Json
 from ecscope.control.core.restore import restored_state
 from ecscope.control.core.state import ControlState, Settings
-from ecscope.control.core.step import REVISION_KEY
+from ecscope.control.core.step import LAST_ADDRESS_KEY, REVISION_KEY
 from ecscope.control.moto.process import MotoProcess
 from ecscope.control.server.http import BACKLOG, READY, ApiServer, Front
 from ecscope.control.server.logs import SIGNING_NAME, LogsApi
@@ -375,7 +375,7 @@ def _new_id() -> str:
 
 
 def _state_of(loaded: Loaded, settings: Settings) -> ControlState:
-    sequence = loaded.meta.get("sequence", 0)
+    sequence, last_address = loaded.meta.get("sequence", 0), loaded.meta.get(LAST_ADDRESS_KEY, 0)
     retired = {
         key.removeprefix(REVISION_KEY): revision
         for key, revision in loaded.meta.items()
@@ -391,5 +391,6 @@ def _state_of(loaded: Loaded, settings: Settings) -> ControlState:
         tokens=loaded.tokens,
         account_settings=loaded.account_settings,
         sequence=sequence if isinstance(sequence, int) else 0,
+        last_address=last_address if isinstance(last_address, int) else 0,
         retired=retired,
     )

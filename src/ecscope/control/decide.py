@@ -63,6 +63,7 @@ def _take(step: Step, event: AnyEvent) -> Json | None:
         case InstanceStatusReported():
             agents.instance_status(step, event)
         case TimePassed():
+            tasks.detached(step)
             tasks.expire(step)
             agents.expire(step)
             clusters.expire(step)

@@ -14,6 +14,8 @@ from functools import lru_cache
 import msgspec
 
 DEFAULT_TAG = "latest"
+ECR = re.compile(r"([0-9]{12})\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|on\.aws)/.+")
+"""An image in Amazon ECR: its registry's account and region."""
 
 _HUB_HOSTS = frozenset({"", "docker.io", "index.docker.io", "registry-1.docker.io"})
 

@@ -42,6 +42,11 @@ class NetworkMode(Enum):
         return self is NetworkMode.HOST
 
     @property
+    def has_one_port_number(self) -> bool:
+        """In a port mapping ``hostPort`` is ``containerPort``, written or not."""
+        return self in (NetworkMode.HOST, NetworkMode.AWSVPC)
+
+    @property
     def reserves_host_ports(self) -> bool:
         """Host ports that the task names are counted among those of the instance.
 

@@ -24,7 +24,6 @@ AWSVPC: Final = Feature(
     name="network mode awsvpc",
     why="awsvpc is not supported: it needs a network interface for each task (task ENI); use bridge, host or none",
 )
-FARGATE: Final = Feature(name="Fargate", why="FARGATE is not supported: this agent runs tasks of EC2 and EXTERNAL")
 SECRETS: Final = Feature(
     name="secrets", why="the secrets store (Secrets Manager, Parameter Store) is not supported; use environment"
 )
@@ -56,11 +55,12 @@ EBS: Final = Feature(name="EBS volumes", why="EBS volumes that are configured at
 ATTACHED_VOLUMES: Final = Feature(name="volumes by attachment", why="volumes by attachment are not supported")
 APP_MESH: Final = Feature(name="proxyConfiguration", why="an App Mesh proxy is not supported")
 SERVICE_CONNECT: Final = Feature(name="Service Connect", why="Service Connect is not supported")
-EPHEMERAL_STORAGE: Final = Feature(
-    name="ephemeralStorage", why="ephemeral storage is not supported: it is for tasks on Fargate"
-)
 FAULT_INJECTION: Final = Feature(name="fault injection", why="fault injection is not supported")
 TRUSTED_EXECUTION: Final = Feature(name="trustedExecutionConfiguration", why="trusted execution is not supported")
+FARGATE_OF_A_FILE: Final = Feature(
+    name="Fargate",
+    why="launch type FARGATE is not supported in a task file: register it with a control plane (ecscope up)",
+)
 ROLE_OF_A_FILE: Final = Feature(
     name="taskRoleArn",
     why="the credentials of a role come from a control plane: containers of a task file would get none",

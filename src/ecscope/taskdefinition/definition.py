@@ -38,7 +38,7 @@ class PortMapping(_Members, frozen=True, kw_only=True):
 
     def host_port_in(self, mode: NetworkMode) -> int:
         """The port of the host that is asked for; 0: any, or a range of any."""
-        return (self.container_port or 0) if mode.shares_host_ports else self.host_port
+        return (self.container_port or 0) if mode.has_one_port_number else self.host_port
 
 
 class RestartPolicy(_Members, frozen=True, kw_only=True):
@@ -235,6 +235,12 @@ class PlacementConstraint(_Members, frozen=True, kw_only=True):
     expression: str = ""
 
 
+class EphemeralStorage(_Members, frozen=True, kw_only=True):
+    """Of a task on Fargate."""
+
+    size_in_gib: int = msgspec.field(name="sizeInGiB")
+
+
 class RuntimePlatform(_Members, frozen=True, kw_only=True):
     """What kind of machine the images are for; ``""``: any."""
 
@@ -258,6 +264,9 @@ class Definition(_Members, frozen=True, kw_only=True):
     execution_role_arn: str = ""
     placement_constraints: tuple[PlacementConstraint, ...] = ()
     runtime_platform: RuntimePlatform = RuntimePlatform()
+    requires_compatibilities: tuple[str, ...] = ()
+    ephemeral_storage: EphemeralStorage | None = None
+    """``None``: what Fargate gives every task."""
 
 
 def definition_of(document: Mapping[str, object]) -> Definition:

@@ -21,6 +21,8 @@ from ecscope.model import refused
 from ecscope.model.refused import Feature
 from ecscope.taskdefinition.positions import Member, Node, kind
 
+LEAST_STORAGE_GIB, MOST_STORAGE_GIB = 21, 200
+"""What can be asked for as ``ephemeralStorage``."""
 _MOST_MISTAKES = 100
 """No person reads more, and each becomes a line in the log, which a file of something else must not fill."""
 
@@ -498,10 +500,6 @@ _VOLUME = Members(
 _TASK_DEFINITION: Mapping[str, Rule] = {
     "family": _NAME,
     "executionRoleArn": Text(),
-    "networkMode": Text(
-        choices=("bridge", "host", "none"),
-        refused={"awsvpc": refused.AWSVPC},
-    ),
     "containerDefinitions": Items(_CONTAINER, fewest=1, most=10),
     "volumes": Items(_VOLUME),
     "placementConstraints": Items(
@@ -530,24 +528,26 @@ _TASK_DEFINITION: Mapping[str, Rule] = {
     "ipcMode": Text(choices=("host", "none", "task")),
     "proxyConfiguration": Refused(refused.APP_MESH),
     "inferenceAccelerators": Refused(refused.INFERENCE),
-    "ephemeralStorage": Refused(refused.EPHEMERAL_STORAGE),
-    "runtimePlatform": Members(
-        {
-            "cpuArchitecture": Text(choices=("X86_64", "ARM64")),
-            "operatingSystemFamily": Text(
-                choices=("LINUX",), refused=dict.fromkeys(_WINDOWS_FAMILIES, refused.WINDOWS)
-            ),
-        }
-    ),
     "enableFaultInjection": Refused(refused.FAULT_INJECTION),
     "trustedExecutionConfiguration": Refused(refused.TRUSTED_EXECUTION),
 }
 
+_CPU_ARCHITECTURE = Text(choices=("X86_64", "ARM64"))
 _REQUIRED = ("family", "containerDefinitions")
 
 TASK_DEFINITION = Members(
     {
         **_TASK_DEFINITION,
+        "networkMode": Text(choices=("bridge", "host", "none"), refused={"awsvpc": refused.AWSVPC}),
+        "ephemeralStorage": Refused(refused.FARGATE_OF_A_FILE),
+        "runtimePlatform": Members(
+            {
+                "cpuArchitecture": _CPU_ARCHITECTURE,
+                "operatingSystemFamily": Text(
+                    choices=("LINUX",), refused=dict.fromkeys(_WINDOWS_FAMILIES, refused.WINDOWS)
+                ),
+            }
+        ),
         "revision": Whole(1),
         "taskRoleArn": Refused(refused.ROLE_OF_A_FILE),
         # What describe-task-definition adds, so that its output can be used as it is.
@@ -564,5 +564,23 @@ TASK_DEFINITION = Members(
 )
 """In a task file."""
 
-TASK_DEFINITION_TO_REGISTER = Members({**_TASK_DEFINITION, "taskRoleArn": Text()}, required=_REQUIRED)
-"""With a control plane, which hands out the credentials of roles."""
+TASK_DEFINITION_TO_REGISTER = Members(
+    {
+        **_TASK_DEFINITION,
+        "taskRoleArn": Text(),
+        "networkMode": Text(choices=("bridge", "host", "awsvpc", "none")),
+        "ephemeralStorage": Members(
+            {"sizeInGiB": Whole(LEAST_STORAGE_GIB, MOST_STORAGE_GIB, unit="GiB")}, required=("sizeInGiB",)
+        ),
+        "runtimePlatform": Members(
+            {
+                "cpuArchitecture": _CPU_ARCHITECTURE,
+                "operatingSystemFamily": Text(choices=("LINUX", *_WINDOWS_FAMILIES)),
+            }
+        ),
+    },
+    required=_REQUIRED,
+)
+"""With a control plane, which hands out the credentials of roles and the addresses of tasks.
+
+What it takes to run one is asked when a task is to run, so every platform can be registered."""

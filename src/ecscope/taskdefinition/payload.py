@@ -32,7 +32,13 @@ RESTART_ATTEMPT_PERIOD_S = 300
 
 
 def payload_task(
-    definition: Definition, *, family: str, arn: str, version: str, desired_status: str = "RUNNING"
+    definition: Definition,
+    *,
+    family: str,
+    arn: str,
+    version: str,
+    desired_status: str = "RUNNING",
+    execution_environment: str = "AWS_ECS_EC2",
 ) -> PayloadTask:
     """``definition``: without anything that this agent does not have."""
     cpu = cpu_units(definition.cpu)
@@ -43,7 +49,10 @@ def payload_task(
         version=version,
         desired_status=desired_status,
         overrides="{}",
-        containers=tuple(_container(each, definition.network_mode) for each in definition.container_definitions),
+        containers=tuple(
+            _container(each, definition.network_mode, execution_environment)
+            for each in definition.container_definitions
+        ),
         volumes=tuple(map(_volume, definition.volumes)),
         cpu=cpu / 1024 if cpu else None,
         memory=memory or None,
@@ -72,7 +81,7 @@ def docker_api_versions(container: ContainerDefinition) -> set[str]:
     return {version for version, is_needed in needs.items() if is_needed} or {"1.17"}
 
 
-def _container(container: ContainerDefinition, mode: NetworkMode) -> PayloadContainer:
+def _container(container: ContainerDefinition, mode: NetworkMode, execution_environment: str) -> PayloadContainer:
     """Whether it is essential is always said: absent means no in a payload, and yes in a definition."""
     return PayloadContainer(
         name=container.name,
@@ -81,7 +90,7 @@ def _container(container: ContainerDefinition, mode: NetworkMode) -> PayloadCont
         command=container.command or None,
         entry_point=container.entry_point or None,
         environment={
-            "AWS_EXECUTION_ENV": "AWS_ECS_EC2",
+            "AWS_EXECUTION_ENV": execution_environment,
             **{variable.name: variable.value for variable in container.environment},
         },
         cpu=container.cpu,

@@ -17,11 +17,20 @@ import msgspec
 
 from ecscope.model.arn import TaskArn
 from ecscope.model.task import Task
+from ecscope.taskdefinition.fargate import check_awsvpc, check_fargate, refuse_fargate
 from ecscope.taskdefinition.members import TASK_DEFINITION, TASK_DEFINITION_TO_REGISTER, Mistake, Report
 from ecscope.taskdefinition.positions import MAX_SIZE_BYTES, Document, JsonError, parse, plain, tree
 from ecscope.taskdefinition.rules import check_rules
 
-__all__ = ["Mistake", "TaskDefinition", "TaskDefinitionError", "mistakes_in", "read_task_definition", "to_task"]
+__all__ = [
+    "Mistake",
+    "TaskDefinition",
+    "TaskDefinitionError",
+    "fargate_mistakes",
+    "mistakes_in",
+    "read_task_definition",
+    "to_task",
+]
 
 
 class TaskDefinition(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,12 +81,21 @@ def read_task_definition(data: bytes) -> TaskDefinition:
 def mistakes_in(definition: Mapping[str, Any]) -> tuple[Mistake, ...]:
     """What is wrong with a definition that is to be registered; line and column mean nothing here.
 
-    It is held to the rules of a task file.
+    It is held to the rules of a task file, and to those of Fargate if it asks for that.
     """
     root = tree(dict(definition))
     report = Report()
     TASK_DEFINITION_TO_REGISTER.check(root, "", report)
+    check_awsvpc(root, report)
     check_rules(root, report)
+    check_fargate(root, report)
+    return report.mistakes()
+
+
+def fargate_mistakes(definition: Mapping[str, Any]) -> tuple[Mistake, ...]:
+    """Why a definition without mistakes could not run on Fargate, asked for or not; empty: it could."""
+    report = Report()
+    check_fargate(tree(dict(definition)), report, is_asked_for=True)
     return report.mistakes()
 
 
@@ -102,6 +120,7 @@ def _check(document: Document) -> tuple[Mistake, ...]:
     else:
         TASK_DEFINITION.check(root, "", report)
         check_rules(root, report)
+        refuse_fargate(root, report)
     return report.mistakes()
 
 

@@ -79,7 +79,6 @@ def check_rules(root: Node, report: Report) -> None:
     containers = list(task.items("containerDefinitions"))
     names = _names(containers, report)
     _task_size(task, containers, report)
-    _compatibilities(task, report)
     volumes = _volumes(task, report)
     _essential(task, containers, report)
     for container in containers:
@@ -137,13 +136,6 @@ def _task_size(task: Place, containers: list[Place], report: Report) -> None:
 def _mode(task: Place) -> NetworkMode | None:
     """``None``: it is not a valid one, which is reported separately."""
     return network_mode(task.text("networkMode"))
-
-
-def _compatibilities(task: Place, report: Report) -> None:
-    """Fargate is refused in any network mode: otherwise this mistake would show only once the other is corrected."""
-    for place in task.items("requiresCompatibilities"):
-        if place.node.value == "FARGATE":
-            report.add(place.node, place.path, refused.FARGATE.why)
 
 
 def _essential(task: Place, containers: list[Place], report: Report) -> None:
@@ -318,7 +310,7 @@ def _port_range(mapping: Place, place: Place, report: Report, *, shares_ports: b
 def _host_ports(task: Place, containers: list[Place], report: Report) -> None:
     taken: set[tuple[int, str]] = set()
     mode = _mode(task)
-    shares_ports = mode is not None and mode.shares_host_ports
+    shares_ports = mode is not None and mode.has_one_port_number
     for container in containers:
         for mapping in container.items("portMappings"):
             place = mapping.member("hostPort") or (mapping.member("containerPort") if shares_ports else None)
@@ -327,7 +319,10 @@ def _host_ports(task: Place, containers: list[Place], report: Report) -> None:
             if place is None or not port:
                 continue
             if key in taken:
-                report.add(place.node, place.path, f"port {port}/{key[1]} of the host is taken by an earlier mapping")
+                whose = "task" if mode is NetworkMode.AWSVPC else "host"
+                report.add(
+                    place.node, place.path, f"port {port}/{key[1]} of the {whose} is taken by an earlier mapping"
+                )
             taken.add(key)
 
 

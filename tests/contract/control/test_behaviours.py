@@ -483,8 +483,8 @@ def test_arns_are_long_and_cannot_be_made_short(ecs: Any) -> None:
 NETWORK = {"awsvpcConfiguration": {"subnets": ["subnet-1"], "securityGroups": ["sg-1"]}}
 FARGATE = [{"capacityProvider": "FARGATE", "weight": 1}]
 REFUSED_HERE: list[tuple[str, Mapping[str, Any], str, str]] = [
-    ("run_task", {**RUN, "launchType": "FARGATE"}, "UnsupportedFeatureException", "Launch type FARGATE"),
-    ("run_task", {**RUN, "capacityProviderStrategy": FARGATE}, "UnsupportedFeatureException", "names FARGATE"),
+    ("run_task", {**RUN, "launchType": "FARGATE"}, "InvalidParameterException", "launch_type FARGATE"),
+    ("run_task", {**RUN, "capacityProviderStrategy": FARGATE}, "InvalidParameterException", "not associated"),
     ("run_task", {**RUN, "networkConfiguration": NETWORK}, "InvalidParameterException", "networkMode"),
     ("run_task", {**RUN, "launchType": "SOMETHING"}, "InvalidParameterException", "enum value set: ["),
     (
@@ -524,7 +524,7 @@ REFUSED_HERE: list[tuple[str, Mapping[str, Any], str, str]] = [
             "family": "f",
             "containerDefinitions": [dict(APP)],
             "requiresCompatibilities": ["FARGATE"],
-            "networkMode": "awsvpc",
+            "networkMode": "bridge",
             "cpu": "256",
             "memory": "512",
         },

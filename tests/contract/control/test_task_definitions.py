@@ -140,8 +140,7 @@ def test_texts_that_users_search_for(ecs: Any, containers: Any, members: Any, me
 @pytest.mark.parametrize(
     ("members", "path", "feature"),
     [
-        ({"networkMode": "awsvpc"}, "networkMode", "task ENI"),
-        ({"requiresCompatibilities": ["FARGATE"]}, "requiresCompatibilities[0]", "FARGATE"),
+        ({"requiresCompatibilities": ["FARGATE"], "cpu": "256", "memory": "512"}, "networkMode", "‘awsvpc’"),
         ({"ephemeralStorage": {"sizeInGiB": 21}}, "ephemeralStorage", "Fargate"),
         ({"enableFaultInjection": True}, "enableFaultInjection", "fault injection"),
         (
@@ -150,11 +149,6 @@ def test_texts_that_users_search_for(ecs: Any, containers: Any, members: Any, me
             "EFS",
         ),
         ({"volumes": [{"name": "v", "configuredAtLaunch": True}]}, "volumes[0].configuredAtLaunch", "EBS"),
-        (
-            {"runtimePlatform": {"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE"}},
-            "runtimePlatform.operatingSystemFamily",
-            "Windows",
-        ),
     ],
 )
 def test_what_cannot_be_done_is_refused_by_name(ecs: Any, members: Any, path: str, feature: str) -> None:

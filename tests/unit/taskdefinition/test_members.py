@@ -273,7 +273,7 @@ REFUSED: list[tuple[str, object, str]] = [
     ("taskRoleArn", "arn:aws:iam::000000000000:role/app", "the credentials of a role"),
     ("proxyConfiguration", {"containerName": "envoy"}, "App Mesh"),
     ("inferenceAccelerators", [{"deviceName": "a", "deviceType": "b"}], "Inference accelerators"),
-    ("ephemeralStorage", {"sizeInGiB": 21}, "ephemeral storage"),
+    ("ephemeralStorage", {"sizeInGiB": 21}, "launch type FARGATE"),
     ("enableFaultInjection", True, "fault injection"),
     ("trustedExecutionConfiguration", {"isolationMode": "SHARED"}, "trusted execution"),
     ("runtimePlatform.operatingSystemFamily", "WINDOWS_SERVER_2022_CORE", "Windows"),

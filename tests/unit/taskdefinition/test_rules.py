@@ -56,7 +56,8 @@ BROKEN = {
         f"{C0}.linuxParameters.maxSwap", "needs the container's memory: Docker limits swap together with memory"),
     "Fargate": (
         task(requiresCompatibilities=["EC2", "FARGATE"]),
-        "requiresCompatibilities[1]", "FARGATE is not supported: this agent runs tasks of EC2 and EXTERNAL"),
+        "requiresCompatibilities[1]",
+        "launch type FARGATE is not supported in a task file: register it with a control plane (ecscope up)"),
     "a volume is one kind": (
         task(volumes=[{"name": "v", "host": {}, "dockerVolumeConfiguration": {}}]),
         "volumes[0].dockerVolumeConfiguration", "cannot stand beside host; a volume is one or the other"),

@@ -55,7 +55,7 @@ def frames(state: ControlState, effect: ForAgent, *, at_ms: int, new_id: Callabl
                     message_id=effect.message_id,
                     timeline=effect.timeline,
                     generated_at=at_ms,
-                    tasks=tuple(_identifiers(effect.task_arns, cluster_arn, DesiredStatus.RUNNING)),
+                    tasks=tuple(_identifiers(effect.task_arns, DesiredStatus.RUNNING)),
                 )
             )
         case ConfirmStop():
@@ -63,7 +63,7 @@ def frames(state: ControlState, effect: ForAgent, *, at_ms: int, new_id: Callabl
                 TaskStopVerificationAck(
                     message_id=effect.message_id,
                     generated_at=at_ms,
-                    stop_tasks=tuple(_identifiers(effect.task_arns, cluster_arn, DesiredStatus.STOPPED)),
+                    stop_tasks=tuple(_identifiers(effect.task_arns, DesiredStatus.STOPPED)),
                 )
             )
         case SendCredentials():
@@ -78,7 +78,7 @@ def frames(state: ControlState, effect: ForAgent, *, at_ms: int, new_id: Callabl
                             IAMRoleCredentialsMessage(
                                 message_id=new_id(),
                                 task_arn=task.arn,
-                                task_cluster_arn=cluster_arn,
+                                task_cluster_arn=_cluster_of(task.arn),
                                 role_type=role_type.value,
                                 role_credentials=credentials,
                             )
@@ -89,6 +89,12 @@ def _known(state: ControlState, arns: Iterable[TaskArn]) -> Iterator[Task]:
     return (task for arn in arns if (task := state.tasks.get(arn)) is not None)
 
 
-def _identifiers(arns: Iterable[str], cluster_arn: str, desired_status: str) -> Iterator[TaskIdentifier]:
+def _identifiers(arns: Iterable[str], desired_status: str) -> Iterator[TaskIdentifier]:
     for arn in arns:
-        yield TaskIdentifier(task_arn=arn, task_cluster_arn=cluster_arn, desired_status=desired_status)
+        yield TaskIdentifier(task_arn=arn, task_cluster_arn=_cluster_of(arn), desired_status=desired_status)
+
+
+def _cluster_of(task_arn: str) -> str:
+    """The ARN of a task's own cluster, which need not be that of its instance."""
+    prefix, _, path = task_arn.partition(":task/")
+    return f"{prefix}:cluster/{path.partition('/')[0]}"

@@ -20,6 +20,7 @@ from ecscope.control.core.statuses import InstanceStatus
 from ecscope.control.core.step import Step
 from ecscope.control.core.tags import not_respelled, tags_of
 from ecscope.control.core.tasks import ContainerReport, Report
+from ecscope.model.arn import TaskArn
 from ecscope.model.container_instance import Attribute
 from ecscope.model.resources import HostResources
 from ecscope.model.status import ReportedStatus
@@ -201,7 +202,10 @@ ACTIONS: Mapping[str, Action] = {
 
 def _task(step: Step, body: Json) -> Task:
     cluster = lookup.cluster(step, body.get("cluster"))
-    task = lookup.find_task(step, cluster, body.get("task") or "")
+    reference = body.get("task") or ""
+    task = lookup.find_task(step, cluster, reference)
+    if task is None and (elsewhere := step.tasks.get(TaskArn(reference))) is not None and elsewhere.is_on_fargate:
+        task = elsewhere  # of any cluster, and yet on this agent's instance
     if task is None:
         raise invalid("The referenced task was not found.")
     return task

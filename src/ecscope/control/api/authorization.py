@@ -20,6 +20,7 @@ from ecscope.control.api import lookup
 from ecscope.control.api.agent_calls import known_instance
 from ecscope.control.api.execute_command import only_container
 from ecscope.control.api.service_deployments import find_deployment, find_revision
+from ecscope.control.core.capacity import FARGATE
 from ecscope.control.core.iam import Request, Rights
 from ecscope.control.core.overrides import role_of
 from ecscope.control.core.records import Cluster, Instance, Json, Service, Task, TaskDefinition
@@ -275,7 +276,7 @@ def _of_service(step: Step, kind: str, reference: str) -> Iterator[_Thing]:
 def _all(step: Step, kind: str, body: Json) -> Iterator[_Thing]:
     """Everything of a kind that there is to act on, and what is yet to come."""
     if kind == "capacity-provider":
-        yield from (_Thing(lookup.arn_of(step, kind, name)) for name in ("*", *lookup.PROVIDERS))
+        yield from (_Thing(lookup.arn_of(step, kind, name)) for name in ("*", *FARGATE))
         return
     yield _Thing(_in_cluster(step, kind, body, ""))
     cluster = lookup.find_cluster(step, body.get("cluster"))

@@ -15,6 +15,8 @@ from ecscope.control.api import lookup, shapes
 from ecscope.control.api.account_settings import effective
 from ecscope.control.api.action import Action
 from ecscope.control.api.pages import page
+from ecscope.control.api.placement import strategy_items
+from ecscope.control.core.capacity import FARGATE
 from ecscope.control.core.errors import ApiError, Failure, invalid, missing
 from ecscope.control.core.records import Cluster, Json
 from ecscope.control.core.statuses import ClusterStatus, InstanceStatus, ServiceStatus
@@ -109,8 +111,8 @@ def put_cluster_capacity_providers(step: Step, body: Json) -> Json:
 
 
 def describe_capacity_providers(step: Step, body: Json) -> Json:
-    asked: list[str] = body.get("capacityProviders") or list(lookup.PROVIDERS)
-    of_cluster = lookup.cluster(step, body["cluster"]).capacity_providers if body.get("cluster") else lookup.PROVIDERS
+    asked: list[str] = body.get("capacityProviders") or list(FARGATE)
+    of_cluster = lookup.cluster(step, body["cluster"]).capacity_providers if body.get("cluster") else FARGATE
     found, failures = [], []
     for reference in asked:
         name = lookup.find_provider(step, reference)
@@ -180,22 +182,13 @@ def _namespace(given: Json | None, before: Json) -> Json:
 def _providers(step: Step, names: Iterable[str], strategy: Iterable[Json]) -> dict[str, Any]:
     """The members of a cluster. Raises ``InvalidParameterException``."""
     providers = tuple(dict.fromkeys(_provider(step, name) for name in names))
-    entries = tuple({"weight": 0, "base": 0, **entry} for entry in strategy)
-    for entry in entries:
-        if entry["capacityProvider"] not in providers:
-            raise invalid(
-                "The specified capacity provider strategy cannot contain a capacity provider that is not associated"
-                " with the cluster. Associate the capacity provider with the cluster and try again."
-            )
-    if sum(entry["base"] > 0 for entry in entries) > 1:
-        raise invalid("Only one capacity provider of a strategy can have a base above 0.")
-    return {"capacity_providers": providers, "default_strategy": entries}
+    return {"capacity_providers": providers, "default_strategy": strategy_items(strategy, providers)}
 
 
 def _provider(step: Step, reference: str) -> str:
     """Its name. Raises ``InvalidParameterException``."""
     found = lookup.find_provider(step, reference)
     if found is None:
-        known = " and ".join(lookup.PROVIDERS)
+        known = " and ".join(FARGATE)
         raise invalid(f"The specified capacity provider '{reference[:200]}' was not found. Here are only {known}.")
     return found

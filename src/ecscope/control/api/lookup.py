@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 
+from ecscope.control.core.capacity import FARGATE
 from ecscope.control.core.errors import client_error, cluster_not_found, invalid, service_not_found
 from ecscope.control.core.records import Cluster, Instance, Service, Task, TaskDefinition
 from ecscope.control.core.statuses import ClusterStatus, TaskDefinitionStatus
@@ -18,8 +19,6 @@ from ecscope.control.core.step import Step
 from ecscope.model.arn import TaskArn, cluster_name
 
 DEFAULT_CLUSTER = "default"
-PROVIDERS = ("FARGATE", "FARGATE_SPOT")
-"""Names of the capacity providers: those of AWS; no others exist on one machine."""
 _ARN = re.compile(r"arn:[a-z-]+:ecs:[a-z0-9-]*:[0-9]*:([a-z-]+)/(.+)")
 _FAMILY_AND_REVISION = re.compile(r"([A-Za-z0-9_-]{1,255})(?::([0-9]{1,9}))?")
 
@@ -80,7 +79,7 @@ def service(step: Step, in_cluster: Cluster, reference: str) -> Service:
 
 def find_provider(step: Step, reference: str) -> str | None:
     """The name of a capacity provider."""
-    return next((name for name in PROVIDERS if reference in (name, arn_of(step, "capacity-provider", name))), None)
+    return next((name for name in FARGATE if reference in (name, arn_of(step, "capacity-provider", name))), None)
 
 
 def find_by_arn(step: Step, arn: str) -> Tagged | None:

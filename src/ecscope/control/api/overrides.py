@@ -9,11 +9,11 @@ from ecscope.control.core.errors import client_error, invalid, unsupported
 from ecscope.control.core.overrides import check_merged
 from ecscope.control.core.records import Json, TaskDefinition
 from ecscope.model import refused
+from ecscope.taskdefinition.members import LEAST_STORAGE_GIB, MOST_STORAGE_GIB
 from ecscope.taskdefinition.rules import MIN_MEMORY_MIB, cpu_units, memory_mib
 
 _REFUSED = {
     "inferenceAcceleratorOverrides": refused.INFERENCE,
-    "ephemeralStorage": refused.EPHEMERAL_STORAGE,
 }
 _REFUSED_IN_A_CONTAINER = {
     "environmentFiles": refused.ENVIRONMENT_FILES,
@@ -34,6 +34,10 @@ def overrides_of(given: Json, definition: TaskDefinition) -> Json:
         if amount is None or amount <= 0:
             raise client_error(f"Invalid '{member}' setting for task: {given[member]!r} is not a valid amount.")
         checked[member] = str(amount)
+    if storage := given.get("ephemeralStorage"):
+        if not LEAST_STORAGE_GIB <= storage["sizeInGiB"] <= MOST_STORAGE_GIB:
+            raise client_error(f"ephemeralStorage must be from {LEAST_STORAGE_GIB} to {MOST_STORAGE_GIB} GiB.")
+        checked["ephemeralStorage"] = storage
     names = {container.name for container in definition.members.container_definitions}
     containers: list[Json] = []
     for override in given.get("containerOverrides", ()):

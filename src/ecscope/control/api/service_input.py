@@ -155,7 +155,7 @@ def rebalancing(service_body: Json, strategy: str) -> str:
     rules = service_body["placementStrategy"]
     could = (
         strategy != SchedulingStrategy.DAEMON
-        and service_body["launchType"] != LaunchType.EXTERNAL
+        and service_body.get("launchType") != LaunchType.EXTERNAL
         and service_body["deploymentConfiguration"]["maximumPercent"] > 100
         and (not rules or (rules[0].get("type"), rules[0].get("field")) == ("spread", _ZONE))
         and not any(_ZONE in one.get("expression", "") for one in service_body["placementConstraints"])

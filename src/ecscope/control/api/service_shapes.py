@@ -15,6 +15,9 @@ from ecscope.control.core.records import Deployment, Service, Task
 from ecscope.control.core.statuses import DeploymentStatus, RolloutState
 from ecscope.control.core.step import Step
 
+_OF_BOTH = frozenset(("launchType", "capacityProviderStrategy", "networkConfiguration"))
+"""Members of a service that it has from its PRIMARY deployment: a rollback gives back those of an earlier one."""
+
 
 def service(step: Step, record: Service, *, with_tags: bool = False) -> dict[str, object]:
     """``Service``."""
@@ -43,6 +46,9 @@ def service(step: Step, record: Service, *, with_tags: bool = False) -> dict[str
     }
     if record.deployments:
         shown["taskDefinition"] = record.deployments[0].definition_arn
+        shown |= {
+            name: record.deployments[0].settings[name] for name in _OF_BOTH & record.deployments[0].settings.keys()
+        }
         shown["currentServiceRevisions"] = [_revision_summary(step, record, one, tasks) for one in record.deployments]
         if record.deployments[0].rollout_state == RolloutState.IN_PROGRESS:
             shown["currentServiceDeployment"] = deployment_arn(step, record, record.deployments[0])

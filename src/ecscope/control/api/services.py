@@ -12,16 +12,17 @@ import msgspec
 from ecscope.control.api import lookup, service_input, service_shapes, tokens
 from ecscope.control.api.action import Action
 from ecscope.control.api.pages import page
-from ecscope.control.api.placement import launch_type_of, refuse_network
+from ecscope.control.api.placement import Launch, launch_of, network_of
 from ecscope.control.api.shapes import includes
 from ecscope.control.core.deployments import primary, with_deployment
 from ecscope.control.core.errors import ApiError, Failure, invalid, missing, service_not_found
-from ecscope.control.core.records import Cluster, Json, Service
+from ecscope.control.core.records import Cluster, Json, Service, TaskDefinition
 from ecscope.control.core.statuses import SchedulingStrategy, ServiceStatus
 from ecscope.control.core.step import Step
 from ecscope.control.core.tags import tags_of
 
 _DESCRIBED_MOST = 10
+_OF_CAPACITY = ("launchType", "capacityProviderStrategy", "networkConfiguration", "platformVersion", "platformFamily")
 _NOT_IDEMPOTENT = "Creation of service was not idempotent."
 
 
@@ -39,10 +40,12 @@ def create_service(step: Step, body: Json) -> Json:
     if not body.get("taskDefinition"):
         raise invalid("Task definition can not be null or empty.")
     definition = lookup.task_definition_to_run(step, body["taskDefinition"])
-    launch_type = launch_type_of(body, cluster, definition)
-    refuse_network(body, definition)
+    launch = launch_of(body, cluster, definition)
+    if launch.is_fargate and strategy == SchedulingStrategy.DAEMON:
+        raise invalid("The daemon scheduling strategy does not support the Fargate launch type.")
+    network = network_of(body, definition, launch)
     kept: dict[str, object] = {
-        "launchType": launch_type,
+        **_capacity(launch, network, launch.platform_version),
         "deploymentConfiguration": service_input.deployment_configuration(body, strategy),
         "placementConstraints": service_input.placement_constraints(body),
         "placementStrategy": service_input.placement_strategy(body, strategy),
@@ -67,7 +70,7 @@ def create_service(step: Step, body: Json) -> Json:
         },
         tags=tags_of(body.get("tags", ())),
     )
-    service = with_deployment(step, service, definition_arn=definition.arn, settings=_settings(service, body))
+    service = with_deployment(step, service, definition_arn=definition.arn, settings=_settings(launch, network, body))
     standing = step.services.get(service.arn)
     if standing is not None and standing.status == ServiceStatus.DRAINING:
         raise invalid("Unable to Start a service that is still Draining.")
@@ -99,15 +102,21 @@ def update_service(step: Step, body: Json) -> Json:
     definition_arn = deployment.definition_arn
     if body.get("taskDefinition"):
         definition_arn = lookup.task_definition_to_run(step, body["taskDefinition"]).arn
+    settings, kept = deployment.settings, service.body
     if (definition := step.task_definitions.get(definition_arn)) is not None:
-        launch_type_of(_with_launch_type(service, body), cluster, definition)
-        refuse_network(body, definition)
+        asked = _with_what_it_has(service, body, cluster, definition)
+        launch = launch_of(asked, cluster, definition)
+        if launch.is_fargate and service.is_daemon:
+            raise invalid("The daemon scheduling strategy does not support the Fargate launch type.")
+        network = network_of(asked, definition, launch)
+        settings = _settings(launch, network, body, deployment.settings)
+        kept = {name: value for name, value in kept.items() if name not in _OF_CAPACITY}
+        kept |= _capacity(launch, network, launch.platform_version)
     service = msgspec.structs.replace(
         service,
-        body={**service.body, **changes},
+        body={**kept, **changes},
         desired_count=service.desired_count if desired is None else desired,
     )
-    settings = _settings(service, body, deployment.settings)
     is_another = (definition_arn, settings) != (deployment.definition_arn, deployment.settings)
     if body.get("forceNewDeployment") or is_another:
         service = with_deployment(step, service, definition_arn=definition_arn, settings=settings)
@@ -154,7 +163,7 @@ def list_services(step: Step, body: Json) -> Json:
         if is_ours
         and service.cluster == cluster.name
         and service.status == ServiceStatus.ACTIVE
-        and launch_type in (None, service.members.launch_type)
+        and launch_type in (None, primary(service).launch_type)
         and strategy in (None, service.scheduling_strategy)
     ]
     return page("ListServices", body, "serviceArns", services, key=_arn, show=_arn)
@@ -166,9 +175,25 @@ def list_services_by_namespace(step: Step, body: Json) -> Json:
     raise ApiError("NamespaceNotFoundException", message)
 
 
-def _with_launch_type(service: Service, body: Json) -> Json:
-    """An update, which can change the launch type only by giving a capacity provider strategy."""
-    return body if body.get("capacityProviderStrategy") else {**body, "launchType": service.members.launch_type}
+def _with_what_it_has(service: Service, body: Json, cluster: Cluster, definition: TaskDefinition) -> Json:
+    """An update with what it leaves as it is. The launch type changes only by a capacity provider strategy.
+
+    An empty strategy gives that up for the default of the cluster, or else for the launch type.
+    """
+    settings, strategy = primary(service).settings, body.get("capacityProviderStrategy")
+    gives_up = strategy is not None and not strategy and "capacityProviderStrategy" in settings
+    asked = dict(body)
+    if strategy is None and settings.get("capacityProviderStrategy"):
+        asked["capacityProviderStrategy"] = settings["capacityProviderStrategy"]
+    elif not strategy and not (gives_up and cluster.default_strategy):
+        asked["launchType"] = primary(service).launch_type
+    if definition.members.network_mode.has_task_address and not body.get("networkConfiguration"):
+        asked["networkConfiguration"] = settings.get("networkConfiguration")
+    if not body.get("platformVersion") and not strategy:
+        asked["platformVersion"] = service.body.get("platformVersion")
+    for member in ("placementConstraints", "placementStrategy"):
+        asked.setdefault(member, service.body.get(member, ()))
+    return asked
 
 
 def _made_before(step: Step, body: Json) -> Service | None:
@@ -193,11 +218,23 @@ def _is_same(standing: Service, wanted: Service) -> bool:
     )
 
 
-def _settings(service: Service, body: Json, before: Json | None = None) -> Json:
-    """Of a deployment; what is not given is as ``before``."""
+def _capacity(launch: Launch, network: Json, platform_version: str) -> dict[str, object]:
+    """What a service and its deployments show of where their tasks run."""
+    shown: dict[str, object] = {"launchType": launch.launch_type}
+    if launch.strategy:
+        shown = {"capacityProviderStrategy": list(launch.strategy)}
+    if network:
+        shown["networkConfiguration"] = network
+    if launch.is_fargate:
+        shown |= {"platformVersion": platform_version, "platformFamily": "Linux"}
+    return shown
+
+
+def _settings(launch: Launch, network: Json, body: Json, before: Json | None = None) -> Json:
+    """Of a deployment; what is not given of Service Connect is as ``before``."""
     connect = body.get("serviceConnectConfiguration", (before or {}).get("serviceConnectConfiguration"))
     shown = {} if connect is None else {"serviceConnectConfiguration": connect}
-    return {"launchType": service.members.launch_type, **shown}
+    return {**_capacity(launch, network, launch.current_version), **shown}
 
 
 def _put(step: Step, service: Service) -> Service:

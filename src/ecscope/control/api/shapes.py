@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 from ecscope.control.core.errors import Failure
-from ecscope.control.core.records import Cluster, Instance, Json, Task, TaskContainer, TaskDefinition
+from ecscope.control.core.records import Cluster, Instance, Json, Service, Task, TaskContainer, TaskDefinition
 from ecscope.control.core.statuses import InstanceStatus, LastStatus, LaunchType, ServiceStatus
 from ecscope.control.core.step import Step
 from ecscope.model.resources import HostResources
@@ -50,11 +50,12 @@ def cluster(step: Step, record: Cluster, include: Collection[str] = ()) -> dict[
     ]
     tasks = Counter(
         (task.launch_type, "running" if task.is_running else "pending")
-        for instance in instances
-        for task in (step.tasks[arn] for arn in step.tasks_on.get(instance.arn, ()))
-        if task.last_status.is_pending or task.is_running
+        for arns in step.tasks_on.values()
+        for task in (step.tasks[arn] for arn in arns)
+        if task.cluster == record.name and (task.last_status.is_pending or task.is_running)
     )
-    services = Counter(service.status for service in step.services if service.cluster == record.name)
+    here = [service for service in step.services if service.cluster == record.name]
+    services = Counter((service.status, _launch_type(service)) for service in here)
     shown: dict[str, object] = {
         "clusterArn": record.arn,
         "clusterName": record.name,
@@ -62,7 +63,7 @@ def cluster(step: Step, record: Cluster, include: Collection[str] = ()) -> dict[
         "registeredContainerInstancesCount": len(instances),
         "runningTasksCount": sum(count for (_, status), count in tasks.items() if status == "running"),
         "pendingTasksCount": sum(count for (_, status), count in tasks.items() if status == "pending"),
-        "activeServicesCount": services[ServiceStatus.ACTIVE],
+        "activeServicesCount": sum(service.status == ServiceStatus.ACTIVE for service in here),
         "statistics": _statistics(tasks, services) if "STATISTICS" in include else [],
         "tags": tags(record.tags) if "TAGS" in include else [],
         "settings": named(record.settings) if "SETTINGS" in include else [],
@@ -78,6 +79,11 @@ def cluster(step: Step, record: Cluster, include: Collection[str] = ()) -> dict[
     return shown
 
 
+def _launch_type(service: Service) -> LaunchType:
+    """Of one without a deployment, which is deleted, it no longer matters."""
+    return service.deployments[0].launch_type if service.deployments else LaunchType.EC2
+
+
 def named(values: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in values.items()]
 
@@ -86,9 +92,9 @@ _STATISTICS_NAMES = {LaunchType.EC2: "EC2", LaunchType.FARGATE: "Fargate", Launc
 
 
 def _statistics(
-    tasks: Mapping[tuple[LaunchType, str], int], services: Mapping[ServiceStatus, int]
+    tasks: Mapping[tuple[LaunchType, str], int], services: Mapping[tuple[ServiceStatus, LaunchType], int]
 ) -> list[dict[str, str]]:
-    """Numbers as text. All services count as EC2: nothing else runs here."""
+    """Numbers as text."""
     counts: Iterable[tuple[str, int]] = (
         *(
             (f"{status}{word}TasksCount", tasks.get((launch_type, status), 0))
@@ -96,7 +102,7 @@ def _statistics(
             for launch_type, word in _STATISTICS_NAMES.items()
         ),
         *(
-            (f"{status.lower()}{word}ServiceCount", services.get(status, 0) if launch_type == LaunchType.EC2 else 0)
+            (f"{status.lower()}{word}ServiceCount", services.get((status, launch_type), 0))
             for status in (ServiceStatus.ACTIVE, ServiceStatus.DRAINING)
             for launch_type, word in _STATISTICS_NAMES.items()
         ),
@@ -132,8 +138,8 @@ def task_definition(record: TaskDefinition) -> dict[str, object]:
 
 def failures(those: Iterable[Failure]) -> list[dict[str, str]]:
     return [
-        {"arn": failure.arn, "reason": failure.reason, **({"detail": failure.detail} if failure.detail else {})}
-        for failure in those
+        {name: text for name, text in (("arn", f.arn), ("reason", f.reason), ("detail", f.detail)) if text}
+        for f in those
     ]
 
 
@@ -142,7 +148,8 @@ def failures(those: Iterable[Failure]) -> list[dict[str, str]]:
 
 def instance(step: Step, record: Instance, include: Collection[str] = ("TAGS",)) -> dict[str, object]:
     """``ContainerInstance``; ``include``: words of DescribeContainerInstances. Source: control-plane.md §4."""
-    here = [step.tasks[arn].last_status for arn in step.tasks_on.get(record.arn, ())]
+    tasks_here = (step.tasks[arn] for arn in step.tasks_on.get(record.arn, ()))
+    here = [one.last_status for one in tasks_here if not one.is_on_fargate]
     taken = step.taken.get(record.arn, HostResources())
     remaining = HostResources(
         cpu_units=record.resources.cpu_units - taken.cpu_units,
@@ -222,13 +229,12 @@ def task(step: Step, record: Task, include: Collection[str] = ("TAGS",)) -> dict
     has: Mapping[str, str | None] = host.attributes if host is not None else {}
     heard_at = host.connectivity_at if host is not None else None
     shown: dict[str, object] = {
-        "attachments": [],
+        "attachments": _attachments(record),
         "attributes": [{"name": ARCHITECTURE, "value": has.get(ARCHITECTURE) or "x86_64"}],
         "availabilityZone": has.get(ZONE) or step.settings.availability_zone,
         "clusterArn": f"{record.arn.split(':task/', 1)[0]}:cluster/{record.cluster}",
         "connectivity": "CONNECTED" if host is not None and host.is_connected else "DISCONNECTED",
         "connectivityAt": moment(max(heard_at or record.created_at, record.created_at)),
-        "containerInstanceArn": record.instance_arn,
         "containers": [_container(record, container) for container in record.containers],
         "cpu": str(record.needs.cpu_units),
         "createdAt": moment(record.created_at),
@@ -246,7 +252,13 @@ def task(step: Step, record: Task, include: Collection[str] = ("TAGS",)) -> dict
         "taskDefinitionArn": record.definition_arn,
         "version": record.version,
     }
-    texts = {"startedBy": record.started_by, "stopCode": record.stop_code, "stoppedReason": record.stopped_reason}
+    shown |= record.platform if record.is_on_fargate else {"containerInstanceArn": record.instance_arn}
+    texts = {
+        "capacityProviderName": record.capacity_provider,
+        "startedBy": record.started_by,
+        "stopCode": record.stop_code,
+        "stoppedReason": record.stopped_reason,
+    }
     shown |= {name: text for name, text in texts.items() if text}
     moments = {
         "executionStoppedAt": record.execution_stopped_at,
@@ -260,6 +272,45 @@ def task(step: Step, record: Task, include: Collection[str] = ("TAGS",)) -> dict
     return shown
 
 
+_ATTACHMENT_STATUSES = {
+    LastStatus.PROVISIONING: "PRECREATED",
+    LastStatus.DEPROVISIONING: "DETACHING",
+    LastStatus.STOPPED: "DELETED",
+}
+"""Of the network interface of a task, which is ``ATTACHED`` otherwise."""
+
+
+def _attachments(record: Task) -> list[dict[str, object]]:
+    """The network interface of an awsvpc task; what it is like is shown once the agent has taken the task over."""
+    interface = record.interface
+    if interface is None:
+        return []
+    details = {"subnetId": record.subnet_id}
+    if record.last_status != LastStatus.PROVISIONING:
+        details |= {
+            "networkInterfaceId": interface.eni_id,
+            "macAddress": interface.mac,
+            "privateDnsName": interface.private_dns_name,
+            "privateIPv4Address": interface.ipv4,
+        }
+    return [
+        {
+            "id": interface.attachment_arn.rsplit("/", 1)[-1],
+            "type": "ElasticNetworkInterface",
+            "status": _ATTACHMENT_STATUSES.get(record.last_status, "ATTACHED"),
+            "details": named(details),
+        }
+    ]
+
+
+def _interfaces(record: Task) -> list[dict[str, object]]:
+    """``NetworkInterface`` of a container."""
+    interface = record.interface
+    if interface is None or record.last_status == LastStatus.PROVISIONING:
+        return []
+    return [{"attachmentId": interface.attachment_arn.rsplit("/", 1)[-1], "privateIpv4Address": interface.ipv4}]
+
+
 def _container(record: Task, container: TaskContainer) -> dict[str, object]:
     shown: dict[str, object] = {
         "containerArn": container.arn,
@@ -268,7 +319,7 @@ def _container(record: Task, container: TaskContainer) -> dict[str, object]:
         "image": container.image,
         "lastStatus": container.last_status,
         "networkBindings": [dict(binding) for binding in container.network_bindings],
-        "networkInterfaces": [],
+        "networkInterfaces": _interfaces(record),
         "healthStatus": container.health.value,
         "cpu": container.cpu,
     }

@@ -5,7 +5,8 @@ Source: control-plane.md §3.1, §3.5, §6.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -13,8 +14,9 @@ from ecscope.control.api import lookup, shapes, tokens
 from ecscope.control.api.action import Action
 from ecscope.control.api.overrides import overrides_of
 from ecscope.control.api.pages import page
-from ecscope.control.api.placement import constraints_of, launch_type_of, refuse_network, strategy_of
+from ecscope.control.api.placement import Launch, constraints_of, launch_of, network_of, strategy_of
 from ecscope.control.core import tasks
+from ecscope.control.core.capacity import next_provider
 from ecscope.control.core.errors import Failure, invalid, missing, unsupported
 from ecscope.control.core.placement import EXTERNAL, pool
 from ecscope.control.core.records import Cluster, Json, Task, TaskDefinition
@@ -40,16 +42,15 @@ def run_task(step: Step, body: Json) -> Json:
     count = 1 if body.get("count") is None else body["count"]
     if not 1 <= count <= _MOST_STARTED:
         raise invalid(f"Count must be from 1 to {_MOST_STARTED}.")
-    launch_type = launch_type_of(body, cluster, definition)
+    launch = launch_of(body, cluster, definition)
     wanted = msgspec.structs.replace(
-        _wanted(step, body, cluster, definition),
-        launch_type=launch_type,
+        _wanted(step, body, cluster, definition, launch),
         constraints=constraints_of(body.get("placementConstraints", ())),
         strategy=strategy_of(body.get("placementStrategy", ())),
     )
-    if not pool(step, cluster.name, launch_type):
+    if not launch.is_fargate and not pool(step, cluster.name, launch.launch_type):
         raise invalid("No Container Instances were found in your cluster.")
-    started, failures = _start(step, [wanted] * count)
+    started, failures = _start(step, _provided([wanted] * count, launch))
     if started:  # a request that came to nothing may be tried again
         tokens.remember(step, "RunTask", body, tuple(task.arn for task in started))
     return _answer(step, started, failures)
@@ -64,7 +65,7 @@ def start_task(step: Step, body: Json) -> Json:
     if len(references) > _MOST_STARTED:
         raise invalid(f"Container Instances cannot have more than {_MOST_STARTED} elements.")
     definition = lookup.task_definition_to_run(step, body["taskDefinition"])
-    wanted = _wanted(step, body, cluster, definition)
+    wanted = _wanted(step, body, cluster, definition, Launch(launch_type=LaunchType.EC2))
     wants: list[Wanted] = []
     failures: list[Failure] = []
     for reference in references:
@@ -130,9 +131,25 @@ ACTIONS: Mapping[str, Action] = {
 # --- pieces ---------------------------------------------------------------------------------------
 
 
-def _wanted(step: Step, body: Json, cluster: Cluster, definition: TaskDefinition) -> Wanted:
+def _provided(wants: Sequence[Wanted], launch: Launch) -> list[Wanted]:
+    """Each with its capacity provider, if there is a strategy."""
+    if not launch.strategy:
+        return list(wants)
+    given: list[Wanted] = []
+    counts: Counter[str] = Counter()
+    for wanted in wants:
+        provider = next_provider(launch.strategy, counts)
+        counts[provider] += 1
+        given.append(msgspec.structs.replace(wanted, capacity_provider=provider))
+    return given
+
+
+def _wanted(step: Step, body: Json, cluster: Cluster, definition: TaskDefinition, launch: Launch) -> Wanted:
     """What RunTask and StartTask have in common."""
-    refuse_network(body, definition)
+    network = network_of(body, definition, launch)
+    overrides = overrides_of(body.get("overrides", {}), definition)
+    if "ephemeralStorage" in overrides and not launch.is_fargate:
+        raise invalid("overrides.ephemeralStorage is for tasks on Fargate.")
     if body.get("volumeConfigurations"):
         raise unsupported("volumeConfigurations is not supported: there are no EBS volumes here.")
     started_by = body.get("startedBy") or ""
@@ -144,7 +161,10 @@ def _wanted(step: Step, body: Json, cluster: Cluster, definition: TaskDefinition
     return Wanted(
         definition=definition,
         cluster=cluster.name,
-        overrides=overrides_of(body.get("overrides", {}), definition),
+        overrides=overrides,
+        launch_type=launch.launch_type,
+        platform_version=launch.current_version,
+        network=network,
         group=group or f"family:{definition.family}",
         started_by=started_by,
         tags=_tags(body, cluster, definition),
@@ -191,7 +211,7 @@ def _listed(step: Step, cluster: Cluster, body: Json) -> Iterable[Task]:
         t for t in step.tasks.values() if t.desired_status == desired_status and t.cluster == name
     ]  # may be 10,000
     if instance_arn:
-        found = [task for task in found if task.instance_arn == instance_arn]
+        found = [task for task in found if task.instance_arn == instance_arn and not task.is_on_fargate]
     if service_arn:
         found = [task for task in found if task.service_arn == service_arn]
     if started_by := body.get("startedBy"):

@@ -28,7 +28,8 @@ class ApiError(Exception):
 class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An entry of ``failures``: what could not be found or placed, without refusing the rest."""
 
-    arn: str
+    arn: str = ""
+    """``""``: of nothing that has one."""
     reason: str
     detail: str = ""
 

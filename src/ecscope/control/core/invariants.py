@@ -62,6 +62,7 @@ def _check_books(state: ControlState) -> None:
     on: dict[str, set[TaskArn]] = {}
     of: dict[str, set[TaskArn]] = {}
     groups: dict[str, Counter[str]] = {}
+    addresses: list[tuple[str, TaskArn]] = []
     taken: dict[str, HostResources] = {}
     ports: Counter[str] = Counter()
     for task in state.tasks.values():
@@ -71,11 +72,15 @@ def _check_books(state: ControlState) -> None:
         groups.setdefault(task.instance_arn, Counter())[task.group] += 1
         taken[task.instance_arn] = taken.get(task.instance_arn, HostResources()).plus(task.needs)
         ports[task.instance_arn] += len(task.needs.ports_tcp) + len(task.needs.ports_udp)
+        if task.interface is not None:
+            addresses.append((task.interface.ipv4, task.arn))
         if task.service_arn:
             of.setdefault(task.service_arn, set()).add(task.arn)
     _hold(state.tasks_on == on, "tasks_on equals what can be counted", "")
     _hold(state.tasks_of == of, "tasks_of equals what can be counted", "")
     _hold(state.groups_on == groups, "groups_on equals what can be counted", "")
+    _hold(state.addresses == dict(addresses), "addresses equals what can be counted", "")
+    _hold(len(state.addresses) == len(addresses), "no two tasks have one address", "")
     _hold(state.taken == taken, "taken equals what can be counted", "")
     for arn, amount in taken.items():
         _hold(

@@ -13,13 +13,16 @@ from ecscope.control.core.overrides import members_for
 from ecscope.control.core.records import Task
 from ecscope.control.core.role_sessions import role_key
 from ecscope.control.core.state import ControlState
-from ecscope.control.core.task_definitions import ECR
+from ecscope.model.image_reference import ECR
+from ecscope.model.network import TaskInterface
 from ecscope.taskdefinition.definition import ContainerDefinition
 from ecscope.taskdefinition.payload import payload_task as payload_of
 from ecscope.wire.acs.payload import (
     PayloadContainer,
     PayloadEcrAuthData,
+    PayloadIpv4Address,
     PayloadManagedAgent,
+    PayloadNetworkInterface,
     PayloadRegistryAuthentication,
     PayloadTask,
     RoleCredentials,
@@ -39,6 +42,7 @@ def payload_task(state: ControlState, task: Task) -> PayloadTask:
         arn=task.arn,
         version=str(definition.revision),
         desired_status=task.desired_status,
+        execution_environment="AWS_ECS_FARGATE" if task.is_on_fargate else "AWS_ECS_EC2",
     )
     arns = {container.name: container.arn for container in task.containers}
     return msgspec.structs.replace(
@@ -51,9 +55,28 @@ def payload_task(state: ControlState, task: Task) -> PayloadTask:
         role_credentials=_role_credentials(task.credentials_id, members.task_role_arn),
         execution_role_credentials=_role_credentials(task.execution_credentials_id, members.execution_role_arn),
         launch_type=task.launch_type,
+        elastic_network_interfaces=_interfaces(task.interface),
         group=task.group,
         service_name=task.group.removeprefix("service:") if task.service_arn else None,
         zone=_zone(state, task),
+    )
+
+
+def _interfaces(interface: TaskInterface | None) -> tuple[PayloadNetworkInterface, ...] | None:
+    if interface is None:
+        return None
+    return (
+        PayloadNetworkInterface(
+            ec2_id=interface.eni_id,
+            attachment_arn=interface.attachment_arn,
+            mac_address=interface.mac,
+            ipv4_addresses=(PayloadIpv4Address(primary=True, private_address=interface.ipv4),),
+            subnet_gateway_ipv4_address=interface.gateway,
+            private_dns_name=interface.private_dns_name,
+            domain_name=interface.domain_names,
+            domain_name_servers=interface.domain_name_servers,
+            interface_association_protocol="default",
+        ),
     )
 
 

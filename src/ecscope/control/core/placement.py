@@ -16,11 +16,13 @@ from ecscope.control.core.records import Instance
 from ecscope.control.core.service_members import PlacementStrategy
 from ecscope.control.core.statuses import InstanceStatus, LaunchType
 from ecscope.control.core.step import Step
-from ecscope.control.core.task_definitions import attributes_for_a_role
+from ecscope.control.core.task_definitions import LARGE_TASK_LIMITS, TASK_LIMITS, attributes_for_a_role
 from ecscope.control.core.wanted import Wanted
 from ecscope.model.resources import HostResources, lacks
 from ecscope.taskdefinition.definition import PlacementConstraint
 
+CAPACITY = "Capacity is unavailable at this time. Please try again later or in a different availability zone"
+"""Of a task on Fargate that finds no agent."""
 EXTERNAL = "ecs.capability.external"
 """The attribute of instances outside AWS; they run tasks of launch type EXTERNAL and no other."""
 MEMBER_OF = "MemberOf placement constraint unsatisfied."
@@ -32,8 +34,12 @@ SERVICE_STRATEGY = (
 """Of a service that names none."""
 
 _NOTHING = HostResources()
+_ACTIVE, _DRAINING, _INACTIVE = InstanceStatus.ACTIVE, InstanceStatus.DRAINING, InstanceStatus.INACTIVE
+_FARGATE, _EXTERNAL = LaunchType.FARGATE, LaunchType.EXTERNAL
+"""Asked of every instance for every task; a name is found faster than a member of an enum."""
+_SIZE_OF_AN_INSTANCE = (TASK_LIMITS, LARGE_TASK_LIMITS)
 _STAGES = (
-    InstanceStatus.INACTIVE,
+    _INACTIVE,
     "AGENT",
     "RESOURCE:CPU",
     "RESOURCE:MEMORY",
@@ -59,14 +65,14 @@ def choose(step: Step, wanted: Wanted) -> Instance | tuple[Failure, ...]:
     failures: list[Failure] = []
     for instance in _tried(step, wanted):
         if reason := obstacle(instance):
-            detail = _missing_attributes(wanted, instance) if reason == "ATTRIBUTE" else ""
+            detail = _missing_attributes(step, wanted, instance) if reason == "ATTRIBUTE" else ""
             failures.append(Failure(arn=instance.arn, reason=reason, detail=detail))
         else:
             candidates.append(instance)
     if wanted.instance_arn and not candidates and not failures:
         return (Failure(arn=wanted.instance_arn, reason="MISSING"),)
     if not candidates:
-        return tuple(failures)
+        return _of_fargate(failures) if wanted.launch_type == _FARGATE else tuple(failures)
     for strategy in wanted.strategy or (SERVICE_STRATEGY if wanted.service_arn else ()):
         candidates = _narrowed(step, wanted, candidates, strategy)
     if len(candidates) == 1:
@@ -75,22 +81,37 @@ def choose(step: Step, wanted: Wanted) -> Instance | tuple[Failure, ...]:
 
 
 def pool(step: Step, cluster: str, launch_type: LaunchType) -> list[Instance]:
-    """The instances of a cluster that a task of this launch type may be placed on, connected or not."""
+    """The instances that a task of this launch type in a cluster may be placed on, connected or not.
+
+    Those of Fargate belong to no cluster, so a task of any cluster may be on any instance.
+    """
     return [instance for instance in step.instances if _is_in_pool(instance, cluster, launch_type)]
 
 
 def _is_in_pool(instance: Instance, cluster: str, launch_type: LaunchType) -> bool:
+    if launch_type == _FARGATE:
+        return instance.status != _INACTIVE and EXTERNAL not in instance.attributes
     return (
         instance.cluster == cluster
-        and instance.status == InstanceStatus.ACTIVE
-        and (EXTERNAL in instance.attributes) is (launch_type == LaunchType.EXTERNAL)
+        and instance.status == _ACTIVE
+        and (EXTERNAL in instance.attributes) is (launch_type == _EXTERNAL)
     )
+
+
+def _of_fargate(failures: Sequence[Failure]) -> tuple[Failure, ...]:
+    """One, without a container instance, which users know nothing of: what keeps the one that comes closest."""
+    closest = _closest(failures) if failures else Failure(reason="AGENT")
+    if closest.reason == "AGENT":
+        return (Failure(reason=CAPACITY, detail="The agent that runs tasks of Fargate is not connected."),)
+    detail = closest.detail.replace("The container instance lacks", "The engine that runs tasks of Fargate lacks")
+    return (Failure(reason=closest.reason, detail=detail),)
 
 
 def is_fit(step: Step, wanted: Wanted, instance: Instance) -> bool:
     """Whether this task could run on the instance if it were empty and connected: the rule for daemon services."""
     return _is_in_pool(instance, wanted.cluster, wanted.launch_type) and not (
-        _lacking(_required(wanted), instance) or any(not predicate(step, instance) for predicate in _predicates(wanted))
+        _lacking(_required(step, wanted), instance)
+        or any(not predicate(step, instance) for predicate in _predicates(wanted))
     )
 
 
@@ -98,10 +119,16 @@ def complaint(step: Step, wanted: Wanted, failures: Sequence[Failure]) -> str:
     """The reason in a service's event: what keeps the instance that comes closest. Source: control-plane.md §8.4."""
     if not failures:
         return "No Container Instances were found in your cluster."
-    closest = max(failures, key=lambda failure: _STAGES.index(failure.reason) if failure.reason in _STAGES else -1)
+    closest = _closest(failures)
+    if wanted.launch_type == _FARGATE:
+        return f"{closest.reason}. {closest.detail}".removesuffix(".").strip() + "."
     name = closest.arn.rsplit("/", 1)[-1]
     what = _COMPLAINTS.get(closest.reason, f'encountered error "{closest.reason}"')
     return f"The closest matching (container-instance {name}) {what}."
+
+
+def _closest(failures: Sequence[Failure]) -> Failure:
+    return max(failures, key=lambda failure: _STAGES.index(failure.reason) if failure.reason in _STAGES else -1)
 
 
 def _tried(step: Step, wanted: Wanted) -> Iterable[Instance]:
@@ -117,13 +144,14 @@ def _tried(step: Step, wanted: Wanted) -> Iterable[Instance]:
 def _filter(step: Step, wanted: Wanted) -> Callable[[Instance], str]:
     """A function that returns why an instance cannot take the task; ``""``: it can."""
     needs = wanted.needs()
-    required = _required(wanted)
+    required = _required(step, wanted)
     predicates = _predicates(wanted)
+    is_on_fargate = wanted.launch_type == _FARGATE
     is_distinct = any(constraint.type == "distinctInstance" for constraint in _constraints(wanted))
 
     def obstacle(instance: Instance) -> str:
-        if instance.status != InstanceStatus.ACTIVE:
-            return InstanceStatus.INACTIVE
+        if instance.status != _ACTIVE and not (is_on_fargate and instance.status == _DRAINING):
+            return _INACTIVE
         if not instance.is_connected:
             return "AGENT"
         lacking = lacks(needs, host=instance.resources, taken=step.taken.get(instance.arn, _NOTHING))
@@ -153,21 +181,28 @@ class _Requirement(msgspec.Struct, frozen=True):
         return f"{self.name} = {self.value}" if self.value else self.name
 
 
-def _required(wanted: Wanted) -> tuple[_Requirement, ...]:
+def _required(step: Step, wanted: Wanted) -> tuple[_Requirement, ...]:
     """What the definition asks for, what a role of the request does, and the platform, in the words of the attributes.
 
     Difference: an instance that does not report its platform is assumed to fit. On EC2 the identity document has
     it; elsewhere agents report their architecture only when they are external. Source: agent-protocol.md §3.2.
+    What limits the size of a task of Fargate is not asked for: it is not placed by size.
     """
     platform = wanted.definition.members.runtime_platform
+    architecture = "" if step.settings.runs_any_architecture else platform.cpu_architecture
+    left_out = _SIZE_OF_AN_INSTANCE if wanted.launch_type == _FARGATE else ()
     role = attributes_for_a_role(wanted.definition.members) if wanted.overrides.get("taskRoleArn") else ()
     return (
-        *(_Requirement(attribute.name, attribute.value or "") for attribute in wanted.definition.requires_attributes),
+        *(
+            _Requirement(attribute.name, attribute.value or "")
+            for attribute in wanted.definition.requires_attributes
+            if attribute.name not in left_out
+        ),
         *map(_Requirement, role),
         *(
             _Requirement(name, spelling.get(value, value), is_assumed=True)
             for value, name, spelling in (
-                (platform.cpu_architecture, "ecs.cpu-architecture", {"X86_64": "x86_64", "ARM64": "arm64"}),
+                (architecture, "ecs.cpu-architecture", {"X86_64": "x86_64", "ARM64": "arm64"}),
                 (platform.operating_system_family, "ecs.os-family", {}),
             )
             if value
@@ -184,9 +219,9 @@ def _lacking(required: Iterable[_Requirement], instance: Instance) -> list[_Requ
     ]
 
 
-def _missing_attributes(wanted: Wanted, instance: Instance) -> str:
+def _missing_attributes(step: Step, wanted: Wanted, instance: Instance) -> str:
     """ECS does not say which; here each failure does."""
-    return f"The container instance lacks {', '.join(map(str, _lacking(_required(wanted), instance)))}."
+    return f"The container instance lacks {', '.join(map(str, _lacking(_required(step, wanted), instance)))}."
 
 
 def _constraints(wanted: Wanted) -> tuple[PlacementConstraint, ...]:

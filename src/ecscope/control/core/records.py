@@ -30,11 +30,13 @@ from ecscope.control.core.statuses import (
 )
 from ecscope.model.arn import TaskArn
 from ecscope.model.container_instance import Attribute
+from ecscope.model.network import TaskInterface
 from ecscope.model.resources import HostResources
 from ecscope.model.status import HealthStatus
 from ecscope.taskdefinition.definition import Definition, definition_of
 
 _RUNNING, _STOPPED, _TO_STOP = LastStatus.RUNNING, LastStatus.STOPPED, DesiredStatus.STOPPED
+_FARGATE = LaunchType.FARGATE
 """Asked of thousands of tasks at a time; a name is found faster than a member of an enum."""
 
 Json = Mapping[str, Any]
@@ -173,7 +175,14 @@ class Task(Record, frozen=True, kw_only=True):
     deployment_id: str = ""
     """``""``: no service started it."""
     launch_type: LaunchType = LaunchType.EC2
+    capacity_provider: str = ""
+    """``""``: it was started by launch type."""
     platform: Json = {}
+    """What is shown of a task on Fargate only: its size, its platform, its storage."""
+    interface: TaskInterface | None = None
+    """``None``: its network mode gives it none."""
+    subnet_id: str = ""
+    """Of its interface, as users call it."""
     execute_command_enabled: bool = False
     health: HealthStatus = HealthStatus.UNKNOWN
     stop_code: StopCode = StopCode.NONE
@@ -197,6 +206,11 @@ class Task(Record, frozen=True, kw_only=True):
     """The last payload that carried the desired status to the agent; ``""``: still to be sent."""
     is_acknowledged: bool = False
     """The agent has taken that payload over."""
+
+    @property
+    def is_on_fargate(self) -> bool:
+        """No container instance is shown for it."""
+        return self.launch_type == _FARGATE
 
     @property
     def is_running(self) -> bool:
@@ -242,6 +256,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def launch_type(self) -> LaunchType:
         """Of its tasks."""
+        if self.settings.get("capacityProviderStrategy"):
+            return LaunchType.FARGATE
         return LaunchType(self.settings.get("launchType", LaunchType.EC2))
 
 

@@ -24,6 +24,7 @@ def restored_state(
     tokens: Mapping[str, Token] | None = None,
     account_settings: Mapping[str, str] | None = None,
     sequence: int = 0,
+    last_address: int = 0,
     retired: Mapping[str, int] | None = None,
 ) -> ControlState:
     """No agent is connected, whatever was saved.
@@ -39,6 +40,7 @@ def restored_state(
     tasks_of: dict[str, set[TaskArn]] = {}
     taken: dict[str, HostResources] = {}
     groups_on: dict[str, Counter[str]] = {}
+    addresses: dict[str, TaskArn] = {}
     by_arn = {task.arn: task for task in tasks}
     for task in by_arn.values():
         if task.is_stopped:
@@ -46,6 +48,8 @@ def restored_state(
         tasks_on.setdefault(task.instance_arn, set()).add(task.arn)
         taken[task.instance_arn] = taken.get(task.instance_arn, HostResources()).plus(task.needs)
         groups_on.setdefault(task.instance_arn, Counter())[task.group] += 1
+        if task.interface is not None:
+            addresses[task.interface.ipv4] = task.arn
         if task.service_arn:
             tasks_of.setdefault(task.service_arn, set()).add(task.arn)
     return ControlState(
@@ -58,9 +62,11 @@ def restored_state(
         account_settings=account_settings or {},
         tokens=tokens or {},
         sequence=sequence,
+        last_address=last_address,
         revisions=revisions,
         tasks_on={arn: frozenset(arns) for arn, arns in tasks_on.items()},
         taken=taken,
         tasks_of={arn: frozenset(arns) for arn, arns in tasks_of.items()},
+        addresses=addresses,
         groups_on={arn: dict(counts) for arn, counts in groups_on.items()},
     )

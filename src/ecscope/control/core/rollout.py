@@ -156,7 +156,7 @@ def _sorted(step: Step, service: Service, tasks: Iterable[Task], homes: tuple[st
             stopping.append(task)
         elif is_unhealthy(step, service, task):
             ailing.append(task)
-        elif task.deployment_id != deployment_id or not _may_stay(instance, homes):
+        elif task.deployment_id != deployment_id or not (task.is_on_fargate or _may_stay(instance, homes)):
             outgoing.append(task)
         else:
             current.append(task)

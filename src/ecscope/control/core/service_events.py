@@ -81,8 +81,10 @@ def say_unhealthy(step: Step, service: Service, task: Task) -> Service:
     return say(step, service, f"(task {task_id(task.arn)}) failed container health checks.")
 
 
-def unplaced(reason: str) -> str:
+def unplaced(reason: str, *, is_on_fargate: bool = False) -> str:
     """The complaint about a task that found no place; ``reason`` is a sentence."""
+    if is_on_fargate:
+        return f"was unable to place a task. Reason: {reason}"
     clause = reason if reason.startswith("The closest matching") else f"Reason: {reason}"
     return f"was unable to place a task because no container instance met all of its requirements. {clause}"
 

@@ -5,9 +5,11 @@ Source: control-plane.md §6.4, §8.2, §8.5.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from ecscope.control.core.breaker import UNHEALTHY_REASON
+from ecscope.control.core.capacity import next_provider
 from ecscope.control.core.deployments import primary
 from ecscope.control.core.placement import SERVICE_STRATEGY, is_fit
 from ecscope.control.core.records import Service, Task, TaskDefinition
@@ -33,12 +35,25 @@ def wanted(step: Step, service: Service, instance_arn: str = "") -> Wanted | Non
         service_arn=service.arn,
         deployment_id=deployment.id,
         launch_type=deployment.launch_type,
+        capacity_provider=_next_provider(step, service),
+        network=deployment.settings.get("networkConfiguration", {}),
+        platform_version=deployment.settings.get("platformVersion", ""),
         tags=task_tags(service, definition),
         execute_command_enabled=members.enable_execute_command,
         constraints=members.placement_constraints,
         strategy=() if instance_arn else members.placement_strategy or SERVICE_STRATEGY,
         instance_arn=instance_arn,
     )
+
+
+def _next_provider(step: Step, service: Service) -> str:
+    deployment = primary(service)
+    strategy = deployment.settings.get("capacityProviderStrategy", ())
+    if not strategy:
+        return ""
+    tasks = (step.tasks[arn] for arn in step.tasks_of.get(service.arn, ()))
+    own = (task for task in tasks if task.deployment_id == deployment.id and not task.is_to_stop)
+    return next_provider(strategy, Counter(task.capacity_provider for task in own))
 
 
 def task_tags(service: Service, definition: TaskDefinition) -> Mapping[str, str]:
@@ -79,7 +94,8 @@ def _lingering(step: Step, service: Service, tasks: Iterable[Task]) -> frozenset
 
 
 def _has_replicas(step: Step, instance_arn: str) -> bool:
-    of = {step.tasks[arn].service_arn for arn in step.tasks_on.get(instance_arn, ())} - {""}
+    here = (step.tasks[arn] for arn in step.tasks_on.get(instance_arn, ()))
+    of = {task.service_arn for task in here if not task.is_on_fargate} - {""}
     return any((other := step.services.get(arn)) is None or not other.is_daemon for arn in of)
 
 

@@ -44,11 +44,12 @@ from ecscope.control.core.service_events import (
     unplaced,
 )
 from ecscope.control.core.service_tasks import places, stop_for_others, stop_unhealthy, wanted
-from ecscope.control.core.statuses import InstanceStatus, RolloutState, ServiceStatus
+from ecscope.control.core.statuses import InstanceStatus, LaunchType, RolloutState, ServiceStatus
 from ecscope.control.core.step import Step
 from ecscope.control.core.tasks import start
 from ecscope.model.status import HealthStatus
 
+_FARGATE = LaunchType.FARGATE
 _ROUNDS = 100
 """A service is looked at again so often in one decision; then it waits for a second."""
 
@@ -112,11 +113,19 @@ def _concerned(step: Step) -> list[str]:
         service.arn
         for service in step.services
         if (is_time and service.look_at is not None and service.look_at <= step.at)
-        or service.cluster in shaken
-        or (service.cluster in reached and (service.steady_said_at is None or service.is_daemon))
-        or (service.cluster in freed and service.last_problem)
+        or _is_among(service, shaken)
+        or (_is_among(service, reached) and (service.steady_said_at is None or service.is_daemon))
+        or (_is_among(service, freed) and service.last_problem)
         or (service.cluster in emptied and service.is_daemon)
     ]
+
+
+def _is_among(service: Service, clusters: set[str]) -> bool:
+    """Whether it may use what changed in these clusters: Fargate, and addresses, belong to no cluster."""
+    if service.cluster in clusters or not clusters:
+        return service.cluster in clusters
+    settings = service.deployments[0].settings if service.deployments else {}
+    return "networkConfiguration" in settings
 
 
 def _is_draining(step: Step, instance_arn: str) -> bool:
@@ -209,16 +218,16 @@ def _planned(step: Step, service: Service, tasks: Iterable[Task], homes: tuple[s
 
 def _started(step: Step, service: Service, plan: Plan) -> tuple[tuple[Task, ...], str]:
     """The tasks that found a place, and a complaint when one did not; a replica's next one would not either."""
-    started, problem = list[Task](), ""
+    started, problem, deployment = list[Task](), "", primary(service)
     for instance_arn in plan.starts:
         task = wanted(step, service, instance_arn)
         if task is None:
-            return tuple(started), unplaced(f"{primary(service).definition_arn} does not exist any more.")
+            return tuple(started), unplaced(f"{deployment.definition_arn} does not exist any more.")
         found = start(step, task)
         if isinstance(found, Task):
             started.append(found)
             continue
-        problem = problem or unplaced(complaint(step, task, found))
+        problem = problem or unplaced(complaint(step, task, found), is_on_fargate=task.launch_type == _FARGATE)
         if not instance_arn:
             break
     return tuple(started), problem

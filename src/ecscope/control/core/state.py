@@ -33,6 +33,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A task without a health check counts as healthy this long after it began to run. ECS waits 40 s."""
     breaker_healthy_after_s: float = 5.0
     """The same where a deployment circuit breaker watches: at once, a task that dies soon would be a success."""
+    task_subnet: str | None = None
+    """In CIDR notation: where awsvpc tasks get their addresses; ``None``: none can run here."""
+    runs_any_architecture: bool = False
+    """``runtimePlatform`` does not keep a task off an instance of another architecture."""
     is_ending: bool = False
     """The control plane is being taken down: services start nothing any more."""
 
@@ -61,6 +65,9 @@ class ControlState(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int = 0
     """The newest sequence number that an agent was sent; only ever rises, over restarts too."""
 
+    last_address: int = 0
+    """The address that an awsvpc task was given last, as a number; 0: none yet."""
+
     # --- derived -------------------------------------------------------------------------------
     revisions: Mapping[str, int] = {}
     """Family → its newest revision, of any status."""
@@ -70,5 +77,7 @@ class ControlState(msgspec.Struct, frozen=True, kw_only=True):
     """Instance ARN → what those tasks take of it."""
     tasks_of: Mapping[str, frozenset[TaskArn]] = {}
     """Service ARN → its tasks that are not STOPPED."""
+    addresses: Mapping[str, TaskArn] = {}
+    """Address → the awsvpc task that has it and is not STOPPED."""
     groups_on: Mapping[str, Mapping[str, int]] = {}
     """Instance ARN → task group → how many of its tasks are not STOPPED; a group without any is not there."""

@@ -19,6 +19,8 @@ from ecscope.model.arn import TaskArn
 from ecscope.model.resources import HostResources
 from ecscope.state_table import Draft, Table
 
+LAST_ADDRESS_KEY = "address"
+"""In the table ``meta``: ``ControlState.last_address``."""
 REVISION_KEY = "revision/"
 """Before the name of a family, in the table ``meta``: its newest revision was deleted, and had this number."""
 
@@ -52,6 +54,8 @@ class Step(Draft[ControlState]):
         self.tokens = self.table("tokens", state.tokens)
         self.sequence = state.sequence
         """See ``next_sequence``."""
+        self.last_address = state.last_address
+        self._addresses = self.table("addresses", state.addresses)
         self._tasks = self.table("tasks", state.tasks)
         self._tasks_on = self.table("tasks_on", state.tasks_on)
         self._taken = self.table("taken", state.taken)
@@ -134,6 +138,11 @@ class Step(Draft[ControlState]):
         """Instance ARN → task group → how many of its tasks are not STOPPED."""
         return self._groups_on.rows
 
+    @property
+    def addresses(self) -> Mapping[str, TaskArn]:
+        """Address → the task that has it and is not STOPPED."""
+        return self._addresses.rows
+
     def put_task(self, task: Task) -> Task:
         """Add or replace a task, and keep the books."""
         was = self._tasks.get(task.arn)
@@ -157,6 +166,8 @@ class Step(Draft[ControlState]):
         self._tasks_on.put(on, self._tasks_on.rows.get(on, frozenset()) | {task.arn})
         self._taken.put(on, self._taken.rows.get(on, HostResources()).plus(task.needs))
         self._count_group(task, 1)
+        if task.interface is not None:
+            self._addresses.put(task.interface.ipv4, task.arn)
         if of:
             self._tasks_of.put(of, self._tasks_of.rows.get(of, frozenset()) | {task.arn})
 
@@ -170,6 +181,8 @@ class Step(Draft[ControlState]):
             self._tasks_on.drop(on)
             self._taken.drop(on)
             self._groups_on.drop(on)
+        if task.interface is not None:
+            self._addresses.drop(task.interface.ipv4)
         if of:
             if others := self._tasks_of.rows[of] - {task.arn}:
                 self._tasks_of.put(of, others)
@@ -220,6 +233,8 @@ class Step(Draft[ControlState]):
         meta: dict[str, Record | str | int | None] = {**self._retired}
         if self.sequence != self.before.sequence:
             meta["sequence"] = self.sequence
+        if self.last_address != self.before.last_address:
+            meta[LAST_ADDRESS_KEY] = self.last_address
         if meta:
             records["meta"] = meta
         return Decision(state=self.new_state(), answer=answer, effects=tuple(self._effects), records=records)

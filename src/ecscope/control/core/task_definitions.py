@@ -7,7 +7,6 @@ Source: control-plane.md §3.5, §5; RegisterTaskDefinition of the ECS API (2014
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -20,10 +19,11 @@ from ecscope.control.core.records import Json, TaskDefinition
 from ecscope.control.core.statuses import LaunchType, ServiceStatus
 from ecscope.control.core.step import Step
 from ecscope.model.container_instance import Attribute
+from ecscope.model.image_reference import ECR
 from ecscope.model.network import NetworkMode, network_mode
 from ecscope.taskdefinition.definition import ContainerDefinition, Definition, definition_of
 from ecscope.taskdefinition.payload import docker_api_versions
-from ecscope.taskdefinition.read import mistakes_in
+from ecscope.taskdefinition.read import fargate_mistakes, mistakes_in
 from ecscope.taskdefinition.rules import cpu_units, memory_mib
 
 DELETED_KEPT = timedelta(hours=1)
@@ -34,9 +34,11 @@ _MOST_TOLD = 10
 _OLD = "com.amazonaws.ecs.capability"
 _NEW = "ecs.capability"
 _LARGEST_CPU_OF_OLD_AGENTS = 10240
+TASK_LIMITS, LARGE_TASK_LIMITS = f"{_NEW}.task-cpu-mem-limit", f"{_NEW}.increased-task-cpu-limit"
+"""The attributes of instances that can limit what the containers of a task use together."""
+TASK_ENI = f"{_NEW}.task-eni"
+"""The attribute of instances whose tasks can have network interfaces of their own."""
 _TASK_ROLES = f"{_OLD}.task-iam-role"
-ECR = re.compile(r"([0-9]{12})\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|on\.aws)/.+")
-"""An image in Amazon ECR: its registry's account and region."""
 
 
 def register(step: Step, body: Json, tags: dict[str, str]) -> TaskDefinition:
@@ -52,12 +54,21 @@ def register(step: Step, body: Json, tags: dict[str, str]) -> TaskDefinition:
         revision=revision,
         body=filled,
         requires_attributes=tuple(Attribute(name=name) for name in dict.fromkeys(_required(definition_of(filled)))),
-        compatibilities=(LaunchType.EC2, LaunchType.EXTERNAL),
+        compatibilities=tuple(_compatibilities(filled)),
         tags=tags,
         registered_at=step.at,
         registered_by=step.principal_arn,
     )
     return step.put_task_definition(definition)
+
+
+def _compatibilities(body: Json) -> Iterator[LaunchType]:
+    """What it could run on, whatever it requires. Source: control-plane.md §5.1."""
+    yield LaunchType.EC2
+    if body.get("networkMode") != NetworkMode.AWSVPC.value:
+        yield LaunchType.EXTERNAL
+    elif not fargate_mistakes(body):
+        yield LaunchType.FARGATE
 
 
 def expire(step: Step) -> None:
@@ -121,9 +132,9 @@ def with_defaults(definition: Json) -> dict[str, Any]:
     """As ECS shows it: clients compare this with what they asked for. Source: control-plane.md §5.1."""
     filled: dict[str, Any] = {"volumes": [], "placementConstraints": [], **definition}
     mode = network_mode(definition.get("networkMode"))
-    is_host_mode = mode is not None and mode.shares_host_ports
+    has_one_number = mode is not None and mode.has_one_port_number
     filled["containerDefinitions"] = [
-        _container(container, is_host_mode=is_host_mode) for container in definition["containerDefinitions"]
+        _container(container, has_one_port_number=has_one_number) for container in definition["containerDefinitions"]
     ]
     filled["volumes"] = [_volume(volume) for volume in filled["volumes"]]
     for name, amount in (("cpu", cpu_units), ("memory", memory_mib)):
@@ -132,7 +143,7 @@ def with_defaults(definition: Json) -> dict[str, Any]:
     return filled
 
 
-def _container(container: Json, *, is_host_mode: bool) -> dict[str, Any]:
+def _container(container: Json, *, has_one_port_number: bool) -> dict[str, Any]:
     filled: dict[str, Any] = {
         "cpu": 0,
         "portMappings": [],
@@ -143,7 +154,9 @@ def _container(container: Json, *, is_host_mode: bool) -> dict[str, Any]:
         "systemControls": [],
         **container,
     }
-    filled["portMappings"] = [_port_mapping(mapping, is_host_mode=is_host_mode) for mapping in filled["portMappings"]]
+    filled["portMappings"] = [
+        _port_mapping(mapping, has_one_number=has_one_port_number) for mapping in filled["portMappings"]
+    ]
     parameters = filled.get("linuxParameters", {})
     if "capabilities" in parameters:
         capabilities = {"add": [], "drop": [], **parameters["capabilities"]}
@@ -153,10 +166,10 @@ def _container(container: Json, *, is_host_mode: bool) -> dict[str, Any]:
     return filled
 
 
-def _port_mapping(mapping: Json, *, is_host_mode: bool) -> dict[str, Any]:
+def _port_mapping(mapping: Json, *, has_one_number: bool) -> dict[str, Any]:
     filled = {"protocol": "tcp", **mapping}
     if "containerPort" in filled:
-        filled["hostPort"] = filled["containerPort"] if is_host_mode else filled.get("hostPort", 0)
+        filled["hostPort"] = filled["containerPort"] if has_one_number else filled.get("hostPort", 0)
     return filled
 
 
@@ -167,11 +180,7 @@ def _volume(volume: Json) -> dict[str, Any]:
 
 
 def _required(definition: Definition) -> Iterator[str]:
-    """Names of attributes, the same always. Source: control-plane.md §5.2.
-
-    Difference: what this agent supports without registering it is not required: ``pid-ipc-namespace-sharing`` belongs
-    to modes that are refused.
-    """
+    """Names of attributes, the same always. Source: control-plane.md §5.2."""
     containers = definition.container_definitions
     versions = {version for container in containers for version in docker_api_versions(container)}
     for version in sorted(versions - {"1.17"} or versions):
@@ -180,10 +189,12 @@ def _required(definition: Definition) -> Iterator[str]:
         yield from _required_by(container, has_execution_role=bool(definition.execution_role_arn))
     if definition.task_role_arn:
         yield from attributes_for_a_role(definition)
+    if definition.network_mode is NetworkMode.AWSVPC:
+        yield TASK_ENI
     if definition.cpu or definition.memory:
-        yield f"{_NEW}.task-cpu-mem-limit"
+        yield TASK_LIMITS
     if int(definition.cpu or 0) > _LARGEST_CPU_OF_OLD_AGENTS:
-        yield f"{_NEW}.increased-task-cpu-limit"
+        yield LARGE_TASK_LIMITS
     if definition.pid_mode or definition.ipc_mode:
         yield f"{_NEW}.pid-ipc-namespace-sharing"
     for volume in definition.volumes:

@@ -1,6 +1,7 @@
 """The life of a task: placed, sent to an agent, reported on, asked to stop, STOPPED, and forgotten an hour later.
 
-Known statuses never go back: ``PENDING``, ``RUNNING``, ``STOPPING``, ``STOPPED``.
+Known statuses never go back: ``PENDING``, ``RUNNING``, ``STOPPING``, ``STOPPED``. A task with a network interface of
+its own is ``PROVISIONING`` until its agent has taken it over, and ``DEPROVISIONING`` once the agent is done with it.
 
 Source: control-plane.md §6.3-§6.5.
 """
@@ -12,19 +13,23 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from ecscope.control.core import addresses
 from ecscope.control.core.effects import SendPayload, WakeAt
 from ecscope.control.core.errors import Failure
 from ecscope.control.core.placement import choose
 from ecscope.control.core.records import Instance, Json, Task, TaskContainer
-from ecscope.control.core.statuses import DesiredStatus, InstanceStatus, LastStatus, StopCode
+from ecscope.control.core.statuses import DesiredStatus, InstanceStatus, LastStatus, LaunchType, StopCode
 from ecscope.control.core.step import Step
 from ecscope.control.core.wanted import Wanted
 from ecscope.model.arn import TaskArn, task_arn
 from ecscope.model.status import HealthStatus, ReportedStatus
 from ecscope.taskdefinition.definition import ContainerDefinition
+from ecscope.taskdefinition.fargate import EPHEMERAL_STORAGE_GIB
 
 TOKEN_KEPT = timedelta(hours=24)
 """How long a client token is remembered. Source: control-plane.md §6.1."""
+_PROVISIONING, _PENDING, _DEPROVISIONING = LastStatus.PROVISIONING, LastStatus.PENDING, LastStatus.DEPROVISIONING
+_FARGATE = LaunchType.FARGATE
 _FORGET_AGAIN = timedelta(minutes=1)
 """Tasks that end within this time of each other are forgotten together."""
 ESSENTIAL_EXITED = "Essential container in task exited"
@@ -65,6 +70,10 @@ def start(step: Step, wanted: Wanted) -> Task | tuple[Failure, ...]:
     instance = choose(step, wanted)
     if isinstance(instance, tuple):
         return instance
+    interface = None
+    if wanted.members.network_mode.has_task_address and (interface := addresses.new_interface(step)) is None:
+        arn = "" if wanted.launch_type == _FARGATE else instance.arn
+        return (Failure(arn=arn, reason="RESOURCE:ENI", detail="No address is free for another awsvpc task."),)
     settings = step.settings
     task_id = step.new_id()
     prefix = f"arn:aws:ecs:{settings.region}:{settings.account}:container/{wanted.cluster}/{task_id}"
@@ -73,6 +82,7 @@ def start(step: Step, wanted: Wanted) -> Task | tuple[Failure, ...]:
         cluster=wanted.cluster,
         definition_arn=wanted.definition.arn,
         instance_arn=instance.arn,
+        last_status=_PROVISIONING if interface is not None else _PENDING,
         containers=tuple(
             _container(container, arn=f"{prefix}/{step.new_uuid()}")
             for container in wanted.members.container_definitions
@@ -84,6 +94,10 @@ def start(step: Step, wanted: Wanted) -> Task | tuple[Failure, ...]:
         service_arn=wanted.service_arn,
         deployment_id=wanted.deployment_id,
         launch_type=wanted.launch_type,
+        capacity_provider=wanted.capacity_provider,
+        platform=_platform(wanted) if wanted.launch_type == _FARGATE else {},
+        interface=interface,
+        subnet_id=next(iter(wanted.network.get("awsvpcConfiguration", {}).get("subnets", ())), ""),
         execute_command_enabled=wanted.execute_command_enabled,
         created_at=step.at,
         tags=wanted.tags,
@@ -147,7 +161,7 @@ def send(step: Step, instance: Instance, tasks: Iterable[Task]) -> tuple[Task, .
 
 def report(step: Step, task: Task, reported: Report) -> Task:
     """Take over an agent's report; a late or repeated one undoes nothing."""
-    if task.is_stopped:
+    if task.is_stopped or task.last_status == _DEPROVISIONING:
         return task
     news = task
     for container in reported.containers:
@@ -159,7 +173,7 @@ def report(step: Step, task: Task, reported: Report) -> Task:
         execution_stopped_at=reported.execution_stopped_at or news.execution_stopped_at,
     )
     if reported.status is ReportedStatus.STOPPED:
-        return _end(step, _with_stop_code(step, news, reported))
+        return (_end if task.interface is None else _detach)(step, _with_stop_code(step, news, reported))
     if reported.status is ReportedStatus.RUNNING:
         news = msgspec.structs.replace(
             news,
@@ -176,10 +190,9 @@ def acknowledge(step: Step, instance_arn: str, message_id: str) -> None:
         if task.message_id != message_id or task.is_acknowledged:
             continue
         acknowledged = msgspec.structs.replace(task, is_acknowledged=True)
-        if task.is_to_stop:
-            acknowledged = msgspec.structs.replace(
-                acknowledged, last_status=LastStatus.STOPPING, version=task.version + 1
-            )
+        status = _later(task.last_status, LastStatus.STOPPING if task.is_to_stop else _PENDING)
+        if status != task.last_status:
+            acknowledged = msgspec.structs.replace(acknowledged, last_status=status, version=task.version + 1)
         step.put_task(acknowledged)
 
 
@@ -195,6 +208,16 @@ def heal(step: Step, task: Task, container_name: str, health: HealthStatus) -> T
 
 
 # --- what time does -------------------------------------------------------------------------------
+
+
+def detached(step: Step) -> None:
+    """The network interfaces of tasks that their agents are done with are gone: the tasks are STOPPED."""
+    if not step.addresses:
+        return
+    for arn in tuple(step.addresses.values()):
+        task = step.tasks[arn]
+        if task.last_status == _DEPROVISIONING:
+            _end(step, task)
 
 
 def expire(step: Step) -> None:
@@ -233,6 +256,21 @@ def _container(definition: ContainerDefinition, *, arn: str) -> TaskContainer:
         memory=str(definition.memory or ""),
         memory_reservation=str(definition.memory_reservation or ""),
     )
+
+
+def _platform(wanted: Wanted) -> Json:
+    """Of a task on Fargate, as it is shown."""
+    members = wanted.members
+    given = members.ephemeral_storage
+    gib = given.size_in_gib if given is not None else EPHEMERAL_STORAGE_GIB
+    family = members.runtime_platform.operating_system_family
+    return {
+        "cpu": members.cpu,
+        "memory": members.memory,
+        "platformVersion": wanted.platform_version,
+        "platformFamily": family if family not in ("", "LINUX") else "Linux",
+        "ephemeralStorage": wanted.overrides.get("ephemeralStorage") or {"sizeInGiB": gib},
+    }
 
 
 def _in_order(arns: Iterable[TaskArn]) -> list[TaskArn]:
@@ -312,6 +350,23 @@ def _end(step: Step, task: Task) -> Task:
             desired_status=DesiredStatus.STOPPED,
             stopping_at=task.stopping_at or step.at,
             stopped_at=step.at,
+            containers=tuple(
+                msgspec.structs.replace(container, last_status=LastStatus.STOPPED) for container in task.containers
+            ),
+            version=task.version + 1,
+        )
+    )
+
+
+def _detach(step: Step, task: Task) -> Task:
+    """Its agent is done with it; what is left is its network interface, which goes at the next moment."""
+    step.act(WakeAt(at=step.at))
+    return step.put_task(
+        msgspec.structs.replace(
+            task,
+            last_status=_DEPROVISIONING,
+            desired_status=DesiredStatus.STOPPED,
+            stopping_at=task.stopping_at or step.at,
             containers=tuple(
                 msgspec.structs.replace(container, last_status=LastStatus.STOPPED) for container in task.containers
             ),

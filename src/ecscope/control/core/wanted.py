@@ -30,6 +30,12 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     deployment_id: str = ""
     """``""``: no service wants it."""
     launch_type: LaunchType = LaunchType.EC2
+    capacity_provider: str = ""
+    """``""``: it is started by launch type."""
+    network: Json = {}
+    """``networkConfiguration``, checked; empty: its network mode has none."""
+    platform_version: str = ""
+    """Of Fargate; ``""``: it runs elsewhere."""
     tags: Mapping[str, str] = {}
     execute_command_enabled: bool = False
     constraints: tuple[PlacementConstraint, ...] = ()

@@ -48,7 +48,7 @@ def test_what_can_be_overridden_is_kept(given: dict[str, Any], expected: dict[st
         (app(memoryReservation=65), "ClientException", "must not be less than memoryReservation"),
         ({"memory": "0"}, "ClientException", "Invalid 'memory' setting for task"),
         ({"inferenceAcceleratorOverrides": [{}]}, "UnsupportedFeatureException", "inferenceAcceleratorOverrides"),
-        ({"ephemeralStorage": {"sizeInGiB": 21}}, "UnsupportedFeatureException", "ephemeralStorage"),
+        ({"ephemeralStorage": {"sizeInGiB": 20}}, "ClientException", "ephemeralStorage must be from 21 to 200 GiB"),
         (
             app(environmentFiles=[{"value": "arn:s3"}]),
             "UnsupportedFeatureException",

@@ -191,11 +191,15 @@ def test_a_name_is_free_again_when_the_service_is_inactive() -> None:
             "UnsupportedFeatureException",
             "loadBalancers is not supported: there is no load balancer on this machine.",
         ),
-        ({"launchType": "FARGATE"}, "UnsupportedFeatureException", "Launch type FARGATE is not supported"),
+        (
+            {"launchType": "FARGATE"},
+            "InvalidParameterException",
+            "Task definition does not support launch_type FARGATE",
+        ),
         (
             {"capacityProviderStrategy": [{"capacityProvider": "FARGATE"}]},
-            "UnsupportedFeatureException",
-            "capacityProviderStrategy names FARGATE",
+            "InvalidParameterException",
+            "The specified capacity provider strategy cannot contain a capacity provider that is not associated",
         ),
         ({"platformVersion": "1.4.0"}, "InvalidParameterException", "The platform version must be null"),
         (
@@ -264,7 +268,7 @@ def test_an_update_is_checked_like_a_creation() -> None:
     world = World()
     created(world)
     for body, code in (
-        ({"capacityProviderStrategy": [{"capacityProvider": "FARGATE"}]}, "UnsupportedFeatureException"),
+        ({"capacityProviderStrategy": [{"capacityProvider": "FARGATE"}]}, "InvalidParameterException"),
         ({"networkConfiguration": {"awsvpcConfiguration": {"subnets": ["s"]}}}, "InvalidParameterException"),
         ({"platformVersion": "1.4.0"}, "InvalidParameterException"),
         ({"taskDefinition": "no"}, "ClientException"),

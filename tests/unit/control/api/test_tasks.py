@@ -10,8 +10,11 @@ import pytest
 
 from ecscope.control.core.effects import SendPayload
 from ecscope.control.core.errors import ApiError
-from ecscope.control.core.records import Record, Task
+from ecscope.control.core.placement import CAPACITY
+from ecscope.control.core.records import Instance, Record, Task
 from ecscope.control.core.step import Step
+from ecscope.control.core.tasks import acknowledge, detached
+from ecscope.model.arn import TaskArn
 from ecscope.model.container_instance import Attribute
 from ecscope.model.resources import HostResources
 from tests.control_builders import (
@@ -20,8 +23,10 @@ from tests.control_builders import (
     a_cluster,
     a_control_step,
     a_control_task,
+    a_fargate_definition,
     a_request,
     a_service,
+    a_state,
     a_task_definition,
     an_instance,
     asked,
@@ -161,7 +166,11 @@ def test_a_client_token_that_ran_nothing_may_be_tried_again() -> None:
             "InvalidParameterException",
             "Specify either Launch Type or Capacity Provider Strategy, but not both.",
         ),
-        ({"launchType": "FARGATE"}, "UnsupportedFeatureException", "Launch type FARGATE is not supported"),
+        (
+            {"launchType": "FARGATE"},
+            "InvalidParameterException",
+            "Task definition does not support launch_type FARGATE",
+        ),
         (
             {"launchType": "EXTERNAL"},
             "InvalidParameterException",
@@ -169,13 +178,13 @@ def test_a_client_token_that_ran_nothing_may_be_tried_again() -> None:
         ),
         (
             {"capacityProviderStrategy": [{"capacityProvider": "FARGATE_SPOT"}]},
-            "UnsupportedFeatureException",
-            "capacityProviderStrategy names FARGATE_SPOT",
+            "InvalidParameterException",
+            "a capacity provider that is not associated with the cluster",
         ),
         (
             {"capacityProviderStrategy": [{"capacityProvider": "mine"}]},
             "InvalidParameterException",
-            "capacityProviderStrategy names mine, which is not a capacity provider",
+            "a capacity provider that is not associated with the cluster",
         ),
         ({"platformVersion": "LATEST"}, "InvalidParameterException", "The platform version must be null"),
         (
@@ -218,29 +227,159 @@ def test_an_agent_that_is_away_is_a_failure() -> None:
     assert run(step) == {"tasks": [], "failures": [{"arn": an_instance().arn, "reason": "AGENT"}]}
 
 
-@pytest.mark.parametrize(
-    ("body", "code", "text"),
+# --- awsvpc and Fargate -----------------------------------------------------------------------------
+
+FARGATE = a_fargate_definition("web")
+LOCAL = {"ecs.capability.task-eni": None, "ecs.cpu-architecture": "x86_64"}
+NETWORK = {"networkConfiguration": {"awsvpcConfiguration": {"subnets": ["subnet-1"], "securityGroups": ["sg-1"]}}}
+
+
+def a_local(**fields: Any) -> Instance:
+    """The instance of ``ecscope up``, as small as one can be."""
+    attributes = [{"name": name, "value": value} for name, value in LOCAL.items()]
+    return an_instance(resources={"cpu_units": 1, "memory_mib": 1}, reported_attributes=attributes, **fields)
+
+
+def on_fargate(step: Step, **body: Any) -> dict[str, Any]:
+    return asked(step, "RunTask", **{"taskDefinition": "web", "launchType": "FARGATE", **NETWORK, **body})
+
+
+def test_a_task_on_fargate_shows_no_instance_and_takes_none_of_its_room() -> None:
+    step = a_control_step(a_cluster(), a_cluster("elsewhere"), a_local(), FARGATE)
+    answer = on_fargate(step, cluster="elsewhere", count=3, overrides={"ephemeralStorage": {"sizeInGiB": 50}})
+    assert (len(answer["tasks"]), answer["failures"]) == (3, [])
+    task = answer["tasks"][0]
+    assert "containerInstanceArn" not in task
+    assert (task["lastStatus"], task["launchType"], task["cpu"], task["memory"]) == (
+        "PROVISIONING", "FARGATE", "4096", "8192",
+    )  # fmt: skip
+    assert (task["platformVersion"], task["platformFamily"]) == ("1.4.0", "Linux")
+    assert task["ephemeralStorage"] == {"sizeInGiB": 50}
+    (attachment,) = task["attachments"]
+    assert (attachment["type"], attachment["status"]) == ("ElasticNetworkInterface", "PRECREATED")
+    assert attachment["details"] == [{"name": "subnetId", "value": "subnet-1"}]
+    local = asked(step, "DescribeContainerInstances", containerInstances=[a_local().arn])["containerInstances"][0]
+    assert (local["pendingTasksCount"], local["runningTasksCount"]) == (0, 0)
+    assert local["remainingResources"] == local["registeredResources"]
+    assert asked(step, "ListTasks", cluster="elsewhere", containerInstance=a_local().arn)["taskArns"] == []
+    (cluster,) = asked(step, "DescribeClusters", clusters=["elsewhere"], include=["STATISTICS"])["clusters"]
+    assert cluster["pendingTasksCount"] == 3
+    assert {"name": "pendingFargateTasksCount", "value": "3"} in cluster["statistics"]
+
+
+def test_a_task_on_fargate_goes_from_provisioning_to_deprovisioning() -> None:
+    step = a_control_step(a_cluster(), a_cluster("elsewhere"), a_local(), FARGATE)
+    arn = on_fargate(step, cluster="elsewhere")["tasks"][0]["taskArn"]
+
+    def shown() -> dict[str, Any]:
+        return asked(step, "DescribeTasks", cluster="elsewhere", tasks=[arn])["tasks"][0]
+
+    def acknowledged() -> None:
+        acknowledge(step, a_local().arn, step.tasks[TaskArn(arn)].message_id)
+
+    acknowledged()
+    task = shown()
+    (attachment,) = task["attachments"]
+    details = {detail["name"]: detail["value"] for detail in attachment["details"]}
+    assert (task["lastStatus"], attachment["status"]) == ("PENDING", "ATTACHED")
+    assert (details["privateIPv4Address"], details["macAddress"]) == ("10.213.0.4", "02:ec:0a:d5:00:04")
+    assert details["privateDnsName"] == "ip-10-213-0-4.ec2.internal"
+    assert details["networkInterfaceId"].startswith("eni-")
+    assert task["containers"][0]["networkInterfaces"] == [
+        {"attachmentId": attachment["id"], "privateIpv4Address": "10.213.0.4"}
+    ]
+    asked(step, "SubmitTaskStateChange", task=arn, status="RUNNING")  # the agent is of another cluster
+    assert shown()["lastStatus"] == "RUNNING"
+    asked(step, "StopTask", cluster="elsewhere", task=arn)
+    acknowledged()
+    assert shown()["lastStatus"] == "STOPPING"
+    asked(step, "SubmitTaskStateChange", task=arn, status="STOPPED")
+    assert (shown()["lastStatus"], shown()["attachments"][0]["status"]) == ("DEPROVISIONING", "DETACHING")
+    acknowledged()  # a late word undoes nothing
+    asked(step, "SubmitTaskStateChange", task=arn, status="RUNNING")
+    assert shown()["lastStatus"] == "DEPROVISIONING"
+    assert len(step.addresses) == 1
+    detached(step)
+    assert (shown()["lastStatus"], shown()["attachments"][0]["status"]) == ("STOPPED", "DELETED")
+    assert dict(step.addresses) == {}
+
+
+def test_an_agent_of_another_cluster_says_nothing_of_tasks_on_instances() -> None:
+    step = a_world(a_cluster("elsewhere"))
+    arn = run(step)["tasks"][0]["taskArn"]
+    with pytest.raises(ApiError, match="The referenced task was not found"):
+        asked(step, "SubmitTaskStateChange", cluster="elsewhere", task=arn, status="RUNNING")
+
+
+def test_tasks_are_shared_out_among_capacity_providers() -> None:
+    strategy = [
+        {"capacityProvider": "FARGATE", "base": 2, "weight": 1},
+        {"capacityProvider": "FARGATE_SPOT", "weight": 3},
+    ]
+    providers = ("FARGATE", "FARGATE_SPOT")
+    step = a_control_step(a_cluster(capacity_providers=providers), a_local(), FARGATE)
+    tasks = asked(
+        step, "RunTask", taskDefinition="web", count=10, capacityProviderStrategy=strategy, **NETWORK
+    )["tasks"]  # fmt: skip
+    assert [task["capacityProviderName"] for task in tasks].count("FARGATE_SPOT") == 6
+    assert {task["launchType"] for task in tasks} == {"FARGATE"}
+    step = a_control_step(
+        a_cluster(capacity_providers=providers, default_strategy=({**strategy[1], "base": 0},)), a_local(), FARGATE
+    )
+    (task,) = asked(step, "RunTask", taskDefinition="web", **NETWORK)["tasks"]
+    assert task["capacityProviderName"] == "FARGATE_SPOT"
+
+
+@each_row(
+    "instance, platform, reason, detail",
     [
-        (
-            {},
-            "InvalidParameterException",
-            "must be provided when networkMode 'awsvpc' is specified.",
-        ),
-        (
-            {"networkConfiguration": {"awsvpcConfiguration": {"subnets": ["s"]}}},
-            "UnsupportedFeatureException",
-            "awsvpc",
-        ),
+        ({"connection_id": ""}, {}, CAPACITY, "not connected"),
+        ({"status": "INACTIVE"}, {}, CAPACITY, "not connected"),
+        ({"reported_attributes": []}, {}, "ATTRIBUTE", "lacks ecs.capability.task-eni"),
+        ({}, {"cpuArchitecture": "ARM64"}, "ATTRIBUTE", "The engine that runs tasks of Fargate lacks ecs.cpu-arch"),
     ],
 )
-def test_awsvpc_is_refused(body: dict[str, Any], code: str, text: str) -> None:
-    step = a_control_step(
-        a_cluster(), an_instance(), a_task_definition(body={**DEFINITION.body, "networkMode": "awsvpc"})
-    )
-    with pytest.raises(ApiError) as raised:
-        run(step, **body)
-    assert raised.value.code == code
-    assert text in raised.value.message
+def test_why_a_task_on_fargate_does_not_run(
+    instance: dict[str, Any], platform: dict[str, Any], reason: str, detail: str
+) -> None:
+    definition = a_fargate_definition("web", body={**FARGATE.body, "runtimePlatform": platform})
+    local = msgspec.convert({**msgspec.to_builtins(a_local()), **instance}, Instance)
+    answer = on_fargate(a_control_step(a_cluster(), local, definition))
+    assert answer["tasks"] == []
+    (failure,) = answer["failures"]
+    assert (failure["reason"], "arn" in failure, detail in failure["detail"]) == (reason, False, True)
+
+
+def test_a_draining_instance_still_runs_fargate_and_any_architecture_where_that_is_wanted() -> None:
+    definition = a_fargate_definition("web", body={**FARGATE.body, "runtimePlatform": {"cpuArchitecture": "ARM64"}})
+    state = a_state(a_cluster(), a_local(status="DRAINING"), definition)
+    settings = msgspec.structs.replace(state.settings, runs_any_architecture=True)
+    step = Step(msgspec.structs.replace(state, settings=settings), a_request("RunTask"))
+    assert len(on_fargate(step)["tasks"]) == 1
+
+
+def test_without_a_free_address_a_task_is_not_placed() -> None:
+    state = a_state(a_cluster(), a_local(), FARGATE, an_instance(2, reported_attributes=a_local().reported_attributes))
+    settings = msgspec.structs.replace(state.settings, task_subnet="10.0.0.0/29")  # three addresses
+    step = Step(msgspec.structs.replace(state, settings=settings), a_request("RunTask"))
+    answer = on_fargate(step, count=4)
+    assert len(answer["tasks"]) == 3
+    assert [failure["reason"] for failure in answer["failures"]] == ["RESOURCE:ENI"]
+    bare = a_fargate_definition("bare", requires_attributes=[{"name": "ecs.capability.task-eni"}])
+    step.put_task_definition(msgspec.structs.replace(bare, body={**a_task_definition().body, "networkMode": "awsvpc"}))
+    answer = asked(step, "RunTask", taskDefinition="bare", **NETWORK)
+    assert [(each["reason"], each["arn"]) for each in answer["failures"]] == [("RESOURCE:ENI", an_instance(2).arn)]
+
+
+def test_an_awsvpc_task_on_an_instance_shows_both() -> None:
+    bare = a_task_definition("bare", body={**DEFINITION.body, "networkMode": "awsvpc"})
+    step = a_control_step(a_cluster(), an_instance(), bare)
+    (task,) = asked(step, "RunTask", taskDefinition="bare", **NETWORK)["tasks"]
+    assert task["containerInstanceArn"] == an_instance().arn
+    assert (task["lastStatus"], len(task["attachments"])) == ("PROVISIONING", 1)
+    assert "platformVersion" not in task
+    with pytest.raises(ApiError, match="must be provided when networkMode 'awsvpc' is specified"):
+        asked(step, "RunTask", taskDefinition="bare")
 
 
 # --- StartTask ------------------------------------------------------------------------------------

@@ -25,8 +25,6 @@ KINDS = [kind for kind in vars(statuses).values() if isinstance(kind, type) and 
 WORDS = {word.value for kind in KINDS for word in kind if word.value}
 OTHERS = {
     ("api/clusters.py", "ACTIVE"): "of a capacity provider",
-    ("api/lookup.py", "FARGATE"): "the name of a capacity provider",
-    ("api/placement.py", "FARGATE"): "the name of a capacity provider",
     ("api/service_shapes.py", "IN_PROGRESS"): "of a service deployment",
     ("api/service_shapes.py", "STOPPED"): "of a service deployment",
     ("api/shapes.py", "EC2"): "part of a name of a statistic",

@@ -160,16 +160,44 @@ def test_memory_of_the_task_or_a_reservation_is_enough() -> None:
 
 def test_a_fargate_definition_meets_every_mistake_in_the_first_answer() -> None:
     with pytest.raises(ApiError) as refused:
-        registered(a_body(networkMode="awsvpc", requiresCompatibilities=["FARGATE"], cpu="256", memory="512"))
-    assert "networkMode: awsvpc is not supported" in refused.value.message
-    assert "requiresCompatibilities[0]: FARGATE is not supported" in refused.value.message
+        registered(a_body(a_container(privileged=True), requiresCompatibilities=["FARGATE"], memory="512"))
+    for words in ("network mode ‘awsvpc’", "'cpu' be defined at the task level", "do not support privileged"):
+        assert words in refused.value.message
+
+
+def test_a_fargate_definition_is_kept_and_shown() -> None:
+    definition = registered(
+        a_body(
+            a_container(portMappings=[{"containerPort": 80}]),
+            networkMode="awsvpc",
+            requiresCompatibilities=["FARGATE"],
+            cpu=".25 vCPU",
+            memory="0.5 GB",
+            ephemeralStorage={"sizeInGiB": 30},
+            runtimePlatform={"cpuArchitecture": "ARM64", "operatingSystemFamily": "LINUX"},
+        )
+    )
+    assert definition.compatibilities == ("EC2", "FARGATE")
+    assert (definition.body["cpu"], definition.body["memory"]) == ("256", "512")
+    assert definition.body["ephemeralStorage"] == {"sizeInGiB": 30}
+    assert definition.body["runtimePlatform"]["cpuArchitecture"] == "ARM64"
+    (container,) = definition.body["containerDefinitions"]
+    assert container["portMappings"] == [{"containerPort": 80, "hostPort": 80, "protocol": "tcp"}]
+    assert "ecs.capability.task-eni" in [attribute.name for attribute in definition.requires_attributes]
+
+
+def test_compatibilities_are_what_a_definition_could_run_on() -> None:
+    assert registered(a_body(a_container())).compatibilities == ("EC2", "EXTERNAL")
+    assert registered(a_body(a_container(), networkMode="awsvpc")).compatibilities == ("EC2",)
+    sized = a_body(a_container(), networkMode="awsvpc", cpu="256", memory="512")
+    assert registered(sized).compatibilities == ("EC2", "FARGATE")
 
 
 @each_row(
     "body, words",
     [
-        (a_body(networkMode="awsvpc"), "networkMode: awsvpc is not supported: it needs a network interface"),
-        (a_body(requiresCompatibilities=["FARGATE"]), "requiresCompatibilities[0]: FARGATE is not supported"),
+        (a_body(a_container(hostname="x"), networkMode="awsvpc"), "hostname is not supported on container when"),
+        (a_body(a_container(), requiresCompatibilities=["FARGATE"]), "Fargate only supports network mode ‘awsvpc’"),
         (a_body(proxyConfiguration={"containerName": "x"}), "App Mesh"),
         (a_body(trustedExecutionConfiguration={"isolationMode": "SHARED"}), "trusted execution"),
         (a_body(volumes=[{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "x"}}]), "EFS volumes"),
