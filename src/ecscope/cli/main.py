@@ -60,6 +60,8 @@ def _run(argv: Sequence[str] | None) -> int:
             from ecscope.cli.tasks import run  # noqa: PLC0415
         case "task":
             from ecscope.cli.task import run  # noqa: PLC0415
+        case "logs":
+            from ecscope.cli.logs import run  # noqa: PLC0415
         case "metadata":
             from ecscope.cli.metadata import run  # noqa: PLC0415
         case "config":
@@ -100,6 +102,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_agent(commands)
     _add_tasks(commands)
     _add_task(commands)
+    _add_logs(commands)
     _add_metadata(commands)
     _add_config(commands)
     _add_doctor(commands)
@@ -322,6 +325,36 @@ def _add_task(commands: _Commands[argparse.ArgumentParser]) -> None:
         help="where the agent or `ecscope up` keeps its state (ECS_DATADIR; default /var/lib/ecscope, then ~/.ecscope)",
     )
     _add_client_options(parser)
+
+
+def _add_logs(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "logs",
+        "show what the containers of a task have written",
+        "  ecscope logs 5f6d64\n"
+        "  ecscope logs web --follow\n"
+        "  ecscope logs web --container nginx --since 10m --tail 100\n\n"
+        "Lines come from Docker, whatever the log driver is, as long as the container is there; those of awslogs from\n"
+        "`ecscope up` when it is not (docs/logs.md).\n",
+    )
+    parser.add_argument(
+        "which", metavar="TASK", help="ARN, task ID, Docker ID, Docker name or family, or a part that only one task has"
+    )
+    parser.add_argument("--container", metavar="NAME", action="append", help="only this container; may be repeated")
+    parser.add_argument(
+        "--since", metavar="TIME", help="only lines since then: 10m, 1h30m, 2d, 2026-12-01T09:30:00Z, or epoch seconds"
+    )
+    parser.add_argument("--tail", metavar="N", type=_count, help="only the newest N lines of each container")
+    parser.add_argument(
+        "--follow", "-f", action="store_true", help="go on with new lines, over restarts, until the task has stopped"
+    )
+    parser.add_argument("--data-dir", metavar="DIR", help="that of `ecscope up` (default ~/.ecscope)")
+    parser.add_argument(
+        "--endpoint",
+        metavar="URL",
+        help="the agent to ask (ECSCOPE_ENDPOINT; default http://localhost:51678)",
+    )
 
 
 def _add_metadata(commands: _Commands[argparse.ArgumentParser]) -> None:
