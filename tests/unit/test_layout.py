@@ -19,6 +19,7 @@ PROVED_ELSEWHERE: dict[str, tuple[str, str]] = {
     "control/app.py": ("contract/control/test_agents.py", "it only builds: what it builds is proved together"),
     "up/local.py": ("e2e/test_up.py", "it orders the life of two processes, which only processes can prove"),
     "control/logs/actions.py": ("contract/control/test_logs.py", "its words and pages are for clients, who judge them"),
+    "cli/stored_logs.py": ("contract/cli/test_logs.py", "only a control plane can say what it answers"),
     "control/server/logs.py": ("contract/control/test_logs.py", "it orders checks that each have tests of their own"),
     "agent/cluster/build.py": (
         "contract/ecs/test_cluster_client.py",

@@ -39,9 +39,12 @@ APP: Mapping[str, Any] = {"name": "app", "image": IMAGE, "memory": 16, "stopTime
 class LivePlane:
     """See the module docstring."""
 
-    def __init__(self, folder: Path, *, agents: int = 1, **arguments: Any) -> None:
+    def __init__(
+        self, folder: Path, *, agents: int = 1, settings_of_agents: Mapping[str, str] | None = None, **arguments: Any
+    ) -> None:
         """``arguments`` are the control plane's."""
         self._folder = folder
+        self._settings_of_agents = settings_of_agents
         self._agents = agents
         self._arguments = arguments
         self._loop = asyncio.new_event_loop()
@@ -70,7 +73,9 @@ class LivePlane:
         for number in range(self._agents):
             runtime = FakeRuntime(images=[IMAGE], seed=f"{number}")
             self.runtimes.append(runtime)
-            agent = an_agent(self.plane, self._folder, runtime=runtime, name=f"agent{number}")
+            agent = an_agent(
+                self.plane, self._folder, runtime=runtime, name=f"agent{number}", settings=self._settings_of_agents
+            )
             await self._stack.enter_async_context(agent)
 
     def _end(self) -> None:
