@@ -35,6 +35,7 @@ from ecscope.agent.core.state import (
     AgentState,
 )
 from ecscope.agent.engine import Engine
+from ecscope.agent.executors.metadata_file import MetadataFiles
 from ecscope.agent.executors.registry_login import RegistryLogins
 from ecscope.agent.executors.resources.cgroup import CgroupError, TaskCgroups
 from ecscope.agent.executors.resources.providers import Tools, providers
@@ -288,6 +289,7 @@ class Agent:
                 of_user=_logins_of_user(self._config),
             ),
             reconnect=connection.reconnect,
+            metadata_files=_metadata_files_of(self._config),
             resources=providers(Tools(runtime=self._runtime, cgroups=cgroups, task_network=self._config.task_network)),
             bridge_address=address_of,
         )
@@ -654,6 +656,14 @@ def _runtime_of(config: Config) -> Runtime:
 def _sees_host_paths(config: Config) -> bool:
     """The engine is on this machine, and this process is not in a container of its own."""
     return config.docker_host.startswith("unix://") and not Path("/.dockerenv").exists()
+
+
+def _metadata_files_of(config: Config) -> MetadataFiles | None:
+    """``None``: containers get no metadata file."""
+    if not config.container_metadata_enabled:
+        return None
+    folder = Path(config.data_dir) / "metadata"
+    return MetadataFiles(folder, on_host="" if _sees_host_paths(config) else f"{config.host_data_dir}{folder}")
 
 
 def _logins_of_user(config: Config) -> Callable[[str], Awaitable[RegistryAuth | None]] | None:

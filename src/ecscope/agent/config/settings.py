@@ -27,7 +27,6 @@ def _at_least(minimum: float, beyond: OutOfBounds, *, is_fatal_in_file: bool = F
     return Bounds(minimum=minimum, beyond=beyond, is_fatal_in_file=is_fatal_in_file)
 
 
-_METADATA_FILE = "the container metadata file"
 _PULL_NUMBERS = {
     0: PullBehavior.DEFAULT,
     1: PullBehavior.ALWAYS,
@@ -157,7 +156,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             variable="ECS_HOST_DATA_DIR",
             json_keys=("DataDirOnHost",),
             form=form.TEXT,
-            waits_for=_METADATA_FILE,
         ),
     ] = "/var/lib/ecs"
     """Path on the host behind the data directory, where the agent itself runs in a container."""
@@ -438,10 +436,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             variable="ECS_ENABLE_CONTAINER_METADATA",
             json_keys=("ContainerMetadataEnabled",),
             form=form.BOOL,
-            waits_for=_METADATA_FILE,
         ),
     ] = False
-    """Write a metadata file for each container."""
+    """Give each container a metadata file, which `ECS_CONTAINER_METADATA_FILE` names there."""
     exclude_ipv6_port_binding: Annotated[
         bool,
         Setting(

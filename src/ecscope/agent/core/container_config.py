@@ -32,6 +32,9 @@ from ecscope.model.task import Task, VolumeKind
 MIB = 1048576
 MEMORY_FLOOR_BYTES = 4 * MIB
 CPU_SHARES_RANGE = (2, 262144)
+METADATA_FOLDER = "/opt/ecs/metadata"
+"""In a container, over the folder with its metadata file. Source: engine.md §6.3."""
+METADATA_FILE_NAME = "ecs-container-metadata.json"
 METADATA_SERVER = "http://169.254.170.2"
 """Where containers reach the agent. Source: task-metadata-api.md §1.1."""
 LOG_BUFFER_SIZE = "10m"
@@ -149,6 +152,7 @@ def container_config(
     endpoint: str = "",
     image: str = "",
     task_network: TaskNetwork | None = None,
+    metadata_folder: str = "",
     image_environment_names: frozenset[str],
 ) -> ContainerConfig:
     """What is asked for one container of a task. Raises ``ContainerConfigError``.
@@ -160,6 +164,7 @@ def container_config(
         endpoint: of AWS, for the programs in the container; ``""``: they are told of none.
         image: that the runtime is asked for; ``""``: the definition's.
         task_network: on which awsvpc tasks have their addresses; ``None``: there are none here.
+        metadata_folder: the host's path of the folder with its metadata file; ``""``: it gets none.
         image_environment_names: set by the image's own ``Env``.
     """
     definition = container.definition
@@ -171,7 +176,10 @@ def container_config(
         image=image or definition.image,
         command=definition.command,
         entry_point=definition.entry_point,
-        environment=_environment(task, container, region, endpoint, image_environment_names),
+        environment={
+            **_environment(task, container, region, endpoint, image_environment_names),
+            **_metadata_file(container, metadata_folder),
+        },
         labels=ecs_labels(task, container, cluster),
         exposed_ports=tuple(host_ports) if holds_network else _exposed_ports(definition),
         published_ports=host_ports,
@@ -185,7 +193,10 @@ def container_config(
             VolumesOf(docker_name=_sibling(task, source.source_container, "Volume"), read_only=source.read_only)
             for source in definition.volumes_from
         ),
-        binds=tuple(_bind(task, container.name, point) for point in definition.mount_points),
+        binds=(
+            *(_bind(task, container.name, point) for point in definition.mount_points),
+            *((Bind(source=metadata_folder, container_path=_metadata_folder(container)),) if metadata_folder else ()),
+        ),
         cgroup_parent=parent_of(task),
         pid_mode=_namespace(task, container, task.pid_mode, ("host",)),
         ipc_mode=_namespace(task, container, task.ipc_mode, ("host", "none")),
@@ -193,6 +204,16 @@ def container_config(
         docker_config=definition.docker_config,
         docker_host_config=definition.docker_host_config,
     )
+
+
+def _metadata_file(container: Container, metadata_folder: str) -> dict[str, str]:
+    if not metadata_folder:
+        return {}
+    return {"ECS_CONTAINER_METADATA_FILE": f"{_metadata_folder(container)}/{METADATA_FILE_NAME}"}
+
+
+def _metadata_folder(container: Container) -> str:
+    return f"{METADATA_FOLDER}/{container.name_suffix}"
 
 
 def ecs_labels(task: Task, container: Container, cluster: str) -> dict[str, str]:

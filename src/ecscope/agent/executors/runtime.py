@@ -25,6 +25,7 @@ from ecscope.agent.core.container_config import ContainerConfig, ContainerConfig
 from ecscope.agent.core.host_ports import HostPortChooser, NoPortError
 from ecscope.agent.core.images import local_name
 from ecscope.agent.core.state import AgentState
+from ecscope.agent.executors.metadata_file import MetadataFiles
 from ecscope.agent.executors.registry_login import RegistryLogins
 from ecscope.agent.executors.resources.interface import ResourceFailure, ResourceProvider
 from ecscope.agent.inbox import Inbox, Stamp
@@ -121,6 +122,7 @@ class Executor:
         logins: RegistryLogins,
         reconnect: Callable[[], None],
         resources: Mapping[ResourceKind, ResourceProvider],
+        metadata_files: MetadataFiles | None = None,
         is_port_free: Callable[[int, str], bool] | None = None,
         bridge_address: Callable[[], str] = lambda: "",
         jitter: random.Random | None = None,
@@ -137,6 +139,7 @@ class Executor:
         self._logins = logins
         self._reconnect = reconnect
         self._resources = resources
+        self._metadata_files = metadata_files
         self._is_port_free = is_port_free or _is_port_free
         self._bridge_address = bridge_address
         self._random = jitter or random.Random()  # noqa: S311  # spreads timers, guards nothing
@@ -365,6 +368,8 @@ class Executor:
                 return await self._stop_container(action)
             case act.RemoveContainer():
                 await runtime.remove_container(action.docker_id, force=False)
+                if self._metadata_files is not None:
+                    await self._metadata_files.remove(*self._place(action))
                 return ev.ContainerRemoved(**self._of(action))
             case _:
                 raise TypeError(f"not a container call: {action!r}")
@@ -448,6 +453,9 @@ class Executor:
 
     async def _create(self, action: act.CreateContainer) -> ev.AnyEvent:
         task, container = self._place(action)
+        folder = ""
+        if self._metadata_files is not None and not container.is_agents_own:
+            folder = await self._metadata_files.begin(task, container, self._state().instance)
         config = container_config(
             task=task,
             container=container,
@@ -457,6 +465,7 @@ class Executor:
             endpoint=self._task_endpoint(task),
             image=self._local_name(container),
             task_network=self._settings.task_network,
+            metadata_folder=folder,
             image_environment_names=await self._image_environment(container),
         )
         missing = self._missing_host_paths(config)
@@ -550,6 +559,10 @@ class Executor:
                 is_unreachable=failure.is_unreachable,
                 inspection=seen,
             )
+        if self._metadata_files is not None:
+            task, container = self._place(action)
+            if not container.is_agents_own:
+                await self._metadata_files.complete(task, container, self._state().instance, inspection)
         return ev.ContainerStarted(
             **self._of(action),
             inspection=inspection,

@@ -674,10 +674,8 @@ class TestKnownNames:
         assert not loaded.errors
 
     def test_settings_that_wait_for_a_later_part_are_among_them(self) -> None:
-        loaded = load(
-            {"ECS_ENABLE_CONTAINER_METADATA": "true", "AWS_ACCESS_KEY_ID": "AKIA", "HTTP_PROXY": "http://p:1"}
-        )
-        assert [mistake.name for mistake in loaded.warnings] == ["ECS_ENABLE_CONTAINER_METADATA"]
+        loaded = load({"ECS_WARM_POOLS_CHECK": "true", "AWS_ACCESS_KEY_ID": "AKIA", "HTTP_PROXY": "http://p:1"})
+        assert [mistake.name for mistake in loaded.warnings] == ["ECS_WARM_POOLS_CHECK"]
 
     def test_unknown_official_names_are_ignored_silently(self) -> None:
         loaded = load({"ECS_WHATEVER": "1", "ZZZ_X_NOT_SUPPORTED_IN_PRODUCTION": "1"}, json_file={"Whatever": 1})

@@ -198,3 +198,10 @@ def test_containers_are_told_where_their_metadata_is(mode: NetworkMode, has_meta
 def test_a_container_without_an_endpoint_is_told_nothing() -> None:
     assert config_of(a_container()).environment == {}
     assert config_of(a_container(endpoint_id="e", kind=ContainerKind.NAMESPACE_PAUSE)).environment == {}
+
+
+def test_a_metadata_file_is_mounted_and_named() -> None:
+    config = config_of(a_container(name_suffix="ab12"), metadata_folder="/data/metadata/1/app")
+    assert config.binds == (Bind(source="/data/metadata/1/app", container_path="/opt/ecs/metadata/ab12"),)
+    path = "/opt/ecs/metadata/ab12/ecs-container-metadata.json"
+    assert config.environment == {"ECS_CONTAINER_METADATA_FILE": path}

@@ -19,6 +19,7 @@ from ecscope.agent.core import pauses
 from ecscope.agent.core.host_ports import HostPortChooser
 from ecscope.agent.core.restore import restored_state
 from ecscope.agent.core.state import AgentState, Settings
+from ecscope.agent.executors.metadata_file import MetadataFiles
 from ecscope.agent.executors.registry_login import RegistryLogins
 from ecscope.agent.executors.resources.providers import Tools, providers
 from ecscope.agent.executors.runtime import Executor, ExecutorSettings, _is_port_free, _without_tag
@@ -47,7 +48,9 @@ DATA = {"task_arn": ARN, "kind": VOLUME, "name": "data"}
 class Rig:
     """An executor over a simulated runtime and a state of one task."""
 
-    def __init__(self, task: Task, *, region: str = "us-west-2", **settings: Any) -> None:
+    def __init__(
+        self, task: Task, *, region: str = "us-west-2", metadata_files: MetadataFiles | None = None, **settings: Any
+    ) -> None:
         self.runtime = FakeRuntime(images=[SAMPLE_IMAGE])
         self.state: AgentState = restored_state(instance=INSTANCE, settings=Settings(), tasks=[task])
         self.events: asyncio.Queue[ev.AnyEvent] = asyncio.Queue()
@@ -61,6 +64,7 @@ class Rig:
             logins=RegistryLogins(own=lambda image: None),
             reconnect=self._reconnect,
             resources=providers(Tools(runtime=self.runtime)),
+            metadata_files=metadata_files,
             is_port_free=lambda port, protocol: True,
             jitter=random.Random(1),
         )
@@ -174,6 +178,20 @@ async def test_create_start_stop_and_remove() -> None:
         event = await rig.do(act.RemoveContainer(**PLACE, docker_id=docker_id))
         assert event == ev.ContainerRemoved(id="id", at=AT, **PLACE)
         assert rig.runtime.containers == ()
+
+
+async def test_a_container_has_a_metadata_file_from_its_creation_to_its_removal(tmp_path: Path) -> None:
+    async with a_rig(metadata_files=MetadataFiles(tmp_path)) as rig:
+        docker_id = await rig.create()
+        (path,) = tmp_path.rglob("ecs-container-metadata.json")
+        assert "MetadataFileStatus" not in path.read_text()
+        binds = rig.runtime.configs[docker_id].binds
+        assert [bind.source for bind in binds] == [str(path.parent)]
+        await rig.do(act.StartContainer(**PLACE, docker_id=docker_id))
+        assert f'"ContainerID": "{docker_id}"' in path.read_text()
+        await rig.do(act.StopContainer(**PLACE, docker_id=docker_id, grace_s=0))
+        await rig.do(act.RemoveContainer(**PLACE, docker_id=docker_id))
+        assert list(tmp_path.iterdir()) == []
 
 
 async def test_dynamic_ports_are_chosen_by_the_agent_and_are_those_of_the_container_in_host_mode() -> None:
