@@ -11,15 +11,17 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from botocore.config import Config
 
+import dockerengine
 from ecscope.agent.servers.taskmetadata.redirect import Redirect
+from ecscope.up.network import bridge_of
 from tests.aws import a_client
-from tests.e2e.agents import PATIENCE_S, ROOT, containers_of, eventually, remove_containers
+from tests.e2e.agents import PATIENCE_S, ROOT, containers_of, engine, eventually, remove_containers
 from tests.session import TEST_PREFIX
 
 NO_DOCKER = "unix:///nonexistent/docker.sock"
@@ -168,6 +170,8 @@ def an_up(folder: Path, docker_host: str = NO_DOCKER) -> Iterator[Up]:
         _end_orphan(up)
         if docker_host != NO_DOCKER:
             remove_containers(up.cluster)
+            with suppress(dockerengine.EngineError):
+                engine().request("DELETE", f"/networks/{bridge_of(up.data_dir)}")
             if os.geteuid() == 0:  # an agent that was killed could not
                 asyncio.run(Redirect(port=51679).remove())
 

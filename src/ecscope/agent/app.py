@@ -14,6 +14,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -395,7 +396,7 @@ class Agent:
 
     async def _serve_containers(self, engine: Engine, cluster: ClusterClient) -> None:
         from ecscope.agent.servers.taskmetadata.audit import AuditLog  # noqa: PLC0415  # not without a cluster
-        from ecscope.agent.servers.taskmetadata.redirect import Redirect  # noqa: PLC0415
+        from ecscope.agent.servers.taskmetadata.redirect import BridgeRedirect, Redirect  # noqa: PLC0415
         from ecscope.agent.servers.taskmetadata.server import PORT, TaskMetadataServer  # noqa: PLC0415
         from ecscope.agent.servers.taskmetadata.service import serve  # noqa: PLC0415
         from ecscope.agent.servers.taskmetadata.sources import AgentSources  # noqa: PLC0415
@@ -403,14 +404,20 @@ class Agent:
         await self._docker_is_known.wait()  # it makes the network interface
         config = self._config
         audit = AuditLog(None if config.audit_log_disabled else Path(config.audit_log_file))
-        server = TaskMetadataServer(
+        server = partial(
+            TaskMetadataServer,
             lambda: engine.state,
             sources=AgentSources(stats=cluster.collector, api=cluster.api, states=engine.states),
             rates=config.task_metadata_rates,
             audit=audit,
             shows_zone=not config.task_metadata_az_disabled,
         )
-        await serve(server, Redirect(port=PORT))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(serve(server(), Redirect(port=PORT)))
+            if (network := config.task_network) is not None:
+                at_bridge = server(address=network.gateway, bridge=network.bridge)
+                way = BridgeRedirect(bridge=network.bridge, address=network.gateway, port=PORT)
+                group.create_task(serve(at_bridge, way))
 
     async def _together(
         self,

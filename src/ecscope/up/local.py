@@ -11,17 +11,20 @@ from pathlib import Path
 
 import msgspec
 
+from ecscope.agent.runtime.docker.runtime import DockerRuntime
 from ecscope.control.app import LOGS_BYTES, ControlPlane, ControlPlaneError, WrongOption
 from ecscope.control.core.errors import ApiError
 from ecscope.control.core.records import Task
 from ecscope.control.core.state import Settings, live_delays
 from ecscope.control.server.http import READY
+from ecscope.model.network import TaskNetwork
 from ecscope.owned_files import UnsafeFile, check_directory, check_file
 from ecscope.sqlitefile.lock import LOCK_NAME
 from ecscope.up.agent_process import AgentEnded, AgentProcess
 from ecscope.up.disk import DiskWatch
 from ecscope.up.docker import config_of_user, docker_problem
 from ecscope.up.introspection import instance_at
+from ecscope.up.network import NoTaskNetwork, bridge_of, remove_task_network, task_network
 from ecscope.up.running import Running, exports, publish, withdraw
 
 INTROSPECTION_PORT = 51678
@@ -100,7 +103,11 @@ class LocalEcs:
             settings=live_delays(settings) if options.has_live_delays else settings,
             port=options.port,
             iam_file=options.iam_file,
-            bridges=(_DOCKERS_BRIDGE,) if options.has_agent and options.has_task_endpoint else (),
+            bridges=(
+                (_DOCKERS_BRIDGE, bridge_of(options.data_dir))
+                if options.has_agent and options.has_task_endpoint
+                else ()
+            ),
             logs_bytes=options.logs_bytes,
             say=say,
         )
@@ -110,6 +117,7 @@ class LocalEcs:
         self._agent_dir = options.data_dir / "agent"
         self._log_path = options.data_dir / "agent.log"
         self._agent: AgentProcess | None = None
+        self._task_network: TaskNetwork | None = None
         self._stopping = asyncio.Event()
         self._hurrying = asyncio.Event()
         self._is_by_hand = False
@@ -144,6 +152,7 @@ class LocalEcs:
             if has_cluster and not self._options.has_agent:
                 ending = await self._serve(None)
             elif has_cluster and await self._docker_is_there():
+                await self._make_task_network()
                 self._agent = self._agent_process()
                 keeping = asyncio.create_task(self._agent.run(), name="agent process")
                 ending = await self._serve(keeping)
@@ -208,7 +217,7 @@ class LocalEcs:
         return True
 
     async def _docker_is_there(self) -> bool:
-        endpoint = self._environment.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+        endpoint = self._docker_endpoint
         loop = asyncio.get_running_loop()
         give_up_at_s = loop.time() + DOCKER_WAIT_S
         is_said = False
@@ -226,6 +235,20 @@ class LocalEcs:
                 is_said = True
             await asyncio.sleep(0.5)
         return True
+
+    @property
+    def _docker_endpoint(self) -> str:
+        return self._environment.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+
+    async def _make_task_network(self) -> None:
+        """Without one, awsvpc tasks are refused, and everything else works."""
+        runtime = DockerRuntime(self._docker_endpoint)
+        try:
+            self._task_network = await task_network(self._options.data_dir, runtime)
+        except NoTaskNetwork as error:
+            self._say(str(error))
+        finally:
+            await runtime.close()
 
     def _unsafe(self) -> str:
         """Which of the agent's files may be another user's; ``""``: none. Checked before a process in one is ended."""
@@ -255,7 +278,7 @@ class LocalEcs:
 
         What a user may set otherwise has the values of Amazon's own images. Source: configuration.md §4.
         """
-        key = self._control.instance_role
+        key, network = self._control.instance_role, self._task_network
         environment = {name: value for name, value in self._environment.items() if name not in _NOT_FOR_THE_AGENT}
         environment.setdefault("ECS_IMAGE_PULL_BEHAVIOR", "prefer-cached")  # images that were built here need no pull
         environment.setdefault("ECSCOPE_REPORT_HEALTH_AT_ONCE", "true")
@@ -274,6 +297,8 @@ class LocalEcs:
             "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
             "AWS_SESSION_TOKEN": key.session_token,
             "ECSCOPE_LOCAL_IMAGES": msgspec.json.encode(self._options.local_images).decode(),
+            "ECSCOPE_TASK_BRIDGE": network.bridge if network is not None else "",
+            "ECSCOPE_TASK_SUBNET": network.subnet if network is not None else "",
             "ECSCOPE_TASK_ENDPOINT_PORT": str(self._control.port if self._options.has_task_endpoint else 0),
         }
 
@@ -352,6 +377,8 @@ class LocalEcs:
         await asyncio.gather(keeping, return_exceptions=True)
         assert self._agent is not None
         await self._agent.end(clean_up=not self._options.keeps_tasks)
+        if not self._options.keeps_tasks:
+            await remove_task_network(self._options.data_dir, self._docker_endpoint)
         self._say_what_is_left()
 
     def _say_what_is_left(self) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
 
 from aiohttp import web
@@ -13,9 +15,18 @@ from ecscope.timed_connection import TIMEOUT_S, TimedConnection
 class QuietConnection(TimedConnection):
     """Where a request cannot be read the library would log, and send back, what was sent: that may be a secret."""
 
-    def __init__(self, server: web.Server, *, asker: str, log: logging.Logger, timeout_s: float = TIMEOUT_S) -> None:
-        """``asker`` sends the requests, in the words of the log."""
-        super().__init__(server, timeout_s=timeout_s, settings={"auto_decompress": False})  # the body is not read
+    def __init__(
+        self,
+        server: web.Server,
+        *,
+        asker: str,
+        log: logging.Logger,
+        timeout_s: float = TIMEOUT_S,
+        admit: Callable[[asyncio.BaseTransport], bool] | None = None,
+    ) -> None:
+        """``asker`` sends the requests, in the words of the log; ``admit``: whether a peer is answered."""
+        settings = {"auto_decompress": False}  # the body is not read
+        super().__init__(server, timeout_s=timeout_s, admit=admit, settings=settings)
         self._asker = asker
         self._log = log
 

@@ -29,14 +29,48 @@ class RedirectFailed(Exception):
     """The rules cannot be set; the message says why."""
 
 
-class Redirect:
+class _Rules:
+    """Sets and takes away single rules."""
+
+    def __init__(self, iptables: Sequence[str]) -> None:
+        self._iptables = tuple(iptables)
+
+    async def _add(self, rule: _Rule, how: str) -> None:
+        if not await self._is_set(rule):
+            await self._change(rule, how)
+
+    async def _take_away(self, rule: _Rule) -> None:
+        if await self._is_set(rule):
+            await self._change(rule, "-D")
+
+    async def _is_set(self, rule: _Rule) -> bool:
+        exit_code, _ = await self._run(rule, "-C")
+        return exit_code == 0
+
+    async def _change(self, rule: _Rule, how: str) -> None:
+        exit_code, said = await self._run(rule, how)
+        if exit_code:
+            raise RedirectFailed(" ".join(said.split()) or f"{self._iptables[0]} ended with exit code {exit_code}")
+
+    async def _run(self, rule: _Rule, how: str) -> tuple[int, str]:
+        command = (*self._iptables, "-w", "5", "-t", rule.table, how, rule.chain, *rule.specification)
+        try:
+            process = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE)
+        except OSError as error:
+            raise RedirectFailed(f"{self._iptables[0]}: {error.strerror}") from None
+        _, said = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, said.decode("utf-8", "replace")
+
+
+class Redirect(_Rules):
     """Sets and takes away the rules. Needs the right to do so (``CAP_NET_ADMIN``) and the program ``iptables``."""
 
     def __init__(
         self, *, port: int, iptables: Sequence[str] = ("iptables",), settings: Path = Path("/proc/sys/net/ipv4/conf")
     ) -> None:
         """``settings``: where the kernel keeps those of each interface."""
-        self._iptables = tuple(iptables)
+        super().__init__(iptables)
         self._setting = settings / BRIDGE / "route_localnet"
         match = ("-p", "tcp", "-d", ADDRESS, "--dport", "80", *_comment(COMMENT))
         self._ways = (
@@ -99,32 +133,29 @@ class Redirect:
         except OSError as error:
             raise RedirectFailed(f"{self._setting}: {error.strerror}") from None
 
-    async def _add(self, rule: _Rule, how: str) -> None:
-        if not await self._is_set(rule):
-            await self._change(rule, how)
 
-    async def _take_away(self, rule: _Rule) -> None:
-        if await self._is_set(rule):
-            await self._change(rule, "-D")
+class BridgeRedirect(_Rules):
+    """The way from the bridge of awsvpc tasks to the server on this host's address there: a rule for that bridge alone.
 
-    async def _is_set(self, rule: _Rule) -> bool:
-        exit_code, _ = await self._run(rule, "-C")
-        return exit_code == 0
+    It comes before that for all bridges, which may be another agent's.
+    """
 
-    async def _change(self, rule: _Rule, how: str) -> None:
-        exit_code, said = await self._run(rule, how)
-        if exit_code:
-            raise RedirectFailed(" ".join(said.split()) or f"{self._iptables[0]} ended with exit code {exit_code}")
+    def __init__(self, *, bridge: str, address: str, port: int, iptables: Sequence[str] = ("iptables",)) -> None:
+        """``address``: of this host, on the bridge."""
+        super().__init__(iptables)
+        match = ("-i", bridge, "-p", "tcp", "-d", ADDRESS, "--dport", "80", *_comment(f"{COMMENT} {bridge}"))
+        self._way = _Rule("nat", "PREROUTING", (*match, "-j", "DNAT", "--to-destination", f"{address}:{port}"))
 
-    async def _run(self, rule: _Rule, how: str) -> tuple[int, str]:
-        command = (*self._iptables, "-w", "5", "-t", rule.table, how, rule.chain, *rule.specification)
+    async def put(self) -> None:
+        """Idempotent. Raises ``RedirectFailed``."""
+        await self._add(self._way, "-I")
+
+    async def remove(self) -> None:
+        """Take away what ``put`` set, in this process or an earlier one. What cannot be taken away is logged."""
         try:
-            process = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE)
-        except OSError as error:
-            raise RedirectFailed(f"{self._iptables[0]}: {error.strerror}") from None
-        _, said = await process.communicate()
-        assert process.returncode is not None
-        return process.returncode, said.decode("utf-8", "replace")
+            await self._take_away(self._way)
+        except RedirectFailed as error:
+            _log.warning("a rule of the firewall is left behind: %s", error)
 
 
 class _Rule:

@@ -19,12 +19,12 @@ from ecscope.agent.servers.targets import BadTarget
 from ecscope.agent.servers.taskmetadata.audit import AuditLog
 from ecscope.agent.servers.taskmetadata.routes import Request, Routes, Sources
 from ecscope.agent.servers.web import QuietConnection, Unnamed
+from ecscope.peers import Peers
 from ecscope.timed_connection import TIMEOUT_S
 
 _log = logging.getLogger("ecscope.taskmetadata")
 
 PORT = 51679
-_ADDRESS = "127.0.0.1"
 _LAST_ANSWERS_S = 1.0
 _LONGEST_BODY = 64 << 10
 """Bytes. Of a body that is longer the beginning is looked at."""
@@ -41,6 +41,8 @@ class TaskMetadataServer:
         rates: tuple[int, int],
         audit: AuditLog,
         shows_zone: bool = True,
+        address: str = "127.0.0.1",
+        bridge: str = "",
         port: int = PORT,
         timeout_s: float = TIMEOUT_S,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -50,6 +52,8 @@ class TaskMetadataServer:
         Args:
             rates: requests a second of one client for one path, steady and at once.
             shows_zone: ``ECS_DISABLE_TASK_METADATA_AZ`` is not set.
+            address: of this host.
+            bridge: an interface whose containers alone are answered, beside this host; ``""``: all are, that come.
             port: 0 takes a free one.
         """
         self._state = state
@@ -57,7 +61,8 @@ class TaskMetadataServer:
         self._audit = audit
         self._timeout_s = timeout_s
         self._now = now
-        self._listening = Listening("containers", addresses=(_ADDRESS,), port=port, log=_log, sleep=sleep)
+        self._listening = Listening("containers", addresses=(address,), port=port, log=_log, sleep=sleep)
+        self._admit = Peers(_log, bridges=(bridge,)).admit if bridge else None
         self._web: web.Server | None = None
 
     @property
@@ -84,7 +89,7 @@ class TaskMetadataServer:
 
     def _accept(self) -> asyncio.Protocol:
         assert self._web is not None
-        return QuietConnection(self._web, asker="a container", log=_log, timeout_s=self._timeout_s)
+        return QuietConnection(self._web, asker="a container", log=_log, timeout_s=self._timeout_s, admit=self._admit)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         assert isinstance(request.protocol, QuietConnection)

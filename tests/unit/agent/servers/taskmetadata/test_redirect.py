@@ -172,3 +172,28 @@ print(len(rules()))
 """
     told = in_namespace(BRIDGE + script).stdout.splitlines()
     assert told == ["/proc/sys/net/ipv4/conf/docker0/route_localnet: Read-only file system", "2"]
+
+
+@needs_namespaces
+def test_the_bridge_of_awsvpc_tasks_has_a_way_of_its_own_before_that_of_all() -> None:
+    """Another agent may have the way of all bridges, and have laid it first; each takes away only its own."""
+    script = """
+from ecscope.agent.servers.taskmetadata.redirect import BridgeRedirect
+ways = [BridgeRedirect(bridge=name, address=address, port=51679)
+        for name, address in (("ecs-1", "10.213.0.1"), ("ecs-2", "10.213.16.1"))]
+do("put")
+for way in (*ways, *ways):
+    asyncio.run(way.put())
+def order():
+    print(*[line.split("--to-destination ")[1] for line in sh("iptables -t nat -S PREROUTING").splitlines()
+            if "DNAT" in line])
+order()
+asyncio.run(ways[0].remove())
+asyncio.run(ways[0].remove())
+order()
+do("remove")
+order()
+"""
+    assert in_namespace(BRIDGE + script).stdout.splitlines() == [
+        "10.213.16.1:51679 10.213.0.1:51679 127.0.0.1:51679", "10.213.16.1:51679 127.0.0.1:51679", "10.213.16.1:51679",
+    ]  # fmt: skip
