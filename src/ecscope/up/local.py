@@ -245,6 +245,7 @@ class LocalEcs:
         runtime = DockerRuntime(self._docker_endpoint)
         try:
             self._task_network = await task_network(self._options.data_dir, runtime)
+            self._control.change_settings(task_subnet=self._task_network.subnet)
         except NoTaskNetwork as error:
             self._say(str(error))
         finally:
