@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from ecscope.agent.runtime.docker import errors
 from ecscope.agent.runtime.interface import RuntimeFailure
 from tests.tables import each_row
+from tests.unit.agent.runtime.docker.recordings import VERSIONS, recorded
 
 STORAGE_URL = "https://prod-us-west-2-starport-layer-bucket.s3.us-west-2.amazonaws.com/x?X-Amz-Signature=SECRET"
 
@@ -126,3 +129,28 @@ def test_storage_urls_never_leave() -> None:
 
 def test_an_image_name_is_put_in_as_it_is() -> None:
     assert errors.redact_storage_urls(STORAGE_URL, r"a\1") == r"REDACTED ECR URL related to a\1"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_refusals_of_each_engine(version: str) -> None:
+    """The agent takes "not found" and "conflict" from the status, which the engines agree on; their words differ."""
+    kinds = {
+        "start of a container that is not there": {"is_not_found"},
+        "inspection of a container that is not there": {"is_not_found"},
+        "stop of a container that is not there": {"is_not_found"},
+        "stats of a container that is not there": {"is_not_found"},
+        "create without its image": {"is_not_found"},
+        "create with a name that is taken": {"is_conflict"},
+        "create with a host path that is not one": set(),
+        "removal of a running container": {"is_conflict"},
+        "inspection of an image that is not there": {"is_not_found"},
+        "removal of an image in use": {"is_conflict"},
+        "inspection of a volume that is not there": {"is_not_found"},
+        "a volume of a driver that is not there": {"is_not_found"},
+    }
+    found = {}
+    for refusal in json.loads(recorded(version, "refusals.json")):
+        failure = errors.refused(errors.CREATE, refusal["status"], refusal["body"].encode())
+        assert failure.error.message == f"Error response from daemon: {json.loads(refusal['body'])['message']}"
+        found[refusal["call"]] = flags(failure)
+    assert found == kinds

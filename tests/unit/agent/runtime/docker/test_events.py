@@ -11,6 +11,7 @@ from ecscope.agent.runtime.docker.events import NoticeReader, event_filters
 from ecscope.model.arn import DockerId
 from ecscope.model.runtime import RuntimeAction, RuntimeNotice
 from tests.tables import each_row
+from tests.unit.agent.runtime.docker.recordings import VERSIONS, recorded
 
 ID = DockerId("ab" * 32)
 
@@ -105,3 +106,19 @@ def test_a_line_may_come_in_pieces_and_be_long() -> None:
     reader = NoticeReader()
     found = [one for cut in range(0, len(data), 65536) for one in reader.feed(data[cut : cut + 65536])]
     assert found == [notice(RuntimeAction.START)]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_life_of_a_container_on_each_engine(version: str) -> None:
+    """From 26.1 on, ``stop`` comes before the ``die`` that it leads to."""
+    seen = [(one.action, one.exit_code, one.signal) for one in NoticeReader().feed(recorded(version, "life.jsonl"))]
+    killed, stopped = (RuntimeAction.DIE, 137, 9), (RuntimeAction.STOP, None, None)
+    assert seen == [
+        (RuntimeAction.CREATE, None, None),
+        (RuntimeAction.START, None, None),
+        (RuntimeAction.HEALTH, None, None),
+        *((killed, stopped) if version == "20.10.24" else (stopped, killed)),
+        (RuntimeAction.START, None, None),
+        (RuntimeAction.DIE, 3, None),
+        (RuntimeAction.DESTROY, None, None),
+    ]

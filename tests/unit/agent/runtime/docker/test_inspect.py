@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -22,12 +21,11 @@ from ecscope.model.container import (
 )
 from ecscope.model.status import ContainerStatus, HealthStatus
 from tests.tables import each_row
+from tests.unit.agent.runtime.docker.recordings import VERSIONS, recorded
 
 ZERO = "0001-01-01T00:00:00Z"
 T1, T2, T3 = "2024-05-17T12:00:00.123456789Z", "2024-05-17T12:00:01.1Z", "2024-05-17T12:00:09Z"
 ID = "ab" * 32
-ENGINES = Path(__file__).parents[4] / "fixtures" / "docker-engine"
-"""What engines answered; a folder for each version."""
 
 
 def inspected(state: dict[str, Any] | None = None, **members: Any) -> ContainerInspection:
@@ -175,14 +173,14 @@ def test_what_is_no_inspection(body: bytes) -> None:
             translate(body)
 
 
-def recorded(version: str, name: str) -> ContainerInspection:
-    return container_inspection((ENGINES / version / f"{name}.json").read_bytes())
+def inspection(version: str, name: str) -> ContainerInspection:
+    return container_inspection(recorded(version, f"{name}.json"))
 
 
 @pytest.mark.parametrize("version", ["26.1.5", "28.5.2"])
 def test_a_start_whose_client_left_is_one_that_was_never_asked_for(version: str) -> None:
     """Docker shows ``created``, exit code 128 and the error ``context canceled``."""
-    found = recorded(version, "start-left")
+    found = inspection(version, "start-left")
     assert (found.status, found.start_dropped) == (ContainerStatus.CREATED, True)
     assert (found.error, found.exit_code) == (None, None)
 
@@ -190,7 +188,7 @@ def test_a_start_whose_client_left_is_one_that_was_never_asked_for(version: str)
 @pytest.mark.parametrize("version", ["26.1.5", "28.5.2"])
 def test_a_restart_whose_client_left_leaves_the_end_before_it_without_its_exit_code(version: str) -> None:
     """The container had exited with 3; Docker shows 128 and the error ``context canceled``."""
-    found = recorded(version, "restart-left")
+    found = inspection(version, "restart-left")
     assert (found.status, found.start_dropped) == (ContainerStatus.STOPPED, True)
     assert (found.error, found.exit_code) == (None, None)
     assert found.finished_at
@@ -198,7 +196,7 @@ def test_a_restart_whose_client_left_leaves_the_end_before_it_without_its_exit_c
 
 @pytest.mark.parametrize("version", ["20.10.24", "26.1.5", "28.5.2"])
 def test_a_start_that_was_refused_is_told_from_one_that_was_dropped(version: str) -> None:
-    found = recorded(version, "start-refused")
+    found = inspection(version, "start-refused")
     assert (found.status, found.start_dropped, found.exit_code) == (ContainerStatus.STOPPED, False, None)
     assert found.error is not None
     assert found.error.name == "DockerStateError"
@@ -206,7 +204,7 @@ def test_a_start_that_was_refused_is_told_from_one_that_was_dropped(version: str
 
 
 def test_an_engine_that_goes_on_without_its_client_drops_nothing() -> None:
-    started, exited = recorded("20.10.24", "start-left"), recorded("20.10.24", "restart-left")
+    started, exited = inspection("20.10.24", "start-left"), inspection("20.10.24", "restart-left")
     assert (started.status, started.start_dropped) == (ContainerStatus.RUNNING, False)
     assert (exited.status, exited.start_dropped, exited.exit_code) == (ContainerStatus.STOPPED, False, 3)
 
@@ -237,3 +235,15 @@ def test_an_engine_that_goes_on_without_its_client_drops_nothing() -> None:
 def test_networks(settings: dict[str, Any], mode: str, expected: tuple[ContainerNetwork, ...]) -> None:
     assert inspected(NetworkSettings=settings, HostConfig={"NetworkMode": mode}).networks == expected
     assert inspected(Config={"Labels": {"a": "b"}}).labels == {"a": "b"}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(("name", "exit_code"), [("killed", 137), ("exited", 3)])
+def test_an_end_of_each_engine(version: str, name: str, exit_code: int) -> None:
+    found = inspection(version, name)
+    assert (found.status, found.exit_code, found.error) == (ContainerStatus.STOPPED, exit_code, None)
+    assert found.docker_name == "recorded-life"
+    assert found.started_at
+    assert found.finished_at  # of an end within milliseconds it may lie before the start: 26.1.5
+    assert found.health.status is not HealthStatus.UNKNOWN
+    assert not found.oom_killed

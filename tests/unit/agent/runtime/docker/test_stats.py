@@ -10,6 +10,7 @@ import pytest
 
 from ecscope.agent.runtime.docker.stats import StatsReader
 from ecscope.model.stats import NetworkCounters, StatsSample
+from tests.unit.agent.runtime.docker.recordings import VERSIONS, recorded
 
 # As Docker Engine 20.10 answers on a host with cgroup v1, shortened.
 CGROUP_V1: dict[str, Any] = {
@@ -169,3 +170,16 @@ def test_a_line_that_cannot_be_read_costs_itself_only_and_is_said_once(
         samples = reader.feed(good + b"\n" + bad + b"\n" + bad + b"\n" + good[:100]) + reader.feed(good[100:] + b"\n")
     assert len(samples) == 2
     assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_measurements_of_each_engine(version: str) -> None:
+    answer = recorded(version, "stats.json")
+    (sample,) = StatsReader("ab").feed(answer)
+    numbers = json.loads(answer)
+    assert sample.cpu_total_ns == numbers["cpu_stats"]["cpu_usage"]["total_usage"] > 0
+    assert sample.online_cpus == 2
+    assert 0 < sample.memory_bytes <= numbers["memory_stats"]["usage"]
+    assert sample.network is not None
+    assert sample.network.rx_bytes == numbers["networks"]["eth0"]["rx_bytes"]
+    assert StatsReader("ab").sample(recorded(version, "stats-stopped.json")) is None
