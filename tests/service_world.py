@@ -156,6 +156,8 @@ class World:
 
     def _report(self, task: Task, told: Report) -> None:
         self.do(lambda step: report(step, step.tasks[task.arn], told))
+        if self.state.tasks[task.arn].last_status == "DEPROVISIONING":
+            self.wake()
 
     # --- what is there -----------------------------------------------------------------------------
 
@@ -181,7 +183,7 @@ class World:
         return [task for task in self.wanted() if task.last_status == "RUNNING"]
 
     def pending(self) -> list[Task]:
-        return [task for task in self.wanted() if task.last_status == "PENDING"]
+        return [task for task in self.wanted() if task.last_status.is_pending]
 
     def stopping(self) -> list[Task]:
         return [task for task in self.tasks() if task.desired_status == "STOPPED"]

@@ -190,6 +190,11 @@ def _add_up(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--live-delays", action="store_true", help="let services wait as long as in ECS, such as 40 s for healthy tasks"
     )
+    parser.add_argument(
+        "--any-architecture",
+        action="store_true",
+        help="run tasks whose runtimePlatform is of another CPU architecture too, if Docker can emulate it",
+    )
 
 
 def _add_wait(commands: _Commands[argparse.ArgumentParser]) -> None:

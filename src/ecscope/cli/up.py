@@ -37,7 +37,7 @@ everything for 30 to 50 ms, and finds next to nothing, since the state is frozen
 
 def run(args: argparse.Namespace) -> int:
     """``args``: ``port``, ``data_dir``, ``region``, ``cluster``, ``iam`` (text or ``None``), ``image`` (pairs), and the
-    flags ``keep``, ``detach``, ``quiet``, ``no_agent``, ``no_task_endpoint`` and ``live_delays``.
+    flags ``keep``, ``detach``, ``quiet``, ``no_agent``, ``no_task_endpoint``, ``live_delays`` and ``any_architecture``.
     """
     if args.detach:
         return _detach(args)
@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
         has_task_endpoint=not args.no_task_endpoint,
         local_images=dict(args.image),
         has_live_delays=args.live_delays,
+        runs_any_architecture=args.any_architecture,
         logs_bytes=args.logs_size * 2**20,
     )
     if not _REGION.fullmatch(options.region):

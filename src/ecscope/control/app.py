@@ -21,7 +21,7 @@ import msgspec
 from ecscope.backoff import Backoff
 from ecscope.clock import Clock, SystemClock
 from ecscope.control.acs.server import AcsServer
-from ecscope.control.core.effects import AnyEffect, Disconnect, WakeAt
+from ecscope.control.core.effects import AnyEffect, Disconnect, ReportOvercommitment, WakeAt
 from ecscope.control.core.events import ApiRequest, TimePassed
 from ecscope.control.core.records import Json
 from ecscope.control.core.restore import restored_state
@@ -96,10 +96,12 @@ class ControlPlane:
             bridges: interfaces whose containers are answered as well, wherever they ask it; ``()``: only ``host``.
             checks_output: hold each answer to the model, and call one that differs a bug. For tests.
             logs_bytes: on disk; the oldest log events are removed beyond that.
-            say: gets sentences for the user, about the log store; ``None``: they only go to the log.
+            say: gets sentences for the user, about the log store and the machine; ``None``: they only go to the log.
         """
         self._logs_bytes = logs_bytes
         self._say = say
+        self._overcommitted: set[str] = set()
+        """ARNs of the instances of which it was said."""
         self._logs: LogsApi | None = None
         self._data_dir = data_dir
         self._settings = settings or Settings()
@@ -342,9 +344,25 @@ class ControlPlane:
         assert self._acs is not None
         assert self._tcs is not None
         assert not isinstance(effect, WakeAt), "the writer keeps time"
+        if isinstance(effect, ReportOvercommitment):
+            self._report_overcommitment(effect)
+            return
         self._acs.act(effect)
         if isinstance(effect, Disconnect) and not effect.connection_id:
             self._tcs.disconnect(effect.instance_arn, effect.reason)
+
+    def _report_overcommitment(self, effect: ReportOvercommitment) -> None:
+        if effect.instance_arn in self._overcommitted:
+            return
+        self._overcommitted.add(effect.instance_arn)
+        sentence = (
+            f"the tasks on Fargate may use {effect.cpu_units} CPU units and {effect.memory_mib} MiB together with the"
+            f" others, more than the {effect.has.cpu_units} and {effect.has.memory_mib} that this machine has:"
+            " they share it"
+        )
+        _log.warning("%s", sentence)
+        if self._say is not None:
+            self._say(sentence)
 
     async def _let_time_pass(self, writer: Writer) -> None:
         while True:

@@ -11,6 +11,9 @@ import msgspec
 
 from ecscope.model.network import NetworkMode
 
+FARGATE = "FARGATE"
+"""The launch type of tasks that take nothing of an instance."""
+
 
 class HostResources(msgspec.Struct, frozen=True, kw_only=True):
     """An amount of the instance's resources: all of it, a task's share, or what is taken."""
@@ -67,7 +70,7 @@ def task_needs(
 
     Source: engine.md §2.2; control-plane.md §7.1.
     """
-    if launch_type == "FARGATE":
+    if launch_type == FARGATE:
         return HostResources()
     shares = tuple(containers)
     asked = [(port, protocol) for share in shares for port, protocol in share.host_ports if port > 0]
@@ -115,6 +118,7 @@ class TaskLimits(msgspec.Struct, frozen=True, kw_only=True):
     cpu_vcpu: float = 0.0
     """0: no quota, ``cpu_shares`` apply."""
     cpu_shares: int = 2
-    """Weight against other tasks, 2 to 262144; used when there is no quota."""
+    """Weight against other tasks, 2 to 262144; used when there is no quota, or beside it where ``is_weighed``."""
+    is_weighed: bool = False
     memory_bytes: int = 0
     """0: no limit."""

@@ -70,6 +70,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     local_images: Mapping[str, str] = {}
     """Image as definitions name it → local image to use in its place."""
     has_live_delays: bool = False
+    runs_any_architecture: bool = False
+    """Tasks whose ``runtimePlatform`` is of another architecture run as well, if the engine can emulate it."""
     """Services wait as long as in ECS."""
     logs_bytes: int = LOGS_BYTES
     """Of log events, on disk; the oldest are removed beyond that."""
@@ -97,7 +99,11 @@ class LocalEcs:
         self._progress = progress or say
         self._show = show
         self._environment = environment
-        settings = Settings(region=options.region, availability_zone=f"{options.region}a")
+        settings = Settings(
+            region=options.region,
+            availability_zone=f"{options.region}a",
+            runs_any_architecture=options.runs_any_architecture,
+        )
         self._control = ControlPlane(
             data_dir=options.data_dir,
             settings=live_delays(settings) if options.has_live_delays else settings,

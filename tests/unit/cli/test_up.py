@@ -68,6 +68,7 @@ def test_the_defaults() -> None:
     assert not args.keep
     assert not args.no_agent
     assert not args.live_delays
+    assert not args.any_architecture
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "http", ""])

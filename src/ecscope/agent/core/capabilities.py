@@ -109,7 +109,8 @@ def attributes(offer: Offer, *, is_first_registration: bool) -> tuple[Attribute,
         Attribute(name="ecs.os-family", value="LINUX"),
         Attribute(name="ecs.os-type-detailed", value=offer.detailed_os_family),
     )
-    if offer.is_external and offer.architecture in _CPU_ARCHITECTURES:
+    # Difference: where tasks of Fargate run, they are kept off a machine that cannot run them.
+    if (offer.is_external or offer.has_task_network) and offer.architecture in _CPU_ARCHITECTURES:
         listed.append(Attribute(name="ecs.cpu-architecture", value=_CPU_ARCHITECTURES[offer.architecture]))
     if offer.outpost_arn:
         listed.append(Attribute(name="ecs.outpost-arn", value=offer.outpost_arn))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ecscope.agent.core.state import Settings
 from ecscope.model.names import task_cgroup_parent
-from ecscope.model.resources import TaskLimits
+from ecscope.model.resources import FARGATE, TaskLimits
 from ecscope.model.task import Task
 from ecscope.model.task_resource import CGROUP, TaskResource
 
@@ -32,8 +32,22 @@ def parent_of(task: Task) -> str:
     return next((r.name for r in task.resources if r.kind == CGROUP), "")
 
 
-def limits_of(task: Task) -> TaskLimits:
-    """A quota where the task asks for CPU, else the weight of its containers together."""
+def limits_of(task: Task, *, cpus: int) -> TaskLimits:
+    """A quota where the task asks for CPU, else the weight of its containers together.
+
+    A task on Fargate is not placed by the size of the machine: its quota is at most the whole of it, and what it asks
+    for is its weight besides.
+
+    Args:
+        cpus: of this machine.
+    """
+    if task.launch_type == FARGATE and task.cpu_vcpu > 0:
+        return TaskLimits(
+            cpu_vcpu=min(task.cpu_vcpu, float(cpus)),
+            cpu_shares=min(max(round(task.cpu_vcpu * 1024), _MIN_SHARES), _MAX_SHARES),
+            is_weighed=True,
+            memory_bytes=task.memory_mib * _MIB,
+        )
     shares = sum(max(_MIN_SHARES, c.definition.cpu_units) for c in task.containers if not c.is_agents_own)
     return TaskLimits(
         cpu_vcpu=task.cpu_vcpu,

@@ -10,6 +10,7 @@ from datetime import datetime
 import msgspec
 
 from ecscope.model.arn import TaskArn
+from ecscope.model.resources import HostResources
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -65,4 +66,15 @@ class WakeAt(Effect, frozen=True, kw_only=True, tag=True):
     at: datetime
 
 
-AnyEffect = SendPayload | SendManifest | ConfirmStop | SendCredentials | Disconnect | WakeAt
+class ReportOvercommitment(Effect, frozen=True, kw_only=True, tag=True):
+    """Say, once, that the tasks on an instance may use more together than it has: those on Fargate are not counted."""
+
+    instance_arn: str
+    cpu_units: int
+    """Asked for by all tasks."""
+    memory_mib: int
+    """Asked for by all tasks."""
+    has: HostResources
+
+
+AnyEffect = SendPayload | SendManifest | ConfirmStop | SendCredentials | Disconnect | WakeAt | ReportOvercommitment

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from ecscope.control.core import addresses
-from ecscope.control.core.effects import SendPayload, WakeAt
+from ecscope.control.core.effects import ReportOvercommitment, SendPayload, WakeAt
 from ecscope.control.core.errors import Failure
 from ecscope.control.core.placement import choose
 from ecscope.control.core.records import Instance, Json, Task, TaskContainer
@@ -105,7 +105,19 @@ def start(step: Step, wanted: Wanted) -> Task | tuple[Failure, ...]:
         execution_credentials_id=step.new_uuid() if wanted.members.execution_role_arn else "",
     )
     (task,) = send(step, instance, [task])
+    if task.is_on_fargate:
+        _report_overcommitment(step, instance)
     return task
+
+
+def _report_overcommitment(step: Step, instance: Instance) -> None:
+    taken = step.taken[instance.arn]
+    sizes = [step.tasks[arn].platform for arn in step.tasks_on[instance.arn]]
+    cpu_units = taken.cpu_units + sum(int(size.get("cpu", 0)) for size in sizes)
+    memory_mib = taken.memory_mib + sum(int(size.get("memory", 0)) for size in sizes)
+    has = instance.resources
+    if cpu_units > has.cpu_units or memory_mib > has.memory_mib:
+        step.act(ReportOvercommitment(instance_arn=instance.arn, cpu_units=cpu_units, memory_mib=memory_mib, has=has))
 
 
 def stop(step: Step, task: Task, *, code: StopCode, reason: str) -> Task:

@@ -110,7 +110,10 @@ def test_what_takes_an_attribute_away(fields: dict[str, object], gone: str) -> N
         ({"has_pause_image": True}, ["ecs.capability.pid-ipc-namespace-sharing"]),
         (
             {"has_pause_image": True, "has_task_network": True},
-            ["ecs.capability.task-eni", "ecs.capability.pid-ipc-namespace-sharing"],
+            [
+                "ecs.capability.task-eni",
+                "ecs.capability.pid-ipc-namespace-sharing",
+            ],
         ),
         ({"has_task_network": True}, []),
         (
@@ -131,6 +134,11 @@ def test_what_adds_attributes(fields: dict[str, object], new: list[str]) -> None
     after = names(an_offer(**fields))
     assert [name for name in after if name not in before] == new
     assert len(after) == len(set(after))
+
+
+def test_where_tasks_of_fargate_run_the_architecture_is_registered() -> None:
+    assert "ecs.cpu-architecture" not in names(an_offer(is_external=False))
+    assert "ecs.cpu-architecture" in names(an_offer(is_external=False, has_task_network=True))
 
 
 def test_selinux_to_health_check_stand_in_the_official_order() -> None:

@@ -65,12 +65,27 @@ def test_the_image_is_not_pulled_before_the_cgroup_is_made() -> None:
             a_task(a_container(cpu_units=256), cpu_vcpu=0.5, memory_mib=512),
             TaskLimits(cpu_vcpu=0.5, cpu_shares=256, memory_bytes=512 * 1024 * 1024),
         ),
+        (
+            a_task(a_container(cpu_units=256), cpu_vcpu=4.0, memory_mib=8192, launch_type="FARGATE"),
+            TaskLimits(cpu_vcpu=2.0, cpu_shares=4096, is_weighed=True, memory_bytes=8192 * 1024 * 1024),
+        ),
+        (
+            a_task(a_container(), cpu_vcpu=0.25, memory_mib=512, launch_type="FARGATE"),
+            TaskLimits(cpu_vcpu=0.25, cpu_shares=256, is_weighed=True, memory_bytes=512 * 1024 * 1024),
+        ),
     ],
-    ids=["nothing asked", "sum of containers", "at most what the kernel takes", "quota and memory"],
+    ids=[
+        "nothing asked",
+        "sum of containers",
+        "at most what the kernel takes",
+        "quota and memory",
+        "the whole machine",
+        "a part of it",
+    ],
 )
 def test_limits(task, limits: TaskLimits) -> None:
     """Source: engine.md §6.6."""
-    assert limits_of(task) == limits
+    assert limits_of(task, cpus=2) == limits
 
 
 def test_a_cgroup_that_cannot_be_made_stops_the_task_with_the_official_reason() -> None:

@@ -10,7 +10,8 @@ from botocore.session import get_session
 from botocore.validate import ParamValidator
 
 from ecscope.control.core.errors import ApiError
-from tests.control_builders import PREFIX, PRINCIPAL, a_cluster, a_task_definition
+from ecscope.control.core.state import Settings
+from tests.control_builders import PREFIX, PRINCIPAL, a_cluster, a_fargate_definition, a_task_definition, an_instance
 from tests.service_world import World
 from tests.tables import each_row
 
@@ -359,3 +360,105 @@ def test_service_connect_that_is_off_is_shown_as_it_was_given() -> None:
         off,
     ]
     assert refused(world, "CreateService", **WEB)[0] == "InvalidParameterException"
+
+
+# --- awsvpc and Fargate -----------------------------------------------------------------------------
+
+NETWORK = {"awsvpcConfiguration": {"subnets": ["subnet-1"], "securityGroups": ["sg-1"], "assignPublicIp": "ENABLED"}}
+LOCAL = ({"name": "ecs.capability.task-eni", "value": None},)
+SPOT = [{"capacityProvider": "FARGATE_SPOT", "base": 0, "weight": 1}]
+
+
+def a_fargate_world(**cluster: Any) -> World:
+    """The instance is in ``default``; the cluster ``elsewhere`` has none."""
+    settings = Settings(task_subnet="10.213.0.0/20")
+    world = World(instances=[an_instance(reported_attributes=LOCAL)], settings=settings)
+    world.do(lambda step: step.put_task_definition(a_fargate_definition("app")))
+    world.do(lambda step: step.clusters.put("elsewhere", a_cluster("elsewhere", **cluster)))
+    return world
+
+
+def on_fargate(world: World, **body: Any) -> Any:
+    given = {"launchType": "FARGATE", "networkConfiguration": NETWORK, "cluster": "elsewhere", **body}
+    return created(world, taskDefinition="app", **{name: value for name, value in given.items() if value is not None})
+
+
+def updated(world: World, **body: Any) -> Any:
+    return checked(world, "UpdateService", cluster="elsewhere", service="web", **body)["service"]
+
+
+def described(world: World) -> Any:
+    return checked(world, "DescribeServices", cluster="elsewhere", services=["web"])["services"][0]
+
+
+def test_a_service_on_fargate_runs_in_a_cluster_without_instances() -> None:
+    world = a_fargate_world()
+    service = on_fargate(world)
+    assert (service["launchType"], service["platformVersion"]) == ("FARGATE", "LATEST")
+    assert (service["platformFamily"], service["networkConfiguration"]) == ("Linux", NETWORK)
+    (deployment,) = service["deployments"]
+    assert (deployment["platformVersion"], deployment["networkConfiguration"]) == ("1.4.0", NETWORK)
+    world.obey_until_quiet()
+    service = described(world)
+    assert (service["runningCount"], service["deployments"][0]["rolloutState"]) == (2, "COMPLETED")
+    arns = checked(world, "ListTasks", cluster="elsewhere", serviceName="web", launchType="FARGATE")["taskArns"]
+    assert len(arns) == 2
+    assert checked(world, "ListServices", cluster="elsewhere", launchType="FARGATE")["serviceArns"]
+    assert on_fargate(world)["serviceArn"] == service["serviceArn"]
+    revisions = [one["arn"] for one in service["currentServiceRevisions"]]
+    (revision,) = checked(world, "DescribeServiceRevisions", serviceRevisionArns=revisions)["serviceRevisions"]
+    assert (revision["platformVersion"], revision["networkConfiguration"]) == ("1.4.0", NETWORK)
+
+
+def test_a_service_keeps_its_network_until_it_is_given_another() -> None:
+    world = a_fargate_world(capacity_providers=("FARGATE_SPOT",))
+    on_fargate(world)
+    world.obey_until_quiet()
+    assert len(updated(world, desiredCount=1)["deployments"]) == 1
+    other = {"awsvpcConfiguration": {"subnets": ["subnet-2"], "securityGroups": [], "assignPublicIp": "DISABLED"}}
+    service = updated(world, networkConfiguration=other)
+    assert (len(service["deployments"]), service["networkConfiguration"]) == (2, other)
+    service = updated(world, capacityProviderStrategy=SPOT)
+    assert ("launchType" in service, service["capacityProviderStrategy"]) == (False, SPOT)
+    assert service["networkConfiguration"] == other
+    for _ in range(3):
+        world.obey_until_quiet()
+        world.pass_time(1)
+    (task,) = world.running()
+    assert (task.capacity_provider, task.subnet_id) == ("FARGATE_SPOT", "subnet-2")
+    service = updated(world, capacityProviderStrategy=[])
+    assert (service["launchType"], "capacityProviderStrategy" in service) == ("FARGATE", False)
+
+
+def test_a_service_by_the_default_strategy_of_its_cluster() -> None:
+    world = a_fargate_world(capacity_providers=("FARGATE_SPOT",), default_strategy=tuple(SPOT))
+    service = on_fargate(world, launchType=None)
+    assert ("launchType" in service, service["capacityProviderStrategy"]) == (False, SPOT)
+    assert service["deployments"][0]["capacityProviderStrategy"] == SPOT
+    assert {task.capacity_provider for task in world.pending()} == {"FARGATE_SPOT"}
+
+
+def test_a_service_on_fargate_waits_for_its_agent_and_is_not_told_of_instances() -> None:
+    world = a_fargate_world()
+    arn = an_instance().arn
+    world.change_instance(arn, connection_id="")
+    on_fargate(world)
+    message = described(world)["events"][0]["message"]
+    assert message.startswith("(service web) was unable to place a task. Reason: Capacity is unavailable at this time.")
+    world.change_instance(arn, connection_id="c2")
+    assert len(world.pending()) == 2
+
+
+def test_draining_the_instance_leaves_fargate_alone() -> None:
+    world = a_fargate_world()
+    on_fargate(world)
+    world.obey_until_quiet()
+    checked(world, "UpdateContainerInstancesState", containerInstances=[an_instance().arn], status="DRAINING")
+    assert (len(world.running()), world.stopping()) == (2, [])
+
+
+def test_a_daemon_cannot_run_on_fargate() -> None:
+    body = {"cluster": "elsewhere", "serviceName": "web", "taskDefinition": "app", "launchType": "FARGATE"}
+    body |= {"networkConfiguration": NETWORK, "schedulingStrategy": "DAEMON"}
+    code, message = refused(a_fargate_world(), "CreateService", **body)
+    assert (code, "does not support the Fargate launch type" in message) == ("InvalidParameterException", True)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ecscope.control.core.effects import SendPayload
+from ecscope.control.core.effects import ReportOvercommitment, SendPayload
 from ecscope.control.core.errors import ApiError
 from ecscope.control.core.placement import CAPACITY
 from ecscope.control.core.records import Instance, Record, Task
@@ -309,6 +309,16 @@ def test_an_agent_of_another_cluster_says_nothing_of_tasks_on_instances() -> Non
     arn = run(step)["tasks"][0]["taskArn"]
     with pytest.raises(ApiError, match="The referenced task was not found"):
         asked(step, "SubmitTaskStateChange", cluster="elsewhere", task=arn, status="RUNNING")
+
+
+def test_more_than_the_machine_has_is_reported_and_runs_all_the_same() -> None:
+    step = a_control_step(
+        a_cluster(), an_instance(reported_attributes=a_local().reported_attributes), FARGATE, DEFINITION
+    )
+    asked(step, "RunTask", taskDefinition="sample")
+    assert len(on_fargate(step)["tasks"]) == 1
+    (report,) = (effect for effect in step.decision().effects if isinstance(effect, ReportOvercommitment))
+    assert (report.cpu_units, report.memory_mib, report.has.cpu_units) == (4106, 8256, 2048)
 
 
 def test_tasks_are_shared_out_among_capacity_providers() -> None:

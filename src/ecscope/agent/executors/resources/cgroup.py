@@ -8,6 +8,7 @@ Source: engine.md §6.5 (``CgroupParent``), §6.6.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ecscope.agent.core.cgroups import limits_of
@@ -31,14 +32,16 @@ class CgroupError(Exception):
 class CgroupProvider:
     """Holds to ``ResourceProvider``. ``cgroups`` ``None``: task-level limits are off."""
 
-    def __init__(self, cgroups: TaskCgroups | None) -> None:
+    def __init__(self, cgroups: TaskCgroups | None, *, cpus: int | None = None) -> None:
+        """``cpus``: of this machine; ``None``: as many as there are."""
         self._cgroups = cgroups
+        self._cpus = cpus or os.cpu_count() or 1
 
     async def create(self, task: Task, resource: TaskResource) -> None:
         """Make the cgroup and set its limits."""
         del resource  # there is one for a task
         try:
-            self._enabled().create(task.arn, limits_of(task))
+            self._enabled().create(task.arn, limits_of(task, cpus=self._cpus))
         except CgroupError as error:
             raise _failure(error) from error
 
@@ -103,7 +106,7 @@ class TaskCgroups:
         if limits.cpu_vcpu > 0:
             self._write(cpu / "cpu.cfs_period_us", self._period_us)
             self._write(cpu / "cpu.cfs_quota_us", int(limits.cpu_vcpu * self._period_us))
-        else:
+        if limits.is_weighed or not limits.cpu_vcpu > 0:
             self._write(cpu / "cpu.shares", limits.cpu_shares)
         memory = self._root / "memory" / _V1_PREFIX / name
         self._make(memory)
@@ -128,7 +131,7 @@ class TaskCgroups:
         self._make(folder)
         if limits.cpu_vcpu > 0:
             self._write(folder / "cpu.max", f"{int(limits.cpu_vcpu * self._period_us)} {self._period_us}")
-        else:
+        if limits.is_weighed or not limits.cpu_vcpu > 0:
             self._write(folder / "cpu.weight", _weight_of(limits.cpu_shares))
         if limits.memory_bytes > 0:
             self._write(folder / "memory.max", limits.memory_bytes)
