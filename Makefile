@@ -24,6 +24,7 @@ demo: .venv/.runtime src/ecscope/_build.py ## ECS on this machine with two sampl
 	@$(BIN)/python scripts/demo
 
 test: lint ## all checks and all tests, with an engine (15 minutes at most)
+	@$(BIN)/python -m compileall -q src # else each of the hundreds of processes does, where PYTHONDONTWRITEBYTECODE is set
 	@$(BIN)/python scripts/with-engine --optional $(BIN)/python -m pytest -q $(ARGS)
 
 judges: .venv/.dev src/ecscope/_build.py ## third-party programs (ansible, Airflow, Terraform, …) against the control plane; writes docs/judges.md
