@@ -41,6 +41,7 @@ from ecscope.agent.executors.registry_login import RegistryLogins
 from ecscope.agent.executors.resources.cgroup import CgroupError, TaskCgroups
 from ecscope.agent.executors.resources.providers import Tools, providers
 from ecscope.agent.executors.runtime import Executor, ExecutorSettings
+from ecscope.agent.executors.secret_values import SecretValues
 from ecscope.agent.inbox import Inbox
 from ecscope.agent.runtime.connection import RuntimeConnection
 from ecscope.agent.runtime.interface import RegistryAuth, Runtime, RuntimeFailure
@@ -269,6 +270,8 @@ class Agent:
         def credentials_of(credentials_id: str) -> TaskCredentials | None:
             return engine.state.credentials.get(credentials_id)
 
+        secret_values = SecretValues()
+        task_secrets = cluster.task_secrets if cluster is not None else None
         executor = Executor(
             runtime=self._runtime,
             state=lambda: engine.state,
@@ -277,6 +280,7 @@ class Agent:
                 cluster=self._config.cluster,
                 region=self._config.region,
                 sees_host_paths=_sees_host_paths(self._config),
+                log_endpoint=self._config.logs_endpoint,
                 task_endpoint_port=self._config.task_endpoint_port,
                 task_network=self._config.task_network,
                 create_timeout_s=self._config.container_create_timeout_s,
@@ -291,7 +295,18 @@ class Agent:
             ),
             reconnect=connection.reconnect,
             metadata_files=_metadata_files_of(self._config),
-            resources=providers(Tools(runtime=self._runtime, cgroups=cgroups, task_network=self._config.task_network)),
+            resources=providers(
+                Tools(
+                    runtime=self._runtime,
+                    cgroups=cgroups,
+                    task_network=self._config.task_network,
+                    task_secrets=task_secrets,
+                    log_streams=task_secrets,
+                    secret_values=secret_values,
+                    credentials_of=credentials_of,
+                )
+            ),
+            secret_values=secret_values,
             bridge_address=address_of,
         )
         await self._save_start(instance, loaded)

@@ -109,6 +109,27 @@ class RegistryLogin(msgspec.Struct, frozen=True, kw_only=True):
     """``asm``: the secret with user name and password."""
 
 
+class SecretStore(Enum):
+    """What keeps a secret. Source: control-plane.md §10.2, ``provider``."""
+
+    PARAMETER_STORE = "ssm"
+    SECRETS_MANAGER = "asm"
+
+
+class Secret(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a value comes from that only the container may see. The value itself is in no record."""
+
+    name: str
+    """Of the environment variable, or of the log option."""
+    store: SecretStore
+    value_from: str
+    """Name or ARN of a parameter; ARN of a secret, which may name a JSON key, a stage and a version."""
+    region: str = ""
+    """Of the store; ``""``: the agent's own."""
+    is_log_option: bool = False
+    """It goes to the log driver, and not into the environment."""
+
+
 class ContainerDefinition(msgspec.Struct, frozen=True, kw_only=True):
     """What the task definition (or the ACS payload made from it) asks of one container."""
 
@@ -145,6 +166,9 @@ class ContainerDefinition(msgspec.Struct, frozen=True, kw_only=True):
     """ARN that ECS gave the container; ``""``: none (tasks from files)."""
     registry_login: RegistryLogin | None = None
     """``None``: the agent's own registry credentials, where it has some."""
+    secrets: tuple[Secret, ...] = ()
+    logs_as_execution_role: bool = False
+    """Docker's log driver writes with the credentials of the execution role."""
 
 
 class NamedError(msgspec.Struct, frozen=True, kw_only=True):

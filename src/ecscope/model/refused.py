@@ -24,19 +24,18 @@ AWSVPC: Final = Feature(
     name="network mode awsvpc",
     why="awsvpc is not supported: it needs a network interface for each task (task ENI); use bridge, host or none",
 )
-SECRETS: Final = Feature(
-    name="secrets", why="the secrets store (Secrets Manager, Parameter Store) is not supported; use environment"
+SECRETS_OF_A_FILE: Final = Feature(
+    name="secrets",
+    why="secrets are read with an execution role, whose credentials come from a control plane; use environment",
 )
-REGISTRY_CREDENTIALS: Final = Feature(
-    name="repositoryCredentials", why="the secrets store (Secrets Manager) is not supported; use ECS_ENGINE_AUTH_DATA"
+REGISTRY_CREDENTIALS_OF_A_FILE: Final = Feature(
+    name="repositoryCredentials",
+    why="they are read with an execution role, whose credentials come from a control plane; use ECS_ENGINE_AUTH_DATA",
 )
 ENVIRONMENT_FILES: Final = Feature(
     name="environmentFiles", why="environment files in S3 are not supported; use environment"
 )
 FIRELENS: Final = Feature(name="FireLens", why="log routing with FireLens is not supported")
-LOG_ROLE: Final = Feature(
-    name="logsAuthStrategy ExecutionRole", why="logs with the credentials of the execution role are not supported"
-)
 GPU: Final = Feature(name="GPUs", why="GPUs are not supported")
 INFERENCE: Final = Feature(
     name="Elastic Inference accelerators", why="Elastic Inference accelerators are not supported"

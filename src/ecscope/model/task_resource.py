@@ -23,6 +23,12 @@ VOLUME = ResourceKind("volume")
 """A Docker volume, named as in the task definition."""
 CGROUP = ResourceKind("cgroup")
 """The cgroup over all containers of a task, named as Docker's ``CgroupParent``."""
+SECRETS = ResourceKind("asmsecret")
+"""Values of Secrets Manager for the containers of a task, in the agent's memory."""
+PARAMETERS = ResourceKind("ssmsecret")
+"""Values of the Parameter Store of Systems Manager, likewise."""
+LOG_STREAMS = ResourceKind("awslogs")
+"""The streams of CloudWatch Logs that the containers of a task on Fargate write to."""
 
 TASK_NETWORK = ResourceKind("task network")
 """The Docker network that the task's network namespace is connected to."""
@@ -73,6 +79,8 @@ class TaskResource(msgspec.Struct, frozen=True, kw_only=True):
     """What was made is in the agent's memory only; after a restart it is made again for who still needs it."""
     is_condition: bool = False
     """It is looked for, not made. A task for which it is not there is refused, as if it had never been accepted."""
+    needs_execution_role: bool = False
+    """It is made with the credentials of the execution role, which ECS sends again after a restart."""
     failure_reason: str = ""
     """The task's reason when it cannot be made; ``""``: the provider's own words."""
     error: str = ""

@@ -87,11 +87,25 @@ class Ulimit(_Members, frozen=True, kw_only=True):
     hard_limit: int
 
 
+class Secret(_Members, frozen=True, kw_only=True):
+    """A value that a container gets from Secrets Manager or the Parameter Store."""
+
+    name: str
+    value_from: str
+
+
+class RepositoryCredentials(_Members, frozen=True, kw_only=True):
+    """The secret with user name and password of a private registry."""
+
+    credentials_parameter: str
+
+
 class LogConfiguration(_Members, frozen=True, kw_only=True):
     """Where a container's output goes."""
 
     log_driver: str
     options: Mapping[str, str] = {}
+    secret_options: tuple[Secret, ...] = ()
 
 
 class HealthCheck(_Members, frozen=True, kw_only=True):
@@ -194,6 +208,8 @@ class ContainerDefinition(_Members, frozen=True, kw_only=True):
     docker_labels: Mapping[str, str] | None = None
     ulimits: tuple[Ulimit, ...] | None = None
     log_configuration: LogConfiguration | None = None
+    secrets: tuple[Secret, ...] = ()
+    repository_credentials: RepositoryCredentials | None = None
     health_check: HealthCheck | None = None
     system_controls: tuple[SystemControl, ...] = ()
 
@@ -201,6 +217,11 @@ class ContainerDefinition(_Members, frozen=True, kw_only=True):
     def log_driver(self) -> str:
         """``""``: Docker's own choice."""
         return self.log_configuration.log_driver if self.log_configuration is not None else ""
+
+    @property
+    def secret_log_options(self) -> tuple[Secret, ...]:
+        """Log options whose values are secrets."""
+        return self.log_configuration.secret_options if self.log_configuration is not None else ()
 
 
 class HostVolume(_Members, frozen=True, kw_only=True):

@@ -8,6 +8,8 @@ Source: control-plane.md §10.3.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ecscope.model.network import NetworkMode
 from ecscope.taskdefinition.definition import ContainerDefinition, LinuxParameters
 
@@ -42,8 +44,13 @@ def config(container: ContainerDefinition) -> DockerMembers:
     return docker
 
 
-def host_config(container: ContainerDefinition, mode: NetworkMode) -> DockerMembers:
-    """Docker's ``HostConfig``: the part that the agent does not generate. Source: control-plane.md §10.3."""
+def host_config(
+    container: ContainerDefinition, mode: NetworkMode, *, log_options: Mapping[str, str] | None = None
+) -> DockerMembers:
+    """Docker's ``HostConfig``: the part that the agent does not generate. Source: control-plane.md §10.3.
+
+    ``log_options`` ``None``: as the definition has them.
+    """
     host: DockerMembers = {"NetworkMode": mode.value} if mode.value else {}
     host |= _given(
         Privileged=container.privileged,
@@ -59,7 +66,10 @@ def host_config(container: ContainerDefinition, mode: NetworkMode) -> DockerMemb
             {"Name": limit.name, "Soft": limit.soft_limit, "Hard": limit.hard_limit} for limit in container.ulimits
         ]
     if container.log_configuration is not None:
-        host["LogConfig"] = {"Type": container.log_driver, "Config": container.log_configuration.options}
+        host["LogConfig"] = {
+            "Type": container.log_driver,
+            "Config": container.log_configuration.options if log_options is None else log_options,
+        }
     if container.memory_reservation is not None:
         host["MemoryReservation"] = container.memory_reservation * _MIB
     if container.system_controls:  # ECS fills in an empty list

@@ -336,17 +336,15 @@ _LINUX_PARAMETERS = Members(
     }
 )
 
-_LOG_CONFIGURATION = Members(
-    {
-        "logDriver": Text(
-            choices=("json-file", "syslog", "journald", "gelf", "fluentd", "awslogs", "splunk"),
-            refused={"awsfirelens": refused.FIRELENS},
-        ),
-        "options": Names(),
-        "secretOptions": Refused(refused.SECRETS),
-    },
-    required=("logDriver",),
-)
+_LOG_CONFIGURATION: Mapping[str, Rule] = {
+    "logDriver": Text(
+        choices=("json-file", "syslog", "journald", "gelf", "fluentd", "awslogs", "splunk"),
+        refused={"awsfirelens": refused.FIRELENS},
+    ),
+    "options": Names(),
+}
+
+_SECRETS = Items(Members({"name": _SOME_TEXT, "valueFrom": _SOME_TEXT}, required=("name", "valueFrom")))
 
 _HEALTH_CHECK = Members(
     {
@@ -359,122 +357,140 @@ _HEALTH_CHECK = Members(
     required=("command",),
 )
 
+_CONTAINER_MEMBERS: Mapping[str, Rule] = {
+    "name": _NAME,
+    "image": Text(
+        pattern=_IMAGE, words='an image reference like "name:tag" or "host/name@sha256:…", its name in lower case'
+    ),
+    "cpu": Whole(0, unit="CPU units"),
+    "memory": Whole(6, unit="MiB", hint="leave it out for no limit"),
+    "memoryReservation": Whole(6, unit="MiB", hint="leave it out for no reservation"),
+    "links": Items(Text(pattern=rf"{NAME}(:[^:\s]+)?", words='a container name, or "name:alias"')),
+    "portMappings": Items(_PORT_MAPPING),
+    "essential": Flag(),
+    "restartPolicy": Members(
+        {
+            "enabled": Flag(),
+            "ignoredExitCodes": Items(Whole(0, 255), most=50),
+            "restartAttemptPeriod": Whole(60, 1800, unit="seconds"),
+        },
+        required=("enabled",),
+    ),
+    "entryPoint": Items(Text()),
+    "command": Items(Text()),
+    "environment": Items(
+        Members(
+            {
+                "name": Text(pattern=r"[^=]+", words='a variable name, not empty and without "="'),
+                "value": Text(),
+            },
+            required=("name", "value"),
+        )
+    ),
+    "environmentFiles": Refused(refused.ENVIRONMENT_FILES),
+    "mountPoints": Items(
+        Members(
+            {"sourceVolume": _SOME_TEXT, "containerPath": _PATH, "readOnly": Flag()},
+            required=("sourceVolume", "containerPath"),
+        )
+    ),
+    "volumesFrom": Items(
+        Members({"sourceContainer": _SOME_TEXT, "readOnly": Flag()}, required=("sourceContainer",)),
+    ),
+    "linuxParameters": _LINUX_PARAMETERS,
+    "dependsOn": Items(
+        Members(
+            {
+                "containerName": _SOME_TEXT,
+                "condition": Text(choices=("START", "COMPLETE", "SUCCESS", "HEALTHY")),
+            },
+            required=("containerName", "condition"),
+        )
+    ),
+    "startTimeout": Whole(0, unit="seconds"),
+    "stopTimeout": Whole(0, unit="seconds"),
+    "versionConsistency": Text(choices=("enabled", "disabled")),
+    "hostname": Text(
+        pattern=rf"(?=.{{1,63}}$){_HOST_PART}(?:\.{_HOST_PART})*",
+        words="a host name of at most 63 letters, digits, hyphens and dots",
+    ),
+    "user": _SOME_TEXT,
+    "workingDirectory": Text(pattern=r"/.*", words="an absolute path"),
+    "disableNetworking": Flag(),
+    "privileged": Flag(),
+    "readonlyRootFilesystem": Flag(),
+    "dnsServers": Items(Text(pattern=_ADDRESS, words="an IP address")),
+    "dnsSearchDomains": Items(_SOME_TEXT),
+    "extraHosts": Items(
+        Members(
+            {
+                "hostname": Text(pattern=r"[^:\s]+", words="a host name"),
+                "ipAddress": Text(pattern=rf"{_ADDRESS}|host-gateway", words="an IP address"),
+            },
+            required=("hostname", "ipAddress"),
+        )
+    ),
+    "dockerSecurityOptions": Items(_SOME_TEXT),
+    "interactive": Flag(),
+    "pseudoTerminal": Flag(),
+    "dockerLabels": Names(),
+    "ulimits": Items(
+        Members(
+            {
+                "name": Text(choices=_ULIMITS),
+                "softLimit": Whole(-1, 2**63 - 1),
+                "hardLimit": Whole(-1, 2**63 - 1),
+            },
+            required=("name", "softLimit", "hardLimit"),
+        )
+    ),
+    "healthCheck": _HEALTH_CHECK,
+    "systemControls": Items(
+        Members({"namespace": _SOME_TEXT, "value": Text(number_hint=True)}, required=("namespace", "value")),
+    ),
+    "resourceRequirements": Items(
+        Members(
+            {
+                "type": Text(
+                    choices=("GPU", "InferenceAccelerator", "NeuronDevice"),
+                    refused={
+                        "GPU": refused.GPU,
+                        "InferenceAccelerator": refused.INFERENCE,
+                        "NeuronDevice": refused.NEURON,
+                    },
+                ),
+                "value": Text(number_hint=True),
+            },
+            required=("type", "value"),
+        )
+    ),
+    "firelensConfiguration": Refused(refused.FIRELENS),
+    "credentialSpecs": Refused(refused.CREDENTIAL_SPECS),
+}
+
 _CONTAINER = Members(
     {
-        "name": _NAME,
-        "image": Text(
-            pattern=_IMAGE, words='an image reference like "name:tag" or "host/name@sha256:…", its name in lower case'
+        **_CONTAINER_MEMBERS,
+        "logConfiguration": Members(
+            {**_LOG_CONFIGURATION, "secretOptions": Refused(refused.SECRETS_OF_A_FILE)}, required=("logDriver",)
         ),
-        "repositoryCredentials": Refused(refused.REGISTRY_CREDENTIALS),
-        "cpu": Whole(0, unit="CPU units"),
-        "memory": Whole(6, unit="MiB", hint="leave it out for no limit"),
-        "memoryReservation": Whole(6, unit="MiB", hint="leave it out for no reservation"),
-        "links": Items(Text(pattern=rf"{NAME}(:[^:\s]+)?", words='a container name, or "name:alias"')),
-        "portMappings": Items(_PORT_MAPPING),
-        "essential": Flag(),
-        "restartPolicy": Members(
-            {
-                "enabled": Flag(),
-                "ignoredExitCodes": Items(Whole(0, 255), most=50),
-                "restartAttemptPeriod": Whole(60, 1800, unit="seconds"),
-            },
-            required=("enabled",),
-        ),
-        "entryPoint": Items(Text()),
-        "command": Items(Text()),
-        "environment": Items(
-            Members(
-                {
-                    "name": Text(pattern=r"[^=]+", words='a variable name, not empty and without "="'),
-                    "value": Text(),
-                },
-                required=("name", "value"),
-            )
-        ),
-        "environmentFiles": Refused(refused.ENVIRONMENT_FILES),
-        "mountPoints": Items(
-            Members(
-                {"sourceVolume": _SOME_TEXT, "containerPath": _PATH, "readOnly": Flag()},
-                required=("sourceVolume", "containerPath"),
-            )
-        ),
-        "volumesFrom": Items(
-            Members({"sourceContainer": _SOME_TEXT, "readOnly": Flag()}, required=("sourceContainer",)),
-        ),
-        "linuxParameters": _LINUX_PARAMETERS,
-        "secrets": Refused(refused.SECRETS),
-        "dependsOn": Items(
-            Members(
-                {
-                    "containerName": _SOME_TEXT,
-                    "condition": Text(choices=("START", "COMPLETE", "SUCCESS", "HEALTHY")),
-                },
-                required=("containerName", "condition"),
-            )
-        ),
-        "startTimeout": Whole(0, unit="seconds"),
-        "stopTimeout": Whole(0, unit="seconds"),
-        "versionConsistency": Text(choices=("enabled", "disabled")),
-        "hostname": Text(
-            pattern=rf"(?=.{{1,63}}$){_HOST_PART}(?:\.{_HOST_PART})*",
-            words="a host name of at most 63 letters, digits, hyphens and dots",
-        ),
-        "user": _SOME_TEXT,
-        "workingDirectory": Text(pattern=r"/.*", words="an absolute path"),
-        "disableNetworking": Flag(),
-        "privileged": Flag(),
-        "readonlyRootFilesystem": Flag(),
-        "dnsServers": Items(Text(pattern=_ADDRESS, words="an IP address")),
-        "dnsSearchDomains": Items(_SOME_TEXT),
-        "extraHosts": Items(
-            Members(
-                {
-                    "hostname": Text(pattern=r"[^:\s]+", words="a host name"),
-                    "ipAddress": Text(pattern=rf"{_ADDRESS}|host-gateway", words="an IP address"),
-                },
-                required=("hostname", "ipAddress"),
-            )
-        ),
-        "dockerSecurityOptions": Items(_SOME_TEXT),
-        "interactive": Flag(),
-        "pseudoTerminal": Flag(),
-        "dockerLabels": Names(),
-        "ulimits": Items(
-            Members(
-                {
-                    "name": Text(choices=_ULIMITS),
-                    "softLimit": Whole(-1, 2**63 - 1),
-                    "hardLimit": Whole(-1, 2**63 - 1),
-                },
-                required=("name", "softLimit", "hardLimit"),
-            )
-        ),
-        "logConfiguration": _LOG_CONFIGURATION,
-        "healthCheck": _HEALTH_CHECK,
-        "systemControls": Items(
-            Members({"namespace": _SOME_TEXT, "value": Text(number_hint=True)}, required=("namespace", "value")),
-        ),
-        "resourceRequirements": Items(
-            Members(
-                {
-                    "type": Text(
-                        choices=("GPU", "InferenceAccelerator", "NeuronDevice"),
-                        refused={
-                            "GPU": refused.GPU,
-                            "InferenceAccelerator": refused.INFERENCE,
-                            "NeuronDevice": refused.NEURON,
-                        },
-                    ),
-                    "value": Text(number_hint=True),
-                },
-                required=("type", "value"),
-            )
-        ),
-        "firelensConfiguration": Refused(refused.FIRELENS),
-        "credentialSpecs": Refused(refused.CREDENTIAL_SPECS),
+        "repositoryCredentials": Refused(refused.REGISTRY_CREDENTIALS_OF_A_FILE),
+        "secrets": Refused(refused.SECRETS_OF_A_FILE),
     },
     required=("name", "image"),
 )
+"""In a task file."""
+
+_CONTAINER_TO_REGISTER = Members(
+    {
+        **_CONTAINER_MEMBERS,
+        "logConfiguration": Members({**_LOG_CONFIGURATION, "secretOptions": _SECRETS}, required=("logDriver",)),
+        "repositoryCredentials": Members({"credentialsParameter": _SOME_TEXT}, required=("credentialsParameter",)),
+        "secrets": _SECRETS,
+    },
+    required=("name", "image"),
+)
+"""With a control plane, which hands out the credentials of execution roles."""
 
 _VOLUME = Members(
     {
@@ -568,6 +584,7 @@ TASK_DEFINITION_TO_REGISTER = Members(
     {
         **_TASK_DEFINITION,
         "taskRoleArn": Text(),
+        "containerDefinitions": Items(_CONTAINER_TO_REGISTER, fewest=1, most=10),
         "networkMode": Text(choices=("bridge", "host", "awsvpc", "none")),
         "ephemeralStorage": Members(
             {"sizeInGiB": Whole(LEAST_STORAGE_GIB, MOST_STORAGE_GIB, unit="GiB")}, required=("sizeInGiB",)

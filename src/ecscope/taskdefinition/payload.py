@@ -7,11 +7,14 @@ Source: control-plane.md §10.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from ecscope.model.network import NetworkMode
 from ecscope.taskdefinition import docker_settings
 from ecscope.taskdefinition.definition import ContainerDefinition, Definition, PortMapping, RestartPolicy, Volume
+from ecscope.taskdefinition.log_options import NO_LOG_DEFAULTS, LogDefaults, log_options
 from ecscope.taskdefinition.rules import cpu_units, memory_mib
 from ecscope.wire.acs.payload import (
     PayloadContainer,
@@ -39,6 +42,7 @@ def payload_task(
     version: str,
     desired_status: str = "RUNNING",
     execution_environment: str = "AWS_ECS_EC2",
+    log_defaults: LogDefaults = NO_LOG_DEFAULTS,
 ) -> PayloadTask:
     """``definition``: without anything that this agent does not have."""
     cpu = cpu_units(definition.cpu)
@@ -50,7 +54,12 @@ def payload_task(
         desired_status=desired_status,
         overrides="{}",
         containers=tuple(
-            _container(each, definition.network_mode, execution_environment)
+            _container(
+                each,
+                definition.network_mode,
+                execution_environment,
+                log_options(each, task_arn=arn, defaults=log_defaults),
+            )
             for each in definition.container_definitions
         ),
         volumes=tuple(map(_volume, definition.volumes)),
@@ -81,7 +90,9 @@ def docker_api_versions(container: ContainerDefinition) -> set[str]:
     return {version for version, is_needed in needs.items() if is_needed} or {"1.17"}
 
 
-def _container(container: ContainerDefinition, mode: NetworkMode, execution_environment: str) -> PayloadContainer:
+def _container(
+    container: ContainerDefinition, mode: NetworkMode, execution_environment: str, log_options: Mapping[str, str]
+) -> PayloadContainer:
     """Whether it is essential is always said: absent means no in a payload, and yes in a definition."""
     return PayloadContainer(
         name=container.name,
@@ -120,7 +131,7 @@ def _container(container: ContainerDefinition, mode: NetworkMode, execution_envi
         docker_config=PayloadDockerConfig(
             version=docker_api_version(container),
             config=_text(docker_settings.config(container)),
-            host_config=_text(docker_settings.host_config(container, mode)),
+            host_config=_text(docker_settings.host_config(container, mode, log_options=log_options)),
         ),
     )
 

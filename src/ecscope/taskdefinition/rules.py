@@ -89,6 +89,7 @@ def check_rules(root: Node, report: Report) -> None:
         _depends_on(container, names, containers, report)
         _ports(task, container, report)
         _single_settings(task, container, report)
+        _logs(task, container, report)
     _host_ports(task, containers, report)
     _cycles(containers, report)
 
@@ -409,3 +410,17 @@ def _edges(container: Place, list_name: str, target: Callable[[Place], Place | N
         if place is not None and isinstance(place.node.value, str):
             found.append((place.node.value.split(":", 1)[0], place))
     return found
+
+
+def _logs(task: Place, container: Place, report: Report) -> None:
+    """What ``awslogs`` requires. Source: ECS API, ``LogConfiguration``."""
+    log = container.member("logConfiguration")
+    if log is None or log.text("logDriver") != "awslogs":
+        return
+    options = log.member("options")
+    place = options or log
+    if options is None or not options.text("awslogs-group"):
+        report.add(place.node, place.path, "log driver awslogs requires the option awslogs-group")
+    is_fargate = any(each.node.value == "FARGATE" for each in task.items("requiresCompatibilities"))
+    if is_fargate and (options is None or not options.text("awslogs-stream-prefix")):
+        report.add(place.node, place.path, "log driver awslogs requires the option awslogs-stream-prefix on Fargate")

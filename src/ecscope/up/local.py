@@ -40,6 +40,14 @@ _OPENS_S = 2.0
 _NOT_FOR_THE_AGENT = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_ECS", "ECS_CLUSTER")
 """Variables of the user's shell that would lead the agent to another ECS."""
 
+_LOGGING_DRIVERS = '["json-file","syslog","journald","gelf","fluentd","splunk","awslogs","none"]'
+"""Those that every Docker Engine on Linux has."""
+_ENDPOINTS_OF_THE_AGENT = (
+    "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+    "AWS_ENDPOINT_URL_SSM",
+    "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS",
+)
+
 
 class Ending(Enum):
     """How it came to an end."""
@@ -292,6 +300,10 @@ class LocalEcs:
         environment.setdefault("ECS_ENABLE_TASK_IAM_ROLE", "true")
         environment.setdefault("ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST", "true")
         environment.setdefault("ECSCOPE_DOCKER_CONFIG", os.fspath(config_of_user(self._environment)))
+        environment.setdefault("ECS_AVAILABLE_LOGGING_DRIVERS", _LOGGING_DRIVERS)
+        environment.setdefault("ECS_ENABLE_AWSLOGS_EXECUTIONROLE_OVERRIDE", "true")
+        for variable in _ENDPOINTS_OF_THE_AGENT:  # a user may have another emulator
+            environment.setdefault(variable, self._control.url)
         environment.setdefault("ECS_AUDIT_LOGFILE", os.fspath(data_dir / "audit.log"))
         return environment | {
             "ECS_BACKEND_HOST": self._control.url,

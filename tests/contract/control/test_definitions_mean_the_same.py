@@ -101,6 +101,7 @@ def test_everything_at_once() -> None:
 WORDS = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5), max_size=3)
 WORD = st.from_regex(r"[a-z][a-z0-9]{0,5}", fullmatch=True)
 PATHS = WORD.map(lambda word: f"/{word}")
+AWSLOGS = {"awslogs-group": "g", "awslogs-stream-prefix": "p", "awslogs-region": "r", "mode": "blocking"}
 LABELS = st.dictionaries(WORD, WORD, max_size=2)
 
 
@@ -170,7 +171,11 @@ CONTAINER = members(
         "pseudoTerminal": st.booleans(),
         "dockerLabels": LABELS,
         "ulimits": st.just([{"name": "nofile", "softLimit": 1, "hardLimit": 2}]),
-        "logConfiguration": members({"logDriver": st.sampled_from(["json-file", "awslogs"])}, {"options": LABELS}),
+        "logConfiguration": st.one_of(
+            members({"logDriver": st.just("json-file")}, {"options": LABELS}),
+            # the region and the mode that are ECS's where none is given
+            members({"logDriver": st.just("awslogs"), "options": LABELS.map(lambda given: {**given, **AWSLOGS})}, {}),
+        ),
         "healthCheck": members(
             {"command": st.just(["CMD-SHELL", "true"])},
             {
@@ -332,6 +337,7 @@ def test_this_agent_has_what_is_required(members_: dict[str, Any]) -> None:
         volume_plugins=("local",),
         logging_drivers=("json-file", "none"),
         has_task_limits=True,
+        has_pause_image=True,
     )
     told = {attribute.name for attribute in attributes(offer, is_first_registration=True)}
     definition, _ = registered(members_)

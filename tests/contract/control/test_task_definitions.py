@@ -162,10 +162,8 @@ def test_what_cannot_be_done_is_refused_by_name(ecs: Any, members: Any, path: st
 @pytest.mark.parametrize(
     ("member", "value", "feature"),
     [
-        ("secrets", [{"name": "A", "valueFrom": "arn"}], "secrets store"),
         ("environmentFiles", [{"value": "arn", "type": "s3"}], "environment files"),
         ("firelensConfiguration", {"type": "fluentbit"}, "FireLens"),
-        ("repositoryCredentials", {"credentialsParameter": "arn"}, "secrets store"),
         ("credentialSpecs", ["credentialspec:x"], "gMSA"),
         ("resourceRequirements", [{"type": "GPU", "value": "1"}], "GPU"),
         ("logConfiguration", {"logDriver": "awsfirelens"}, "FireLens"),

@@ -43,7 +43,7 @@ def test_a_whole_definition_is_read() -> None:
     web = read.container_definitions[0]
     nothing = ContainerDefinition(name="web", image="")
     same = {name for name in ContainerDefinition.__struct_fields__ if getattr(web, name) == getattr(nothing, name)}
-    assert same == {"name", "essential"}
+    assert same == {"name", "essential", "secrets", "repository_credentials"}  # not in a file
     assert [volume.name for volume in read.volumes] == ["logs", "data", "scratch"]
     assert (read.network_mode, read.cpu, read.memory, read.runtime_platform.cpu_architecture) == (
         NetworkMode.BRIDGE, "512", "1GB", "X86_64",

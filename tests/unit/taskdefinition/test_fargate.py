@@ -10,6 +10,7 @@ from tests.tables import each_row
 
 from .definitions import container, mistakes_of, task
 
+AWSLOGS = {"logDriver": "awslogs", "options": {"awslogs-group": "g", "awslogs-stream-prefix": "p"}}
 C0 = "containerDefinitions[0]"
 FARGATE: dict[str, Any] = {
     "networkMode": "awsvpc",
@@ -37,7 +38,7 @@ def fargate(*containers: Any, **members: Any) -> Any:
         fargate(container(portMappings=[{"containerPort": 80}, {"containerPort": 81, "hostPort": 81}])),
         fargate(container(linuxParameters={"capabilities": {"add": ["SYS_PTRACE"], "drop": ["ALL"]}})),
         fargate(container(logConfiguration={"logDriver": "splunk"})),
-        fargate(container(logConfiguration={"logDriver": "awslogs"}), executionRoleArn="arn:aws:iam::1:role/x"),
+        fargate(container(logConfiguration=AWSLOGS), executionRoleArn="arn:aws:iam::1:role/x"),
         fargate(container(dnsServers=["10.0.0.2"], dnsSearchDomains=["local"]), volumes=[{"name": "v", "host": {}}]),
         fargate(cpu=".5 vCPU", memory="1 GB"),
         task(networkMode="awsvpc"),
@@ -122,7 +123,7 @@ def test_what_fargate_takes_is_no_mistake(document: Any) -> None:
             "Fargate supports the log drivers awslogs, splunk, awsfirelens only",
         ),
         (
-            fargate(container(logConfiguration={"logDriver": "awslogs"})),
+            fargate(container(logConfiguration=AWSLOGS)),
             f"{C0}.logConfiguration.logDriver",
             "Fargate requires task definition to have execution role ARN to support log driver awslogs",
         ),
@@ -175,7 +176,7 @@ def test_what_fargate_forbids_is_named_in_the_words_of_ecs(document: Any, path: 
 
 def test_every_mistake_is_in_the_first_answer() -> None:
     document = task(
-        container(privileged=True, hostname="web", logConfiguration={"logDriver": "awslogs"}),
+        container(privileged=True, hostname="web", logConfiguration=AWSLOGS),
         requiresCompatibilities=["FARGATE"],
         volumes=[{"name": "v", "host": {"sourcePath": "/x"}}],
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ecscope.taskdefinition.read import mistakes_in
 from ecscope.taskdefinition.rules import cpu_units, memory_mib
 from tests.tables import each_row
 
@@ -273,3 +274,20 @@ def test_cpu_units(text: str, units: int | None) -> None:
 @pytest.mark.parametrize(("text", "mib"), [("512", 512), ("1GB", 1024), ("0.5 gb", 512), ("x", None), ("GB", None)])
 def test_memory_mib(text: str, mib: int | None) -> None:
     assert memory_mib(text) == mib
+
+
+@each_row(
+    "options, wanted, required",
+    [
+        ({}, [], ["awslogs-group"]),
+        ({"awslogs-group": "g"}, [], []),
+        ({"awslogs-group": "g"}, ["EC2"], []),
+        ({"awslogs-group": "g", "awslogs-stream-prefix": "p"}, ["FARGATE"], []),
+        ({"awslogs-group": "g"}, ["EC2", "FARGATE"], ["awslogs-stream-prefix on Fargate"]),
+    ],
+)
+def test_what_awslogs_requires(options: dict[str, str], wanted: list[str], required: list[str]) -> None:
+    logging = {"logDriver": "awslogs", "options": options}
+    found = mistakes_in(task(container("app", logConfiguration=logging), requiresCompatibilities=wanted))
+    words = [mistake.reason for mistake in found if mistake.path == f"{C0}.logConfiguration.options"]
+    assert words == [f"log driver awslogs requires the option {name}" for name in required]

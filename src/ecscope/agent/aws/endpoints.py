@@ -7,6 +7,7 @@ NO_PROXY are those of Go's ``golang.org/x/net/http/httpproxy``, which the offici
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import msgspec
@@ -35,6 +36,23 @@ def service_endpoint(service: str, region: str) -> str:
     """``https://<service>.<region>.<suffix of the partition>``."""
     suffix = next((suffix for begins, suffix in _SUFFIXES if region.startswith(begins)), "amazonaws.com")
     return f"https://{service}.{region}.{suffix}"
+
+
+class ServiceEndpoints(msgspec.Struct, frozen=True, kw_only=True):
+    """Where each service is: an endpoint that was set for it, else one for all, else the region's own.
+
+    Source: AWS SDKs and Tools Reference Guide, "Service-specific endpoints".
+    """
+
+    of_all: str = ""
+    """``AWS_ENDPOINT_URL``."""
+    of_services: Mapping[str, str] = {}
+    """By the name in signatures, as ``secretsmanager`` has ``AWS_ENDPOINT_URL_SECRETS_MANAGER``; ``""``: not set."""
+
+    def of(self, service: str, region: str) -> str:
+        """Base URL, without a slash at its end."""
+        url = self.of_services.get(service) or self.of_all
+        return url.rstrip("/") if url else service_endpoint(service, region)
 
 
 def origin(url: str) -> str:

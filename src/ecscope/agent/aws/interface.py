@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from ecscope.agent.core.log_streams import LogStream
+from ecscope.agent.core.task_secrets import SecretReference
 from ecscope.model.api_failure import ApiFailure
 from ecscope.model.credentials import TaskCredentials
 
@@ -73,3 +75,22 @@ class RegistryTokens(Protocol):
 
     async def secret(self, *, secret_arn: str, region: str, credentials: TaskCredentials) -> tuple[str, str]:
         """User name and password out of a secret of Secrets Manager."""
+
+
+class TaskSecrets(Protocol):
+    """Values that AWS keeps for containers. A call that was throttled is made again. Raises ``AwsCallFailed``."""
+
+    async def secret(self, reference: SecretReference, *, region: str, credentials: TaskCredentials) -> str | None:
+        """The text of a secret, ``None``: it is binary. ``region`` ``""``: the agent's own."""
+
+    async def parameters(
+        self, names: tuple[str, ...], *, region: str, credentials: TaskCredentials
+    ) -> tuple[Mapping[str, str], ...]:
+        """``Parameters`` of the answer, decrypted, with their texts; at most ten names."""
+
+
+class LogStreams(Protocol):
+    """Streams of CloudWatch Logs. Raises ``AwsCallFailed``."""
+
+    async def create(self, stream: LogStream, *, credentials: TaskCredentials) -> None:
+        """Create it, and its group where it says so; existing ones are good."""

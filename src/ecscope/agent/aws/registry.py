@@ -18,7 +18,7 @@ import msgspec
 
 from ecscope.agent.aws.client import AwsClient
 from ecscope.agent.aws.credentials import of_task
-from ecscope.agent.aws.endpoints import service_endpoint
+from ecscope.agent.aws.endpoints import ServiceEndpoints, service_endpoint
 from ecscope.agent.aws.interface import AwsCallFailed
 from ecscope.clock import Clock
 from ecscope.model.api_failure import ApiFailure
@@ -71,8 +71,17 @@ class _Kept(_Secret, frozen=True):
 class AwsRegistryTokens:
     """``RegistryTokens`` over an ``AwsClient``."""
 
-    def __init__(self, client: AwsClient, *, clock: Clock, random: Callable[[], float] = random) -> None:
+    def __init__(
+        self,
+        client: AwsClient,
+        *,
+        clock: Clock,
+        endpoints: ServiceEndpoints | None = None,
+        random: Callable[[], float] = random,
+    ) -> None:
+        """``endpoints``: of Secrets Manager; ``None``: the regions' own."""
         self._client = client
+        self._endpoints = endpoints or ServiceEndpoints()
         self._clock = clock
         self._random = random
         self._kept: OrderedDict[tuple[str, ...], _Kept] = OrderedDict()
@@ -95,7 +104,7 @@ class AwsRegistryTokens:
     async def secret(self, *, secret_arn: str, region: str, credentials: TaskCredentials) -> tuple[str, str]:
         """See ``RegistryTokens``. Read again for each pull: there is no notice when a secret changes."""
         operation = "GetSecretValue"
-        endpoint = service_endpoint("secretsmanager", region)
+        endpoint = self._endpoints.of("secretsmanager", region)
         answer = await self._client.call_service(
             "secretsmanager",
             operation,

@@ -19,10 +19,11 @@ from typing import Any
 from ecscope import __version__
 from ecscope.agent.aws.client import AwsClient
 from ecscope.agent.aws.credentials import CredentialsProvider, chain
-from ecscope.agent.aws.endpoints import Proxies
+from ecscope.agent.aws.endpoints import Proxies, ServiceEndpoints
 from ecscope.agent.aws.imds import InstanceMetadata, MetadataUnavailable
 from ecscope.agent.aws.interface import AwsCallFailed, RegistryTokens
 from ecscope.agent.aws.registry import AwsRegistryTokens
+from ecscope.agent.aws.task_secrets import AwsTaskSecrets
 from ecscope.agent.broadcaster import Broadcaster
 from ecscope.agent.cluster.acs import AcsConnection
 from ecscope.agent.cluster.acs_events import event_of
@@ -122,7 +123,16 @@ class ClusterClient:
             proxies=proxies,
             detailed_os_family=config.detailed_os_family,
         )
-        self.registry_tokens: RegistryTokens = AwsRegistryTokens(self.api, clock=clock)
+        endpoints = ServiceEndpoints(
+            of_all=config.aws_endpoint,
+            of_services={
+                "secretsmanager": config.secrets_manager_endpoint,
+                "ssm": config.systems_manager_endpoint,
+                "logs": config.logs_endpoint,
+            },
+        )
+        self.registry_tokens: RegistryTokens = AwsRegistryTokens(self.api, clock=clock, endpoints=endpoints)
+        self.task_secrets = AwsTaskSecrets(self.api, region=config.region, endpoints=endpoints)
         self._metadata = InstanceMetadata(endpoint=config.imds_endpoint, disabled=not config.may_ask_imds)
         self._registration = Registration(
             api=self.api,

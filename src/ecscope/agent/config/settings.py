@@ -77,6 +77,22 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Path of a shared credentials file."""
     aws_profile: Annotated[str, Setting(section="3.1", variable="AWS_PROFILE", form=form.TEXT)] = ""
     """Profile in it."""
+    aws_endpoint: Annotated[str, Setting(section="ecscope", variable="AWS_ENDPOINT_URL", form=form.TRIMMED)] = ""
+    """Base URL of Secrets Manager, Systems Manager and CloudWatch Logs, where none is set for one of them. Empty: the
+    region's own endpoints."""
+    secrets_manager_endpoint: Annotated[
+        str, Setting(section="ecscope", variable="AWS_ENDPOINT_URL_SECRETS_MANAGER", form=form.TRIMMED)
+    ] = ""
+    """Base URL of Secrets Manager, from which the values of `secrets` and `repositoryCredentials` are fetched."""
+    systems_manager_endpoint: Annotated[
+        str, Setting(section="ecscope", variable="AWS_ENDPOINT_URL_SSM", form=form.TRIMMED)
+    ] = ""
+    """Base URL of Systems Manager, from whose Parameter Store the values of `secrets` are fetched."""
+    logs_endpoint: Annotated[
+        str, Setting(section="ecscope", variable="AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", form=form.TRIMMED)
+    ] = ""
+    """Base URL of CloudWatch Logs, which Docker's log driver `awslogs` gets too: Docker must reach it. `ecscope up`
+    sets all of these to itself."""
     imds_endpoint: Annotated[
         str, Setting(section="3.1", variable="AWS_EC2_METADATA_SERVICE_ENDPOINT", form=form.TRIMMED)
     ] = ""
@@ -472,7 +488,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             variable="ECS_ENABLE_AWSLOGS_EXECUTIONROLE_OVERRIDE",
             json_keys=("OverrideAWSLogsExecutionRole",),
             form=form.BOOL,
-            waits_for="writing logs with the execution role",
         ),
     ] = False
     """Log driver awslogs uses the execution role."""
@@ -680,6 +695,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             has_pause_image=has_pause_program(engine.architecture),
             has_task_roles=self.task_iam_role_enabled,
             has_task_roles_in_host_network=self.task_iam_role_enabled_for_network_host,
+            has_logs_as_execution_role=self.awslogs_execution_role_override,
             is_external=self.external,
             is_privileged_disabled=self.privileged_disabled,
             is_health_check_disabled=self.docker_health_check_disabled,

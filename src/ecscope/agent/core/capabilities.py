@@ -19,7 +19,11 @@ _PREFIX = "ecs.capability."
 
 _ALWAYS = (
     "private-registry-authentication.secretsmanager",
+    "secrets.ssm.environment-variables",
+    "secrets.ssm.bootstrap.log-driver",
     "ecr-endpoint",
+    "secrets.asm.environment-variables",
+    "secrets.asm.bootstrap.log-driver",
     "container-ordering",
     "full-sync",
     "network.container-port-range",
@@ -89,6 +93,8 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """``ECS_ENABLE_TASK_IAM_ROLE``: containers get the credentials of their task's role."""
     has_task_roles_in_host_network: bool = False
     """``ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST``."""
+    has_logs_as_execution_role: bool = False
+    """``ECS_ENABLE_AWSLOGS_EXECUTIONROLE_OVERRIDE``: dockerd gets the credentials of the execution role from here."""
     is_external: bool = False
     is_privileged_disabled: bool = False
     is_health_check_disabled: bool = False
@@ -144,6 +150,8 @@ def _that_depend(offer: Offer) -> list[str]:
     names += [f"{_OLD_PREFIX}ecr-auth", f"{_PREFIX}execution-role-ecr-pull"]
     if not offer.is_health_check_disabled and _numbers(_HEALTH_CHECK_NEEDS_API) <= newest:
         names.append(f"{_PREFIX}container-health-check")
+    if offer.has_logs_as_execution_role:
+        names.append(f"{_PREFIX}execution-role-awslogs")
     names += [f"{_PREFIX}docker-plugin.{name}" for plugin in offer.volume_plugins for name in _plugin_names(plugin)]
     if offer.has_pause_image:
         names.append(f"{_PREFIX}pid-ipc-namespace-sharing")

@@ -15,8 +15,9 @@ from typing import NoReturn
 import msgspec
 
 from ecscope.agent.core.cgroups import parent_of
+from ecscope.agent.core.log_streams import log_options
 from ecscope.model.arn import TaskArn
-from ecscope.model.container import Container, ContainerDefinition, ContainerKind, MountPoint, NamedError
+from ecscope.model.container import Container, ContainerDefinition, ContainerKind, MountPoint, NamedError, Secret
 from ecscope.model.names import (
     CLUSTER_LABEL,
     CONTAINER_NAME_LABEL,
@@ -134,6 +135,8 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """``host``, ``none``, ``container:<Docker ID>``, or ``""`` for the runtime's default, which others can share."""
     needs_health_check: bool = False
     """``docker_config`` has to have a health check."""
+    log_options: Mapping[str, str] = {}
+    """The agent's, for the log driver that the payload names: secrets, and where ``awslogs`` finds AWS."""
     log_buffer_size: str = LOG_BUFFER_SIZE
     """Bound of a non-blocking log that names none."""
     docker_config: str = "{}"
@@ -154,6 +157,8 @@ def container_config(
     task_network: TaskNetwork | None = None,
     metadata_folder: str = "",
     image_environment_names: frozenset[str],
+    secrets: Mapping[Secret, str] | None = None,
+    log_endpoint: str = "",
 ) -> ContainerConfig:
     """What is asked for one container of a task. Raises ``ContainerConfigError``.
 
@@ -166,6 +171,8 @@ def container_config(
         task_network: on which awsvpc tasks have their addresses; ``None``: there are none here.
         metadata_folder: the host's path of the folder with its metadata file; ``""``: it gets none.
         image_environment_names: set by the image's own ``Env``.
+        secrets: values of ``container.definition.secrets``.
+        log_endpoint: of CloudWatch Logs for the log driver ``awslogs``; ``""``: the region's own.
     """
     definition = container.definition
     holds_network = container.kind is ContainerKind.CNI_PAUSE
@@ -179,6 +186,7 @@ def container_config(
         environment={
             **_environment(task, container, region, endpoint, image_environment_names),
             **_metadata_file(container, metadata_folder),
+            **_secrets_for(secrets, is_log_option=False),
         },
         labels=ecs_labels(task, container, cluster),
         exposed_ports=tuple(host_ports) if holds_network else _exposed_ports(definition),
@@ -201,6 +209,7 @@ def container_config(
         pid_mode=_namespace(task, container, task.pid_mode, ("host",)),
         ipc_mode=_namespace(task, container, task.ipc_mode, ("host", "none")),
         needs_health_check=definition.health_check_is_docker,
+        log_options={**_secrets_for(secrets, is_log_option=True), **_awslogs(task, container, log_endpoint)},
         docker_config=definition.docker_config,
         docker_host_config=definition.docker_host_config,
     )
@@ -261,6 +270,22 @@ def _environment(
             "ECS_AGENT_URI": f"{METADATA_SERVER}/api/{container.endpoint_id}",
         }
     return environment
+
+
+def _secrets_for(secrets: Mapping[Secret, str] | None, *, is_log_option: bool) -> dict[str, str]:
+    return {secret.name: value for secret, value in (secrets or {}).items() if secret.is_log_option is is_log_option}
+
+
+def _awslogs(task: Task, container: Container, endpoint: str) -> dict[str, str]:
+    """How Docker's log driver finds AWS: at which endpoint, with whose credentials. Source: engine.md §6.7."""
+    definition = container.definition
+    driver, _ = log_options(definition)
+    options = {"awslogs-endpoint": endpoint} if endpoint and driver == "awslogs" else {}
+    if definition.logs_as_execution_role:
+        if not task.execution_credentials_id:
+            _fail("HostConfigError", "No execution credentials set for the task")
+        options["awslogs-credentials-endpoint"] = f"/v2/credentials/{task.execution_credentials_id}"
+    return options
 
 
 def _exposed_ports(definition: ContainerDefinition) -> tuple[str, ...]:

@@ -54,6 +54,11 @@ def are_awaited(step: Step, task: Task, container: Container) -> bool:
     login = container.definition.registry_login
     if login is None or not (login.kind == "asm" or login.use_execution_role):
         return False
+    return of_execution_are_awaited(step, task)
+
+
+def of_execution_are_awaited(step: Step, task: Task) -> bool:
+    """Whether the task has an execution role whose credentials ECS has yet to send again."""
     execution = task.execution_credentials_id
     return step.settings.joins_cluster and execution != "" and execution not in step.credentials
 

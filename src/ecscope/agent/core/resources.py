@@ -13,7 +13,7 @@ from typing import assert_never
 
 import msgspec
 
-from ecscope.agent.core import cgroups, pauses, volumes
+from ecscope.agent.core import cgroups, credentials, log_streams, pauses, task_secrets, volumes
 from ecscope.agent.core.actions import CreateResource, RemoveResource
 from ecscope.agent.core.events import ResourceCreated, ResourceCreateFailed, ResourceRemoved
 from ecscope.agent.core.state import Settings
@@ -30,6 +30,8 @@ _RULES: tuple[Callable[[Settings, Task], tuple[TaskResource, ...]], ...] = (
     cgroups.wanted,
     volumes.wanted,
     pauses.wanted,
+    task_secrets.wanted,
+    log_streams.wanted,
 )
 """What a task needs, kind by kind."""
 
@@ -47,7 +49,7 @@ def awaited(task: Task, container: Container, status: ContainerStatus) -> TaskRe
 def provide(step: Step, task: Task) -> Task:
     """Ask for each resource that is not made yet and may be made now."""
     for resource in task.resources:
-        if resource.status is not ResourceStatus.NONE or resource.in_flight or not _may_be_made(task, resource):
+        if resource.status is not ResourceStatus.NONE or resource.in_flight or not _may_be_made(step, task, resource):
             continue
         task = _put(step, task, replace(resource, in_flight=True))
         step.act(CreateResource(task_arn=task.arn, kind=resource.kind, name=resource.name))
@@ -116,7 +118,9 @@ def take(step: Step, event: ResourceCreated | ResourceCreateFailed | ResourceRem
             assert_never(event)
 
 
-def _may_be_made(task: Task, resource: TaskResource) -> bool:
+def _may_be_made(step: Step, task: Task, resource: TaskResource) -> bool:
+    if resource.needs_execution_role and credentials.of_execution_are_awaited(step, task):
+        return False
     if resource.made_after is None:
         return True
     container = task.container(resource.made_after.container_name)

@@ -28,6 +28,7 @@ from ecscope.agent.core.state import AgentState
 from ecscope.agent.executors.metadata_file import MetadataFiles
 from ecscope.agent.executors.registry_login import RegistryLogins
 from ecscope.agent.executors.resources.interface import ResourceFailure, ResourceProvider
+from ecscope.agent.executors.secret_values import SecretValues
 from ecscope.agent.inbox import Inbox, Stamp
 from ecscope.agent.runtime.interface import RegistryAuth, Runtime, RuntimeFailure
 from ecscope.log import TASK_ARN
@@ -96,6 +97,8 @@ class ExecutorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """``""``: unknown; containers then get no ``AWS_REGION``."""
     task_endpoint_port: int = 0
     """Of this host, at which containers find AWS; 0: they are not told of any."""
+    log_endpoint: str = ""
+    """Of CloudWatch Logs, as Docker reaches it; ``""``: the region's own."""
     sees_host_paths: bool = False
     """The agent sees the engine's file system, so it can check whether a host path exists."""
     slow_image_s: float = 5.0
@@ -123,6 +126,7 @@ class Executor:
         reconnect: Callable[[], None],
         resources: Mapping[ResourceKind, ResourceProvider],
         metadata_files: MetadataFiles | None = None,
+        secret_values: SecretValues | None = None,
         is_port_free: Callable[[int, str], bool] | None = None,
         bridge_address: Callable[[], str] = lambda: "",
         jitter: random.Random | None = None,
@@ -140,6 +144,7 @@ class Executor:
         self._reconnect = reconnect
         self._resources = resources
         self._metadata_files = metadata_files
+        self._secret_values = secret_values or SecretValues()
         self._is_port_free = is_port_free or _is_port_free
         self._bridge_address = bridge_address
         self._random = jitter or random.Random()  # noqa: S311  # spreads timers, guards nothing
@@ -259,7 +264,8 @@ class Executor:
         try:
             event = await self._call(action)
         except RuntimeFailure as failure:
-            event = self._failed(action, failure.error, is_unreachable=failure.is_unreachable)
+            error = self._secret_values.hidden_in(action.task_arn, failure.error)
+            event = self._failed(action, error, is_unreachable=failure.is_unreachable)
         except (NoPortError, ContainerConfigError) as failure:
             event = ev.ContainerCreateFailed(**self._of(action), error=failure.error, was_asked=False)
         except Exception as error:
@@ -467,6 +473,8 @@ class Executor:
             task_network=self._settings.task_network,
             metadata_folder=folder,
             image_environment_names=await self._image_environment(container),
+            secrets=self._secret_values.of(task.arn, container.definition),
+            log_endpoint=self._settings.log_endpoint,
         )
         missing = self._missing_host_paths(config)
         try:
@@ -555,7 +563,7 @@ class Executor:
             seen = None if failure.is_unreachable else await self._try_inspect(action.docker_id)
             return ev.ContainerStartFailed(
                 **self._of(action),
-                error=failure.error,
+                error=self._secret_values.hidden_in(action.task_arn, failure.error),
                 is_unreachable=failure.is_unreachable,
                 inspection=seen,
             )

@@ -1,4 +1,4 @@
-"""Account settings: kept and shown. Of the new ARN formats and all others only ``containerInsights`` has an effect.
+"""Account settings: kept and shown. Only ``containerInsights`` and ``defaultLogDriverMode`` have an effect.
 
 A principal's own setting comes before the account's, which comes before what ECS has by default.
 
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from ecscope.control.api.action import Action
 from ecscope.control.api.pages import page
+from ecscope.control.core.account_settings import LOG_DRIVER_MODE, NON_BLOCKING
 from ecscope.control.core.errors import invalid
 from ecscope.control.core.records import Json
 from ecscope.control.core.step import Step
@@ -22,7 +23,7 @@ _SETTINGS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "awsvpcTrunking": ("disabled", _SWITCH),
     "containerInsights": ("disabled", ("enabled", "disabled", "enhanced")),
     "containerInstanceLongArnFormat": ("enabled", _SWITCH),
-    "defaultLogDriverMode": ("non-blocking", ("blocking", "non-blocking")),
+    LOG_DRIVER_MODE: (NON_BLOCKING, ("blocking", "non-blocking")),
     "fargateEventWindows": ("disabled", _SWITCH),
     "fargateFIPSMode": ("disabled", _SWITCH),
     "fargateTaskRetirementWaitPeriod": ("7", ("0", "7", "14")),

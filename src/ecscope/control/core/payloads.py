@@ -5,10 +5,11 @@ Source: control-plane.md §10.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from ecscope.control.core import account_settings
 from ecscope.control.core.overrides import members_for
 from ecscope.control.core.records import Task
 from ecscope.control.core.role_sessions import role_key
@@ -16,14 +17,18 @@ from ecscope.control.core.state import ControlState
 from ecscope.model.image_reference import ECR
 from ecscope.model.network import TaskInterface
 from ecscope.taskdefinition.definition import ContainerDefinition
+from ecscope.taskdefinition.execution_role import is_in_secrets_manager
+from ecscope.taskdefinition.log_options import LogDefaults
 from ecscope.taskdefinition.payload import payload_task as payload_of
 from ecscope.wire.acs.payload import (
+    PayloadAsmAuthData,
     PayloadContainer,
     PayloadEcrAuthData,
     PayloadIpv4Address,
     PayloadManagedAgent,
     PayloadNetworkInterface,
     PayloadRegistryAuthentication,
+    PayloadSecret,
     PayloadTask,
     RoleCredentials,
 )
@@ -43,13 +48,21 @@ def payload_task(state: ControlState, task: Task) -> PayloadTask:
         version=str(definition.revision),
         desired_status=task.desired_status,
         execution_environment="AWS_ECS_FARGATE" if task.is_on_fargate else "AWS_ECS_EC2",
+        log_defaults=LogDefaults(region=state.settings.region, mode=account_settings.default_log_driver_mode(state)),
     )
     arns = {container.name: container.arn for container in task.containers}
     return msgspec.structs.replace(
         payload,
         task_cluster_arn=state.clusters[task.cluster].arn,
         containers=tuple(
-            _container(container, written, task, arns, has_execution_role=bool(members.execution_role_arn))
+            _container(
+                container,
+                written,
+                task,
+                arns,
+                has_execution_role=bool(members.execution_role_arn),
+                region=state.settings.region,
+            )
             for container, written in zip(payload.containers or (), members.container_definitions, strict=True)
         ),
         role_credentials=_role_credentials(task.credentials_id, members.task_role_arn),
@@ -93,11 +106,13 @@ def _container(
     arns: Mapping[str, str],
     *,
     has_execution_role: bool,
+    region: str,
 ) -> PayloadContainer:
     return msgspec.structs.replace(
         container,
         container_arn=arns.get(written.name),
-        registry_authentication=_registry_authentication(written.image, has_execution_role=has_execution_role),
+        registry_authentication=_registry_authentication(written, has_execution_role=has_execution_role, region=region),
+        secrets=tuple(_secrets(written, region)) or None,
         logs_auth_strategy="ExecutionRole" if written.log_driver == "awslogs" and has_execution_role else None,
         managed_agents=(PayloadManagedAgent(name="ExecuteCommandAgent", properties={}),)
         if task.execute_command_enabled
@@ -105,8 +120,37 @@ def _container(
     )
 
 
-def _registry_authentication(image: str, *, has_execution_role: bool) -> PayloadRegistryAuthentication | None:
-    ecr = ECR.fullmatch(image)
+def _secrets(written: ContainerDefinition, region: str) -> Iterator[PayloadSecret]:
+    """Source: control-plane.md §10.2."""
+    for target, secrets in (("CONTAINER", written.secrets), ("LOG_DRIVER", written.secret_log_options)):
+        for secret in secrets:
+            yield PayloadSecret(
+                name=secret.name,
+                value_from=secret.value_from,
+                type="ENVIRONMENT_VARIABLE" if target == "CONTAINER" else "BOOTSTRAP",
+                provider="asm" if is_in_secrets_manager(secret) else "ssm",
+                region=_region_of(secret.value_from) or region,
+                target=target,
+            )
+
+
+def _region_of(arn: str) -> str:
+    """``""``: it is a name."""
+    parts = arn.split(":")
+    return parts[3] if parts[0] == "arn" and len(parts) > 5 else ""
+
+
+def _registry_authentication(
+    written: ContainerDefinition, *, has_execution_role: bool, region: str
+) -> PayloadRegistryAuthentication | None:
+    private = written.repository_credentials
+    if private is not None:
+        secret = private.credentials_parameter
+        return PayloadRegistryAuthentication(
+            type="asm",
+            asm_auth_data=PayloadAsmAuthData(credentials_parameter=secret, region=_region_of(secret) or region),
+        )
+    ecr = ECR.fullmatch(written.image)
     if ecr is None:
         return None
     return PayloadRegistryAuthentication(

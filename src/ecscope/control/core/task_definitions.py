@@ -22,6 +22,7 @@ from ecscope.model.container_instance import Attribute
 from ecscope.model.image_reference import ECR
 from ecscope.model.network import NetworkMode, network_mode
 from ecscope.taskdefinition.definition import ContainerDefinition, Definition, definition_of
+from ecscope.taskdefinition.execution_role import is_in_secrets_manager, missing_role
 from ecscope.taskdefinition.payload import docker_api_versions
 from ecscope.taskdefinition.read import fargate_mistakes, mistakes_in
 from ecscope.taskdefinition.rules import cpu_units, memory_mib
@@ -111,6 +112,16 @@ def check(definition: Json) -> None:
         rest = [f"and {len(mistakes) - _MOST_TOLD} more"] if len(mistakes) > _MOST_TOLD else []
         raise client_error("; ".join([*mistakes[:_MOST_TOLD], *rest]) + ".")
     members = definition_of(definition)
+    if missing := missing_role(members):
+        raise client_error(missing)
+    for container in members.container_definitions:
+        names = [*(v.name for v in container.environment), *(secret.name for secret in container.secrets)]
+        for secret in container.secrets:
+            if names.count(secret.name) > 1:
+                raise client_error(
+                    "The secret name must be unique and not shared with any new or existing environment variables set"
+                    f" on the container, such as '{secret.name}'."
+                )
     if not members.memory:
         for container in members.container_definitions:
             if not (container.memory or container.memory_reservation):
@@ -214,6 +225,14 @@ def _required_by(container: ContainerDefinition, *, has_execution_role: bool) ->
         yield f"{_OLD}.logging-driver.{container.log_driver}"
     if container.log_driver == "awslogs" and has_execution_role:
         yield f"{_NEW}.execution-role-awslogs"
+    for name, secrets in (
+        ("environment-variables", container.secrets),
+        ("bootstrap.log-driver", container.secret_log_options),
+    ):
+        for secret in secrets:
+            yield f"{_NEW}.secrets.{'asm' if is_in_secrets_manager(secret) else 'ssm'}.{name}"
+    if container.repository_credentials is not None:
+        yield f"{_NEW}.private-registry-authentication.secretsmanager"
     if container.privileged:
         yield f"{_OLD}.privileged-container"
     if ECR.fullmatch(container.image):

@@ -31,6 +31,8 @@ from ecscope.model.container import (
     PortMapping,
     RegistryLogin,
     RestartPolicy,
+    Secret,
+    SecretStore,
     VolumeFrom,
 )
 from ecscope.model.credentials import RoleType, TaskCredentials
@@ -48,6 +50,7 @@ from ecscope.wire.acs.payload import (
     PayloadPortMapping,
     PayloadRegistryAuthentication,
     PayloadRestartPolicy,
+    PayloadSecret,
     PayloadTask,
     PayloadVolume,
     RoleCredentials,
@@ -234,6 +237,8 @@ def _container(payload: PayloadContainer) -> ContainerDefinition:
         docker_host_config="{}" if docker.host_config is None else docker.host_config,
         arn=payload.container_arn or "",
         registry_login=_registry_login(payload.registry_authentication),
+        secrets=tuple(_secret(secret, name) for secret in payload.secrets or ()),
+        logs_as_execution_role=payload.logs_auth_strategy == "ExecutionRole",
     )
 
 
@@ -307,6 +312,24 @@ def _registry_login(payload: PayloadRegistryAuthentication | None) -> RegistryLo
         registry_id=ecr.registry_id or "",
         endpoint_override=ecr.endpoint_override or "",
         use_execution_role=ecr.use_execution_role or False,
+    )
+
+
+def _secret(payload: PayloadSecret, container_name: str) -> Secret:
+    """Source: control-plane.md §10.2; the words for ``target`` and ``provider`` are official."""
+    try:
+        store = SecretStore(payload.provider)
+    except ValueError:
+        raise TaskConversionError(
+            f"secret {payload.name!r} of container {container_name!r}: unrecognized provider {payload.provider!r};"
+            f" write {SecretStore.PARAMETER_STORE.value} or {SecretStore.SECRETS_MANAGER.value}"
+        ) from None
+    return Secret(
+        name=payload.name or "",
+        store=store,
+        value_from=payload.value_from or "",
+        region=payload.region or "",
+        is_log_option=payload.target == "LOG_DRIVER",
     )
 
 
@@ -446,10 +469,8 @@ def _unsupported_in(container: PayloadContainer) -> Iterator[str]:
     if container.firelens_configuration is not None or _log_driver(container) == "awsfirelens":
         yield refused.FIRELENS.name
     for feature, asked in (
-        (refused.SECRETS, container.secrets),
         (refused.ENVIRONMENT_FILES, container.environment_files),
         (refused.CREDENTIAL_SPECS, container.credential_specs),
-        (refused.LOG_ROLE, container.logs_auth_strategy == "ExecutionRole"),
     ):
         if asked:
             yield f"{feature.name} (container {name})"

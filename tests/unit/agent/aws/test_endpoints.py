@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from ecscope.agent.aws.endpoints import Proxies, UnusableProxy, ecs_endpoint, is_address, origin, service_endpoint
+from ecscope.agent.aws.endpoints import (
+    Proxies,
+    ServiceEndpoints,
+    UnusableProxy,
+    ecs_endpoint,
+    is_address,
+    origin,
+    service_endpoint,
+)
 from tests.tables import each_row
 
 
@@ -141,3 +149,9 @@ def test_no_password_is_shown() -> None:
     shown = repr(Proxies(http="http://user:hush@plain:3128", https="user:hush@tls:3129", no_proxy="example"))
     assert "hush" not in shown
     assert "plain:3128" in shown
+
+
+def test_a_service_s_own_endpoint_comes_before_that_of_all() -> None:
+    endpoints = ServiceEndpoints(of_all="http://all/", of_services={"ssm": "http://ssm/", "logs": ""})
+    assert (endpoints.of("ssm", "x"), endpoints.of("logs", "x")) == ("http://ssm", "http://all")
+    assert ServiceEndpoints().of("ssm", "eu-west-1") == "https://ssm.eu-west-1.amazonaws.com"

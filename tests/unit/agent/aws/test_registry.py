@@ -16,6 +16,7 @@ from aiohttp import web
 from ecscope.agent.aws import registry
 from ecscope.agent.aws.client import AwsClient
 from ecscope.agent.aws.credentials import Credentials, CredentialsProvider
+from ecscope.agent.aws.endpoints import ServiceEndpoints
 from ecscope.agent.aws.interface import AwsCallFailed
 from ecscope.agent.aws.registry import AwsRegistryTokens
 from ecscope.clock import SystemClock
@@ -86,7 +87,8 @@ async def tokens_from(aws: Aws) -> AsyncIterator[AwsRegistryTokens]:
     provider = CredentialsProvider((Place(),), clock=SystemClock())
     client = AwsClient(region="us-west-2", credentials=provider, clock=aws.time, endpoint=aws.url)
     try:
-        yield AwsRegistryTokens(client, clock=aws.time, random=lambda: 0.5)
+        endpoints = ServiceEndpoints(of_services={"secretsmanager": aws.url})
+        yield AwsRegistryTokens(client, clock=aws.time, endpoints=endpoints, random=lambda: 0.5)
     finally:
         await client.close()
         await runner.cleanup()
@@ -205,15 +207,8 @@ async def test_without_an_override_the_region_has_its_endpoint(monkeypatch: pyte
     ]
 
 
-@asynccontextmanager
-async def secrets_from(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AwsRegistryTokens]:
+async def test_a_secret_holds_user_and_password(aws: Aws) -> None:
     async with tokens_from(aws) as tokens:
-        monkeypatch.setattr(registry, "service_endpoint", lambda service, region: aws.url)
-        yield tokens
-
-
-async def test_a_secret_holds_user_and_password(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with secrets_from(aws, monkeypatch) as tokens:
         found = await tokens.secret(secret_arn="arn:secret", region="eu-west-1", credentials=TASK)
     assert found == ("me", "mine")
     assert aws.calls == [
@@ -231,11 +226,9 @@ async def test_a_secret_holds_user_and_password(aws: Aws, monkeypatch: pytest.Mo
         {"SecretString": '{"more":' + "[" * 100_000 + "]" * 100_000 + "}"},
     ],
 )
-async def test_a_secret_of_another_form_is_told_but_not_shown(
-    aws: Aws, monkeypatch: pytest.MonkeyPatch, secret: Any
-) -> None:
+async def test_a_secret_of_another_form_is_told_but_not_shown(aws: Aws, secret: Any) -> None:
     aws.secret = secret
-    async with secrets_from(aws, monkeypatch) as tokens:
+    async with tokens_from(aws) as tokens:
         with pytest.raises(AwsCallFailed) as failed:
             await tokens.secret(secret_arn="arn:secret", region="eu-west-1", credentials=TASK)
     assert "the secret arn:secret is not of the form" in failed.value.failure.message

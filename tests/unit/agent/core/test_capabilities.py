@@ -15,13 +15,8 @@ RECORDED = json.loads(
     (Path(__file__).parents[3] / "fixtures/official-agent/traffic/register-container-instance.json").read_text()
 )["body"]
 
-NO_SECRETS = "secrets of a container are not fetched"
 NO_FIRELENS = "no FireLens log router"
 LEFT_OUT = {
-    "ecs.capability.secrets.ssm.environment-variables": NO_SECRETS,
-    "ecs.capability.secrets.ssm.bootstrap.log-driver": NO_SECRETS,
-    "ecs.capability.secrets.asm.environment-variables": NO_SECRETS,
-    "ecs.capability.secrets.asm.bootstrap.log-driver": NO_SECRETS,
     "ecs.capability.env-files.s3": "environment files are not fetched from S3",
     "ecs.capability.firelens.fluentd": NO_FIRELENS,
     "ecs.capability.firelens.fluentbit": NO_FIRELENS,
@@ -38,8 +33,7 @@ LEFT_OUT = {
 
 NEVER = (
     "task-eni.ipv6", "task-eni-trunking", "execute-command", "service-connect", "fault-injection",
-    "aws-appmesh", "task-eia", "execution-role-awslogs", "ebs", "gmsa", "nvidia", "gpu", "efsAuth", "firelens",
-    "secrets.",
+    "aws-appmesh", "task-eia", "ebs", "gmsa", "nvidia", "gpu", "efsAuth", "firelens",
 )  # fmt: skip
 """Parts of names of what this agent does not do, whatever is configured."""
 
@@ -106,6 +100,7 @@ def test_what_takes_an_attribute_away(fields: dict[str, object], gone: str) -> N
             {"logging_drivers": ("awslogs", "json-file", "none")},
             ["com.amazonaws.ecs.capability.logging-driver.awslogs"],
         ),
+        ({"has_logs_as_execution_role": True}, ["ecs.capability.execution-role-awslogs"]),
         ({"outpost_arn": "arn:aws:outposts:x"}, ["ecs.outpost-arn"]),
         ({"has_pause_image": True}, ["ecs.capability.pid-ipc-namespace-sharing"]),
         (

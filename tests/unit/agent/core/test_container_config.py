@@ -18,7 +18,15 @@ from ecscope.agent.core.container_config import (
     container_config,
     task_endpoint,
 )
-from ecscope.model.container import Container, ContainerKind, MountPoint, PortMapping, VolumeFrom
+from ecscope.model.container import (
+    Container,
+    ContainerKind,
+    MountPoint,
+    PortMapping,
+    Secret,
+    SecretStore,
+    VolumeFrom,
+)
 from ecscope.model.network import NetworkMode
 from ecscope.model.task import Task, Volume, VolumeKind
 from ecscope.model.task_resource import CGROUP
@@ -205,3 +213,37 @@ def test_a_metadata_file_is_mounted_and_named() -> None:
     assert config.binds == (Bind(source="/data/metadata/1/app", container_path="/opt/ecs/metadata/ab12"),)
     path = "/opt/ecs/metadata/ab12/ecs-container-metadata.json"
     assert config.environment == {"ECS_CONTAINER_METADATA_FILE": path}
+
+
+def test_secrets_come_over_the_environment_or_become_log_options() -> None:
+    variable = Secret(name="A", store=SecretStore.SECRETS_MANAGER, value_from="a")
+    option = Secret(name="splunk-token", store=SecretStore.PARAMETER_STORE, value_from="b", is_log_option=True)
+    made = config_of(a_container(environment={"A": "1", "B": "2"}), secrets={variable: "x\ny", option: "t"})
+    assert made.environment == {"A": "x\ny", "B": "2"}
+    assert made.log_options == {"splunk-token": "t"}
+
+
+AWSLOGS = '{"logconfig":{"TYPE":"awslogs","Config":{"awslogs-group":"g"}}}'
+
+
+@each_row(
+    "definition, task, options",
+    [
+        ({"docker_host_config": AWSLOGS}, {}, {"awslogs-endpoint": "http://x"}),
+        (
+            {"docker_host_config": AWSLOGS, "logs_as_execution_role": True},
+            {"execution_credentials_id": "an-id"},
+            {"awslogs-endpoint": "http://x", "awslogs-credentials-endpoint": "/v2/credentials/an-id"},
+        ),
+        ({"docker_host_config": '{"LogConfig":{"Type":"json-file"}}'}, {}, {}),
+        ({"docker_host_config": "[]"}, {}, {}),
+    ],
+)
+def test_where_awslogs_finds_aws(definition: dict[str, Any], task: dict[str, Any], options: dict[str, str]) -> None:
+    app = a_container(**definition)
+    assert config_of(app, a_task(app, **task), log_endpoint="http://x").log_options == options
+
+
+def test_a_log_of_the_execution_role_needs_one() -> None:
+    reason = failure_of(a_container(docker_host_config=AWSLOGS, logs_as_execution_role=True))
+    assert reason == "HostConfigError: No execution credentials set for the task"

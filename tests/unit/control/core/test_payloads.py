@@ -107,7 +107,12 @@ def test_without_a_role_there_are_no_credentials() -> None:
 
 def test_an_image_in_ecr_needs_a_login() -> None:
     image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/x:1"
-    container = {"name": "app", "image": image, "memory": 64, "logConfiguration": {"logDriver": "awslogs"}}
+    container = {
+        "name": "app",
+        "image": image,
+        "memory": 64,
+        "logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "g"}},
+    }
     made = sent(a_sample_step(container, executionRoleArn="arn:role/b"), a_control_task())["containers"][0]
     assert made["registryAuthentication"] == {
         "type": "ecr",
@@ -131,3 +136,27 @@ def test_the_zone_is_the_instance_s() -> None:
     assert sent(step, a_control_task())["zone"] == "us-east-1c"
     step.instances.drop(INSTANCE.arn)
     assert sent(step, a_control_task())["zone"] == "us-east-1a"
+
+
+def test_secrets_name_their_store_and_region() -> None:
+    secret = "arn:aws:secretsmanager:eu-west-1:1:secret:db-AbCdEf:password::"
+    container = {
+        "name": "app",
+        "image": "busybox",
+        "memory": 64,
+        "secrets": [{"name": "A", "valueFrom": secret}, {"name": "B", "valueFrom": "/b"}],
+        "repositoryCredentials": {"credentialsParameter": secret},
+        "logConfiguration": {"logDriver": "splunk", "secretOptions": [{"name": "token", "valueFrom": "t"}]},
+    }
+    made = sent(a_sample_step(container, executionRoleArn="arn:role/b"), a_control_task())["containers"][0]
+    kinds = {"type": "ENVIRONMENT_VARIABLE", "target": "CONTAINER"}
+    assert made["secrets"] == [
+        {"name": "A", "valueFrom": secret, "provider": "asm", "region": "eu-west-1", **kinds},
+        {"name": "B", "valueFrom": "/b", "provider": "ssm", "region": "us-east-1", **kinds},
+        {"name": "token", "valueFrom": "t", "provider": "ssm", "region": "us-east-1", "type": "BOOTSTRAP",
+         "target": "LOG_DRIVER"},
+    ]  # fmt: skip
+    assert made["registryAuthentication"] == {
+        "type": "asm",
+        "asmAuthData": {"credentialsParameter": secret, "region": "eu-west-1"},
+    }

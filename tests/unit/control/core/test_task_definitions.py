@@ -202,8 +202,8 @@ def test_compatibilities_are_what_a_definition_could_run_on() -> None:
         (a_body(trustedExecutionConfiguration={"isolationMode": "SHARED"}), "trusted execution"),
         (a_body(volumes=[{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "x"}}]), "EFS volumes"),
         (
-            a_body(a_container(secrets=[{"name": "x", "valueFrom": "y"}])),
-            "containerDefinitions[0].secrets: the secrets store",
+            a_body(a_container(environmentFiles=[{"type": "s3", "value": "y"}])),
+            "containerDefinitions[0].environmentFiles: environment files",
         ),
         (a_body(a_container(environmentFiles=[{"value": "x", "type": "s3"}])), "environment files in S3"),
         (a_body(a_container(firelensConfiguration={"type": "fluentd"})), "FireLens"),
@@ -230,7 +230,10 @@ def test_of_very_many_mistakes_some_are_told() -> None:
     [
         (a_body(), ["com.amazonaws.ecs.capability.docker-remote-api.1.17"]),
         (
-            a_body(a_container(logConfiguration={"logDriver": "awslogs"}), executionRoleArn="role"),
+            a_body(
+                a_container(logConfiguration={"logDriver": "awslogs", "options": {"awslogs-group": "g"}}),
+                executionRoleArn="role",
+            ),
             [
                 "com.amazonaws.ecs.capability.docker-remote-api.1.18",
                 "com.amazonaws.ecs.capability.docker-remote-api.1.19",
@@ -360,3 +363,43 @@ def test_the_number_of_a_revision_is_never_given_twice() -> None:
     assert register(step, {"family": "sample", "containerDefinitions": [container]}, {}).revision == 3
     again = restored_state(settings=decision.state.settings, retired={"sample": 2})
     assert Step(again, a_request("RegisterTaskDefinition")).newest_revision("sample") == 2
+
+
+SECRET = "arn:aws:secretsmanager:us-east-1:1:secret:db-AbCdEf"
+
+
+@each_row(
+    "members, names",
+    [
+        ({"secrets": [{"name": "A", "valueFrom": SECRET}]}, ["ecs.capability.secrets.asm.environment-variables"]),
+        ({"secrets": [{"name": "A", "valueFrom": "/db"}]}, ["ecs.capability.secrets.ssm.environment-variables"]),
+        (
+            {"repositoryCredentials": {"credentialsParameter": SECRET}},
+            ["ecs.capability.private-registry-authentication.secretsmanager"],
+        ),
+        (
+            {
+                "logConfiguration": {
+                    "logDriver": "splunk",
+                    "secretOptions": [{"name": "splunk-token", "valueFrom": SECRET}, {"name": "x", "valueFrom": "y"}],
+                }
+            },
+            [
+                "ecs.capability.secrets.asm.bootstrap.log-driver",
+                "ecs.capability.secrets.ssm.bootstrap.log-driver",
+            ],
+        ),
+    ],
+)
+def test_what_secrets_require(members: Any, names: list[str]) -> None:
+    body = a_body(a_container(**members))
+    with pytest.raises(ApiError, match="you must also specify a value for 'executionRoleArn'"):
+        registered(body)
+    definition = registered({**body, "executionRoleArn": "role"})
+    assert [a.name for a in definition.requires_attributes if "secret" in a.name] == names
+
+
+def test_a_secret_does_not_share_its_name() -> None:
+    twice = {"environment": [{"name": "A", "value": "1"}], "secrets": [{"name": "A", "valueFrom": "b"}]}
+    with pytest.raises(ApiError, match=r"The secret name must be unique .* such as 'A'"):
+        registered({**a_body(a_container(**twice)), "executionRoleArn": "role"})

@@ -22,6 +22,8 @@ from ecscope.model.container import (
     PortMapping,
     RegistryLogin,
     RestartPolicy,
+    Secret,
+    SecretStore,
     VolumeFrom,
 )
 from ecscope.model.credentials import RoleType, TaskCredentials
@@ -455,16 +457,12 @@ def test_credentials_for_no_task() -> None:
             },
             "FireLens",
         ),
-        ({"containers": [{"name": "c", "secrets": [{"name": "S"}]}]}, "secrets (container c)"),
+        ({"containers": [{"name": "c", "environmentFiles": [{"type": "s3"}]}]}, "environmentFiles (container c)"),
         ({"containers": [{"name": "c", "environmentFiles": [{"type": "s3"}]}]}, "environmentFiles (container c)"),
         ({"containers": [{"name": "c", "credentialSpecs": ["x"]}]}, "credentialSpecs (container c)"),
         (
-            {"containers": [{"name": "c", "logsAuthStrategy": "ExecutionRole"}]},
-            "logsAuthStrategy ExecutionRole (container c)",
-        ),
-        (
-            {"networkMode": "awsvpc", "containers": [{"name": "c", "secrets": [{"name": "S"}]}]},
-            "network mode awsvpc, secrets (container c)",
+            {"networkMode": "awsvpc", "containers": [{"name": "c", "environmentFiles": [{"type": "s3"}]}]},
+            "network mode awsvpc, environmentFiles (container c)",
         ),
     ],
 )
@@ -624,3 +622,23 @@ def test_each_container_gets_an_endpoint_of_its_own() -> None:
     made = to_task(task, suffixes=suffixes(), endpoint_ids=lambda: next(ids), received_at=AT)
     assert [container.endpoint_id for container in made.containers] == ["id-1", "id-2"]
     assert [container.endpoint_id for container in converted(task).containers] == ["", ""]
+
+
+def test_secrets_are_references() -> None:
+    secrets = [
+        {"name": "A", "valueFrom": "/a", "provider": "ssm", "region": "eu-west-1", "target": "CONTAINER"},
+        {"name": "token", "valueFrom": "arn:t", "provider": "asm", "target": "LOG_DRIVER"},
+    ]
+    task = converted(of_container(secrets=secrets, logsAuthStrategy="ExecutionRole"))
+    definition = task.containers[0].definition
+    assert definition.secrets == (
+        Secret(name="A", store=SecretStore.PARAMETER_STORE, value_from="/a", region="eu-west-1"),
+        Secret(name="token", store=SecretStore.SECRETS_MANAGER, value_from="arn:t", is_log_option=True),
+    )
+    assert definition.logs_as_execution_role
+    assert not task.unsupported
+
+
+def test_a_secret_of_no_known_store() -> None:
+    with pytest.raises(TaskConversionError, match="unrecognized provider 'vault'"):
+        converted(of_container(secrets=[{"name": "A", "provider": "vault"}]))

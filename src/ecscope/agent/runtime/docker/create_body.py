@@ -141,7 +141,7 @@ def _host_config(config: ContainerConfig) -> dict[str, Any]:
     host |= {name: value for name, value in lists.items() if value}
     try:
         _lay_over(host, config.docker_host_config, _HOST_CONFIG, "HostConfig")
-        _complete_log_config(host, config.log_buffer_size)
+        _complete_log_config(host, config.log_options, config.log_buffer_size)
     except _Undecodable as error:
         raise _failure("HostConfigError", f"Unable to decode given host config: {error}") from error
     own = {"CgroupParent": config.cgroup_parent, "PidMode": config.pid_mode, "IpcMode": config.ipc_mode}
@@ -157,15 +157,17 @@ def _mode(read_only: bool) -> str:
     return ":ro" if read_only else ""
 
 
-def _complete_log_config(host: dict[str, Any], buffer_size: str) -> None:
+def _complete_log_config(host: dict[str, Any], agents: Mapping[str, str], buffer_size: str) -> None:
     given = host.get("LogConfig")
     if not given:
         return
     log_config: dict[str, Any] = {}
     _merge(log_config, given, _LOG_CONFIG, "HostConfig.LogConfig")
-    options = log_config.get("Config") or {}
+    options = {**(log_config.get("Config") or {}), **agents}
     if options.get("mode") == "non-blocking" and "max-buffer-size" not in options:
-        log_config["Config"] = {**options, "max-buffer-size": buffer_size}
+        options["max-buffer-size"] = buffer_size
+    if options:
+        log_config["Config"] = options
     host["LogConfig"] = log_config
 
 
