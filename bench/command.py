@@ -29,7 +29,7 @@ A peer on this machine's port 51678 is no obstacle: ours then runs in a network 
 Ratios are taken within one run, in alternating rounds. A missed figure is no error: the exit code is 0
 when everything could be measured, 1 when something could not."""
 
-NAMES = ("http", "memory", "docker", "simulated", "cluster", "away", "control", "up")
+NAMES = ("http", "memory", "docker", "simulated", "cluster", "away", "control", "up", "metadata")
 
 
 def main(arguments: list[str]) -> int:
@@ -72,7 +72,7 @@ def _parse(arguments: list[str]) -> tuple[Options, list[str]]:
         "--official",
         metavar="FILE",
         type=Path,
-        help="the official agent's binary, for `cluster` to measure beside ours",
+        help="the official agent's binary, for `cluster` and `metadata` to measure beside ours",
     )
     parser.add_argument("--docs", action="store_true", help="write the plots of `simulated` and `control` into docs/")
     given = parser.parse_args(arguments)
@@ -86,7 +86,17 @@ def _parse(arguments: list[str]) -> tuple[Options, list[str]]:
 
 
 def _benchmarks() -> Mapping[str, Callable[[Options], list[Figure]]]:
-    from bench.benchmarks import away, cluster, control, docker, http, memory, simulated, up  # noqa: PLC0415  # after --help
+    from bench.benchmarks import (  # noqa: PLC0415  # after --help
+        away,
+        cluster,
+        control,
+        docker,
+        http,
+        memory,
+        metadata,
+        simulated,
+        up,
+    )
 
     return {
         "http": http.run,
@@ -97,6 +107,7 @@ def _benchmarks() -> Mapping[str, Callable[[Options], list[Figure]]]:
         "away": away.run,
         "control": control.run,
         "up": up.run,
+        "metadata": metadata.run,
     }
 
 

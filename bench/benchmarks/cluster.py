@@ -72,9 +72,14 @@ class Cluster:
         self.joined[name].start()
         return self.joined[name]
 
+    def a_task(self, number: int) -> dict[str, Any]:
+        """The payload of one of its tasks."""
+        container = a_payload_container(image=IMAGE, command=COMMANDS["sleep"], cpu=CPU_UNITS, memory=MEMORY_MIB)
+        return a_payload_task(container, number=number, cluster=CLUSTER)
+
     def start_tasks(self, count: int) -> float:
         """Seconds from the first payload that goes out to the last RUNNING that comes in."""
-        tasks = [_task(next(self._numbers)) for _ in range(count)]
+        tasks = [self.a_task(next(self._numbers)) for _ in range(count)]
         begun = self._backend.push_each(*tasks)
         self._running += tasks
         told_at = self._all_are("RUNNING", count)
@@ -92,11 +97,6 @@ class Cluster:
     def _all_are(self, status: str, count: int) -> dict[str, float]:
         self._told[status] += count
         return self._backend.reported(status, self._told[status], timeout_s=_LIMIT_S)
-
-
-def _task(number: int) -> dict[str, Any]:
-    container = a_payload_container(image=IMAGE, command=COMMANDS["sleep"], cpu=CPU_UNITS, memory=MEMORY_MIB)
-    return a_payload_task(container, number=number, cluster=CLUSTER)
 
 
 def _starts(count: int, rounds: int, limit: float, cluster: Cluster) -> list[Figure]:
