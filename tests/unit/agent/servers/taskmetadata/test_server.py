@@ -19,14 +19,14 @@ from ecscope.agent.core.state import AgentState
 from ecscope.agent.servers.taskmetadata.audit import AuditLog
 from ecscope.agent.servers.taskmetadata.server import TaskMetadataServer
 from tests.unit.agent.servers.ports import FakeSleep, a_taken_port
-from tests.unit.agent.servers.taskmetadata.recorded import RecordedSources
+from tests.unit.agent.servers.taskmetadata.recorded import APP, RecordedSources, a_recorded_state
 from tests.unit.agent.servers.taskmetadata.scenes import RECORDED_ID, STATE
 
 
 @asynccontextmanager
 async def a_server(state: Any = lambda: STATE, **settings: Any) -> AsyncIterator[TaskMetadataServer]:
     server = TaskMetadataServer(
-        state, rates=(40, 60), sources=RecordedSources(STATE), **{"port": 0, "audit": AuditLog(None), **settings}
+        state, rates=(40, 60), **{"port": 0, "audit": AuditLog(None), "sources": RecordedSources(STATE), **settings}
     )
     await server.start()
     try:
@@ -204,3 +204,39 @@ async def test_an_end_while_the_port_is_taken() -> None:
     with other:
         async with a_server(port=port):
             pass
+
+
+async def test_a_body_is_read_where_it_is_looked_at() -> None:
+    state, path = a_recorded_state(), f"/api/{APP}/task-protection/v1/state"
+    sources = RecordedSources(state)
+    body = b'{"ProtectionEnabled":true}'
+    head = f"PUT {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+    async with a_server(lambda: state, sources=sources) as server:
+        raw = await sent(server, head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        assert raw.startswith(b"HTTP/1.1 200 ")
+        chunked = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+        assert (await sent(server, head.encode() + chunked)).startswith(b"HTTP/1.1 200 ")
+        huge = b"Content-Length: 200000\r\n\r\n" + b"[" * 200_000
+        assert (await sent(server, head.encode() + huge)).startswith(b"HTTP/1.1 400 ")
+    assert [call[1]["protectionEnabled"] for call in sources.calls] == [True, True]
+
+
+async def test_a_body_that_does_not_come_costs_its_client_the_connection() -> None:
+    path = f"/api/{APP}/task-protection/v1/state"
+    request = f"PUT {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc".encode()
+    async with a_server(timeout_s=0.1) as server:
+        slow = asyncio.create_task(sent(server, request))
+        assert (await sent(server, b"GET / HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.0 404 "), "others are answered"
+        assert b" 200 " not in (await slow)[:20]
+
+
+async def test_the_headers_of_a_fault_come_twice_and_an_empty_answer_has_no_type() -> None:
+    state = a_recorded_state()
+    async with a_server(lambda: state) as server:
+        path = f"/api/{APP}/fault/v1/network-latency/status"
+        raw = await sent(server, f"POST {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+        assert raw.count(b"X-Rate-Limit-Limit: ") == 2
+        raw = await sent(server, f"DELETE {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+    assert raw.startswith(b"HTTP/1.1 405 ")
+    assert b"Content-Type" not in raw
+    assert b"Allow:" not in raw
