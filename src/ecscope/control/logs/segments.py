@@ -123,6 +123,7 @@ class Segments:
                 self._write_index(segment, self._active_spans)
         if listed:
             self._scan(listed[-1], is_last=True)
+            self._doubt(listed)
             self.listed = listed
             self._reopen(listed[-1])
         else:
@@ -308,6 +309,17 @@ class Segments:
             self._account(segment, block)
             if is_last and block.ingested_ms >= newest_ms - DOUBT_MS:
                 self.in_doubt.add(block.key)
+
+    def _doubt(self, listed: Sequence[Segment]) -> None:
+        """Of older segments too, where the last one was begun shortly before."""
+        newest_ms = max((span.ingested_ms for span in self.spans.values()), default=0)
+        for segment in reversed(listed[:-1]):
+            spans = self._index_of(segment) or {}
+            if max((span.ingested_ms for span in spans.values()), default=0) < newest_ms - DOUBT_MS:
+                return
+            for block in walk(read_owned(segment.path)):
+                if isinstance(block, Block) and block.ingested_ms >= newest_ms - DOUBT_MS:
+                    self.in_doubt.add(block.key)
 
     def _read_index(self, segment: Segment) -> bool:
         spans = self._index_of(segment)

@@ -128,6 +128,16 @@ def test_a_batch_whose_answer_may_be_lost_is_taken_once(tmp_path: Path) -> None:
         assert sorted(messages(segments, 1)) == ["new", "new", "new", "old", "old", "other"]
 
 
+def test_a_batch_in_the_segment_before_may_not_have_been_answered_either(tmp_path: Path) -> None:
+    last = batch(1, 9, os.urandom(70 * KIB).hex())
+    with opened(tmp_path, limit=64 * KIB) as segments:
+        segments.write([batch(1, 1, "old"), last])
+        segments.write([batch(2, 9, "next")])
+        assert len(segments.listed) == 2
+    with opened(tmp_path, limit=64 * KIB) as segments:
+        assert segments.write([last]) == [None]
+
+
 @pytest.mark.parametrize("failing", ["write", "fdatasync"])
 def test_what_cannot_be_written_whole_is_not_there(
     failing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
