@@ -25,8 +25,8 @@ from ecscope.agent.stats.measurements import Ring
 from ecscope.agent.stats.telemetry import container_metric
 from ecscope.backoff import Backoff
 from ecscope.model.arn import DockerId
-from ecscope.model.container import Container
-from ecscope.model.stats import LatestStats, StatsSample
+from ecscope.model.container import Container, ContainerKind
+from ecscope.model.stats import LatestStats, NetworkCounters, StatsSample
 from ecscope.model.task import Task
 from ecscope.wire.tcs.messages import MetricsReading, TaskMetric
 
@@ -57,6 +57,8 @@ class _Measured:
     def __init__(self, capacity: int) -> None:
         self.ring = Ring(capacity=capacity)
         self.restart_count: int | None = None
+        self.network_holder: _Measured | None = None
+        """The pause container whose network it shares, and whose counters are its own; ``None``: none."""
         self.stream: asyncio.Task[None] | None = None
         self.asking: asyncio.Task[None] | None = None
         """Asks for samples beside the stream; ``None``: no reader has had to wait."""
@@ -66,6 +68,8 @@ class _Measured:
 
     def take(self, sample: StatsSample) -> None:
         """The newest sample of the stream. Its document is kept until the next."""
+        if sample.network is None and self.network_holder is not None:
+            sample = msgspec.structs.replace(sample, network=self.network_holder.network)
         is_anew = self.ring.add(msgspec.structs.replace(sample, document=b""), restart_count=self.restart_count)
         self.show(sample.document, is_anew=is_anew)
 
@@ -75,11 +79,19 @@ class _Measured:
             self.documents.take(document, is_anew=is_anew)
             self.arrivals.publish(self.arrivals.newest + 1)
 
+    @property
+    def network(self) -> NetworkCounters | None:
+        """Counters of the newest sample; ``None``: it has none."""
+        return self.ring.newest.sample.network if self.ring.newest is not None else None
+
     def latest(self) -> LatestStats | None:
         """``None``: there is no sample yet."""
         document = self.documents.latest()
         if document is None:
             return None
+        if self.network_holder is not None and not document.get("networks"):
+            networks = (self.network_holder.documents.latest() or {}).get("networks")
+            document = {**document, "networks": networks} if networks else document
         newest = self.ring.newest
         return LatestStats(
             document=document,
@@ -195,16 +207,29 @@ class Collector:
 
     def _look(self, state: AgentState) -> None:
         """Measure what runs, and only that."""
-        running = {container.docker_id: container for task in state.tasks.values() for container in _running(task)}
+        tasks = state.tasks.values()
+        running = {each.docker_id: each for task in tasks for each in task.containers if each.is_running}
+        running.pop(DockerId(""), None)
         for docker_id in self._measured.keys() - running.keys():
-            for task in self._measured.pop(docker_id).tasks():
-                task.cancel()
+            for call in self._measured.pop(docker_id).tasks():
+                call.cancel()
         for docker_id, container in running.items():
             measured = self._measured.get(docker_id)
             if measured is None:
                 measured = self._measured[docker_id] = _Measured(self._capacity)
                 measured.stream = asyncio.create_task(self._measure(docker_id, measured), name=f"stats {docker_id}")
             measured.restart_count = container.restart_count if container.restarts else None
+        for task in tasks:
+            if task.network_mode.has_task_address:
+                self._share_network(task)
+
+    def _share_network(self, task: Task) -> None:
+        """Docker counts the traffic of the container that holds the network namespace, and none of the others'."""
+        holders = (c.docker_id for c in task.containers if c.kind is ContainerKind.CNI_PAUSE)
+        holder = next((self._measured[docker_id] for docker_id in holders if docker_id in self._measured), None)
+        for container in _running(task):
+            if (measured := self._measured.get(container.docker_id)) is not None:
+                measured.network_holder = holder
 
     async def _measure(self, docker_id: DockerId, measured: _Measured) -> None:
         """Until cancelled, which happens once the container does not run."""

@@ -20,16 +20,18 @@ from ecscope.agent.stats.collector import Collector
 from ecscope.model.arn import DockerId
 from ecscope.model.container import Container, ContainerKind, NamedError, RestartPolicy
 from ecscope.model.container_instance import ContainerInstance
+from ecscope.model.names import NETWORK_PAUSE
 from ecscope.model.network import NetworkMode
 from ecscope.model.stats import StatsSample
 from ecscope.model.status import ContainerStatus
 from ecscope.model.task import Task
 from ecscope.wire.tcs.messages import MetricsReading
-from tests.builders import SAMPLE_IMAGE, a_container, a_task
+from tests.builders import SAMPLE_IMAGE, a_container, a_task, an_interface
 from tests.loop_clock import Clock
 from tests.simulated_knobs import FakeRuntime
 
 RESTARTS = RestartPolicy(enabled=True)
+AWSVPC: dict[str, Any] = {"network_mode": NetworkMode.AWSVPC, "interface": an_interface()}
 
 
 class World:
@@ -50,11 +52,11 @@ class World:
             AgentState(instance=instance, tasks={task.arn: task for task in tasks}, docker_ids=docker_ids)
         )
 
-    async def running(self, name: str = "app", **fields: object) -> Container:
-        """A container that runs in the engine, and as the state will know it."""
+    async def running(self, name: str = "app", *, holder: Container | None = None, **fields: object) -> Container:
+        """A container that runs in the engine, and as the state will know it; ``holder``: of its network."""
         container = a_container(name, docker_name=f"ecs-{name}", known=ContainerStatus.RUNNING, **fields)
         spec = container_config(
-            task=a_task(container),
+            task=a_task(container) if holder is None else a_task(container, holder, **AWSVPC),
             container=container,
             host_ports={},
             cluster="default",
@@ -306,13 +308,14 @@ async def test_the_end_closes_all_streams(clock: Clock) -> None:
     assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("stats ")]
 
 
-async def test_what_the_agent_made_up_is_not_measured(clock: Clock) -> None:
+async def test_what_the_agent_made_up_is_measured_for_readers_and_not_reported(clock: Clock) -> None:
     world = World(clock)
     pause = await world.running("pause", kind=ContainerKind.NAMESPACE_PAUSE)
     async with world.collecting():
         world.publish(a_task(pause, await world.running("app")))
         await clock.pass_s(3)
         assert counts(world.collector.reading()).keys() == {"app"}
+        assert (await clock.run(world.collector.latest([pause.docker_id])))[pause.docker_id] is not None
 
 
 async def test_readers_share_the_stream_of_telemetry_and_see_the_newest_sample(clock: Clock) -> None:
@@ -384,3 +387,19 @@ async def test_totals_that_readers_see_are_those_of_all_runs(clock: Clock) -> No
         latest = (await clock.run(world.collector.latest([container.docker_id])))[container.docker_id]
     assert latest is not None
     assert latest.document["cpu_stats"]["cpu_usage"]["total_usage"] > 12_000_000_000
+
+
+async def test_containers_of_an_awsvpc_task_have_the_traffic_of_the_one_that_holds_their_network(clock: Clock) -> None:
+    world = World(clock)
+    pause = msgspec.structs.replace(await world.running(NETWORK_PAUSE), kind=ContainerKind.CNI_PAUSE)
+    app = await world.running("app", holder=pause)
+    world.publish(a_task(pause, app, **AWSVPC))
+    async with world.collecting():
+        await clock.pass_s(5)
+        latest = (await clock.run(world.collector.latest([app.docker_id])))[app.docker_id]
+        reading = world.collector.reading()
+    assert latest is not None
+    assert latest.document["networks"]["eth0"]["rx_bytes"] > 0
+    assert latest.rx_bytes_per_s == 100.0
+    assert [metric.container_name for metric in reading.tasks[0].container_metrics] == ["app"]
+    assert reading.tasks[0].container_metrics[0].network_stats_set is not None
