@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from botocore.config import Config
 
+from ecscope.model.names import CONTAINER_NAME_LABEL
 from tests.aws import a_client
 from tests.e2e.agents import containers_of, engine, eventually
 from tests.e2e.ups import TASK_LABEL, Up, an_up
@@ -45,7 +46,8 @@ def said(up: Up, arn: str, lines: int = 1) -> str:
     """What the container of a task wrote, once it has written so many lines."""
 
     def read() -> str:
-        found = [one["Id"] for one in containers_of(up.cluster) if one["Labels"][TASK_LABEL] == arn]
+        of_task = [one for one in containers_of(up.cluster) if one["Labels"][TASK_LABEL] == arn]
+        found = [one["Id"] for one in of_task if not one["Labels"][CONTAINER_NAME_LABEL].startswith("~internal~")]
         return "".join(map(written, found))
 
     return eventually(read, lambda text: text.count("\n") >= lines, "what the container says")

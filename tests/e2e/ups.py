@@ -39,6 +39,8 @@ class Up:
         self._folder = folder
         self._docker_host = docker_host
         self.process: subprocess.Popen[bytes] | None = None
+        self.environment: dict[str, str] = {}
+        """Further variables of the process."""
 
     def start(self, *arguments: str, wait: bool = True) -> None:
         """``wait``: until it has said what to export."""
@@ -61,6 +63,7 @@ class Up:
             "DOCKER_HOST": self._docker_host,
             "ECSCOPE_INTROSPECTION_ADDRESS": "127.0.0.1",
             "ECS_AGENT_CONFIG_FILE_PATH": str(self._folder / "no-such.json"),
+            **self.environment,
         }
         command = [sys.executable, "-m", "ecscope.cli.main", "up", f"--port={port or self.port}"]
         with self._output().open("ab") as output:
@@ -100,16 +103,20 @@ class Up:
     # --- as a user ---------------------------------------------------------------------------------
 
     def call(self, operation: str, **members: Any) -> Any:
+        """Of ECS."""
+        return getattr(self.client("ecs"), operation)(**members)
+
+    def client(self, service: str) -> Any:
+        """botocore's, of the administrator."""
         exported = dict(re.findall(r"(AWS_\w+)=(\S+)", self.output()))
-        client = a_client(
-            "ecs",
+        return a_client(
+            service,
             region_name=exported["AWS_REGION"],
             endpoint_url=exported["AWS_ENDPOINT_URL_ECS"],
             aws_access_key_id=exported["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=exported["AWS_SECRET_ACCESS_KEY"],
             config=Config(retries={"total_max_attempts": 1}),
         )
-        return getattr(client, operation)(**members)
 
     def register(self) -> None:
         container = {

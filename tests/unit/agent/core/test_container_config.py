@@ -27,7 +27,7 @@ from ecscope.model.container import (
     SecretStore,
     VolumeFrom,
 )
-from ecscope.model.network import NetworkMode
+from ecscope.model.network import NetworkMode, TaskInterface
 from ecscope.model.task import Task, Volume, VolumeKind
 from ecscope.model.task_resource import CGROUP
 from tests.builders import SAMPLE_IMAGE, a_container, a_resource, a_task, a_volume, an_arn
@@ -152,6 +152,12 @@ def test_where_a_program_finds_aws(written: dict[str, str], of_image: set[str], 
 def test_the_address_that_a_task_reaches(mode: str, bridge: str, expected: str) -> None:
     task = a_task(network_mode=NetworkMode(mode))
     assert task_endpoint(task, port=51677, bridge_address=bridge) == expected
+
+
+def test_a_task_with_an_interface_of_its_own_reaches_the_gateway_of_its_subnet() -> None:
+    interface = TaskInterface(eni_id="eni-1", mac="02:00:00:00:00:01", ipv4="10.213.0.7", gateway="10.213.0.1/20")
+    task = a_task(network_mode=NetworkMode.AWSVPC, interface=interface)
+    assert task_endpoint(task, port=51677, bridge_address="172.17.0.1") == "http://10.213.0.1:51677"
 
 
 def test_what_the_agent_made_up_gets_nothing_that_is_for_users() -> None:
