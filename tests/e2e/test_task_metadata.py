@@ -22,12 +22,25 @@ wget -q -O - $ECS_CONTAINER_METADATA_URI; echo
 wget -q -O - $ECS_AGENT_URI/task-protection/v1/state; echo
 path=${ECS_AGENT_URI#http://169.254.170.2}/task-protection/v1/state
 body='{"ProtectionEnabled":true,"ExpiresInMinutes":7}'
+wget -q -O - http://169.254.170.2/v2/metadata || printf null; echo
+echo "\\"${ECS_AGENT_URI##*/}\\""
 { printf "PUT $path HTTP/1.0\\r\\nContent-Length: ${#body}\\r\\n\\r\\n$body"; sleep 1; } | nc 169.254.170.2 80 | tail -1
 echo
 """
     + STAY
 )
-ANSWERS = ("container", "task", "tagged", "stats", "task stats", "version 3", "protection", "changed protection")
+ANSWERS = (
+    "container",
+    "task",
+    "tagged",
+    "stats",
+    "task stats",
+    "version 3",
+    "protection",
+    "version 2",
+    "own ID",
+    "changed protection",
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +50,7 @@ def up(tmp_path_factory: pytest.TempPathFactory, docker_endpoint: str, sample_im
     with an_up(tmp_path_factory.mktemp("up"), docker_endpoint) as up:
         up.start()
         yield up
-        for mode in ("bridge", "host"):
+        for mode in ("bridge", "host", "awsvpc"):
             up.call("delete_service", cluster=up.cluster, service=f"of-{mode}", force=True)
         assert up.end() == 0
 
@@ -55,7 +68,16 @@ def run(up: Up, command: str, *, service: str = "", **members: Any) -> str:
     if not service:
         (arn,) = up.run_tasks(1)
         return arn
-    up.call("create_service", cluster=up.cluster, serviceName=service, taskDefinition=up.family, desiredCount=1)
+    network = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
+    has_address = members.get("networkMode") == "awsvpc"
+    up.call(
+        "create_service",
+        cluster=up.cluster,
+        serviceName=service,
+        taskDefinition=up.family,
+        desiredCount=1,
+        **({"networkConfiguration": network} if has_address else {}),
+    )
     (arn,) = eventually(
         lambda: up.call("list_tasks", cluster=up.cluster, serviceName=service)["taskArns"], bool, "the service's task"
     )
@@ -77,7 +99,7 @@ def environment_of(up: Up, arn: str) -> dict[str, str]:
     return dict(entry.split("=", 1) for entry in shown["Config"]["Env"])
 
 
-@pytest.mark.parametrize("mode", ["bridge", "host"])
+@pytest.mark.parametrize("mode", ["bridge", "host", "awsvpc"])
 def test_a_container_learns_about_itself(up: Up, mode: str) -> None:
     arn = run(up, ASK, service=f"of-{mode}", networkMode=mode, taskRoleArn=ROLE)
     answers = dict(zip(ANSWERS, map(json.loads, said(up, arn, lines=len(ANSWERS)).splitlines()), strict=True))
@@ -86,17 +108,23 @@ def test_a_container_learns_about_itself(up: Up, mode: str) -> None:
     assert container["Limits"] == {"CPU": 2, "Memory": 16}
     (network,) = container["Networks"]
     assert network["NetworkMode"] == mode
-    assert network["IPv4Addresses"][0].startswith("172.") is (mode == "bridge")
+    assert bool(network["IPv4Addresses"][0]) is (mode != "host")
     assert (task["TaskARN"], task["Cluster"], task["LaunchType"]) == (arn, up.cluster, "EC2")
     assert task["ServiceName"] == f"of-{mode}"
-    assert task["Containers"] == [container]
+    assert [one for one in task["Containers"] if one["Type"] == "NORMAL"] == [container]
     assert {**answers["tagged"], "Containers": []} == {**task, "Containers": []}, "without tags they are the same"
     assert stats["id"] == container["DockerId"]
     assert stats["cpu_stats"]["cpu_usage"]["total_usage"] > 0
     assert stats["read"] > "2", "a container that has just started waits for its first sample"
-    assert ("networks" in stats) is (mode == "bridge")
-    assert list(answers["task stats"]) == [container["DockerId"]]
-    assert answers["version 3"]["Networks"] == container["Networks"]
+    assert ("networks" in stats) is (mode != "host")
+    assert answers["task stats"].keys() == {one["DockerId"] for one in task["Containers"]}
+    assert answers["version 3"]["Networks"][0]["IPv4Addresses"] == network["IPv4Addresses"]
+    if mode == "awsvpc":
+        assert [one["Type"] for one in task["Containers"]].count("CNI_PAUSE") == 1
+        assert network["SubnetGatewayIpv4Address"].endswith("/20")
+        refused = ask(f"/v4/{answers['own ID']}")
+        assert refused.startswith("V4 container metadata handler"), "this host is not the task"
+        assert answers["version 2"]["TaskARN"] == arn
     assert answers["protection"] == {"protection": {"ExpirationDate": None, "ProtectionEnabled": False, "TaskArn": arn}}
     assert answers["changed protection"]["protection"]["ProtectionEnabled"] is True
     (shown,) = up.call("get_task_protection", cluster=up.cluster, tasks=[arn])["protectedTasks"]

@@ -12,6 +12,7 @@ import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -208,6 +209,12 @@ class Routes:
         caller = self._callers.of_endpoint(state, endpoint_id, address=address)
         if caller is None:
             return _unknown(version, endpoint_id, what)
+        if caller.container.in_flight is ContainerStatus.RUNNING and not what.endswith("stats"):
+            # It runs, else it could not ask; Docker has not said so yet.
+            state = await self._sources.state_when(partial(_is_started, caller), within_s=STARTED_WITHIN_S)
+            caller = self._callers.of_endpoint(state, endpoint_id, address=address)
+            if caller is None:
+                return _unknown(version, endpoint_id, what)
         task, container = caller.task, caller.container
         match what:
             case "task":
@@ -219,21 +226,14 @@ class Routes:
             case "task/stats":
                 return await self._task_stats(task, version=version)
             case _:
-                return await self._container(state, caller, version=version)
+                return self._container(state, caller, version=version)
 
-    async def _container(self, state: AgentState, caller: Caller, *, version: int) -> _Found:
+    def _container(self, state: AgentState, caller: Caller, *, version: int) -> _Found:
         task, container = caller.task, caller.container
         if not metadata.networks(task, container, version=version):
-            if container.in_flight is ContainerStatus.RUNNING:  # it runs, else it could not ask
-                state = await self._sources.state_when(
-                    lambda newest: _is_started(newest, caller), within_s=STARTED_WITHIN_S
-                )
-                task = state.tasks.get(task.arn, task)
-                container = task.container(container.name) or container
-            if not metadata.networks(task, container, version=version):
-                unable = "Unable" if version == 3 else "unable"
-                words = f"{unable} to generate network response for container '{container.docker_id}'"
-                return _Found(status=500, body=go_json.encode(words))
+            unable = "Unable" if version == 3 else "unable"
+            words = f"{unable} to generate network response for container '{container.docker_id}'"
+            return _Found(status=500, body=go_json.encode(words))
         return _Found(body=self._views.container(state, task, container, version=version))
 
     async def _container_stats(self, docker_id: DockerId, *, version: int) -> _Found:
@@ -400,7 +400,7 @@ def _refused(words: str) -> _Found:
     return _Found(status=400, body=go_json.encode(words))
 
 
-def _is_started(state: AgentState, caller: Caller) -> bool:
+def _is_started(caller: Caller, state: AgentState) -> bool:
     task = state.tasks.get(caller.task.arn)
     container = task.container(caller.container.name) if task is not None else None
     return container is None or container.in_flight is not ContainerStatus.RUNNING

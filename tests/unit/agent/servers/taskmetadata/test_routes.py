@@ -306,7 +306,9 @@ def test_a_container_that_asks_before_docker_has_said_that_it_runs_waits_for_tha
         answer = ask(f"/v{version}/e", the_routes(RecordedSources(before)), state=before)
         assert (answer.status, json.loads(answer.body)) == (500, f"{words} network response for container 'd'")
     gone = msgspec.structs.replace(STATE, tasks={})
-    assert ask("/v4/e", the_routes(RecordedSources(gone)), state=before).status == 500
+    assert ask("/v4/e", the_routes(RecordedSources(gone)), state=before).status == 404
+    task = json.loads(ask("/v4/e/task", the_routes(RecordedSources(after)), state=before).body)
+    assert task["Containers"][0]["KnownStatus"] == "RUNNING"
 
 
 @each_row("version, status", [(3, 400), (4, 500)])
