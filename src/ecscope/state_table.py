@@ -20,6 +20,8 @@ S = TypeVar("S", bound=msgspec.Struct)
 class Table(Generic[K, V]):
     """Rows by key, copied when the first one is changed."""
 
+    __slots__ = ("before", "changed", "rows")
+
     def __init__(self, rows: Mapping[K, V]) -> None:
         self.before = rows
         """As it was when the decision began."""
@@ -71,17 +73,30 @@ class Draft(Generic[S]):
 
     def table(self, field: str, rows: Mapping[K, V]) -> Table[K, V]:
         """The rows of a field of the state, to be changed."""
-        assert field in self.before.__struct_fields__, f"the state has no field {field}"
+        assert hasattr(self.before, field), f"the state has no field {field}"
         table = self._tables[field] = Table(rows)
         return table
 
     def new_state(self) -> S:
         """The state with all that was changed; the very same object when nothing was."""
-        before, tables, values = self.before, self._tables, vars(self)
-        changed: dict[str, Any] = {}
-        for field in before.__struct_fields__:
+        before, values = self.before, vars(self)
+        changed: dict[str, Any] = {
+            field: table.rows for field, table in self._tables.items() if table.rows is not table.before
+        }
+        for field in self._plain_fields():
             was = getattr(before, field)
-            now = tables[field].rows if field in tables else values.get(field, was)
+            now = values.get(field, was)
             if now is not was:
                 changed[field] = now
         return msgspec.structs.replace(before, **changed) if changed else before
+
+    def _plain_fields(self) -> tuple[str, ...]:
+        """Of the state, those that are no tables: the same for every draft of a class, so they are sought once."""
+        known = _PLAIN_FIELDS.get(type(self))
+        if known is None:
+            fields = self.before.__struct_fields__
+            known = _PLAIN_FIELDS[type(self)] = tuple(field for field in fields if field not in self._tables)
+        return known
+
+
+_PLAIN_FIELDS: dict[type, tuple[str, ...]] = {}

@@ -24,7 +24,7 @@ class NetworkMode(Enum):
     @property
     def is_bridge(self) -> bool:
         """Each container has an address on a bridge of Docker's, and containers can be linked."""
-        return self in (NetworkMode.DEFAULT, NetworkMode.BRIDGE)
+        return self in (_DEFAULT, _BRIDGE)
 
     @property
     def publishes_ports(self) -> bool:
@@ -34,17 +34,17 @@ class NetworkMode(Enum):
     @property
     def has_port_bindings(self) -> bool:
         """Docker is asked to publish ports; with ``host`` and ``none`` it does not, and warns, as officially."""
-        return self is not NetworkMode.AWSVPC
+        return self is not _AWSVPC
 
     @property
     def shares_host_ports(self) -> bool:
         """A container's port is the same port of the host."""
-        return self is NetworkMode.HOST
+        return self is _HOST
 
     @property
     def has_one_port_number(self) -> bool:
         """In a port mapping ``hostPort`` is ``containerPort``, written or not."""
-        return self in (NetworkMode.HOST, NetworkMode.AWSVPC)
+        return self in (_HOST, _AWSVPC)
 
     @property
     def reserves_host_ports(self) -> bool:
@@ -52,17 +52,22 @@ class NetworkMode(Enum):
 
         Quirk: with ``none`` too, although nothing listens there.
         """
-        return self is not NetworkMode.AWSVPC
+        return self is not _AWSVPC
 
     @property
     def has_own_network(self) -> bool:
         """The task's traffic can be distinguished from the host's, and is measured."""
-        return self not in (NetworkMode.HOST, NetworkMode.NONE)
+        return self not in (_HOST, _NONE)
 
     @property
     def has_task_address(self) -> bool:
         """The containers of a task share one network namespace, with an address of the task's own."""
-        return self is NetworkMode.AWSVPC
+        return self is _AWSVPC
+
+
+_DEFAULT, _BRIDGE, _HOST = NetworkMode.DEFAULT, NetworkMode.BRIDGE, NetworkMode.HOST
+_NONE, _AWSVPC = NetworkMode.NONE, NetworkMode.AWSVPC
+"""Asked for every task; a name is found faster than a member of an enum."""
 
 
 class TaskNetwork(msgspec.Struct, frozen=True, kw_only=True):

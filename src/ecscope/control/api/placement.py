@@ -23,6 +23,7 @@ _MOST_SUBNETS = 16
 _MOST_GROUPS = 5
 _MOST_WEIGHT = 1000
 _MOST_BASE = 100_000
+_EC2, _FARGATE = LaunchType.EC2, LaunchType.FARGATE
 _LAUNCH_TYPES = tuple(LaunchType)
 _LATEST = "1.4.0"
 _PLATFORM_VERSIONS = ("LATEST", "1.4.0", "1.3.0")
@@ -90,7 +91,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_fargate(self) -> bool:
-        return self.launch_type == LaunchType.FARGATE
+        return self.launch_type == _FARGATE
 
     @property
     def current_version(self) -> str:
@@ -104,14 +105,14 @@ def launch_of(body: Json, cluster: Cluster, definition: TaskDefinition) -> Launc
     if given and strategy:
         raise invalid("Specify either Launch Type or Capacity Provider Strategy, but not both.")
     chosen = () if given else strategy_items(strategy or cluster.default_strategy, cluster.capacity_providers)
-    launch_type = LaunchType.FARGATE if chosen else given or LaunchType.EC2
+    launch_type = _FARGATE if chosen else given or _EC2
     if launch_type not in _LAUNCH_TYPES:
         raise unsupported(f"Launch type {launch_type} is not supported. Use {', '.join(_LAUNCH_TYPES)}.")
     if launch_type not in definition.compatibilities:
         what = "the capacity provider strategy" if chosen else f"launch_type {launch_type}"
         raise invalid(f"Task definition does not support {what}{_why_not(definition, launch_type)}.")
     version = body.get("platformVersion") or ""
-    if launch_type != LaunchType.FARGATE:
+    if launch_type != _FARGATE:
         if version:
             raise invalid(f"The platform version must be null when specifying an {launch_type} launch type.")
         return Launch(launch_type=LaunchType(launch_type))
@@ -120,12 +121,12 @@ def launch_of(body: Json, cluster: Cluster, definition: TaskDefinition) -> Launc
     for member, what in (("placementConstraints", "constraints"), ("placementStrategy", "strategies")):
         if any(body.get(member) or ()):
             raise invalid(f"Placement {what} are not supported with FARGATE launch type.")
-    return Launch(launch_type=LaunchType.FARGATE, strategy=chosen, platform_version=version or "LATEST")
+    return Launch(launch_type=_FARGATE, strategy=chosen, platform_version=version or "LATEST")
 
 
 def _why_not(definition: TaskDefinition, launch_type: str) -> str:
     """Which rule of Fargate it breaks first, which ECS leaves to be found out."""
-    if launch_type != LaunchType.FARGATE:
+    if launch_type != _FARGATE:
         return ""
     reasons = fargate_mistakes(definition.body)
     return f": {reasons[0].reason}" if reasons else ""

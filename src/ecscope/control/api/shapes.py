@@ -228,16 +228,17 @@ def task(step: Step, record: Task, include: Collection[str] = ("TAGS",)) -> dict
     host = step.instances.get(record.instance_arn)
     has: Mapping[str, str | None] = host.attributes if host is not None else {}
     heard_at = host.connectivity_at if host is not None else None
+    created_at = moment(record.created_at)
     shown: dict[str, object] = {
         "attachments": _attachments(record),
         "attributes": [{"name": ARCHITECTURE, "value": has.get(ARCHITECTURE) or "x86_64"}],
         "availabilityZone": has.get(ZONE) or step.settings.availability_zone,
         "clusterArn": f"{record.arn.split(':task/', 1)[0]}:cluster/{record.cluster}",
         "connectivity": "CONNECTED" if host is not None and host.is_connected else "DISCONNECTED",
-        "connectivityAt": moment(max(heard_at or record.created_at, record.created_at)),
+        "connectivityAt": created_at if heard_at is None else max(moment(heard_at), created_at),
         "containers": [_container(record, container) for container in record.containers],
         "cpu": str(record.needs.cpu_units),
-        "createdAt": moment(record.created_at),
+        "createdAt": created_at,
         "desiredStatus": record.desired_status,
         "enableExecuteCommand": record.execute_command_enabled,
         "group": record.group,

@@ -18,6 +18,9 @@ from ecscope.control.core.statuses import DeploymentStatus, RolloutState
 from ecscope.control.core.step import Step
 from ecscope.model.status import HealthStatus
 
+_PRIMARY, _ACTIVE = DeploymentStatus.PRIMARY, DeploymentStatus.ACTIVE
+_HEALTHY, _UNHEALTHY = HealthStatus.HEALTHY, HealthStatus.UNHEALTHY
+"""Asked of thousands of tasks at a time; a name is found faster than a member of an enum."""
 PAST_KEPT = 20
 REPLICA_PERCENTS = (100, 200)
 DAEMON_PERCENTS = (0, 100)
@@ -90,7 +93,7 @@ def healthy_at(step: Step, service: Service, task: Task) -> datetime | None:
         return None
     began_at = task.started_at or task.created_at
     if has_check(task):
-        return began_at if task.health is HealthStatus.HEALTHY else None
+        return began_at if task.health is _HEALTHY else None
     settings, after_s = step.settings, step.settings.healthy_after_s
     if circuit_breaker(service).enable:
         after_s = max(after_s, settings.breaker_healthy_after_s)
@@ -110,7 +113,7 @@ def graced_until(service: Service, task: Task) -> datetime:
 
 def is_unhealthy(step: Step, service: Service, task: Task) -> bool:
     """Its health checks failed."""
-    return task.health is HealthStatus.UNHEALTHY and has_check(task) and graced_until(service, task) <= step.at
+    return task.health is _UNHEALTHY and has_check(task) and graced_until(service, task) <= step.at
 
 
 def is_protected(step: Step, task: Task) -> bool:
@@ -131,7 +134,7 @@ def with_deployment(
         reason = f"ECS deployment circuit breaker: rolling back to deploymentId {deployment_id}."
     deployment = Deployment(
         id=deployment_id,
-        status=DeploymentStatus.PRIMARY,
+        status=_PRIMARY,
         definition_arn=definition_arn,
         desired_count=service.desired_count,
         created_at=step.at,
@@ -147,7 +150,7 @@ def with_deployment_again(step: Step, service: Service, old: Deployment, *, roll
     """The service with one of its ACTIVE deployments as PRIMARY again: its tasks stay."""
     again = msgspec.structs.replace(
         old,
-        status=DeploymentStatus.PRIMARY,
+        status=_PRIMARY,
         desired_count=service.desired_count,
         updated_at=step.at,
         finished_at=None,
@@ -163,10 +166,8 @@ def with_deployment_again(step: Step, service: Service, old: Deployment, *, roll
 
 def _in_front(step: Step, service: Service, deployment: Deployment, others: tuple[Deployment, ...]) -> Service:
     older = (
-        msgspec.structs.replace(
-            other, status=DeploymentStatus.ACTIVE, updated_at=step.at, finished_at=other.finished_at or step.at
-        )
-        if other.status == DeploymentStatus.PRIMARY
+        msgspec.structs.replace(other, status=_ACTIVE, updated_at=step.at, finished_at=other.finished_at or step.at)
+        if other.status == _PRIMARY
         else other
         for other in others
     )
@@ -184,7 +185,7 @@ def with_primary(service: Service, **changes: Any) -> Service:
 def without_drained(step: Step, service: Service, tasks: Iterable[Task]) -> Service:
     """The service without older deployments that have no task left."""
     alive = {task.deployment_id for task in tasks}
-    kept = tuple(one for one in service.deployments if one.status == DeploymentStatus.PRIMARY or one.id in alive)
+    kept = tuple(one for one in service.deployments if one.status == _PRIMARY or one.id in alive)
     gone = [one for one in service.deployments if one not in kept]
     return _with_past(step, service, kept, gone) if gone else service
 

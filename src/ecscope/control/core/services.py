@@ -57,6 +57,9 @@ _ROUNDS = 100
 def settle(step: Step) -> None:
     """Take the next steps for every service that the event may affect."""
     due = dict.fromkeys((*step.touched_services, *_concerned(step)))
+    if not due:
+        _wake(step)
+        return
     step.touched_services.clear()
     step.touched_services.update(dict.fromkeys(sorted(due, key=lambda arn: not _is_daemon(step, arn))))
     rounds: Counter[str] = Counter()
@@ -105,10 +108,10 @@ def _concerned(step: Step) -> list[str]:
         elif was is None or (was.is_connected, was.resources) != (now.is_connected, now.resources):
             reached.add(now.cluster)
     ended_now = [now for was, now in step.changed_tasks() if was and now and now.is_stopped and not was.is_stopped]
+    if not (is_time or shaken or reached or ended_now):
+        return []
     freed = {task.cluster for task in ended_now}
     emptied = {task.cluster for task in ended_now if _is_draining(step, task.instance_arn)}
-    if not (is_time or shaken or reached or freed):
-        return []
     return [
         service.arn
         for service in step.services

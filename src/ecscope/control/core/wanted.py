@@ -50,6 +50,11 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return members_for(self.definition, self.overrides)
 
     def needs(self) -> HostResources:
+        """What it takes of an instance."""
+        return self._needs
+
+    @cached_property
+    def _needs(self) -> HostResources:
         """What it takes of an instance: the numbers that the agent will count. Source: control-plane.md §7.1."""
         members = self.members
         return task_needs(
