@@ -23,7 +23,7 @@ import msgspec
 
 from ecscope import __version__
 from ecscope.agent.config.settings import Config
-from ecscope.agent.core import attachments, host_resources, identity
+from ecscope.agent.core import attachments, credentials, host_resources, identity
 from ecscope.agent.core.actions import AnyAction, AttachmentAction, EcsAction
 from ecscope.agent.core.capabilities import Offer
 from ecscope.agent.core.events import CleanupRequested
@@ -141,6 +141,8 @@ class Agent:
             new_id=lambda: f"{run_id}-{next(numbers)}",
             now=self._clock.now,
         )
+        self._secret_values = SecretValues()
+        self._log_credentials = _log_credentials_of(config)
         self._engine: Engine | None = None
         self._server: IntrospectionServer | None = None
         self._diagnostics: DiagnosticsServer | None = None
@@ -231,6 +233,7 @@ class Agent:
             manifest_sequence=_whole_number(loaded.metadata.get(MANIFEST_SEQUENCE_KEY, "")),
             attachments=attachments.restored(loaded.metadata.get(ATTACHMENTS_KEY, "")),
         )
+        state = msgspec.structs.replace(state, credentials={one.credentials_id: one for one in self._log_credentials})
         executor: Executor | None = None
         cluster: ClusterClient | None = None
 
@@ -270,7 +273,6 @@ class Agent:
         def credentials_of(credentials_id: str) -> TaskCredentials | None:
             return engine.state.credentials.get(credentials_id)
 
-        secret_values = SecretValues()
         task_secrets = cluster.task_secrets if cluster is not None else None
         executor = Executor(
             runtime=self._runtime,
@@ -281,6 +283,7 @@ class Agent:
                 region=self._config.region,
                 sees_host_paths=_sees_host_paths(self._config),
                 log_endpoint=self._config.logs_endpoint,
+                log_credentials_id="".join(one.credentials_id for one in self._log_credentials),
                 task_endpoint_port=self._config.task_endpoint_port,
                 task_network=self._config.task_network,
                 create_timeout_s=self._config.container_create_timeout_s,
@@ -302,11 +305,11 @@ class Agent:
                     task_network=self._config.task_network,
                     task_secrets=task_secrets,
                     log_streams=task_secrets,
-                    secret_values=secret_values,
+                    secret_values=self._secret_values,
                     credentials_of=credentials_of,
                 )
             ),
-            secret_values=secret_values,
+            secret_values=self._secret_values,
             bridge_address=address_of,
         )
         await self._save_start(instance, loaded)
@@ -673,6 +676,19 @@ def _runtime_of(config: Config) -> Runtime:
         return DockerRuntime(config.docker_host, timeouts=timeouts)
     except InvalidEndpoint as error:
         raise AgentError(f"DOCKER_HOST: {error}") from error
+
+
+def _log_credentials_of(config: Config) -> tuple[TaskCredentials, ...]:
+    """One set, for tasks without an execution role; none where Docker has its own."""
+    if not (config.logs_as_instance and config.aws_secret_access_key.text):
+        return ()
+    return (
+        credentials.of_instance(
+            access_key_id=config.aws_access_key_id,
+            secret_access_key=config.aws_secret_access_key.text,
+            session_token=config.aws_session_token.text,
+        ),
+    )
 
 
 def _sees_host_paths(config: Config) -> bool:

@@ -302,6 +302,7 @@ class LocalEcs:
         environment.setdefault("ECSCOPE_DOCKER_CONFIG", os.fspath(config_of_user(self._environment)))
         environment.setdefault("ECS_AVAILABLE_LOGGING_DRIVERS", _LOGGING_DRIVERS)
         environment.setdefault("ECS_ENABLE_AWSLOGS_EXECUTIONROLE_OVERRIDE", "true")
+        environment.setdefault("ECSCOPE_AWSLOGS_WITH_AGENT_KEYS", "true")
         for variable in _ENDPOINTS_OF_THE_AGENT:  # a user may have another emulator
             environment.setdefault(variable, self._control.url)
         environment.setdefault("ECS_AUDIT_LOGFILE", os.fspath(data_dir / "audit.log"))

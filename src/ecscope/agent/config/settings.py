@@ -643,6 +643,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     """Subnet of that bridge, such as `10.213.0.0/20`. Its first address is this host's; the others are given to tasks
     by the control plane."""
+    logs_as_instance: Annotated[
+        bool, Setting(section="ecscope", variable="ECSCOPE_AWSLOGS_WITH_AGENT_KEYS", form=form.BOOL)
+    ] = False
+    """Log driver awslogs uses the agent's own keys where a task has no execution role; else Docker looks for some by
+    itself. They have to be in AWS_ACCESS_KEY_ID and so on. The agent of `ecscope up` does."""
     drain_on_sigterm: Annotated[
         bool, Setting(section="ecscope", variable="ECSCOPE_DRAIN_ON_SIGTERM", form=form.BOOL)
     ] = False

@@ -159,6 +159,7 @@ def container_config(
     image_environment_names: frozenset[str],
     secrets: Mapping[Secret, str] | None = None,
     log_endpoint: str = "",
+    log_credentials_id: str = "",
 ) -> ContainerConfig:
     """What is asked for one container of a task. Raises ``ContainerConfigError``.
 
@@ -173,6 +174,7 @@ def container_config(
         image_environment_names: set by the image's own ``Env``.
         secrets: values of ``container.definition.secrets``.
         log_endpoint: of CloudWatch Logs for the log driver ``awslogs``; ``""``: the region's own.
+        log_credentials_id: what that driver asks for where a task has no execution role; ``""``: nothing.
     """
     definition = container.definition
     holds_network = container.kind is ContainerKind.CNI_PAUSE
@@ -209,7 +211,10 @@ def container_config(
         pid_mode=_namespace(task, container, task.pid_mode, ("host",)),
         ipc_mode=_namespace(task, container, task.ipc_mode, ("host", "none")),
         needs_health_check=definition.health_check_is_docker,
-        log_options={**_secrets_for(secrets, is_log_option=True), **_awslogs(task, container, log_endpoint)},
+        log_options={
+            **_secrets_for(secrets, is_log_option=True),
+            **_awslogs(task, container, log_endpoint, log_credentials_id),
+        },
         docker_config=definition.docker_config,
         docker_host_config=definition.docker_host_config,
     )
@@ -276,15 +281,17 @@ def _secrets_for(secrets: Mapping[Secret, str] | None, *, is_log_option: bool) -
     return {secret.name: value for secret, value in (secrets or {}).items() if secret.is_log_option is is_log_option}
 
 
-def _awslogs(task: Task, container: Container, endpoint: str) -> dict[str, str]:
+def _awslogs(task: Task, container: Container, endpoint: str, credentials_id: str) -> dict[str, str]:
     """How Docker's log driver finds AWS: at which endpoint, with whose credentials. Source: engine.md §6.7."""
     definition = container.definition
     driver, _ = log_options(definition)
     options = {"awslogs-endpoint": endpoint} if endpoint and driver == "awslogs" else {}
     if definition.logs_as_execution_role:
-        if not task.execution_credentials_id:
+        credentials_id = task.execution_credentials_id
+        if not credentials_id:
             _fail("HostConfigError", "No execution credentials set for the task")
-        options["awslogs-credentials-endpoint"] = f"/v2/credentials/{task.execution_credentials_id}"
+    if credentials_id and (definition.logs_as_execution_role or driver == "awslogs"):
+        options["awslogs-credentials-endpoint"] = f"/v2/credentials/{credentials_id}"
     return options
 
 

@@ -7,10 +7,13 @@ Source: agent-protocol.md §4.6; engine.md §2.1, §11.
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from ecscope.agent.core.actions import AcknowledgeCredentials
 from ecscope.agent.core.events import CredentialsReceived
 from ecscope.agent.core.step import Step
 from ecscope.model import history
+from ecscope.model.arn import TaskArn
 from ecscope.model.container import Container
 from ecscope.model.credentials import RoleType, TaskCredentials
 from ecscope.model.task import Task
@@ -87,3 +90,20 @@ def _forget(step: Step, task: Task, role_types: set[RoleType]) -> None:
     for credentials in tuple(step.credentials):
         if credentials.task_arn == task.arn and credentials.role_type in role_types:
             step.credentials.drop(credentials.credentials_id)
+
+
+def of_instance(*, access_key_id: str, secret_access_key: str, session_token: str) -> TaskCredentials:
+    """The agent's own keys as Docker's log driver gets them, for tasks without an execution role.
+
+    The ID is the same after a restart, since containers keep it, and does not lead back to the key.
+    """
+    digest = sha256(b"awslogs " + secret_access_key.encode()).hexdigest()
+    return TaskCredentials(
+        task_arn=TaskArn(""),
+        role_type=RoleType.TASK_EXECUTION,
+        credentials_id="-".join((digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32])),
+        access_key_id=access_key_id,
+        secret_access_key=secret_access_key,
+        session_token=session_token,
+        expiration="2099-01-01T00:00:00Z",
+    )

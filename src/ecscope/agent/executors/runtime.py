@@ -99,6 +99,8 @@ class ExecutorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Of this host, at which containers find AWS; 0: they are not told of any."""
     log_endpoint: str = ""
     """Of CloudWatch Logs, as Docker reaches it; ``""``: the region's own."""
+    log_credentials_id: str = ""
+    """What the log driver ``awslogs`` asks for where a task has no execution role; ``""``: Docker has its own."""
     sees_host_paths: bool = False
     """The agent sees the engine's file system, so it can check whether a host path exists."""
     slow_image_s: float = 5.0
@@ -475,6 +477,7 @@ class Executor:
             image_environment_names=await self._image_environment(container),
             secrets=self._secret_values.of(task.arn, container.definition),
             log_endpoint=self._settings.log_endpoint,
+            log_credentials_id=self._settings.log_credentials_id,
         )
         missing = self._missing_host_paths(config)
         try:

@@ -163,6 +163,7 @@ VALUES: list[tuple[str, str, object, str, object, object]] = [
     ("ECSCOPE_TASK_ENDPOINT_PORT", "51677", 51677, "", None, 0),
     ("ECSCOPE_TASK_BRIDGE", " ecs-1 ", "ecs-1", "", None, ""),
     ("ECSCOPE_TASK_SUBNET", "10.213.0.0/20", "10.213.0.0/20", "", None, ""),
+    ("ECSCOPE_AWSLOGS_WITH_AGENT_KEYS", "true", True, "", None, False),
     ("ECSCOPE_DRAIN_ON_SIGTERM", "true", True, "", None, False),
     ("ECSCOPE_REPORT_HEALTH_AT_ONCE", "true", True, "", None, False),
 ]

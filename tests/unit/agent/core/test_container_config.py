@@ -235,7 +235,11 @@ AWSLOGS = '{"logconfig":{"TYPE":"awslogs","Config":{"awslogs-group":"g"}}}'
 @each_row(
     "definition, task, options",
     [
-        ({"docker_host_config": AWSLOGS}, {}, {"awslogs-endpoint": "http://x"}),
+        (
+            {"docker_host_config": AWSLOGS},
+            {},
+            {"awslogs-endpoint": "http://x", "awslogs-credentials-endpoint": "/v2/credentials/own"},
+        ),
         (
             {"docker_host_config": AWSLOGS, "logs_as_execution_role": True},
             {"execution_credentials_id": "an-id"},
@@ -247,7 +251,7 @@ AWSLOGS = '{"logconfig":{"TYPE":"awslogs","Config":{"awslogs-group":"g"}}}'
 )
 def test_where_awslogs_finds_aws(definition: dict[str, Any], task: dict[str, Any], options: dict[str, str]) -> None:
     app = a_container(**definition)
-    assert config_of(app, a_task(app, **task), log_endpoint="http://x").log_options == options
+    assert config_of(app, a_task(app, **task), log_endpoint="http://x", log_credentials_id="own").log_options == options
 
 
 def test_a_log_of_the_execution_role_needs_one() -> None:

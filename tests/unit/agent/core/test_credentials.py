@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from ecscope.agent.core import actions as act
+from ecscope.agent.core import credentials
 from ecscope.agent.core import events as ev
 from ecscope.agent.core.actions import AcknowledgeCredentials
 from ecscope.agent.core.state import PullBehavior, Settings
@@ -146,3 +147,13 @@ def test_what_needs_none_or_will_never_get_any_does_not_wait(
 def test_a_local_image_needs_no_credentials() -> None:
     world = pulling(ECR, image=SAMPLE_IMAGE, pull_behavior=PullBehavior.PREFER_CACHED)
     assert [type(call) for call in world.calls] == [act.CreateContainer]
+
+
+def test_the_agents_own_keys_have_an_id_that_stays() -> None:
+    made = [
+        credentials.of_instance(access_key_id="AKID", secret_access_key=key, session_token="t")
+        for key in ("a", "a", "b")
+    ]
+    assert made[0] == made[1]
+    assert made[0].credentials_id != made[2].credentials_id
+    assert len(made[0].credentials_id) == 36
