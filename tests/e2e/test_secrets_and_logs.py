@@ -1,4 +1,4 @@
-"""A task under ``ecscope up`` gets its secrets from moto and its log goes to CloudWatch Logs, through Docker's driver."""
+"""Secrets reach a task under ``ecscope up``, and its log reaches CloudWatch Logs by Docker's own driver."""
 
 from __future__ import annotations
 

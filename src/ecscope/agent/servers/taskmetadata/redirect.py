@@ -25,6 +25,10 @@ COMMENT_WITH_SETTING = "ecscope set route_localnet"
 """Of the filter rule, when ``route_localnet`` is to be switched off with it."""
 
 
+_OWN_ROUTES = "169"
+"""Routing protocol that marks a route as ours; the kernel gives it no meaning."""
+
+
 class RedirectFailed(Exception):
     """The rules cannot be set; the message says why."""
 
@@ -87,11 +91,13 @@ class Redirect(_Rules):
             failure = error
         for rule in self._ways:
             await self._add(rule, "-A")
+        await self._make_route()
         if failure is not None:
             raise failure
 
     async def remove(self) -> None:
         """Take away what ``put`` set, in this process or an earlier one. What cannot be taken away is logged."""
+        await self._ip("route", "flush", "proto", _OWN_ROUTES)
         try:
             for rule in self._ways:
                 await self._take_away(rule)
@@ -101,6 +107,24 @@ class Redirect(_Rules):
                 await self._take_away(_filter(comment))
         except RedirectFailed as error:
             _log.warning("rules of the firewall are left behind: %s", error)
+
+    async def _make_route(self) -> None:
+        """On a host without a network nothing has a way to the address, and the rule for this host's own is never met.
+
+        Docker's log driver ``awslogs`` asks there from the host. What fails is left: then only it is affected.
+        """
+        if await self._ip("route", "get", ADDRESS):
+            await self._ip("route", "add", f"{ADDRESS}/32", "dev", "lo", "proto", _OWN_ROUTES)
+
+    async def _ip(self, *arguments: str) -> int:
+        """Exit code; 127: there is no such program."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                "ip", "-4", *arguments, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL
+            )
+        except OSError:
+            return 127
+        return await process.wait()
 
     async def _open_bridge(self) -> None:
         """Let packets of containers be turned to loopback; but only those, so that they reach no other port there.

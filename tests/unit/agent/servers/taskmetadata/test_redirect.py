@@ -50,8 +50,10 @@ def in_namespace(script: str) -> subprocess.CompletedProcess[str]:
 
 
 @needs_namespaces
-def test_what_goes_to_the_address_reaches_the_server_until_it_is_removed() -> None:
-    script = """
+@pytest.mark.parametrize("route", ["sh('ip route add default via 10.9.0.2 dev docker0')", ""])
+def test_what_goes_to_the_address_reaches_the_server_until_it_is_removed(route: str) -> None:
+    """Also on a host that has no way to anywhere."""
+    script = f"""
 class Server(BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200); self.end_headers(); self.wfile.write(b"here")
@@ -59,13 +61,13 @@ class Server(BaseHTTPRequestHandler):
 
 server = HTTPServer(("127.0.0.1", 51679), Server)
 Thread(target=server.serve_forever, daemon=True).start()
-sh("ip route add default via 10.9.0.2 dev docker0")
-do("put")
+{route}
+do("put"); do("put")
 print(urllib.request.urlopen("http://169.254.170.2/", timeout=5).read().decode())
 do("remove")
-print(rules())
+print(rules(), sh("ip route show 169.254.170.2"))
 """
-    assert in_namespace(BRIDGE + script).stdout.splitlines() == ["here", "[]"]
+    assert in_namespace(BRIDGE + script).stdout.splitlines() == ["here", "[] "]
 
 
 @needs_namespaces
