@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import secrets
@@ -18,7 +19,7 @@ from typing import Any
 from botocore.config import Config
 
 import dockerengine
-from ecscope.agent.servers.taskmetadata.redirect import Redirect
+from ecscope.agent.servers.taskmetadata.redirect import BridgeRedirect, Redirect
 from ecscope.up.network import bridge_of
 from tests.aws import a_client
 from tests.e2e.agents import PATIENCE_S, ROOT, containers_of, engine, eventually, remove_containers
@@ -178,9 +179,18 @@ def an_up(folder: Path, docker_host: str = NO_DOCKER) -> Iterator[Up]:
         if docker_host != NO_DOCKER:
             remove_containers(up.cluster)
             with suppress(dockerengine.EngineError):
-                engine().request("DELETE", f"/networks/{bridge_of(up.data_dir)}")
+                _remove_task_network(bridge_of(up.data_dir))
             if os.geteuid() == 0:  # an agent that was killed could not
                 asyncio.run(Redirect(port=51679).remove())
+
+
+def _remove_task_network(bridge: str) -> None:
+    """Of the awsvpc tasks: the rule of the firewall that a killed agent leaves, and the network."""
+    network = json.loads(engine().request("GET", f"/networks/{bridge}"))
+    if os.geteuid() == 0:
+        address = network["IPAM"]["Config"][0]["Gateway"]
+        asyncio.run(BridgeRedirect(bridge=bridge, address=address, port=51679).remove())
+    engine().request("DELETE", f"/networks/{bridge}")
 
 
 def _end_orphan(up: Up) -> None:
