@@ -8,7 +8,7 @@ Source: task-metadata-api.md §6.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
@@ -51,12 +51,19 @@ class Callers:
         if tasks is before:
             return
         for arn in before.keys() - tasks.keys():
-            for endpoint_id in _ids(before[arn]):
-                del self._places[endpoint_id]
+            self._forget(before[arn])
         for arn, task in tasks.items():
-            if arn not in before:  # an ID is given once, when the task is accepted
-                self._places.update((c.endpoint_id, (arn, c.name)) for c in task.containers if c.endpoint_id)
+            old = before.get(arn)
+            if old is task or (old is not None and _ids(old) == _ids(task)):
+                continue
+            if old is not None:  # it was dropped, and has come once more
+                self._forget(old)
+            self._places.update((c.endpoint_id, (arn, c.name)) for c in task.containers if c.endpoint_id)
         self._followed = tasks
+
+    def _forget(self, task: Task) -> None:
+        for endpoint_id in _ids(task):
+            self._places.pop(endpoint_id, None)
 
 
 def task_of_address(state: AgentState, address: str) -> Task | None:
@@ -94,5 +101,5 @@ def own_address(task: Task) -> str:
     return task.interface.ipv4 if task.interface is not None else ""
 
 
-def _ids(task: Task) -> Iterable[str]:
-    return (container.endpoint_id for container in task.containers if container.endpoint_id)
+def _ids(task: Task) -> list[str]:
+    return [container.endpoint_id for container in task.containers if container.endpoint_id]

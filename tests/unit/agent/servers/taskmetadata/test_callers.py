@@ -50,3 +50,6 @@ def test_the_index_follows_what_comes_changes_and_goes() -> None:
     assert callers.of_endpoint(a_state(changed, second), "e2", address="a") is not None
     assert callers.of_endpoint(a_state(second), "e1", address="a") is None
     assert callers.of_endpoint(a_state(first), "e1", address="a") is not None, "it came back"
+    again = a_metadata_task(endpoint_id="e3")
+    assert callers.of_endpoint(a_state(again), "e1", address="a") is None, "the same task, accepted anew"
+    assert callers.of_endpoint(a_state(again), "e3", address="a") is not None
