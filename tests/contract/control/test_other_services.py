@@ -205,6 +205,12 @@ def test_rights_are_about_the_resource(live: LivePlane) -> None:
     assert "sns:CreateTopic on resource: *" in refusal(client(live, "sns", READER).create_topic, Name="t")
 
 
+def test_nobody_gets_at_moto_itself(live: LivePlane) -> None:
+    """Its reset would forget everything; a bucket of that name leads there."""
+    s3 = client(live, "s3")
+    assert refusal(s3.put_object, Bucket="moto-api", Key="reset", Body=b"").startswith("NotImplemented: Nothing is at ")
+
+
 def test_who_somebody_is(live: LivePlane) -> None:
     assert client(live, "sts", READER).get_caller_identity()["Arn"] == "arn:aws:iam::000000000000:user/reader"
     admin = client(live, "sts").get_caller_identity()

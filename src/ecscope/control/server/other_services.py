@@ -57,6 +57,7 @@ _NAMES: Mapping[str, tuple[str, str]] = {
     "ssm": ("SSM", "SSM"),
 }
 """Service → its name, and the end of the variable for its endpoint."""
+_MOTOS_OWN = ("/moto-api", "/favicon.ico", "/latest/meta-data/", "/latest/api/")
 _IN_XML = frozenset({"cloudfront", "route53"})
 _OF_SIGNATURE = frozenset(
     {
@@ -131,6 +132,7 @@ class OtherServices:
         caller = self._api.authenticate(request, body, service=service)
         region = _region_of(request) or self._region
         path, _, query = request.raw_path.partition("?")
+        _refuse_motos_own(path)
         members = _members(request, body)
         named = operations.of_target(request.headers.get("X-Amz-Target", "")) or str(members.get("Action", ""))
         if service == "sts":
@@ -169,6 +171,7 @@ class OtherServices:
         path, _, query = request.raw_path.partition("?")
         if of_host:
             path = f"/{of_host}{path}"
+        _refuse_motos_own(path)
         bucket, _, key = path.removeprefix("/").partition("/")
         call = S3Call(
             method=request.method,
@@ -258,6 +261,12 @@ def bucket_of_host(host: str) -> str:
         return name.removesuffix(".localhost").removesuffix(".s3")
     of_aws = _BUCKET_OF_AWS.fullmatch(name)
     return (of_aws["bucket"] or "") if of_aws is not None else ""
+
+
+def _refuse_motos_own(path: str) -> None:
+    """moto answers there itself, for whatever service; one of these forgets all data."""
+    if unquote(path).startswith(_MOTOS_OWN):
+        raise ApiError("NotImplemented", f"Nothing is at {path[:120]} here: moto keeps this path for itself.")
 
 
 def _form_of(service: str, request: web.Request) -> Form:

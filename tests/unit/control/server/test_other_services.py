@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from ecscope.control.server.other_services import bucket_of_host
+import pytest
+
+from ecscope.control.core.errors import ApiError
+from ecscope.control.server.other_services import _refuse_motos_own, bucket_of_host
 from tests.tables import each_row
+
+
+@each_row("path", ["/moto-api/reset", "/%6doto-api/reset", "/moto%2Dapi/seed", "/latest/meta-data/iam", "/favicon.ico"])
+def test_what_moto_keeps_for_itself_is_refused(path: str) -> None:
+    with pytest.raises(ApiError, match="moto keeps this path for itself"):
+        _refuse_motos_own(path)
 
 
 @each_row(
