@@ -15,7 +15,7 @@ import msgspec
 
 from ecscope.control.acs.frames import frames
 from ecscope.control.api.actions import ACTIONS
-from ecscope.control.core.effects import AnyEffect, Disconnect, ReportOvercommitment, WakeAt
+from ecscope.control.core.effects import AnyEffect, Disconnect, ReportOvercommitment, ReportUnlimitedStorage, WakeAt
 from ecscope.control.core.errors import ApiError
 from ecscope.control.core.events import AnyEvent, ApiRequest
 from ecscope.control.core.state import ControlState
@@ -65,7 +65,7 @@ def _text(answer: object) -> str:
 
 
 def _texts(state: ControlState, event: AnyEvent, effect: AnyEffect) -> Iterator[str]:
-    if isinstance(effect, WakeAt | ReportOvercommitment):
+    if isinstance(effect, WakeAt | ReportOvercommitment | ReportUnlimitedStorage):
         return
     if isinstance(effect, Disconnect):
         yield msgspec.json.encode(effect).decode()

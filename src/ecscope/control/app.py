@@ -21,7 +21,7 @@ import msgspec
 from ecscope.backoff import Backoff
 from ecscope.clock import Clock, SystemClock
 from ecscope.control.acs.server import AcsServer
-from ecscope.control.core.effects import AnyEffect, Disconnect, ReportOvercommitment, WakeAt
+from ecscope.control.core.effects import AnyEffect, Disconnect, ReportOvercommitment, ReportUnlimitedStorage, WakeAt
 from ecscope.control.core.events import ApiRequest, TimePassed
 from ecscope.control.core.records import Json
 from ecscope.control.core.restore import restored_state
@@ -100,8 +100,8 @@ class ControlPlane:
         """
         self._logs_bytes = logs_bytes
         self._say = say
-        self._overcommitted: set[str] = set()
-        """ARNs of the instances of which it was said."""
+        self._said: set[str] = set()
+        """What was said about tasks on Fargate, each once."""
         self._logs: LogsApi | None = None
         self._data_dir = data_dir
         self._settings = settings or Settings()
@@ -345,21 +345,20 @@ class ControlPlane:
         assert self._tcs is not None
         assert not isinstance(effect, WakeAt), "the writer keeps time"
         if isinstance(effect, ReportOvercommitment):
-            self._report_overcommitment(effect)
+            self._say_once(_overcommitment(effect), about=effect.instance_arn)
+            return
+        if isinstance(effect, ReportUnlimitedStorage):
+            self._say_once("ephemeralStorage is shown, and is no limit here: tasks share the room that Docker has")
             return
         self._acs.act(effect)
         if isinstance(effect, Disconnect) and not effect.connection_id:
             self._tcs.disconnect(effect.instance_arn, effect.reason)
 
-    def _report_overcommitment(self, effect: ReportOvercommitment) -> None:
-        if effect.instance_arn in self._overcommitted:
+    def _say_once(self, sentence: str, *, about: str = "") -> None:
+        """``about``: what it is about, if it need not be said again in other words; ``""``: the sentence itself."""
+        if (about or sentence) in self._said:
             return
-        self._overcommitted.add(effect.instance_arn)
-        sentence = (
-            f"the tasks on Fargate may use {effect.cpu_units} CPU units and {effect.memory_mib} MiB together with the"
-            f" others, more than the {effect.has.cpu_units} and {effect.has.memory_mib} that this machine has:"
-            " they share it"
-        )
+        self._said.add(about or sentence)
         _log.warning("%s", sentence)
         if self._say is not None:
             self._say(sentence)
@@ -386,6 +385,14 @@ class ControlPlane:
         if self._writer is None:
             raise RuntimeError("the control plane is not running yet")
         return self._writer
+
+
+def _overcommitment(effect: ReportOvercommitment) -> str:
+    return (
+        f"the tasks on Fargate may use {effect.cpu_units} CPU units and {effect.memory_mib} MiB together with the"
+        f" others, more than the {effect.has.cpu_units} and {effect.has.memory_mib} that this machine has:"
+        " they share it"
+    )
 
 
 def _new_id() -> str:

@@ -45,12 +45,17 @@ NETWORK = {
 }
 
 
+SAID: list[str] = []
+"""To the user, by the control plane."""
+
+
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePlane]:
     """With the agent of ``ecscope up``, in ``default``, and a cluster ``web`` without any."""
     with LivePlane(
         tmp_path_factory.mktemp("fargate"),
         settings=Settings(task_subnet=SUBNET),
+        say=SAID.append,
         settings_of_agents={"ECSCOPE_TASK_BRIDGE": "ecscope-test0", "ECSCOPE_TASK_SUBNET": SUBNET},
     ) as live:
         ecs = live.client()
@@ -118,3 +123,20 @@ def test_what_terraform_reads_back_is_what_it_asked_for(live: LivePlane) -> None
     described = ecs.describe_task_definition(taskDefinition="sample-fargate")["taskDefinition"]
     for member in ("networkMode", "requiresCompatibilities", "cpu", "memory"):
         assert described[member] == DEFINITION[member]
+
+
+def test_what_is_no_limit_here_is_said_once(live: LivePlane) -> None:
+    ecs = live.client()
+    sized = {**DEFINITION, "family": "large", "cpu": "16 vCPU", "memory": "120 GB", "pidMode": "task"}
+    ecs.register_task_definition(**sized, ephemeralStorage={"sizeInGiB": 200})
+    for _ in range(2):
+        asked = {"taskDefinition": "large", "launchType": "FARGATE", "networkConfiguration": NETWORK}
+        arn = ecs.run_task(cluster="web", **asked)["tasks"][0]["taskArn"]
+        (task,) = ecs.describe_tasks(cluster="web", tasks=[arn])["tasks"]
+        assert task["ephemeralStorage"] == {"sizeInGiB": 200}
+        live.until(lambda: live.tasks() == ["RUNNING"], "the task to run")
+        ecs.stop_task(cluster="web", task=arn)
+        live.until(lambda: not live.tasks() and set(live.tasks("STOPPED")) == {"STOPPED"}, "the task to stop")
+    storage, size = sorted(SAID, key=len)
+    assert storage.startswith("ephemeralStorage is shown, and is no limit here")
+    assert "more than the 4096 and 8192 that this machine has: they share it" in size

@@ -77,4 +77,17 @@ class ReportOvercommitment(Effect, frozen=True, kw_only=True, tag=True):
     has: HostResources
 
 
-AnyEffect = SendPayload | SendManifest | ConfirmStop | SendCredentials | Disconnect | WakeAt | ReportOvercommitment
+class ReportUnlimitedStorage(Effect, frozen=True, kw_only=True, tag=True):
+    """Say, once, that the ``ephemeralStorage`` that a task asks for is no limit here."""
+
+
+AnyEffect = (
+    SendPayload
+    | SendManifest
+    | ConfirmStop
+    | SendCredentials
+    | Disconnect
+    | WakeAt
+    | ReportOvercommitment
+    | ReportUnlimitedStorage
+)

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from ecscope.control.core import addresses
-from ecscope.control.core.effects import ReportOvercommitment, SendPayload, WakeAt
+from ecscope.control.core.effects import ReportOvercommitment, ReportUnlimitedStorage, SendPayload, WakeAt
 from ecscope.control.core.errors import Failure
 from ecscope.control.core.placement import choose
 from ecscope.control.core.records import Instance, Json, Task, TaskContainer
@@ -107,6 +107,8 @@ def start(step: Step, wanted: Wanted) -> Task | tuple[Failure, ...]:
     (task,) = send(step, instance, [task])
     if task.is_on_fargate:
         _report_overcommitment(step, instance)
+        if task.platform["ephemeralStorage"]["sizeInGiB"] != EPHEMERAL_STORAGE_GIB:
+            step.act(ReportUnlimitedStorage())
     return task
 
 
