@@ -15,7 +15,7 @@ TYPED_SCRIPTS = $(wildcard scripts/*.py)
 TYPED_TESTS = $(shell find tests fake_ecs -name '*.py' -not -name 'test_*' -not -path 'tests/clients/*')
 PYTHON_SCRIPTS = scripts/debian13 scripts/demo scripts/engine scripts/engines scripts/lock scripts/sample-image scripts/third-party scripts/with-engine
 
-.PHONY: help demo test judges unit engines debian13 bench lint fmt coverage lock clean .venv FORCE
+.PHONY: help demo test judges drills unit engines debian13 bench lint fmt coverage lock clean .venv FORCE
 
 help: ## this list
 	@grep -hE '^[a-z.]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.]+):.*## /\1\t/' | expand -t 12
@@ -29,6 +29,9 @@ test: lint ## all checks and all tests, with an engine (15 minutes at most)
 
 judges: .venv/.dev src/ecscope/_build.py ## third-party programs (ansible, Airflow, Terraform, …) against the control plane; writes docs/judges.md
 	@JUDGES_TABLE=docs/judges.md $(BIN)/python -m pytest -q tests/judges $(ARGS)
+
+drills: .venv/.dev src/ecscope/_build.py ## tasks that are broken on purpose, and what `ecscope why` says of each; writes docs/causes.md
+	@DRILLS_TABLE=docs/causes.md $(BIN)/python scripts/with-engine $(BIN)/python -m pytest -q tests/drills $(ARGS)
 
 unit: .venv/.dev src/ecscope/_build.py ## the quick tests: no engine, no network
 	@$(BIN)/python -m pytest -q tests/unit tests/property $(ARGS)

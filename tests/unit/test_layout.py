@@ -15,6 +15,31 @@ SOURCE = ROOT / "src" / "ecscope"
 UNIT = ROOT / "tests" / "unit"
 
 PROVED_ELSEWHERE: dict[str, tuple[str, str]] = {
+    "agent/diagnosis/why/waits.py": (
+        "unit/agent/diagnosis/why/test_engine.py",
+        "a rule is proved through the door, by whole stories",
+    ),
+    "agent/diagnosis/why/relations.py": (
+        "unit/agent/diagnosis/why/test_engine.py",
+        "a rule is proved through the door, by whole stories",
+    ),
+    "agent/diagnosis/why/stops.py": (
+        "unit/agent/diagnosis/why/test_engine.py",
+        "a rule is proved through the door, by whole stories",
+    ),
+    "agent/diagnosis/why/story.py": (
+        "unit/agent/diagnosis/why/test_engine.py",
+        "a rule is proved through the door, by whole stories",
+    ),
+    "agent/diagnosis/why/times.py": (
+        "unit/agent/diagnosis/why/test_exits.py",
+        "a rule is proved through the door, by whole stories",
+    ),
+    "agent/diagnosis/why/messages.py": (
+        "unit/agent/diagnosis/why/test_failures.py",
+        "a rule is proved through the door, by whole stories",
+    ),
+    "agent/probes/ecs.py": ("drills/test_drills.py", "asks a control plane"),
     "agent/probes/docker.py": ("e2e/test_doctor.py", "asks a real engine"),
     "control/app.py": ("contract/control/test_agents.py", "it only builds: what it builds is proved together"),
     "up/local.py": ("e2e/test_up.py", "it orders the life of two processes, which only processes can prove"),

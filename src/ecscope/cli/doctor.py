@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import msgspec
 
@@ -23,10 +22,10 @@ from ecscope.agent.diagnosis.doctor.facts import AgentFact, SettingsFact
 from ecscope.agent.diagnosis.doctor.findings import RANK, Finding, Severity
 from ecscope.cli.client import DEFAULT_ENDPOINT, AgentProblem, BadEndpoint, Client, Task
 from ecscope.cli.exit_codes import EXIT_ERRORS, EXIT_FINE, EXIT_WARNINGS
+from ecscope.cli.places import is_of_up, places, running
 from ecscope.cli.table import BOLD, harmless, wants_colour
 from ecscope.clock import SystemClock
 from ecscope.model.container_instance import ObstacleKind
-from ecscope.sqlitefile.lock import holder_of
 from ecscope.version import version_line
 
 _AGENT_TIMEOUT_S = 0.5
@@ -127,15 +126,14 @@ def _agent(data_dir: str | None) -> _Found:
     """The agent of the data directory, else the first one of the usual places that runs, else none."""
     from ecscope.agent.probes import host  # noqa: PLC0415
 
-    configured = load_config(os.environ, standalone=False)
-    places = _places(data_dir, configured.config.data_dir)
-    running = next(((place, pid) for place in places if (pid := holder_of(place)) is not None), None)
-    if running is None:
-        place = next((place for place in places if (place / "ecscope.db").exists()), places[0])
-        overrides = {"data_dir": ("--data-dir", str(place))} if data_dir or place != places[0] else {}
+    among = places(data_dir)
+    found = running(among)
+    if found is None:
+        place = next((place for place in among if (place / "ecscope.db").exists()), among[0])
+        overrides = {"data_dir": ("--data-dir", str(place))} if data_dir or place != among[0] else {}
         loaded = load_config(os.environ, standalone=False, overrides=overrides)
-        return _Found(loaded=loaded, environ=dict(os.environ), pid=None, standalone=False, is_local=_is_up(place))
-    place, pid = running
+        return _Found(loaded=loaded, environ=dict(os.environ), pid=None, standalone=False, is_local=is_of_up(place))
+    place, pid = found
     environ, arguments = dict(os.environ), argparse.Namespace(tasks=None)
     overrides = {"data_dir": ("--data-dir", str(place))}
     with suppress(OSError):  # another user's: judged by the settings of this shell
@@ -146,23 +144,7 @@ def _agent(data_dir: str | None) -> _Found:
             overrides = overrides_of(arguments)
     is_standalone = arguments.tasks is not None
     loaded = load_config(environ, standalone=is_standalone, overrides=overrides)
-    return _Found(loaded=loaded, environ=environ, pid=pid, standalone=is_standalone, is_local=_is_up(place))
-
-
-def _is_up(agent_dir: Path) -> bool:
-    """It is the directory of an agent of `ecscope up`."""
-    return agent_dir.name == "agent" and (agent_dir.parent / "control.db").exists()
-
-
-def _places(data_dir: str | None, configured: str) -> list[Path]:
-    if data_dir:
-        return [Path(data_dir) / "agent", Path(data_dir)] if _is_up(Path(data_dir) / "agent") else [Path(data_dir)]
-    from ecscope.agent.config.load import STANDALONE_DATA_DIR  # noqa: PLC0415
-
-    places = [Path(configured), Path(STANDALONE_DATA_DIR)]
-    with suppress(RuntimeError):  # no home directory
-        places.append(Path.home() / ".ecscope" / "agent")
-    return places
+    return _Found(loaded=loaded, environ=environ, pid=pid, standalone=is_standalone, is_local=is_of_up(place))
 
 
 def _arguments(command: list[str]) -> argparse.Namespace:

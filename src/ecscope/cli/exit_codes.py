@@ -15,5 +15,7 @@ EXIT_WARNINGS = 10
 """Of `ecscope doctor`: something works, and may not for long."""
 EXIT_ERRORS = 11
 """Of `ecscope doctor`: something does not work."""
+EXIT_UNKNOWN = 12
+"""Of `ecscope why`: the evidence does not prove a cause."""
 EXIT_INTERRUPTED = 130
 """As a shell counts SIGINT."""

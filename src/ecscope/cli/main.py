@@ -24,6 +24,7 @@ exit codes:
   5  the agent cannot run, and restarting it cannot help
   10 `ecscope doctor` found something to warn of
   11 `ecscope doctor` found an error
+  12 `ecscope why` found no proof of a cause
 """
 
 
@@ -68,6 +69,8 @@ def _run(argv: Sequence[str] | None) -> int:
             from ecscope.cli.config import run  # noqa: PLC0415
         case "env":
             from ecscope.cli.env import run  # noqa: PLC0415
+        case "why":
+            from ecscope.cli.why import run  # noqa: PLC0415
         case "doctor":
             from ecscope.cli.doctor import run  # noqa: PLC0415
         case "wait":
@@ -105,6 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_logs(commands)
     _add_metadata(commands)
     _add_config(commands)
+    _add_why(commands)
     _add_doctor(commands)
     return parser
 
@@ -382,6 +386,30 @@ def _add_config(commands: _Commands[argparse.ArgumentParser]) -> None:
     )
     _add_agent_options(parser)
     parser.add_argument("--json", action="store_true", help="for programs: JSON")
+
+
+def _add_why(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "why",
+        "show why a task stopped, or why it is still pending, with the evidence",
+        "  ecscope why                      the newest failure\n"
+        "  ecscope why 5f6d64               a task, by the beginning of its ID\n"
+        "  ecscope why web                  the newest failure of a family or service\n"
+        "  ecscope why 5f6d64/app           one container of a task\n"
+        "  ecscope why --json | jq -r .verdict.code\n\n"
+        "The codes are listed in docs/causes.md.\n",
+    )
+    parser.add_argument(
+        "which",
+        metavar="WHAT",
+        nargs="?",
+        help="task (ARN or beginning of its ID), container, Docker ID, family, service; default: the newest failure",
+    )
+    parser.add_argument("--json", action="store_true", help="for programs: verdict, evidence and actions as JSON")
+    parser.add_argument(
+        "--data-dir", metavar="DIR", help="of the agent or of `ecscope up` (default: the one that is found)"
+    )
 
 
 def _add_doctor(commands: _Commands[argparse.ArgumentParser]) -> None:

@@ -62,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
         print(json_of(found[0], entries, why_none))
     else:
         colour = wants_colour(sys.stdout)
+        if client.is_local and (because := _because(found[0], args.data_dir)):
+            print(f"{because}\n")
         print("\n".join(lines_of(found[0], now=datetime.now(UTC), colour=colour)))
         if args.events:
             print("\n".join(["", *event_lines(entries, why_none, colour=colour)]))
@@ -85,6 +87,23 @@ def find(client: Client, which: str) -> list[Task]:
     elif len(which) >= _SHORTEST_LOOKUP:
         hidden = client.find("dockerid", which)
     return [hidden] if hidden is not None else []
+
+
+def _because(task: Task, data_dir: str | None) -> str:
+    """Why it stopped or waits, in one sentence; ``""``: it runs, or its agent's state is not found here."""
+    if task.known == "RUNNING":
+        return ""
+    from ecscope.agent.store.interface import StoreError  # noqa: PLC0415 - only where something is wrong
+    from ecscope.cli.places import places  # noqa: PLC0415
+    from ecscope.cli.why import answer_about, subjects  # noqa: PLC0415
+
+    with suppress(StoreError):
+        found, _ = subjects(places(data_dir), task.arn)
+        if found:
+            verdict = answer_about(found[0]).verdict
+            begin = "Stopped because" if task.known == "STOPPED" else "Waits because"
+            return f"{begin} {harmless(verdict.sentence)} ({verdict.code}, {verdict.certainty.value})"
+    return ""
 
 
 def events_of(client: Client, task: Task, *, data_dir: str | None, limit: int) -> tuple[Sequence[HistoryEntry], str]:

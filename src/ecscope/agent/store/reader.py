@@ -9,13 +9,15 @@ import errno
 import logging
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from ecscope.agent.store.interface import StoreError
 from ecscope.agent.store.migrations import check_not_newer
-from ecscope.agent.store.records import HistoryRow, entry_of
+from ecscope.agent.store.records import HistoryRow, Kind, entry_of, record_of
 from ecscope.model.history import HistoryEntry
+from ecscope.model.task import Task
 from ecscope.sqlitefile.errors import UnreadableRecord
 from ecscope.sqlitefile.failures import garbled_names_are_damage, is_damage
 from ecscope.sqlitefile.versions import version_row
@@ -23,6 +25,7 @@ from ecscope.sqlitefile.versions import version_row
 DATABASE_NAME = "ecscope.db"
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _COLUMNS = ", ".join(HistoryRow._fields)
 _TRIES = 5
@@ -35,6 +38,18 @@ def read_history(data_dir: Path, task_arn: str | None = None, limit: int = 100) 
     Works while an agent runs, after it ended and after it was killed. An entry that is damaged is left
     out, with a warning in the log. Raises ``StoreError``.
     """
+    return _with_file(data_dir, lambda connection: newest_entries(connection, task_arn, limit))
+
+
+def read_tasks(data_dir: Path) -> list[Task]:
+    """The records of all tasks that the agent keeps, in their order; blocking.
+
+    A record that is damaged is left out, with a warning in the log. Raises ``StoreError``.
+    """
+    return _with_file(data_dir, _tasks)
+
+
+def _with_file(data_dir: Path, read: Callable[[sqlite3.Connection], list[T]]) -> list[T]:
     path = data_dir / DATABASE_NAME
     try:
         with path.open("rb"):
@@ -49,7 +64,7 @@ def read_history(data_dir: Path, task_arn: str | None = None, limit: int = 100) 
         raise StoreError(f"cannot read the state file {path}: {error.strerror or error}{who}") from error
     for attempt in range(_TRIES):
         try:
-            return _read(path, task_arn, limit)
+            return _read(path, read)
         except sqlite3.Error as error:
             if attempt == _TRIES - 1:
                 raise _unreadable(error, path) from error
@@ -62,15 +77,15 @@ def _unreadable(error: sqlite3.Error, path: Path) -> StoreError:
     return StoreError(f"the state file {path} cannot be read: {error}")
 
 
-def _read(path: Path, task_arn: str | None, limit: int) -> list[HistoryEntry]:
+def _read(path: Path, read: Callable[[sqlite3.Connection], list[T]]) -> list[T]:
     wal = path.with_name(path.name + "-wal")
     shm = path.with_name(path.name + "-shm")
     # "immutable" makes SQLite look at the main file only and take no locks, "readonly_shm" keeps it
     # from creating or repairing the shared index of the log.
     if not wal.exists() or wal.stat().st_size == 0:
-        return _query(f"{path.absolute().as_uri()}?mode=ro&immutable=1", path, task_arn, limit)
+        return _query(f"{path.absolute().as_uri()}?mode=ro&immutable=1", path, read)
     if shm.exists():
-        return _query(f"{path.absolute().as_uri()}?mode=ro&readonly_shm=1", path, task_arn, limit)
+        return _query(f"{path.absolute().as_uri()}?mode=ro&readonly_shm=1", path, read)
     import shutil  # noqa: PLC0415  # rare, and the agent imports this module when it starts
     import tempfile  # noqa: PLC0415
 
@@ -80,20 +95,36 @@ def _read(path: Path, task_arn: str | None, limit: int) -> list[HistoryEntry]:
             copy = Path(scratch) / path.name
             shutil.copyfile(path, copy)
             shutil.copyfile(wal, copy.with_name(wal.name))
-            return _query(copy.as_uri(), path, task_arn, limit)
+            return _query(copy.as_uri(), path, read)
     except OSError as error:
         raise StoreError(f"cannot copy the state file {path} to read it: {error.strerror or error}") from error
 
 
-def _query(uri: str, path: Path, task_arn: str | None, limit: int) -> list[HistoryEntry]:
+def _query(uri: str, path: Path, read: Callable[[sqlite3.Connection], list[T]]) -> list[T]:
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5.0)
     try:
         connection.text_factory = bytes
         with garbled_names_are_damage():
             check_not_newer(*version_row(connection), os.fspath(path))
-            return newest_entries(connection, task_arn, limit)
+            return read(connection)
     finally:
         connection.close()
+
+
+def _tasks(connection: sqlite3.Connection) -> list[Task]:
+    found: list[Task] = []
+    unreadable = 0
+    for body, checksum in connection.execute("SELECT body, checksum FROM tasks ORDER BY position"):
+        try:
+            record = record_of(Kind.TASK, body, checksum)
+        except UnreadableRecord:
+            unreadable += 1
+            continue
+        assert isinstance(record, Task)
+        found.append(record)
+    if unreadable:
+        _log.warning("%d damaged task records are left out", unreadable)
+    return found
 
 
 def newest_entries(connection: sqlite3.Connection, task_arn: str | None, limit: int) -> list[HistoryEntry]:
@@ -128,4 +159,6 @@ def newest_entries(connection: sqlite3.Connection, task_arn: str | None, limit: 
 
 def read_own_history(path: Path, task_arn: str | None, limit: int) -> Sequence[HistoryEntry]:
     """The same for the process that has the state file open. Raises ``StoreError`` or ``sqlite3.Error``."""
-    return _query(f"{path.absolute().as_uri()}?mode=ro", path, task_arn, limit)
+    return _query(
+        f"{path.absolute().as_uri()}?mode=ro", path, lambda connection: newest_entries(connection, task_arn, limit)
+    )

@@ -1,0 +1,440 @@
+"""Why the process of a container ended: exit code, signal, stop request and memory, weighed against each other.
+
+Docker's flag ``OOMKilled`` alone proves nothing: it can be stale, and a killed child can leave it unset or set.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ecscope.agent.diagnosis.why.story import HISTORY, ContainerFacts, Story
+from ecscope.agent.diagnosis.why.times import duration, text_of
+from ecscope.agent.diagnosis.why.verdict import Certainty, Considered, Culprit, Evidence, Finding, Verdict
+
+SIGKILL, SIGTERM = 9, 15
+_GRACE_MARGIN_S = 0.5
+"""By how much a kill may come before the time is up, by the clocks of two programs."""
+_QUICK_S = 5.0
+_LOG_LINES = 12
+
+# Lines of a log that name the cause of an exit with an error code. First fit wins.
+_LOG_RULES: tuple[tuple[str, re.Pattern[str], str], ...] = (
+    (
+        "exit.heap_exhausted",
+        re.compile(r"java\.lang\.OutOfMemoryError|JavaScript heap out of memory|MemoryError"),
+        "its runtime's own heap was exhausted",
+    ),
+    (
+        "exit.aws_denied",
+        re.compile(r"(?:AccessDenied\w*|is not authorized to perform:?)[^\n]*", re.I),
+        "AWS denied it a call",
+    ),
+    (
+        "exit.dns",
+        re.compile(r"no such host|Name or service not known|getaddrinfo (?:ENOTFOUND|EAI_AGAIN)|bad address"),
+        "a name could not be resolved",
+    ),
+    (
+        "exit.tls",
+        re.compile(r"x509:|certificate verify failed|SSLError|self[- ]signed certificate", re.I),
+        "a TLS certificate was refused",
+    ),
+    (
+        "exit.port_bind",
+        re.compile(r"EADDRINUSE|address already in use|EACCES[^\n]*(?:bind|listen)|bind[^\n]*permission denied", re.I),
+        "it could not listen on its port",
+    ),
+    ("exit.disk_full", re.compile(r"ENOSPC|no space left on device", re.I), "a disk that it writes to is full"),
+    ("exit.read_only", re.compile(r"EROFS|read-only file ?system", re.I), "it wrote to a read-only file system"),
+    (
+        "exit.limits",
+        re.compile(r"EMFILE|too many open files|resource temporarily unavailable|can't fork", re.I),
+        "it met a limit of files or processes",
+    ),
+    (
+        "exit.dependency_unreachable",
+        re.compile(
+            r"ECONNREFUSED|connection refused|could not connect to|can't connect to|timed out|ETIMEDOUT", re.I
+        ),
+        "something that it connects to does not answer",
+    ),
+)  # fmt: skip
+_CONFIG = re.compile(
+    r"(?:missing|required|undefined|not set|no such|unknown|unrecognized|invalid)[^\n]{0,60}"
+    r"(?:environment|variable|option|flag|argument|config|setting|parameter|file)"
+    r"|usage:|KeyError: |environment variable [^\n]*(?:missing|required|not set)|parameter not set|unbound variable",
+    re.I,
+)
+_NOT_FOUND = re.compile(r"(?:^|\n)[^\n]*?(?P<name>[^\s:'\"]+)['\"]?: (?:command )?not found", re.I)
+
+
+def ended(story: Story, container: ContainerFacts) -> Finding | None:
+    """``None``: it has not run, or not ended."""
+    if container.exit_code is None:
+        return _vanished(container) if container.was_removed else None
+    for rule in (_removed, _out_of_memory, _stopped_by_agent, _by_signal, _crashed, _finished, _failed):
+        found = rule(story, container)
+        if found is not None:
+            return found
+    return None
+
+
+def decoded(container: ContainerFacts) -> str:
+    """Exit code, signal and stop request in one line: ``137: SIGKILL by the agent, 2.0 s after SIGTERM``."""
+    code = container.exit_code
+    if code is None:
+        return "its exit code is not known"
+    if not 128 < code < 160:
+        return str(code)
+    name = _signal_name(code - 128)
+    if container.stop_asked_at is not None and container.finished_at is not None and code == 128 + SIGKILL:
+        waited_s = (container.finished_at - container.stop_asked_at).total_seconds()
+        if container.grace_s is not None and waited_s >= container.grace_s - _GRACE_MARGIN_S:
+            return f"{code}: {name} by the agent, {waited_s:.1f} s after SIGTERM"
+    if container.ended_by_agent:
+        return f"{code}: {name}, after the agent asked it to stop"
+    if container.signal == code - 128:
+        return f"{code}: {name}, sent through Docker by somebody else than the agent"
+    return f"{code}: {name}"
+
+
+def _out_of_memory(story: Story, one: ContainerFacts) -> Finding | None:
+    kernel = _kernel_lines(story, one)
+    in_time = one.oom_at is not None and (
+        one.finished_at is None or abs((one.finished_at - one.oom_at).total_seconds()) <= 2.0
+    )
+    if one.oom_at is None and not kernel:
+        return None
+    evidence = [_exit(one)]
+    if one.oom_at is not None:
+        text = f"Docker's oom event: the kernel killed a process of container {one.name} for want of memory"
+        evidence.append(Evidence(at=text_of(one.oom_at), source=HISTORY, text=text))
+    evidence += [Evidence(at="", source="kernel log", text=line) for line in kernel[:3]]
+    actions = (
+        f"raise memory of container {one.name}, or find what grows: `docker stats`",
+        "dmesg | grep -i 'memory cgroup out of memory'",
+    )
+    if one.exit_code == 128 + SIGKILL and in_time and not one.ended_by_agent:
+        return Finding(
+            verdict=_verdict(
+                "exit.oom_container",
+                f"container {one.name} reached its memory limit, and the kernel killed it",
+                Certainty.PROVEN,
+                one,
+            ),
+            evidence=tuple(evidence),
+            considered=(_not("exit.killed_by_hand", "the kernel's kill for want of memory was seen at its death"),),
+            actions=actions,
+        )
+    if one.exit_code == 128 + SIGKILL and one.ended_by_agent:
+        return None
+    return Finding(
+        verdict=_verdict(
+            "exit.oom_child",
+            f"the kernel killed a process of container {one.name} for want of memory; its main process ended by itself"
+            f" with {decoded(one)}",
+            Certainty.PROVEN if one.oom_at is not None else Certainty.LIKELY,
+            one,
+        ),
+        evidence=tuple(evidence),
+        considered=(_not("exit.oom_container", f"its main process ended with {one.exit_code}, not by SIGKILL then"),),
+        actions=actions,
+    )
+
+
+def _stopped_by_agent(story: Story, one: ContainerFacts) -> Finding | None:
+    if not one.ended_by_agent or one.stop_asked_at is None:
+        return None
+    waited_s = (one.finished_at - one.stop_asked_at).total_seconds() if one.finished_at else None
+    asked = Evidence(
+        at=text_of(one.stop_asked_at),
+        source=HISTORY,
+        text=f"the agent asked Docker to stop container {one.name}"
+        + (f": SIGTERM, and SIGKILL after {one.grace_s} s" if one.grace_s is not None else ""),
+    )
+    no_memory = _not("exit.oom_container", "no kill for want of memory was seen")
+    if one.exit_code == 128 + SIGKILL:
+        after = f" {waited_s:.1f} s after SIGTERM" if waited_s is not None else ""
+        return Finding(
+            verdict=_verdict(
+                "exit.killed_after_stop_timeout",
+                f"container {one.name} did not end on SIGTERM, and was killed{after}",
+                Certainty.PROVEN if one.grace_s is not None else Certainty.LIKELY,
+                one,
+            ),
+            evidence=(asked, _exit(one)),
+            considered=(no_memory,),
+            actions=(
+                f"let the program of {one.name} end on SIGTERM; a shell as PID 1 does not pass it on: use exec",
+                "or raise stopTimeout",
+            ),
+        )
+    took = f" within {duration(waited_s)}" if waited_s is not None else ""
+    return Finding(
+        verdict=_verdict(
+            "exit.terminated_on_stop",
+            f"container {one.name} ended as asked{took}, with {decoded(one)}",
+            Certainty.PROVEN,
+            one,
+        ),
+        evidence=(asked, _exit(one)),
+    )
+
+
+def _by_signal(story: Story, one: ContainerFacts) -> Finding | None:
+    code = one.exit_code
+    if code == 128 + SIGKILL:
+        memory = "no kill for want of memory was seen"
+        memory += "; Docker's flag OOMKilled is set, and is no proof" if one.oom_flag else ""
+        considered = (
+            _not("exit.oom_container", memory),
+            _not("exit.killed_after_stop_timeout", "the agent had not asked it to stop"),
+        )
+        actions = ("look for who ran `docker kill`, `docker stop` or `kill -9` at that time", "last; history")
+        if one.signal == SIGKILL:
+            return Finding(
+                verdict=_verdict(
+                    "exit.killed_by_hand",
+                    f"somebody killed container {one.name} with SIGKILL through Docker; it was not the agent",
+                    Certainty.PROVEN,
+                    one,
+                ),
+                evidence=(_signal(one), _exit(one)),
+                considered=considered,
+                actions=actions,
+            )
+        if one.oom_flag and story.observed.kernel_kills is None:
+            return Finding(
+                verdict=_verdict(
+                    "exit.oom_container",
+                    f"container {one.name} was killed, and Docker says: out of memory",
+                    Certainty.LIKELY,
+                    one,
+                ),
+                evidence=(_exit(one),),
+                considered=(_not("exit.killed_by_hand", "no signal was sent through Docker"),),
+                actions=("run as root, so that the kernel's log can prove it",),
+            )
+        sentence = f"container {one.name} ended with 137 (SIGKILL), and the signal did not come through Docker"
+        return Finding(
+            verdict=_verdict("exit.killed_by_hand", sentence, Certainty.LIKELY, one),
+            evidence=(_exit(one),),
+            considered=(*considered, _not("exit.error", "a program that ends itself with 137 looks the same")),
+            actions=actions,
+        )
+    if one.signal is not None and (code == 128 + one.signal or one.signal == SIGTERM):
+        return Finding(
+            verdict=_verdict(
+                "exit.terminated_by_hand" if one.signal == SIGTERM else "exit.other_signal",
+                f"somebody, not the agent, sent {_signal_name(one.signal)} to container {one.name} through Docker;"
+                f" it ended with {code}",
+                Certainty.PROVEN,
+                one,
+            ),
+            evidence=(_signal(one), _exit(one)),
+            actions=("look for who ran `docker stop` or `docker kill` at that time",),
+        )
+    return None
+
+
+_NAMES = (
+    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
+    "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
+    "PWR", "SYS",
+)  # fmt: skip
+"""Of signals 1 to 31 on Linux. Source: signal(7), x86-64 and arm64."""
+SIGILL, SIGABRT, SIGBUS, SIGSEGV = 4, 6, 7, 11
+_CRASHES = {
+    SIGSEGV: ("exit.segfault", "it used memory that is not its own", "dmesg | grep segfault"),
+    SIGABRT: ("exit.abort", "it ended itself after an error that it found", ""),
+    SIGILL: ("exit.illegal_instruction", "it ran an instruction that this CPU does not have", "lscpu"),
+    SIGBUS: ("exit.bus_error", "it used memory that could not be provided", "df -h /dev/shm"),
+}
+
+
+def _crashed(story: Story, one: ContainerFacts) -> Finding | None:
+    assert one.exit_code is not None
+    number = one.exit_code - 128
+    if not 0 < number < 32 or number in (SIGKILL,):
+        return None
+    if number in _CRASHES:
+        code, what, action = _CRASHES[number]
+        sentence = f"container {one.name} ended by {_signal_name(number)}: {what}"
+        actions: tuple[str, ...] = (action,) if action else ()
+    else:
+        code, actions = "exit.other_signal", ()
+        sentence = f"container {one.name} ended by {_signal_name(number)} ({one.exit_code})"
+    considered = (_not("exit.oom_container", "SIGKILL ends what uses too much memory, not this signal"),)
+    return Finding(
+        verdict=_verdict(code, sentence, Certainty.LIKELY, one),
+        evidence=(_exit(one), *_log(story, one)),
+        considered=considered,
+        actions=actions,
+    )
+
+
+def _finished(story: Story, one: ContainerFacts) -> Finding | None:
+    if one.exit_code != 0:
+        return None
+    ran = f" after {duration(one.ran_s)}" if one.ran_s is not None else ""
+    role = "essential container" if one.is_essential else "container"
+    return Finding(
+        verdict=_verdict(
+            "exit.zero_essential",
+            f"{role} {one.name} ended by itself with 0{ran}; a task ends with its first essential container",
+            Certainty.PROVEN,
+            one,
+        ),
+        evidence=(_exit(one), *_log(story, one)),
+        considered=(_not("stop.user", "nobody had asked the task to stop"),),
+        actions=(f"if container {one.name} is to end, set essential to false; else keep its main process running",),
+    )
+
+
+def _failed(story: Story, one: ContainerFacts) -> Finding | None:
+    assert one.exit_code is not None
+    log = story.observed.log_tails.get(one.name)
+    evidence = (_exit(one), *_log(story, one))
+    ran = f" after {duration(one.ran_s)}" if one.ran_s is not None else ""
+    who = f"container {one.name} ended with {one.exit_code}{ran}"
+    actions: tuple[str, ...] = (f"docker logs {one.docker_id[:12]}",) if one.docker_id else ()
+    if one.exit_code == 127:
+        found = _NOT_FOUND.search(log or "")
+        what = f": {found['name']} was not found" if found else ": a command was not found"
+        return Finding(
+            verdict=_verdict(
+                "exit.command_not_found",
+                who + what,
+                Certainty.PROVEN if found else Certainty.LIKELY,
+                one,
+                path=found["name"] if found else "",
+            ),
+            evidence=evidence,
+            actions=(f"look into {one.image}: is it installed, and in PATH?",),
+        )
+    if one.missing_paths:
+        path = one.missing_paths[0]
+        evidence = (
+            Evidence(
+                at="", source=HISTORY, text=f"host path {path} did not exist, so Docker mounted an empty directory"
+            ),
+            *evidence,
+        )
+    for code, pattern, what in _LOG_RULES:
+        if log and (line := _line_of(pattern, log)):
+            return Finding(
+                verdict=_verdict(code, f"{who}: {what}: {line}", Certainty.LIKELY, one),
+                evidence=evidence,
+                considered=(_not("exit.oom_container", "no kill for want of memory was seen"),),
+                actions=actions,
+            )
+    quick = one.ran_s is not None and one.ran_s <= _QUICK_S
+    if log and quick and one.exit_code in (1, 2, 64, 78) and (line := _line_of(_CONFIG, log)):
+        return Finding(
+            verdict=_verdict("exit.usage_or_config", f"{who}: {_named_only(line)}", Certainty.LIKELY, one),
+            evidence=evidence,
+            actions=("compare command, environment and mounts in the task definition with what the program wants",),
+        )
+    last = log.strip().splitlines()[-1].strip() if log and log.strip() else ""
+    sentence = f"{who}: {last[:200]}" if last else f"{who} without a line of output" if log == "" else who
+    return Finding(
+        verdict=_verdict("exit.error", sentence, Certainty.PROVEN, one),
+        evidence=evidence,
+        considered=(
+            _not("exit.oom_container", "no kill for want of memory was seen, and the code is not 137"),
+            _not("stop.user", "nobody had asked it to stop"),
+        ),
+        actions=actions,
+    )
+
+
+def _removed(story: Story, one: ContainerFacts) -> Finding | None:
+    """Removing a running container by force kills it first, so this comes before its exit code."""
+    return _vanished(one) if one.was_removed and not one.ended_by_agent else None
+
+
+def _vanished(one: ContainerFacts) -> Finding:
+    return Finding(
+        verdict=_verdict(
+            "stop.removed_by_hand",
+            f"somebody removed container {one.name} from Docker; it was not the agent",
+            Certainty.PROVEN,
+            one,
+        ),
+        evidence=(
+            Evidence(
+                at=text_of(one.ended_at),
+                source=HISTORY,
+                text=f"container {one.name} was removed from Docker without a call of the agent",
+            ),
+        ),
+        actions=("look for `docker rm`, `docker system prune` or a clean-up job at that time",),
+    )
+
+
+def _verdict(code: str, sentence: str, certainty: Certainty, one: ContainerFacts, *, path: str = "") -> Verdict:
+    return Verdict(
+        code=code,
+        sentence=sentence,
+        certainty=certainty,
+        culprit=Culprit(container=one.name, image=one.image, path=path),
+        since=text_of(one.ended_at),
+    )
+
+
+def _exit(one: ContainerFacts) -> Evidence:
+    ran = f", {duration(one.ran_s)} after its start" if one.ran_s is not None else ""
+    return Evidence(
+        at=text_of(one.finished_at),
+        source=HISTORY,
+        text=f"container {one.name} ended with {decoded(one)}{ran}",
+        data={"container": one.name, "exitCode": one.exit_code, "signal": one.signal, "oomKilled": one.oom_flag},
+    )
+
+
+def _signal(one: ContainerFacts) -> Evidence:
+    assert one.signal is not None
+    return Evidence(
+        at=text_of(one.finished_at),
+        source=HISTORY,
+        text=f"{_signal_name(one.signal)} was sent to container {one.name} through Docker, not by the agent",
+        data={"signal": one.signal},
+    )
+
+
+def _log(story: Story, one: ContainerFacts) -> tuple[Evidence, ...]:
+    log = story.observed.log_tails.get(one.name)
+    if log is None:
+        return ()
+    if not log.strip():
+        return (Evidence(at="", source="container log", text=f"container {one.name} wrote nothing"),)
+    lines = log.strip().splitlines()[-_LOG_LINES:]
+    return (Evidence(at="", source="container log", text="\n".join(lines), data={"container": one.name}),)
+
+
+def _kernel_lines(story: Story, one: ContainerFacts) -> list[str]:
+    if not one.docker_id:
+        return []
+    return [line for docker_id, line in story.observed.kernel_kills or () if docker_id == one.docker_id]
+
+
+def _line_of(pattern: re.Pattern[str], log: str) -> str:
+    """The last line that fits, cut; ``""``: none."""
+    fitting = [line.strip() for line in log.splitlines() if pattern.search(line)]
+    return fitting[-1][:200] if fitting else ""
+
+
+_VALUE = re.compile(r"(=)(\S+)")
+
+
+def _named_only(line: str) -> str:
+    """Names are shown, values are not."""
+    return _VALUE.sub(r"\1…", line)
+
+
+def _signal_name(number: int) -> str:
+    return f"SIG{_NAMES[number - 1]}" if 0 < number <= len(_NAMES) else f"signal {number}"
+
+
+def _not(code: str, why: str) -> Considered:
+    return Considered(code=code, why_not=why)

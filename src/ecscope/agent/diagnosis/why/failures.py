@@ -1,0 +1,171 @@
+"""Why a container never ran, or a task could not be set up: errors of pull, create, start and of resources."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ecscope.agent.diagnosis.why import messages
+from ecscope.agent.diagnosis.why.story import HISTORY, ContainerFacts, PortHolder, Story
+from ecscope.agent.diagnosis.why.times import text_of
+from ecscope.agent.diagnosis.why.verdict import UNKNOWN, Certainty, Considered, Culprit, Evidence, Finding, Verdict
+from ecscope.model import history
+
+_BY_STEP = {
+    "pull": messages.PULL,
+    "resolving the image digest": messages.PULL,
+    "create": messages.CREATE + messages.START,
+    "start": messages.START + messages.CREATE,
+    "restart": messages.START + messages.CREATE,
+}
+
+
+def never_ran(story: Story, container: ContainerFacts) -> Finding | None:
+    """The error of its pull, create or start; ``None``: there was none."""
+    error = container.error
+    if error is None or error.doing not in _BY_STEP:
+        return None
+    evidence = Evidence(
+        at=text_of(container.error_at),
+        source=HISTORY,
+        text=f"{error.doing} of container {container.name} failed: {error.error_name}: {error.message}",
+        data={"container": container.name, "image": container.image, "error": error.error_name},
+    )
+    match = messages.first_match(_BY_STEP[error.doing], error.message)
+    if match is None:
+        sentence = f"{error.doing} of container {container.name} failed: {error.message}"
+        verdict = Verdict(
+            code=UNKNOWN,
+            sentence=sentence,
+            certainty=Certainty.UNKNOWN,
+            culprit=Culprit(container=container.name, image=container.image),
+            since=text_of(container.error_at),
+        )
+        return Finding(verdict=verdict, evidence=(evidence,))
+    if match.pattern.code == "start.port_taken":
+        return _port_taken(story, container, evidence)
+    return _named(story, container, match, evidence)
+
+
+def _named(story: Story, container: ContainerFacts, match: messages.Match, evidence: Evidence) -> Finding:
+    code = match.pattern.code
+    sentence = messages.filled(match.pattern.sentence, match, image=container.image, container=container.name)
+    more: list[Evidence] = []
+    if code == "image.tag_not_found" and (near := _nearest(container.image, story.observed.image_tags)):
+        more.append(Evidence(at="", source="host", text=f"on this host: {', '.join(near)}"))
+        sentence += f"; on this host there is {near[0]}"
+    if code in ("image.disk_full", "create.storage_driver") and story.observed.free_bytes is not None:
+        free = f"{story.observed.free_bytes / 2**20:,.0f} MiB are free under Docker's root directory now"
+        more.append(Evidence(at="", source="host", text=free))
+    return Finding(
+        verdict=Verdict(
+            code=code,
+            sentence=sentence,
+            certainty=Certainty.PROVEN,
+            culprit=Culprit(
+                container=container.name,
+                image=container.image,
+                path=match.groups.get("path", ""),
+                action=match.groups.get("action", ""),
+                driver=match.groups.get("driver", ""),
+            ),
+            since=text_of(container.error_at),
+        ),
+        evidence=(evidence, *more),
+        actions=tuple(
+            messages.filled(action, match, image=container.image, container=container.name)
+            for action in match.pattern.actions
+        ),
+    )
+
+
+def _port_taken(story: Story, container: ContainerFacts, evidence: Evidence) -> Finding:
+    assert container.error is not None
+    port = messages.port_of(container.error.message)
+    holders: tuple[PortHolder, ...] = story.observed.ports.get(port, ())
+    holder = next((one for one in holders if one.task_arn), None) or next(iter(holders), None)
+    since = text_of(container.error_at)
+    if holder is None:
+        sentence = f"port {port} that container {container.name} wants on the host was taken; nobody holds it now"
+        verdict = Verdict(
+            code="start.port_taken_by_process",
+            sentence=sentence,
+            certainty=Certainty.LIKELY,
+            culprit=Culprit(container=container.name, port=port),
+            since=since,
+        )
+        note = Considered(code="start.port_taken_by_task", why_not="no task of this agent publishes that port now")
+        return Finding(
+            verdict=verdict, evidence=(evidence,), considered=(note,), actions=(f"ss -lptn 'sport = :{port}'",)
+        )
+    seen = Evidence(
+        at="",
+        source="host",
+        text=f"port {port} is held by {_who(holder)}",
+        data={"port": port, "pid": holder.pid, "command": holder.command, "task": holder.task_arn},
+    )
+    code = "start.port_taken_by_task" if holder.task_arn else "start.port_taken_by_process"
+    action = f"ecscope task {holder.task_arn}" if holder.task_arn else f"ss -lptn 'sport = :{port}'"
+    return Finding(
+        verdict=Verdict(
+            code=code,
+            sentence=f"port {port} that container {container.name} wants on the host is held by {_who(holder)}",
+            certainty=Certainty.PROVEN if holder.task_arn or holder.pid else Certainty.LIKELY,
+            culprit=Culprit(
+                container=container.name, port=port, pid=holder.pid, process=holder.command, task=holder.task_arn
+            ),
+            since=since,
+        ),
+        evidence=(evidence, seen),
+        actions=(action, "use another hostPort, or 0 for a free one"),
+    )
+
+
+def _who(holder: PortHolder) -> str:
+    if holder.task_arn:
+        return f"container {holder.container} of task {holder.task_arn.rsplit('/', 1)[-1]}"
+    return f"process {holder.pid} ({holder.command})" if holder.pid else "a process that this user may not see"
+
+
+def _nearest(image: str, tags: Sequence[str]) -> list[str]:
+    """Local images of the same repository."""
+    repository = image.rpartition(":")[0] if ":" in image.rpartition("/")[2] else image
+    return [tag for tag in tags if tag.rpartition(":")[0] == repository][:3]
+
+
+_RESOURCES = {"volume": "resource.volume_failed", "cgroup": "resource.cgroup_create"}
+
+
+def resource(story: Story) -> Finding | None:
+    """What the task needs besides containers, and could not get."""
+    if not story.resource_failures:
+        return None
+    entry = story.resource_failures[0]
+    assert isinstance(entry.what, history.TaskResourceFailed)
+    kind, name, text = entry.what.resource, entry.what.name, entry.what.reason
+    code = _RESOURCES.get(kind, "")
+    lower = text.lower()
+    if kind == "volume" and (
+        "plugin" in lower or "no such driver" in lower or "error looking up volume plugin" in lower
+    ):
+        code = "resource.volume_driver"
+    elif "ssm" in kind or "parameter" in lower:
+        code = "resource.parameter_not_found" if "not" in lower and "found" in lower else code
+    if "secret" in kind or "secretsmanager" in lower or "secret" in lower:
+        if "resourcenotfound" in lower or "can't find the specified secret" in lower or "not found" in lower:
+            code = "resource.secret_not_found"
+        elif "accessdenied" in lower or "not authorized" in lower:
+            code = "resource.secret_denied"
+        elif "key" in lower and "json" in lower:
+            code = "resource.secret_key_missing"
+        elif "timeout" in lower or "timed out" in lower or "no answer" in lower:
+            code = "resource.secret_timeout"
+    evidence = Evidence(at=text_of(entry.at), source=HISTORY, text=text, data={"kind": kind, "name": name})
+    verdict = Verdict(
+        code=code or UNKNOWN,
+        sentence=f"{kind} {name} of the task cannot be made: {text}",
+        certainty=Certainty.PROVEN if code else Certainty.UNKNOWN,
+        culprit=Culprit(resource=name),
+        since=text_of(entry.at),
+    )
+    action = f"docker volume inspect {name}" if kind == "volume" else ""
+    return Finding(verdict=verdict, evidence=(evidence,), actions=(action,) if action else ())

@@ -1,0 +1,185 @@
+"""Causes that lie in another container, in its health check or in its restarts."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+from ecscope.agent.diagnosis.why import exits, failures
+from ecscope.agent.diagnosis.why.story import HISTORY, ContainerFacts, Story
+from ecscope.agent.diagnosis.why.times import duration, text_of
+from ecscope.agent.diagnosis.why.verdict import Certainty, Culprit, Evidence, Finding, Verdict
+from ecscope.model import history
+from ecscope.model.status import HealthStatus
+
+_ORDERING = re.compile(
+    r"container ordering dependency \[(?P<upstream>[^(\]]+).*?for target \[(?P<target>[^(\]]+).*?"
+    r"(?P<how>has timed out|did not exit successfully|will never start|does not exist)",
+    re.S,
+)
+_LOOP = 3
+_LOOP_WITHIN = timedelta(minutes=30)
+_PROBES = 5
+
+
+def dependency(story: Story, container: ContainerFacts) -> Finding | None:
+    """``None``: no dependency of it has failed. Else the root, where the upstream container has one of its own."""
+    found = _ORDERING.search(container.reason)
+    if found is None:
+        return None
+    upstream = story.container(found["upstream"])
+    evidence = Evidence(at=text_of(container.ended_at), source=HISTORY, text=container.reason)
+    if upstream is None:
+        return None
+    condition = dict(container.depends_on).get(upstream.name, "")
+    match found["how"]:
+        case "will never start" if (root := failures.never_ran(story, upstream)) is not None:
+            return _with(root, evidence)
+        case "will never start" if upstream.reason and (root := dependency(story, upstream)) is not None:
+            return _with(root, evidence)
+        case "did not exit successfully":
+            ended = exits.ended(story, upstream)
+            sentence = (
+                f"container {container.name} waits until {upstream.name} has succeeded, and that one ended with"
+                f" {exits.decoded(upstream)}"
+            )
+            return Finding(
+                verdict=Verdict(
+                    code="dependency.exited",
+                    sentence=sentence,
+                    certainty=Certainty.PROVEN,
+                    culprit=Culprit(container=upstream.name, image=upstream.image),
+                    since=text_of(upstream.ended_at),
+                ),
+                evidence=(evidence, *(ended.evidence if ended else ())),
+                actions=ended.actions if ended else (),
+            )
+        case "has timed out":
+            if condition == "HEALTHY" or upstream.probes:
+                return _never_healthy(container, upstream, evidence)
+            return Finding(
+                verdict=Verdict(
+                    code="dependency.start_timeout",
+                    sentence=f"container {container.name} waited longer for {upstream.name} {condition} than the"
+                    f" startTimeout of {upstream.name} allows",
+                    certainty=Certainty.PROVEN,
+                    culprit=Culprit(container=upstream.name, image=upstream.image),
+                    since=text_of(container.ended_at),
+                ),
+                evidence=(evidence,),
+                actions=(f"raise startTimeout of container {upstream.name}, or find why it takes so long",),
+            )
+        case _:
+            ended = exits.ended(story, upstream)
+            if upstream.health is HealthStatus.UNHEALTHY or (condition == "HEALTHY" and upstream.probes):
+                return _never_healthy(container, upstream, evidence)
+            return _with(ended, evidence) if ended else None
+
+
+def _never_healthy(container: ContainerFacts, upstream: ContainerFacts, evidence: Evidence) -> Finding:
+    probes = _probe_evidence(upstream)
+    last = probes[-1].text if probes else "no check has come to a result"
+    return Finding(
+        verdict=Verdict(
+            code="dependency.never_healthy",
+            sentence=f"container {container.name} waits until {upstream.name} is healthy, which it never was: {last}",
+            certainty=Certainty.PROVEN,
+            culprit=Culprit(container=upstream.name, image=upstream.image),
+            since=text_of(container.ended_at),
+        ),
+        evidence=(evidence, *probes),
+        actions=(f"run the health check by hand: docker exec {upstream.docker_id[:12] or upstream.name} …",),
+    )
+
+
+def unhealthy(story: Story, container: ContainerFacts) -> Finding | None:
+    """``None``: its last health check is not a failure."""
+    probes = [entry for entry in container.probes if isinstance(entry.what, history.ContainerHealthChanged)]
+    if not probes or container.health is HealthStatus.HEALTHY:
+        return None
+    what = probes[-1].what
+    assert isinstance(what, history.ContainerHealthChanged)
+    if what.to is not HealthStatus.UNHEALTHY:
+        return None
+    output = what.output.strip()
+    lower = output.lower()
+    line = output.splitlines()[-1][:200] if output else "it printed nothing"
+    if "exceeded timeout" in lower:
+        code, why = "health.timeout", "the check did not end in its time"
+    elif what.exit_code == 127 or re.search(r"not found|no such file|executable file", lower):
+        code, why = "health.command_missing", f"the command of the check is not in the image: {line}"
+    else:
+        ended = "" if what.exit_code is None else f" with {what.exit_code}"
+        code, why = "health.command_failed", f"the check ended{ended}: {line}"
+    return Finding(
+        verdict=Verdict(
+            code=code,
+            sentence=f"container {container.name} is unhealthy: {why}",
+            certainty=Certainty.PROVEN,
+            culprit=Culprit(container=container.name, image=container.image),
+            since=text_of(probes[-1].at),
+        ),
+        evidence=_probe_evidence(container),
+        actions=(f"run the health check by hand: docker exec {container.docker_id[:12] or container.name} …",),
+    )
+
+
+def restarting(story: Story, container: ContainerFacts) -> Finding | None:
+    """A container that its restart policy starts again and again; ``None``: it does not."""
+    entries = [entry for entry in container.restarts if isinstance(entry.what, history.ContainerRestarted)]
+    recent = [entry for entry in entries if entries[-1].at - entry.at <= _LOOP_WITHIN]
+    if len(recent) < _LOOP:
+        return None
+    codes = {entry.what.exit_code for entry in recent if isinstance(entry.what, history.ContainerRestarted)}
+    span = (recent[-1].at - recent[0].at).total_seconds()
+    same = f"each time with {codes.pop()}" if len(codes) == 1 else "with different codes"
+    return Finding(
+        verdict=Verdict(
+            code="restart.loop",
+            sentence=f"container {container.name} was restarted {len(recent)} times in {duration(span)}: ends {same}",
+            certainty=Certainty.PROVEN,
+            culprit=Culprit(container=container.name, image=container.image),
+            since=text_of(recent[0].at),
+        ),
+        evidence=tuple(Evidence(at=text_of(e.at), source=HISTORY, text=e.text) for e in recent[-5:]),
+        actions=(f"docker logs {container.docker_id[:12]}",) if container.docker_id else (),
+    )
+
+
+def gave_up(story: Story, container: ContainerFacts) -> Finding | None:
+    """A container whose restart policy let it stay ended; ``None``: it has none, or it was restarted."""
+    if container.gave_up is None:
+        return None
+    ended = exits.ended(story, container)
+    why = container.gave_up.why
+    return Finding(
+        verdict=Verdict(
+            code="restart.gave_up",
+            sentence=f"container {container.name} ended with {exits.decoded(container)} and is not restarted: {why}",
+            certainty=Certainty.PROVEN,
+            culprit=Culprit(container=container.name, image=container.image),
+            since=text_of(container.ended_at),
+        ),
+        evidence=ended.evidence if ended else (),
+        actions=ended.actions if ended else (),
+    )
+
+
+def _probe_evidence(container: ContainerFacts) -> tuple[Evidence, ...]:
+    found = []
+    for entry in container.probes[-_PROBES:]:
+        if isinstance(entry.what, history.ContainerHealthChanged):
+            output = entry.what.output.strip().splitlines()
+            code = "" if entry.what.exit_code is None else f" (exit code {entry.what.exit_code})"
+            text = f"health of {container.name}: {entry.text}{code}" + (f": {output[-1][:200]}" if output else "")
+            found.append(Evidence(at=text_of(entry.at), source=HISTORY, text=text))
+    return tuple(found)
+
+
+def _with(root: Finding, evidence: Evidence) -> Finding:
+    return Finding(
+        verdict=root.verdict,
+        evidence=(*root.evidence, evidence),
+        considered=root.considered,
+        actions=root.actions,
+    )

@@ -1,0 +1,187 @@
+"""What the engine and the host show of one task now: the ends of its logs, and who holds a port that it wanted."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Awaitable, Collection, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from ecscope.agent.diagnosis.why.messages import port_of
+from ecscope.agent.diagnosis.why.story import Observed, PortHolder, Story
+from ecscope.agent.probes import host
+from ecscope.agent.runtime.docker import errors
+from ecscope.agent.runtime.docker.client import DockerClient
+from ecscope.agent.runtime.docker.endpoint import InvalidEndpoint, parse_endpoint
+from ecscope.agent.runtime.interface import RuntimeFailure
+from ecscope.model.names import CONTAINER_NAME_LABEL, TASK_ARN_LABEL
+
+TAIL_LINES = 200
+TAIL_BYTES = 64 * 1024
+_LIMIT_S = 1.0
+_FRAME = 8
+"""Bytes before each piece of a log: the stream, three zeros, the length."""
+_TTY_FIRST = b"\0\1\2"
+_KILLED = re.compile(r"(?:out of memory|oom-kill|oom_reaper|Killed process)", re.I)
+_DOCKER_ID = re.compile(r"[0-9a-f]{64}")
+_KERNEL_LOG_BYTES = 1 << 20
+T = TypeVar("T")
+
+
+class _Port(msgspec.Struct, rename="pascal"):
+    public_port: int = 0
+
+
+class _Container(msgspec.Struct, rename="pascal"):
+    id: str
+    labels: dict[str, str] | None = None
+    names: list[str] | None = None
+    ports: list[_Port] | None = None
+
+
+class _Image(msgspec.Struct, rename="pascal"):
+    repo_tags: list[str] | None = None
+
+
+class _Root(msgspec.Struct, rename="pascal"):
+    docker_root_dir: str = ""
+
+
+async def observe(story: Story, docker_host: str) -> Observed:
+    """Look at what the rules may want to know of this story; what does not answer in a second is left out."""
+    wanted = {port_of(one.error.message) for one in story.containers if one.error is not None} - {0}
+    kernel = await asyncio.to_thread(kernel_kills)
+    try:
+        client = DockerClient(parse_endpoint(docker_host), version_timeout_s=_LIMIT_S)
+    except InvalidEndpoint:
+        return Observed(kernel_kills=kernel)
+    try:
+        ended = [one for one in story.containers if one.docker_id]
+        tails = await asyncio.gather(*(_quietly(_tail(client, one.docker_id)) for one in ended))
+        ports = await _ports(client, wanted) if wanted else {}
+        images = await _quietly(_images(client)) if _is_about_images(story) else None
+        free = await _quietly(_free(client)) if _is_about_room(story) else None
+    finally:
+        await client.close()
+    return Observed(
+        log_tails={one.name: tail for one, tail in zip(ended, tails, strict=True) if tail is not None},
+        ports=ports,
+        image_tags=tuple(images or ()),
+        free_bytes=free,
+        kernel_kills=kernel,
+    )
+
+
+async def _quietly(work: Awaitable[T]) -> T | None:
+    with suppress(RuntimeFailure, TimeoutError, msgspec.DecodeError, OSError):
+        async with asyncio.timeout(_LIMIT_S):
+            return await work
+    return None
+
+
+def _is_about_images(story: Story) -> bool:
+    return any(one.error is not None and one.error.doing != "start" for one in story.containers)
+
+
+def _is_about_room(story: Story) -> bool:
+    return any(one.error is not None and "space" in one.error.message for one in story.containers)
+
+
+async def _tail(client: DockerClient, docker_id: str) -> str:
+    query = {"stdout": "1", "stderr": "1", "tail": str(TAIL_LINES)}
+    path = f"/containers/{docker_id}/logs"
+    answer = await client.request(errors.INSPECT, "GET", path, timeout_s=_LIMIT_S, query=query)
+    return text_of_log(answer.body)
+
+
+def text_of_log(raw: bytes) -> str:
+    """Docker's log stream as text, at most its last ``TAIL_BYTES``. A container with a terminal has no frames."""
+    if raw[:1] and raw[0] not in _TTY_FIRST:
+        return raw[-TAIL_BYTES:].decode("utf-8", "replace")
+    pieces, at = [], 0
+    while at + _FRAME <= len(raw):
+        size = int.from_bytes(raw[at + 4 : at + _FRAME])
+        pieces.append(raw[at + _FRAME : at + _FRAME + size])
+        at += _FRAME + size
+    return b"".join(pieces)[-TAIL_BYTES:].decode("utf-8", "replace")
+
+
+async def _ports(client: DockerClient, wanted: Collection[int]) -> Mapping[int, tuple[PortHolder, ...]]:
+    """Containers that publish them, else processes that listen there."""
+    found: dict[int, tuple[PortHolder, ...]] = {}
+    answer = await _quietly(client.request(errors.LIST, "GET", "/containers/json", timeout_s=_LIMIT_S))
+    listed = msgspec.json.decode(answer.body, type=list[_Container]) if answer is not None else []
+    for one in listed:
+        for port in one.ports or ():
+            if port.public_port in wanted:
+                labels = one.labels or {}
+                name = labels.get(CONTAINER_NAME_LABEL) or (one.names or [""])[0].lstrip("/")
+                holder = PortHolder(
+                    task_arn=labels.get(TASK_ARN_LABEL, ""), container=name, command=f"container {name}"
+                )
+                found[port.public_port] = (holder,)
+    with suppress(OSError):
+        for number, holders in (await asyncio.to_thread(host.ports, wanted)).holders.items():
+            of_processes = tuple(PortHolder(pid=one.pid or 0, command=one.command) for one in holders)
+            if number not in found:
+                found[number] = of_processes
+            elif not found[number][0].task_arn:  # a container of somebody else: its proxy has the process ID
+                found[number] = tuple(
+                    msgspec.structs.replace(found[number][0], pid=one.pid) for one in of_processes[:1]
+                )
+    return found
+
+
+async def _images(client: DockerClient) -> list[str]:
+    answer = await client.request(errors.LIST, "GET", "/images/json", timeout_s=_LIMIT_S)
+    listed = msgspec.json.decode(answer.body, type=list[_Image])
+    return [tag for image in listed for tag in image.repo_tags or () if not tag.startswith("<none>")]
+
+
+async def _free(client: DockerClient) -> int:
+    answer = await client.request(errors.LIST, "GET", "/info", timeout_s=_LIMIT_S)
+    root = msgspec.json.decode(answer.body, type=_Root).docker_root_dir
+    return host.disk(Path(root or "/")).free_bytes
+
+
+def kernel_kills(log: Path = Path("/dev/kmsg")) -> tuple[tuple[str, str], ...] | None:
+    """Lines about processes killed for want of memory, by the container whose cgroup they name.
+
+    ``None``: the log cannot be read.
+    """
+    try:
+        fd = os.open(log, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+    read = 0
+    found = []
+    try:
+        while read < _KERNEL_LOG_BYTES:
+            try:
+                record = os.read(fd, 8192)
+            except BlockingIOError:
+                break
+            except BrokenPipeError:  # overwritten while it was read: goes on with the next
+                continue
+            if not record:
+                break
+            read += len(record)
+            found += _kills(record.decode("utf-8", "replace").splitlines())
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    return tuple(found)
+
+
+def _kills(lines: Iterable[str]) -> list[tuple[str, str]]:
+    return [
+        (named[0], line.partition(";")[2] or line)
+        for line in lines
+        if _KILLED.search(line) and (named := _DOCKER_ID.findall(line))
+    ]

@@ -1,0 +1,43 @@
+"""The drills of ``ecscope why`` that take seconds, and the task that nobody names. ``make drills`` runs them all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.drills.drill import carry_out, drills
+from tests.e2e.ups import an_up
+
+pytestmark = pytest.mark.timeout(180)
+QUICK = {
+    "dependency-unstartable",
+    "exit-command-not-found",
+    "exit-error",
+    "killed-through-docker",
+    "oom-container",
+    "port-taken-by-process",
+    "removed-by-hand",
+    "sidecar-first",
+    "stopped-by-user",
+}
+
+
+def test_the_cause_is_named_while_it_runs_and_after_all_has_ended(
+    tmp_path: Path, docker_endpoint: str, sample_image: str
+) -> None:
+    with an_up(tmp_path, docker_endpoint) as up:
+        up.start("--keep")
+        wanted = [drill for drill in drills() if drill.name in QUICK]
+        assert len(wanted) == len(QUICK)
+        assert [result.error for result in carry_out(wanted, up) if result.error] == []
+        last = next(drill for drill in wanted if drill.name == "exit-error")
+        (result,) = carry_out([last], up)
+        assert result.error == ""
+        up.end()
+        newest = up.command("why", "--json")
+    assert newest.returncode == 0, newest.stderr
+    answer = json.loads(newest.stdout)
+    assert answer["verdict"]["sentence"] == result.sentence
+    assert answer["subject"]["status"] == "STOPPED"

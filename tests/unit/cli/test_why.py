@@ -1,0 +1,96 @@
+"""What `ecscope why` finds by a name, and what it prints."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ecscope.agent.diagnosis.why.verdict import Answer, Certainty, Considered, Culprit, Evidence, Verdict
+from ecscope.agent.store.interface import Batch
+from ecscope.agent.store.sqlite import SqliteStore
+from ecscope.cli.why import lines_of, run, subjects
+from ecscope.model.status import ContainerStatus, TaskStatus
+from tests.builders import a_container, a_task
+
+GIVEN = Answer(
+    subject={"task": "arn:aws:ecs:r:1:task/c/0123", "family": "web:3", "status": "STOPPED"},
+    verdict=Verdict(
+        code="exit.error",
+        sentence="container app ended with 3\x1b[2J",
+        certainty=Certainty.PROVEN,
+        culprit=Culprit(container="app"),
+    ),
+    evidence=(Evidence(at="2026-12-01T12:00:01.000Z", source="agent history", text="one\ntwo"),),
+    considered=(Considered(code="stop.user", why_not="nobody asked"),),
+    actions=("docker logs abc",),
+)
+
+
+def test_the_cause_comes_first_and_nothing_reaches_the_terminal_raw() -> None:
+    assert lines_of(GIVEN, colour=False) == [
+        "container app ended with 3\\x1b[2J",
+        "  exit.error, proven; task 0123 (web:3), STOPPED",
+        "",
+        "Evidence",
+        "  12:00:01.000Z agent history one",
+        "                              two",
+        "",
+        "Not",
+        "  stop.user: nobody asked",
+        "",
+        "To do",
+        "  docker logs abc",
+    ]
+
+
+def test_the_contract_of_the_json() -> None:
+    document = msgspec.to_builtins(GIVEN)
+    assert set(document) == {"subject", "verdict", "evidence", "considered", "actions"}
+    assert set(document["verdict"]) == {"code", "sentence", "certainty", "culprit", "since"}
+    assert document["verdict"]["culprit"] == {"container": "app"}
+    assert set(document["evidence"][0]) == {"at", "source", "text", "data"}
+    assert list(document["considered"]) == [{"code": "stop.user", "why_not": "nobody asked"}]
+
+
+@pytest.fixture
+async def state(tmp_path: Path) -> Path:
+    """A running task of family sample, and one that has stopped."""
+    stopped = a_container(known=ContainerStatus.STOPPED, docker_id="c" * 64, exit_code=1)
+    tasks = [
+        a_task(a_container(known=ContainerStatus.RUNNING), known=TaskStatus.RUNNING),
+        a_task(stopped, number=2, known=TaskStatus.STOPPED),
+    ]
+    store = SqliteStore(tmp_path)
+    store.load()
+    batch = Batch()
+    for task in tasks:
+        batch.tasks[task.arn] = task
+    await store.save(batch)
+    await store.close()
+    return tmp_path
+
+
+async def test_what_a_name_can_mean(state: Path) -> None:
+    running, stopped = f"{1:032x}", f"{2:032x}"
+
+    def ids(which: str) -> list[str]:
+        return [one.arn.rpartition("/")[2] for one in subjects([state], which)[0]]
+
+    assert ids("") == [stopped]
+    assert ids(stopped) == [stopped]
+    assert ids("0000") == [running, stopped]
+    assert ids("sample") == [stopped]
+    assert ids("c" * 12) == [stopped]
+    assert ids("nothing of that name") == []
+    (container,) = subjects([state], f"{stopped}/app")[0]
+    assert container.container == "app"
+
+
+def test_no_state_and_no_such_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(argparse.Namespace(which=None, data_dir=str(tmp_path), json=False)) == 1
+    assert "--data-dir" in capsys.readouterr().err
+    assert run(argparse.Namespace(which="x1", data_dir=str(tmp_path), json=False)) == 3
+    assert "'x1'" in capsys.readouterr().err
