@@ -165,6 +165,7 @@ class Up:
 @contextmanager
 def an_up(folder: Path, docker_host: str = NO_DOCKER) -> Iterator[Up]:
     """Not started yet; afterwards both processes are ended and everything of its cluster is removed."""
+    folder.mkdir(exist_ok=True)
     up = Up(folder, docker_host=docker_host)
     try:
         yield up
