@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.contract.control.live import LivePlane
+from tests.control_signing import signed_headers
 
 GROUP = "/ecs/pages"
 ARN = "arn:aws:logs:us-east-1:000000000000:log-group"
@@ -209,6 +211,28 @@ def test_batches_are_limited_and_checked_as_in_aws(logs: Any) -> None:
     ]
     logs.put_retention_policy(logGroupName="/limits", retentionInDays=1)
     assert put((-2 * day_ms, "old"), (0, "new"))["rejectedLogEventsInfo"] == {"expiredLogEventEndIndex": 1}
+
+
+def test_bytes_that_are_no_text_are_replaced(live: LivePlane, logs: Any) -> None:
+    """As Docker's driver sends a binary line, whose whole batch would be lost."""
+    logs.create_log_group(logGroupName="/binary")
+    logs.create_log_stream(logGroupName="/binary", logStreamName="s")
+    message = {"timestamp": int(time.time() * 1000), "message": "<>"}
+    body = json.dumps({"logGroupName": "/binary", "logStreamName": "s", "logEvents": [message]}).encode()
+    sent = body.replace(b"<>", b"\xff\xc3\\u0000 bin")
+    url = f"{live.plane.url}/"
+    headers = signed_headers(
+        live.plane.administrator,
+        url=url,
+        body=sent,
+        service="logs",
+        more={"X-Amz-Target": "Logs_20140328.PutLogEvents"},
+    )
+    request = urllib.request.Request(url, sent, dict(headers), method="POST")
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        assert answer.status == 200
+    (event,) = logs.get_log_events(logGroupName="/binary", logStreamName="s")["events"]
+    assert event["message"] == "\ufffd\ufffd\0 bin"
 
 
 def test_a_live_tail_shows_what_is_written_meanwhile(live: LivePlane, logs: Any) -> None:

@@ -87,7 +87,7 @@ class LogsApi:
                 "InvalidOperationException",
                 f"{action} is not available on one machine: ecscope does not implement it.",
             )
-        checked = self._model.read(action, call.body)
+        checked = self._model.read(action, _as_text(call.body))
         self._authorize(logs, caller, action, checked.body)
         if checked.refusal is not None:
             raise checked.refusal
@@ -182,6 +182,18 @@ class LogsApi:
             self._tails -= 1
             unlisten()
         return response
+
+
+def _as_text(sent: bytes) -> bytes:
+    """Bytes that are no UTF-8 are replaced: Docker's driver sends a container's binary lines as they are.
+
+    Source: seen with awslogs of Docker 20.10, whose SDK does not escape them.
+    """
+    try:
+        sent.decode()
+    except UnicodeDecodeError:
+        return sent.decode("utf-8", "replace").encode()
+    return sent
 
 
 def _has_left(request: web.Request) -> bool:
