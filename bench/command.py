@@ -29,7 +29,7 @@ A peer on this machine's port 51678 is no obstacle: ours then runs in a network 
 Ratios are taken within one run, in alternating rounds. A missed figure is no error: the exit code is 0
 when everything could be measured, 1 when something could not."""
 
-NAMES = ("http", "memory", "docker", "simulated", "cluster", "away", "control", "up", "metadata")
+NAMES = ("http", "memory", "docker", "simulated", "cluster", "away", "control", "up", "metadata", "logs")
 
 
 def main(arguments: list[str]) -> int:
@@ -92,6 +92,7 @@ def _benchmarks() -> Mapping[str, Callable[[Options], list[Figure]]]:
         control,
         docker,
         http,
+        logs,
         memory,
         metadata,
         simulated,
@@ -108,6 +109,7 @@ def _benchmarks() -> Mapping[str, Callable[[Options], list[Figure]]]:
         "control": control.run,
         "up": up.run,
         "metadata": metadata.run,
+        "logs": logs.run,
     }
 
 

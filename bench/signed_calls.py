@@ -1,4 +1,4 @@
-"""Signed calls of the ECS API over raw sockets, so that what is measured is the server and not an SDK.
+"""Signed calls of the ECS or the Logs API over raw sockets, so that what is measured is the server and not an SDK.
 
 A connection is kept as long as the server lets it. Any server that speaks AWS JSON 1.1 will do.
 """
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 _SIGNED = "content-type;host;x-amz-date;x-amz-target"
 _TYPE = "application/x-amz-json-1.1"
-_TARGET = "AmazonEC2ContainerServiceV20141113"
+_TARGETS = {"ecs": "AmazonEC2ContainerServiceV20141113", "logs": "Logs_20140328"}
 
 
 class Key(NamedTuple):
@@ -33,8 +33,10 @@ class CallFailed(Exception):
 class SignedCalls:
     """One connection, one call at a time. For several at once take several."""
 
-    def __init__(self, port: int, key: Key, *, region: str) -> None:
+    def __init__(self, port: int, key: Key, *, region: str, service: str = "ecs") -> None:
+        """``service``: ``ecs`` or ``logs``."""
         self._port = port
+        self._service = service
         self._key = key
         self._region = region
         self._signing_keys: dict[str, bytes] = {}
@@ -85,9 +87,9 @@ class SignedCalls:
         names = _SIGNED.replace("x-amz-target", "x-amz-security-token;x-amz-target") if token else _SIGNED
         headers = f"content-type:{_TYPE}\nhost:{host}\nx-amz-date:{stamp}\n"
         headers += f"x-amz-security-token:{token}\n" if token else ""
-        headers += f"x-amz-target:{_TARGET}.{action}\n"
+        headers += f"x-amz-target:{_TARGETS[self._service]}.{action}\n"
         canonical = f"POST\n/\n\n{headers}\n{names}\n{sha256(body).hexdigest()}"
-        scope = f"{stamp[:8]}/{self._region}/ecs/aws4_request"
+        scope = f"{stamp[:8]}/{self._region}/{self._service}/aws4_request"
         to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
         signature = hmac.digest(self._signing_key(stamp[:8]), to_sign.encode(), "sha256").hex()
         return (
@@ -101,7 +103,7 @@ class SignedCalls:
     def _signing_key(self, day: str) -> bytes:
         if day not in self._signing_keys:
             key = b"AWS4" + self._key.secret_access_key.encode()
-            for part in (day, self._region, "ecs", "aws4_request"):
+            for part in (day, self._region, self._service, "aws4_request"):
                 key = hmac.digest(key, part.encode(), "sha256")
             self._signing_keys[day] = key
         return self._signing_keys[day]
