@@ -12,6 +12,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable
 from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from ecscope.agent.diagnosis.doctor.facts import (
@@ -30,6 +31,8 @@ HOST = Path("/")
 _LISTENS = "0A"
 """The state of a listening socket in /proc/net/tcp."""
 _IPTABLES_S = 1.0
+_START_FIELD = 20
+"""Of the fields behind the command in /proc/PID/stat, which is its 22nd in all."""
 
 
 def disk(path: Path) -> DiskFact:
@@ -197,6 +200,16 @@ def versions(ecscope: str, agent: str) -> VersionsFact:
     """Of this command, of the agent that answers (``""``: none), of Python and the kernel."""
     kernel = f"{platform.system()} {platform.release()}"
     return VersionsFact(ecscope=ecscope, agent=agent, python=platform.python_version(), kernel=kernel)
+
+
+def started_at(pid: int, now: datetime, root: Path = HOST) -> datetime | None:
+    """When a process was started, to a hundredth of a second; ``None``: it is gone."""
+    fields = _text(root / f"proc/{pid}/stat").rpartition(")")[2].split()
+    uptime = _text(root / "proc/uptime").partition(" ")[0]
+    if len(fields) < _START_FIELD or not uptime:
+        return None
+    age_s = float(uptime) - int(fields[_START_FIELD - 1]) / os.sysconf("SC_CLK_TCK")
+    return now - timedelta(seconds=age_s)
 
 
 def environment_of(pid: int, root: Path = HOST) -> dict[str, str]:

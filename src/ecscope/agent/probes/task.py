@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Awaitable, Collection, Iterable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ from ecscope.agent.runtime.docker import errors
 from ecscope.agent.runtime.docker.client import DockerClient
 from ecscope.agent.runtime.docker.endpoint import InvalidEndpoint, parse_endpoint
 from ecscope.agent.runtime.interface import RuntimeFailure
+from ecscope.model.docker_time import parse_docker_time
 from ecscope.model.names import CONTAINER_NAME_LABEL, TASK_ARN_LABEL
 
 TAIL_LINES = 200
@@ -42,6 +44,14 @@ class _Container(msgspec.Struct, rename="pascal"):
     labels: dict[str, str] | None = None
     names: list[str] | None = None
     ports: list[_Port] | None = None
+
+
+class _State(msgspec.Struct, rename="pascal"):
+    started_at: str = ""
+
+
+class _Inspection(msgspec.Struct, rename="pascal"):
+    state: _State
 
 
 class _Image(msgspec.Struct, rename="pascal"):
@@ -122,12 +132,22 @@ async def _ports(client: DockerClient, wanted: Collection[int]) -> Mapping[int, 
                 labels = one.labels or {}
                 name = labels.get(CONTAINER_NAME_LABEL) or (one.names or [""])[0].lstrip("/")
                 holder = PortHolder(
-                    task_arn=labels.get(TASK_ARN_LABEL, ""), container=name, command=f"container {name}"
+                    task_arn=labels.get(TASK_ARN_LABEL, ""),
+                    container=name,
+                    command=f"container {name}",
+                    since=await _quietly(_started_at(client, one.id)),
                 )
                 found[port.public_port] = (holder,)
     with suppress(OSError):
         for number, holders in (await asyncio.to_thread(host.ports, wanted)).holders.items():
-            of_processes = tuple(PortHolder(pid=one.pid or 0, command=one.command) for one in holders)
+            of_processes = tuple(
+                PortHolder(
+                    pid=one.pid or 0,
+                    command=one.command,
+                    since=host.started_at(one.pid, datetime.now(UTC)) if one.pid else None,
+                )
+                for one in holders
+            )
             if number not in found:
                 found[number] = of_processes
             elif not found[number][0].task_arn:  # a container of somebody else: its proxy has the process ID
@@ -135,6 +155,11 @@ async def _ports(client: DockerClient, wanted: Collection[int]) -> Mapping[int, 
                     msgspec.structs.replace(found[number][0], pid=one.pid) for one in of_processes[:1]
                 )
     return found
+
+
+async def _started_at(client: DockerClient, docker_id: str) -> datetime | None:
+    answer = await client.request(errors.INSPECT, "GET", f"/containers/{docker_id}/json", timeout_s=_LIMIT_S)
+    return parse_docker_time(msgspec.json.decode(answer.body, type=_Inspection).state.started_at)
 
 
 async def _images(client: DockerClient) -> list[str]:

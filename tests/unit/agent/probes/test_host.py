@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,14 @@ def test_the_firewall_by_what_iptables_prints(tmp_path: Path) -> None:
 
 def test_a_kernel_log_that_may_not_be_read(tmp_path: Path) -> None:
     assert "cannot be read" in host.kernel_log(tmp_path).failure
+
+
+def test_when_a_process_was_started(tmp_path: Path) -> None:
+    now = datetime(2026, 12, 1, tzinfo=UTC)
+    (tmp_path / "proc/7").mkdir(parents=True)
+    (tmp_path / "proc/uptime").write_text("100.00 1.0\n")
+    (tmp_path / "proc/7/stat").write_text(f"7 (a ) b) S {' '.join('0' * 18)} {90 * os.sysconf('SC_CLK_TCK')} 0 0\n")
+    assert host.started_at(7, now, tmp_path) == now - timedelta(seconds=10)
+    assert host.started_at(8, now, tmp_path) is None
+    mine = host.started_at(os.getpid(), datetime.now(UTC))
+    assert mine is not None and mine < datetime.now(UTC)

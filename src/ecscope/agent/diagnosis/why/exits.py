@@ -87,10 +87,8 @@ def decoded(container: ContainerFacts) -> str:
     if not 128 < code < 160:
         return str(code)
     name = _signal_name(code - 128)
-    if container.stop_asked_at is not None and container.finished_at is not None and code == 128 + SIGKILL:
-        waited_s = (container.finished_at - container.stop_asked_at).total_seconds()
-        if container.grace_s is not None and waited_s >= container.grace_s - _GRACE_MARGIN_S:
-            return f"{code}: {name} by the agent, {waited_s:.1f} s after SIGTERM"
+    if code == 128 + SIGKILL and _had_no_time_left(container):
+        return f"{code}: {name} by the agent, {container.waited_s:.1f} s after SIGTERM"
     if container.ended_by_agent:
         return f"{code}: {name}, after the agent asked it to stop"
     if container.signal == code - 128:
@@ -114,7 +112,8 @@ def _out_of_memory(story: Story, one: ContainerFacts) -> Finding | None:
         f"raise memory of container {one.name}, or find what grows: `docker stats`",
         "dmesg | grep -i 'memory cgroup out of memory'",
     )
-    if one.exit_code == 128 + SIGKILL and in_time and not one.ended_by_agent:
+    killed_through_docker = one.signal == SIGKILL and not one.ended_by_agent
+    if one.exit_code == 128 + SIGKILL and in_time and not killed_through_docker and not _had_no_time_left(one):
         return Finding(
             verdict=_verdict(
                 "exit.oom_container",
@@ -126,7 +125,7 @@ def _out_of_memory(story: Story, one: ContainerFacts) -> Finding | None:
             considered=(_not("exit.killed_by_hand", "the kernel's kill for want of memory was seen at its death"),),
             actions=actions,
         )
-    if one.exit_code == 128 + SIGKILL and one.ended_by_agent:
+    if one.exit_code == 128 + SIGKILL and (killed_through_docker or _had_no_time_left(one)):
         return None
     return Finding(
         verdict=_verdict(
@@ -142,33 +141,47 @@ def _out_of_memory(story: Story, one: ContainerFacts) -> Finding | None:
     )
 
 
+def _had_no_time_left(one: ContainerFacts) -> bool:
+    """The agent had asked it to stop, and its time was up when it ended."""
+    if not one.ended_by_agent or one.grace_s is None or one.waited_s is None:
+        return False
+    return one.waited_s >= one.grace_s - _GRACE_MARGIN_S
+
+
 def _stopped_by_agent(story: Story, one: ContainerFacts) -> Finding | None:
-    if not one.ended_by_agent or one.stop_asked_at is None:
+    """``None``: it was not asked to stop, or it ended for another reason than that."""
+    if not one.ended_by_agent or one.stop_asked_at is None or one.exit_code is None:
         return None
-    waited_s = (one.finished_at - one.stop_asked_at).total_seconds() if one.finished_at else None
+    waited_s = one.waited_s
     asked = Evidence(
         at=text_of(one.stop_asked_at),
         source=HISTORY,
         text=f"the agent asked Docker to stop container {one.name}"
         + (f": SIGTERM, and SIGKILL after {one.grace_s} s" if one.grace_s is not None else ""),
     )
-    no_memory = _not("exit.oom_container", "no kill for want of memory was seen")
     if one.exit_code == 128 + SIGKILL:
-        after = f" {waited_s:.1f} s after SIGTERM" if waited_s is not None else ""
+        if waited_s is None or one.grace_s is None:
+            certainty, when = Certainty.LIKELY, ""
+        elif waited_s < one.grace_s - _GRACE_MARGIN_S:
+            return None  # killed while it still had time: by somebody else
+        else:
+            certainty, when = Certainty.PROVEN, f" {waited_s:.1f} s after SIGTERM"
         return Finding(
             verdict=_verdict(
                 "exit.killed_after_stop_timeout",
-                f"container {one.name} did not end on SIGTERM, and was killed{after}",
-                Certainty.PROVEN if one.grace_s is not None else Certainty.LIKELY,
+                f"container {one.name} did not end on SIGTERM, and was killed{when}",
+                certainty,
                 one,
             ),
             evidence=(asked, _exit(one)),
-            considered=(no_memory,),
+            considered=(_no_kill_for_memory(story, one),),
             actions=(
                 f"let the program of {one.name} end on SIGTERM; a shell as PID 1 does not pass it on: use exec",
                 "or raise stopTimeout",
             ),
         )
+    if one.exit_code > 128 and one.exit_code != 128 + SIGTERM:
+        return None  # SIGTERM does not end a program by another signal
     took = f" within {duration(waited_s)}" if waited_s is not None else ""
     return Finding(
         verdict=_verdict(
@@ -181,15 +194,23 @@ def _stopped_by_agent(story: Story, one: ContainerFacts) -> Finding | None:
     )
 
 
+def _no_kill_for_memory(story: Story, one: ContainerFacts) -> Considered:
+    """Why it was not the limit of memory, and what that rests on."""
+    why = "no oom event of Docker came"
+    if story.observed.kernel_kills is None:
+        why += "; the kernel's log could not be read"
+    else:
+        why += ", and the kernel's log names no kill of this container"
+    if one.oom_flag:
+        why += "; Docker's flag OOMKilled is set, and is no proof"
+    return _not("exit.oom_container", why)
+
+
 def _by_signal(story: Story, one: ContainerFacts) -> Finding | None:
     code = one.exit_code
     if code == 128 + SIGKILL:
-        memory = "no kill for want of memory was seen"
-        memory += "; Docker's flag OOMKilled is set, and is no proof" if one.oom_flag else ""
-        considered = (
-            _not("exit.oom_container", memory),
-            _not("exit.killed_after_stop_timeout", "the agent had not asked it to stop"),
-        )
+        stop = "it still had time" if one.ended_by_agent else "the agent had not asked it to stop"
+        considered = (_no_kill_for_memory(story, one), _not("exit.killed_after_stop_timeout", stop))
         actions = ("look for who ran `docker kill`, `docker stop` or `kill -9` at that time", "last; history")
         if one.signal == SIGKILL:
             return Finding(
@@ -222,7 +243,7 @@ def _by_signal(story: Story, one: ContainerFacts) -> Finding | None:
             considered=(*considered, _not("exit.error", "a program that ends itself with 137 looks the same")),
             actions=actions,
         )
-    if one.signal is not None and (code == 128 + one.signal or one.signal == SIGTERM):
+    if one.signal is not None and not one.ended_by_agent and (code == 128 + one.signal or one.signal == SIGTERM):
         return Finding(
             verdict=_verdict(
                 "exit.terminated_by_hand" if one.signal == SIGTERM else "exit.other_signal",
@@ -323,25 +344,25 @@ def _failed(story: Story, one: ContainerFacts) -> Finding | None:
     for code, pattern, what in _LOG_RULES:
         if log and (line := _line_of(pattern, log)):
             return Finding(
-                verdict=_verdict(code, f"{who}: {what}: {line}", Certainty.LIKELY, one),
+                verdict=_verdict(code, f"{who}: {what}: {masked(line)}", Certainty.LIKELY, one),
                 evidence=evidence,
-                considered=(_not("exit.oom_container", "no kill for want of memory was seen"),),
+                considered=(_no_kill_for_memory(story, one),),
                 actions=actions,
             )
     quick = one.ran_s is not None and one.ran_s <= _QUICK_S
     if log and quick and one.exit_code in (1, 2, 64, 78) and (line := _line_of(_CONFIG, log)):
         return Finding(
-            verdict=_verdict("exit.usage_or_config", f"{who}: {_named_only(line)}", Certainty.LIKELY, one),
+            verdict=_verdict("exit.usage_or_config", f"{who}: {masked(line)}", Certainty.LIKELY, one),
             evidence=evidence,
             actions=("compare command, environment and mounts in the task definition with what the program wants",),
         )
-    last = log.strip().splitlines()[-1].strip() if log and log.strip() else ""
+    last = masked(log.strip().splitlines()[-1].strip()) if log and log.strip() else ""
     sentence = f"{who}: {last[:200]}" if last else f"{who} without a line of output" if log == "" else who
     return Finding(
         verdict=_verdict("exit.error", sentence, Certainty.PROVEN, one),
         evidence=evidence,
         considered=(
-            _not("exit.oom_container", "no kill for want of memory was seen, and the code is not 137"),
+            _no_kill_for_memory(story, one),
             _not("stop.user", "nobody had asked it to stop"),
         ),
         actions=actions,
@@ -409,7 +430,8 @@ def _log(story: Story, one: ContainerFacts) -> tuple[Evidence, ...]:
     if not log.strip():
         return (Evidence(at="", source="container log", text=f"container {one.name} wrote nothing"),)
     lines = log.strip().splitlines()[-_LOG_LINES:]
-    return (Evidence(at="", source="container log", text="\n".join(lines), data={"container": one.name}),)
+    shown = masked("\n".join(lines))
+    return (Evidence(at="", source="container log", text=shown, data={"container": one.name}),)
 
 
 def _kernel_lines(story: Story, one: ContainerFacts) -> list[str]:
@@ -424,12 +446,21 @@ def _line_of(pattern: re.Pattern[str], log: str) -> str:
     return fitting[-1][:200] if fitting else ""
 
 
-_VALUE = re.compile(r"(=)(\S+)")
+_SECRET = re.compile(
+    r"""(?P<name>[\w.-]*(?:pass(?:word|wd)?|secret|token|api[_-]?key|credential|private[_-]?key)[\w.-]*["']?\s*[=:]\s*)"""
+    r"""(?P<value>"[^"]*"|'[^']*'|[^\s,;&]+)""",
+    re.I,
+)
+_ASSIGNED = re.compile(r"(?P<name>\b[A-Z][A-Z0-9_]{2,}=)(?P<value>\S+)")
+_IN_URL = re.compile(r"(?P<name>://[^/\s:@]+:)(?P<value>[^@\s/]+)(?=@)")
+_KEY_ID = re.compile(r"(?P<name>)(?P<value>\b(?:AKIA|ASIA)[A-Z0-9]{16}\b)")
 
 
-def _named_only(line: str) -> str:
-    """Names are shown, values are not."""
-    return _VALUE.sub(r"\1…", line)
+def masked(text: str) -> str:
+    """Names are shown, values that may be secrets are not."""
+    for pattern in (_SECRET, _ASSIGNED, _IN_URL, _KEY_ID):
+        text = pattern.sub(lambda found: f"{found['name']}…", text)
+    return text
 
 
 def _signal_name(number: int) -> str:

@@ -109,7 +109,7 @@ def _port_taken(story: Story, container: ContainerFacts, evidence: Evidence) -> 
         verdict=Verdict(
             code=code,
             sentence=f"port {port} that container {container.name} wants on the host is held by {_who(holder)}",
-            certainty=Certainty.PROVEN if holder.task_arn or holder.pid else Certainty.LIKELY,
+            certainty=Certainty.PROVEN if _held_then(holder, container) else Certainty.LIKELY,
             culprit=Culprit(
                 container=container.name, port=port, pid=holder.pid, process=holder.command, task=holder.task_arn
             ),
@@ -118,6 +118,11 @@ def _port_taken(story: Story, container: ContainerFacts, evidence: Evidence) -> 
         evidence=(evidence, seen),
         actions=(action, "use another hostPort, or 0 for a free one"),
     )
+
+
+def _held_then(holder: PortHolder, container: ContainerFacts) -> bool:
+    """It was there already when the start failed. Who holds the port now may have come later."""
+    return holder.since is not None and container.error_at is not None and holder.since <= container.error_at
 
 
 def _who(holder: PortHolder) -> str:

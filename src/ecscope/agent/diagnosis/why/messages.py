@@ -43,7 +43,7 @@ PULL: Final = (
     ),
     _p(
         "image.rate_limited",
-        r"toomanyrequests|too many requests|pull rate limit|\b429\b",
+        r"toomanyrequests|too many requests|pull rate limit|HTTP status: 429\b",
         "the registry of {image} refuses more pulls: rate limit",
         "log in to the registry (ECS_ENGINE_AUTH_DATA), or pull from a mirror",
     ),
@@ -99,7 +99,7 @@ PULL: Final = (
     ),
     _p(
         "image.registry_tls",
-        r"x509:|server gave HTTP response to HTTPS client|tls: ",
+        r"x509:|server gave HTTP response to HTTPS client|tls: |TLS handshake",
         "the registry of {image} cannot be trusted: its TLS certificate or protocol is refused",
         "install its CA under /etc/docker/certs.d/HOST/, or list it in insecure-registries of daemon.json",
     ),
@@ -174,7 +174,9 @@ CREATE: Final = (
     ),
     _p(
         "create.invalid_config",
-        r"minimum memory limit|invalid|conflicting options|range of cpus|must be|unknown|not allowed|unsupported",
+        r"minimum memory limit|minimum memoryswap|conflicting options|range of CPUs|unknown (?:capability|runtime|log opt)"
+        r"|invalid (?:ulimit|mount|volume|hostname|port|IP|container name|isolation|value|argument|restart policy)"
+        r"|is not allowed|invalid .* for",
         "Docker refuses the settings of container {container}",
         "correct what the message names in the task definition",
     ),
@@ -207,7 +209,7 @@ START: Final = (
     ),
     _p(
         "start.workdir_missing",
-        r"chdir to cwd \(\"?(?P<path>[^\")]*)\"?\).*no such file|workdir|mkdir .*cwd",
+        r"chdir to cwd \(\"?(?P<path>[^\")]*)\"?\).*no such file",
         "the working directory of container {container} does not exist in {image}",
         "correct workingDirectory",
     ),
@@ -225,8 +227,8 @@ START: Final = (
     ),
     _p(
         "start.device_missing",
-        r"(?:no such file or directory|error gathering device information).*?(?P<path>/dev/[\w./-]+)"
-        r"|(?P<path2>/dev/[\w./-]+).*no such file or directory",
+        r"error gathering device information.*?(?<![\w/])(?P<path>/dev/[\w./-]+)"
+        r"|(?<![\w/])(?P<path2>/dev/[\w./-]+)\"?: no such file or directory",
         "a device that container {container} wants is not on this host",
         "ls -l /dev",
     ),

@@ -17,6 +17,10 @@ _ORDERING = re.compile(
     r"(?P<how>has timed out|did not exit successfully|will never start|does not exist)",
     re.S,
 )
+_NO_COMMAND = re.compile(
+    r"OCI runtime exec failed.*(?:executable file not found|no such file)|exec: [^\n]*not found", re.S
+)
+"""What the engine says of a check that it cannot run; the check's own words may contain "not found" for any reason."""
 _LOOP = 3
 _LOOP_WITHIN = timedelta(minutes=30)
 _PROBES = 5
@@ -102,11 +106,10 @@ def unhealthy(story: Story, container: ContainerFacts) -> Finding | None:
     if what.to is not HealthStatus.UNHEALTHY:
         return None
     output = what.output.strip()
-    lower = output.lower()
     line = output.splitlines()[-1][:200] if output else "it printed nothing"
-    if "exceeded timeout" in lower:
+    if output.startswith("Health check exceeded timeout"):
         code, why = "health.timeout", "the check did not end in its time"
-    elif what.exit_code == 127 or re.search(r"not found|no such file|executable file", lower):
+    elif what.exit_code in (126, 127) or _NO_COMMAND.search(output):
         code, why = "health.command_missing", f"the command of the check is not in the image: {line}"
     else:
         ended = "" if what.exit_code is None else f" with {what.exit_code}"

@@ -6,7 +6,7 @@ The record is missing once the task was cleaned up; the history is missing where
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -20,6 +20,8 @@ from ecscope.model.task import Task
 from ecscope.model.waiting import Waiting
 
 HISTORY = "agent history"
+_CLOCKS = timedelta(seconds=0.1)
+"""By how much the moments of two programs on one host may differ."""
 
 
 class PortHolder(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +33,8 @@ class PortHolder(msgspec.Struct, frozen=True, kw_only=True):
     task_arn: str = ""
     """The task whose container publishes it; ``""``: none."""
     container: str = ""
+    since: datetime | None = None
+    """When the process or the container was started; ``None``: not known."""
 
 
 class StoppedBy(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,10 +111,18 @@ class ContainerFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ended_by_agent(self) -> bool:
-        """The agent asked Docker to stop it before it ended."""
+        """The agent asked Docker to stop it before it ended. Clocks of the two may differ a little."""
         return self.stop_asked_at is not None and (
-            self.finished_at is None or self.stop_asked_at <= self.finished_at or self.signal is not None
+            self.finished_at is None or self.stop_asked_at <= self.finished_at + _CLOCKS
         )
+
+    @property
+    def waited_s(self) -> float | None:
+        """Seconds from the agent's stop request to its end; ``None``: not known, or the clock was changed between."""
+        if self.stop_asked_at is None or self.finished_at is None:
+            return None
+        waited_s = (self.finished_at - self.stop_asked_at).total_seconds()
+        return max(waited_s, 0.0) if waited_s >= -_CLOCKS.total_seconds() else None
 
     @property
     def ended_at(self) -> datetime | None:

@@ -118,3 +118,20 @@ def test_restarts_in_place() -> None:
     found = answer(story).verdict
     assert (found.code, "4 times" in found.sentence, "with 5" in found.sentence) == ("restart.loop", True, True)
     assert answer(story_of(ARN, a_task(a_container()), again[:2])).verdict.code != "restart.loop"
+
+
+def test_what_a_health_check_says_is_not_what_the_engine_says() -> None:
+    def code(output: str, exit_code: int) -> str:
+        probe = h.ContainerHealthChanged(
+            before=HealthStatus.HEALTHY, to=HealthStatus.UNHEALTHY, output=output, exit_code=exit_code
+        )
+        return answer(a_story(started(), entry(2, probe)), "app").verdict.code
+
+    assert code("curl: (22) The requested URL returned error: 404 Not Found", 22) == "health.command_failed"
+    assert code("wget: server returned error: HTTP/1.1 404 Not Found", 1) == "health.command_failed"
+    assert code("sh: curl: not found", 127) == "health.command_missing"
+    assert (
+        code('OCI runtime exec failed: exec: "curl": executable file not found in $PATH', -1)
+        == "health.command_missing"
+    )
+    assert code("Health check exceeded timeout (2s)", -1) == "health.timeout"

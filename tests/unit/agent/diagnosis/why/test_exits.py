@@ -35,7 +35,7 @@ def test_a_child_that_the_kernel_killed() -> None:
     assert (found.code, found.certainty.value) == ("exit.oom_child", "proven")
     assert code_of(died(9, 1), stopped(9, 1), kernel_kills=KERNEL) == ("exit.oom_child", "likely")
     # killed long before the end: that kill was not the end
-    assert code_of(OOM, died(60, 137, signal=9), stopped(60, 137))[0] == "exit.oom_child"
+    assert code_of(OOM, died(60, 1), stopped(60, 1))[0] == "exit.oom_child"
 
 
 def test_143_in_two_ways() -> None:
@@ -99,3 +99,48 @@ def test_what_is_decoded_in_one_line() -> None:
     assert decoded(app) == "137: SIGKILL by the agent, 2.0 s after SIGTERM"
     (app,) = a_story(started(), died(5, 3), stopped(5, 3)).containers
     assert decoded(app) == "3"
+
+
+def test_a_kill_while_there_was_time_left_is_not_the_stop_timeout() -> None:
+    by_hand = (stopping(3, grace_s=30), died(4, 137, signal=9), stopped(5, 137))
+    assert code_of(*by_hand, container="app")[0] == "exit.killed_by_hand"
+    memory = (stopping(4.6, grace_s=30), OOM, died(5.01, 137), stopped(6, 137))
+    assert code_of(*memory, container="app") == ("exit.oom_container", "proven")
+    before = (died(2.8, 137, signal=9), stopping(3.1, grace_s=0), stopped(4, 137))
+    assert code_of(*before, container="app")[0] == "exit.killed_by_hand"
+
+
+def test_a_clock_that_was_set_back_proves_nothing() -> None:
+    entries = (stopping(3600, grace_s=2), died(2, 137), stopped(3602, 137))
+    found = answer(a_story(started(), *entries), "app").verdict
+    assert "-" not in found.sentence.replace("app", "")
+    assert (found.code, found.certainty.value) != ("exit.killed_after_stop_timeout", "proven")
+
+
+def test_a_crash_after_the_stop_was_asked_is_a_crash() -> None:
+    assert code_of(stopping(3), died(3.1, 139), stopped(4, 139), container="app")[0] == "exit.segfault"
+
+
+def test_a_kill_by_hand_after_a_child_ran_out_of_memory() -> None:
+    assert code_of(OOM, died(6, 137, signal=9), stopped(7, 137)) == ("exit.killed_by_hand", "proven")
+
+
+def test_a_kernel_log_that_cannot_be_read_is_said() -> None:
+    found = answer(a_story(started(), died(5, 3), stopped(5, 3), kernel_kills=None))
+    assert any("could not be read" in one.why_not for one in found.considered)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "DB_PASSWORD=hunter2",
+        'password: "hunter2"',
+        "connect postgres://app:hunter2@db/x failed",
+        "api-key=hunter2&x=1",
+        'config {"token": "hunter2"}',
+        "STRIPE=hunter2",
+    ],
+)
+def test_no_secret_of_a_log_is_shown(line: str) -> None:
+    found = answer(a_story(started(), died(5, 3), stopped(5, 3), log_tails={"app": f"{line}\n"}))
+    assert "hunter2" not in str(found)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from ecscope.agent.diagnosis.why.engine import answer
 from ecscope.agent.diagnosis.why.messages import port_of
 from ecscope.agent.diagnosis.why.story import PortHolder
 from ecscope.model import history as h
-from tests.unit.agent.diagnosis.why.stories import ARN, a_story, entry, failed, with_image
+from tests.unit.agent.diagnosis.why.stories import ARN, a_story, at, entry, failed, with_image
 
 RUNC = 'OCI runtime create failed: container_linux.go:380: starting container process caused: exec: "{}": {}: unknown'
 
@@ -67,9 +68,14 @@ def test_who_holds_the_port() -> None:
     assert port_of(text) == 8080
     assert port_of("listen tcp4 0.0.0.0:80: bind: address already in use") == 80
     assert port_of("no port here") == 0
-    by_process = answer(a_story(failed(3, "start", text), ports={8080: (PortHolder(pid=7, command="nginx"),)})).verdict
+    nginx = PortHolder(pid=7, command="nginx", since=at(-60))
+    by_process = answer(a_story(failed(3, "start", text), ports={8080: (nginx,)})).verdict
     assert (by_process.code, by_process.culprit.pid) == ("start.port_taken_by_process", 7)
-    other = PortHolder(task_arn=ARN.replace("0123", "9999"), container="db")
+    assert by_process.certainty.value == "proven"
+    came_later = msgspec.structs.replace(nginx, since=at(60))
+    later = answer(a_story(failed(3, "start", text), ports={8080: (came_later,)})).verdict
+    assert later.certainty.value == "likely"
+    other = PortHolder(task_arn=ARN.replace("0123", "9999"), container="db", since=at(0))
     by_task = answer(a_story(failed(3, "start", text), ports={8080: (other,)})).verdict
     assert (by_task.code, by_task.certainty.value) == ("start.port_taken_by_task", "proven")
     nobody = answer(a_story(failed(3, "start", text))).verdict
@@ -102,3 +108,20 @@ def test_the_nearest_tag_is_named() -> None:
 def test_resources(kind: str, reason: str, code: str) -> None:
     what = h.TaskResourceFailed(resource=kind, name="data", reason=reason)
     assert answer(a_story(entry(2, what, ""))).verdict.code == code
+
+
+@pytest.mark.parametrize(
+    ("doing", "message", "not_code"),
+    [
+        ("pull", "manifest for app:429 not found: manifest unknown", "image.rate_limited"),
+        (
+            "start",
+            'exec: "/app/dev/run.sh": stat /app/dev/run.sh: no such file or directory: unknown',
+            "start.device_missing",
+        ),
+        ("create", "OCI runtime create failed: something odd: unknown", "create.invalid_config"),
+        ("start", "mkdir /var/lib/docker/x/cwd: no space left on device", "start.workdir_missing"),
+    ],
+)
+def test_words_that_users_choose_prove_nothing(doing: str, message: str, not_code: str) -> None:
+    assert answer(with_image(a_story(failed(3, doing, message)), "app:429")).verdict.code != not_code
