@@ -174,7 +174,7 @@ CREATE: Final = (
     ),
     _p(
         "create.invalid_config",
-        r"minimum memory limit|minimum memoryswap|conflicting options|range of CPUs|unknown (?:capability|runtime|log opt)"
+        r"minimum memory(?:swap)? limit|conflicting options|range of CPUs|unknown (?:capability|runtime|log opt)"
         r"|invalid (?:ulimit|mount|volume|hostname|port|IP|container name|isolation|value|argument|restart policy)"
         r"|is not allowed|invalid .* for",
         "Docker refuses the settings of container {container}",
