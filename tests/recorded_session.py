@@ -1,6 +1,6 @@
 """A session with a control plane of an earlier version: what happened, and what was answered, sent and saved.
 
-Each line of a ``.jsonl.gz`` file is an event with its outcome, byte for byte: the answer or the refusal, and what
+Each line of a ``.jsonl.gz`` file is an event with its outcome: the answer or the refusal, and what
 agents were sent. Decisions are functions of state and event: the same events must come to the same today.
 """
 
@@ -23,7 +23,10 @@ from ecscope.control.core.step import Decision
 from ecscope.control.decide import decide, read
 
 RECORDED = Path(__file__).parent / "fixtures" / "control" / "29933ea"
-"""By the version of that commit, some 800 events; every action of the API is among them."""
+"""The requests and the saved file are of that commit, some 800 events; every action of the API is among them.
+
+The answers of ``session`` are of 2026-12-01: awsvpc, Fargate and log drivers had come, which that commit refused.
+"""
 
 
 class Line(msgspec.Struct, frozen=True, omit_defaults=True):
