@@ -37,11 +37,11 @@ CALLS = {
     "UpdateContainerInstancesState": "ecs:UpdateContainerInstancesState",
     "DescribeTags": "ec2:DescribeTags",
     "GetAuthorizationToken": "ecr:GetAuthorizationToken",
-    "GetParameters": "ssm:GetParameters",
+    "GetParameters": "",
     "GetObject": "s3:GetObject",
     "GetSecretValue": "",
 }
-"""Every call that an agent may make (agent-protocol.md §3) → its action; ``""``: made with the task's role."""
+"""Every call that an agent may make (agent-protocol.md §3) → its action; ``""``: made with a role of the task."""
 
 WITHOUT_A_CALL = {
     "ecs:Poll": "the connection to ACS",
