@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def exit_code_of(findings: Sequence[Finding]) -> int:
-    """By the worst finding. What is not known is no reason to fail."""
+    """By the worst finding. What is not known does not count."""
     worst = max((RANK[finding.severity] for finding in findings), default=0)
     if worst == RANK[Severity.ERROR]:
         return EXIT_ERRORS
@@ -188,7 +188,7 @@ def _known(tasks: Sequence[Task]) -> dict[str, frozenset[str]]:
 
 
 def _version(agent: AgentFact) -> str:
-    """Of the agent that answers; ``""``: it is no ecscope agent, or does not answer."""
+    """Of the agent that answers; ``""``: it is not an ecscope agent, or does not answer."""
     if not (agent.answers_51680 and agent.answers_51678):
         return ""
     with suppress(AgentProblem):

@@ -34,7 +34,7 @@ _ENTRIES = 5000
 _SHORTEST = 4
 """Characters of an ID that are enough to look for it."""
 _OWN_CREDENTIALS = frozenset({"AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE"})
-"""Without one of these, whoever asks has no credentials of their own."""
+"""Without one of these, the caller has no credentials of their own."""
 _RESET = "\x1b[0m"
 _COLOURS = {Certainty.PROVEN: "\x1b[31m", Certainty.LIKELY: "\x1b[33m", Certainty.UNKNOWN: "\x1b[90m"}
 

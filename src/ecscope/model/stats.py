@@ -44,7 +44,7 @@ class StatsSample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class LatestStats(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest sample of a container, as whoever reads it is shown it."""
+    """The newest sample of a container, as readers get it."""
 
     document: Mapping[str, Any]
     """The runtime's whole answer. Totals are those of all runs of the container."""

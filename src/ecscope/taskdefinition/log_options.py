@@ -15,7 +15,7 @@ MODE = "mode"
 
 
 class LogDefaults(NamedTuple):
-    """What ``awslogs`` is told where a definition says nothing; ``""``: nothing then."""
+    """The default of an ``awslogs`` option that a definition does not set; ``""``: none."""
 
     region: str = ""
     mode: str = ""

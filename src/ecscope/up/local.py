@@ -74,7 +74,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Tasks keep running at the end."""
     has_agent: bool = True
     has_task_endpoint: bool = True
-    """Containers are told where AWS is, and may ask there."""
+    """Containers get the address of AWS, and may ask there."""
     local_images: Mapping[str, str] = {}
     """Image as definitions name it → local image to use in its place."""
     has_live_delays: bool = False

@@ -167,7 +167,7 @@ def container_config(
         host_ports: ``"<container port>/<protocol>"`` → host port, for every port to publish, ranges expanded.
         cluster: as configured, for the label.
         region: the agent's; ``""``: unknown.
-        endpoint: of AWS, for the programs in the container; ``""``: they are told of none.
+        endpoint: of AWS, for the programs in the container; ``""``: they get no address.
         image: that the runtime is asked for; ``""``: the definition's.
         task_network: on which awsvpc tasks have their addresses; ``None``: there are none here.
         metadata_folder: the host's path of the folder with its metadata file; ``""``: it gets none.

@@ -148,7 +148,7 @@ def _usable(value: str) -> str:
 
 
 def failure(task: Task, store: SecretStore, *, region: str, value_from: str, why: str, retries: int) -> str:
-    """The reason of a task whose secret or parameters cannot be had.
+    """The reason of a task whose secret or parameters cannot be fetched.
 
     Source: ECS Developer Guide, "ResourceInitializationError" (Fargate) and "unable to retrieve the secret" (EC2).
     """

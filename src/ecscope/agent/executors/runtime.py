@@ -96,7 +96,7 @@ class ExecutorSettings(msgspec.Struct, frozen=True, kw_only=True):
     region: str = ""
     """``""``: unknown; containers then get no ``AWS_REGION``."""
     task_endpoint_port: int = 0
-    """Of this host, at which containers find AWS; 0: they are not told of any."""
+    """Of this host, at which containers find AWS; 0: they get no address."""
     log_endpoint: str = ""
     """Of CloudWatch Logs, as Docker reaches it; ``""``: the region's own."""
     log_credentials_id: str = ""

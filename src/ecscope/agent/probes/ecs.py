@@ -1,4 +1,4 @@
-"""What ECS says of a stopped task: DescribeTasks with the credentials of whoever asks, never the instance's own role.
+"""What ECS says of a stopped task: DescribeTasks with the caller's credentials, never the instance's own role.
 
 Importing this imports botocore.
 """

@@ -1,4 +1,4 @@
-"""Docker's stats answers of one container, as whoever reads them is shown them. Pure.
+"""Docker's stats answers of one container, as readers get them. Pure.
 
 The newest is kept as it came, and the one before it: Docker's first answer has none beside it, and is completed with
 what is known. Totals are those of all runs of the container.

@@ -95,6 +95,6 @@ def _identifiers(arns: Iterable[str], desired_status: str) -> Iterator[TaskIdent
 
 
 def _cluster_of(task_arn: str) -> str:
-    """The ARN of a task's own cluster, which need not be that of its instance; ``""``: it is no task's ARN."""
+    """The ARN of a task's own cluster, which need not be that of its instance; ``""``: it is not the ARN of a task."""
     prefix, is_of_a_task, path = task_arn.partition(":task/")
     return f"{prefix}:cluster/{path.partition('/')[0]}" if is_of_a_task else ""

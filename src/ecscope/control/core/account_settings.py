@@ -13,5 +13,5 @@ NON_BLOCKING = "non-blocking"
 
 
 def default_log_driver_mode(state: ControlState) -> str:
-    """The mode of ``awslogs`` where a definition names none: the account's, whoever runs the task."""
+    """The mode of ``awslogs`` where a definition names none: the account's, independent of who runs the task."""
     return state.account_settings.get(f"default/{LOG_DRIVER_MODE}", NON_BLOCKING)

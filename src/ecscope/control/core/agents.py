@@ -25,7 +25,7 @@ from ecscope.control.core.step import Step
 
 INACTIVE_KEPT = timedelta(days=1)
 """How long a deregistered container instance is shown. Its agent asks once an hour whether that still holds; later it
-is told that the instance is not known. Source: agent-protocol.md §4.10."""
+learns that the instance is not known. Source: agent-protocol.md §4.10."""
 
 
 def connected(step: Step, event: AgentConnected) -> None:

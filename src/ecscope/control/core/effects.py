@@ -78,7 +78,7 @@ class ReportOvercommitment(Effect, frozen=True, kw_only=True, tag=True):
 
 
 class ReportUnlimitedStorage(Effect, frozen=True, kw_only=True, tag=True):
-    """Say, once, that the ``ephemeralStorage`` that a task asks for is no limit here."""
+    """Say, once, that the ``ephemeralStorage`` that a task asks for is not enforced here."""
 
 
 AnyEffect = (

@@ -49,7 +49,7 @@ def _unsupported(what: str) -> ApiError:
 
 @lru_cache(maxsize=64)
 def compiled(pattern: str) -> Matches | None:
-    """What tells whether a message matches; ``None``: every one does. Raises ``ApiError``."""
+    """Decides whether a message matches; ``None``: every one does. Raises ``ApiError``."""
     text = pattern.strip()
     if not text:
         return None

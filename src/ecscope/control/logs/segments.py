@@ -288,7 +288,7 @@ class Segments:
     # --- what is on disk ----------------------------------------------------------------------------------------
 
     def _scan(self, segment: Segment, *, is_last: bool = False) -> None:
-        """Account for what a file has. What a dying process left half written at the end is no damage."""
+        """Account for what a file has. What a dying process left half written at the end is not damage."""
         data = read_owned(segment.path)
         self._active_spans = {}
         segment.size = len(data)
@@ -342,7 +342,7 @@ class Segments:
             return None
 
     def _write_index(self, segment: Segment, spans: dict[int, Span]) -> None:
-        """It only saves time at the next start, so a full disk is no reason to fail."""
+        """It only saves time at the next start, so a full disk does not matter."""
         data = msgspec.msgpack.encode(spans)
         with suppress(OSError):
             write_owned(segment.path.with_suffix(".idx"), zlib.crc32(data).to_bytes(4, "little") + data)

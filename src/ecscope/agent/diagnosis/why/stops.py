@@ -1,4 +1,4 @@
-"""Who asked a task to stop, and why: the control plane's words where it was asked, else what the agent was told."""
+"""Who asked a task to stop, and why: the control plane's words where it was asked, else what the agent received."""
 
 from __future__ import annotations
 

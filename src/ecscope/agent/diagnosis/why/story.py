@@ -141,7 +141,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     containers: tuple[ContainerFacts, ...] = ()
     """In the order of the task definition, or in that of their first event."""
     reason: str = ""
-    """Why it could not run, as ECS is told; ``""``: it ran, or nothing is recorded."""
+    """Why it could not run, as reported to ECS; ``""``: it ran, or nothing is recorded."""
     requested_by: str = ""
     """Who asked the agent to stop it; ``""``: nobody."""
     requested_at: datetime | None = None

@@ -71,7 +71,7 @@ class UserLogins:
         self._said: set[str] = set()
 
     async def of(self, image: str) -> RegistryAuth | None:
-        """The login for an image; ``None``: there is none, or it cannot be had. May be cancelled."""
+        """The login for an image; ``None``: there is none, or it is not available. May be cancelled."""
         server = server_of(image)
         try:
             read = await asyncio.to_thread(_read, self._path)

@@ -94,7 +94,7 @@ class Images:
             self._local[parse_image_reference(reference).with_digest(image.digest)] = image
 
     def load(self, archive: bytes) -> None:
-        """Raises ``RuntimeFailure`` for what is no archive of images."""
+        """Raises ``RuntimeFailure`` for anything but an archive of images."""
         try:
             with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
                 manifest = tar.extractfile("manifest.json")

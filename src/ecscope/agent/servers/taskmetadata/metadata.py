@@ -133,7 +133,7 @@ class ContainerV4(_Shown, frozen=True, kw_only=True):
 
 
 class TagError(_Shown, frozen=True, kw_only=True):
-    """Tags that could not be had. §11"""
+    """Tags that could not be read. §11"""
 
     error_field: str
     error_code: str = ""
@@ -358,7 +358,7 @@ def _log_config(docker_host_config: str) -> tuple[str, dict[str, str]]:
 
 
 def _decoded(text: str) -> object:
-    """``None`` for what is no JSON: the container cannot be created then."""
+    """``None`` if it is not JSON: the container cannot be created then."""
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):

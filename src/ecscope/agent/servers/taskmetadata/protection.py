@@ -29,7 +29,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Undecodable(ValueError):
-    """The body is no wish."""
+    """The body is not a valid request."""
 
 
 def wish_of(body: bytes) -> Wish:

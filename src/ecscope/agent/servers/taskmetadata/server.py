@@ -101,7 +101,7 @@ class TaskMetadataServer:
             try:
                 async with asyncio.timeout(self._timeout_s):
                     body = await _read(request)
-            except TimeoutError:  # whoever sends so slowly is not answered either
+            except TimeoutError:  # a client this slow is not answered either
                 request.protocol.force_close()
                 return Unnamed(status=408)
         asked = Request(
@@ -124,7 +124,7 @@ class TaskMetadataServer:
 
 
 async def _read(request: web.BaseRequest) -> bytes:
-    """The body, as far as it is looked at: a longer one is no request that is understood."""
+    """The body, as far as it is looked at: a longer one is not a valid request."""
     body = bytearray()
     async for chunk in request.content.iter_any():
         body += chunk
