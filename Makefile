@@ -23,7 +23,7 @@ help: ## this list
 demo: .venv/.runtime src/ecscope/_build.py ## ECS on this machine with two sample tasks, live; ONCE=1 prints, cleans up and ends
 	@$(BIN)/python scripts/demo
 
-test: lint ## all checks and all tests, with an engine (15 minutes at most)
+test: lint ## all checks and all tests, with an engine (20 minutes at most)
 	@$(BIN)/python -m compileall -q src # else each of the hundreds of processes does, where PYTHONDONTWRITEBYTECODE is set
 	@$(BIN)/python scripts/with-engine --optional $(BIN)/python -m pytest -q $(ARGS)
 
