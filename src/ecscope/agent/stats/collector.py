@@ -54,7 +54,8 @@ _ASKED_APART_S = 1.0
 class _Measured:
     """One container that runs."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, *, docker_id: DockerId, docker_name: str) -> None:
+        self._names = {"name": f"/{docker_name}", "id": docker_id}
         self.ring = Ring(capacity=capacity)
         self.restart_count: int | None = None
         self.network_holder: _Measured | None = None
@@ -94,7 +95,7 @@ class _Measured:
             document = {**document, "networks": networks} if networks else document
         newest = self.ring.newest
         return LatestStats(
-            document=document,
+            document={**self._names, **document},  # Docker leaves them out of a sample that is asked for by itself
             rx_bytes_per_s=newest.rx_bytes_per_s if newest is not None else None,
             tx_bytes_per_s=newest.tx_bytes_per_s if newest is not None else None,
         )
@@ -216,7 +217,9 @@ class Collector:
         for docker_id, container in running.items():
             measured = self._measured.get(docker_id)
             if measured is None:
-                measured = self._measured[docker_id] = _Measured(self._capacity)
+                measured = self._measured[docker_id] = _Measured(
+                    self._capacity, docker_id=docker_id, docker_name=container.docker_name
+                )
                 measured.stream = asyncio.create_task(self._measure(docker_id, measured), name=f"stats {docker_id}")
             measured.restart_count = container.restart_count if container.restarts else None
         for task in tasks:

@@ -16,7 +16,7 @@ from ecscope.agent.core.container_config import container_config
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.runtime.interface import RuntimeFailure
 from ecscope.agent.runtime.simulated.programs import Program, Use
-from ecscope.agent.stats.collector import Collector
+from ecscope.agent.stats.collector import Collector, _Measured
 from ecscope.model.arn import DockerId
 from ecscope.model.container import Container, ContainerKind, NamedError, RestartPolicy
 from ecscope.model.container_instance import ContainerInstance
@@ -341,7 +341,9 @@ async def test_a_reader_of_a_container_that_has_just_started_gets_a_sample_withi
         world.publish(a_task(container))  # which the collector has not seen
         asked_s = clock.now_s
         found = await clock.run(world.collector.latest([container.docker_id]))
-        assert found[container.docker_id] is not None
+        latest = found[container.docker_id]
+        assert latest is not None
+        assert (latest.document["id"], latest.document["name"]) == (container.docker_id, f"/{container.docker_name}")
         assert clock.now_s - asked_s < 2
 
 
@@ -403,3 +405,12 @@ async def test_containers_of_an_awsvpc_task_have_the_traffic_of_the_one_that_hol
     assert latest.rx_bytes_per_s == 100.0
     assert [metric.container_name for metric in reading.tasks[0].container_metrics] == ["app"]
     assert reading.tasks[0].container_metrics[0].network_stats_set is not None
+
+
+def test_a_sample_without_a_name_is_shown_with_it() -> None:
+    """Docker leaves name and ID out of a sample that is asked for beside the stream."""
+    measured = _Measured(10, docker_id=DockerId("d" * 64), docker_name="ecs-web-1-app")
+    measured.show(b'{"read": "2026-12-01T12:00:00Z"}')
+    latest = measured.latest()
+    assert latest is not None
+    assert (latest.document["id"], latest.document["name"]) == ("d" * 64, "/ecs-web-1-app")

@@ -221,7 +221,7 @@ class SimulatedRuntime:
             if found is None:
                 return
             if found.running:
-                yield sample(found, read_ns=self._engine.now_ns(), cpus=self.info.cpus)
+                yield sample(found, read_ns=self._engine.now_ns(), cpus=self.info.cpus, by_itself=asks_again)
             await self._engine.pause(every_s)
 
     # --- volumes --------------------------------------------------------------------------------

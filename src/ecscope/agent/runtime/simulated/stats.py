@@ -11,8 +11,11 @@ from ecscope.agent.runtime.simulated.engine import NS, time_text
 from ecscope.model.stats import NetworkCounters, StatsSample
 
 
-def sample(container: SimulatedContainer, *, read_ns: int, cpus: int) -> StatsSample:
-    """Of one that runs, on a host of so many CPUs: counters that grow as its program's ``use`` says."""
+def sample(container: SimulatedContainer, *, read_ns: int, cpus: int, by_itself: bool) -> StatsSample:
+    """Of one that runs, on a host of so many CPUs: counters that grow as its program's ``use`` says.
+
+    ``by_itself``: not one of a stream. Docker leaves name and ID out of it then.
+    """
     use = container.program.use
     ran_s = asyncio.get_running_loop().time() - container.running_since_s
     network = NetworkCounters(rx_bytes=int(use.rx_bytes_per_s * ran_s), tx_bytes=int(use.tx_bytes_per_s * ran_s))
@@ -22,8 +25,7 @@ def sample(container: SimulatedContainer, *, read_ns: int, cpus: int) -> StatsSa
         "preread": time_text(read_ns - NS),
         "cpu_stats": {"cpu_usage": {"total_usage": cpu_total_ns}, "online_cpus": cpus},
         "memory_stats": {"usage": use.memory_bytes},
-        "name": f"/{container.name}",
-        "id": container.docker_id,
+        **({} if by_itself else {"name": f"/{container.name}", "id": container.docker_id}),
         **({"networks": {"eth0": network}} if container.has_network else {}),
     }
     return StatsSample(
