@@ -20,7 +20,7 @@ from ecscope.agent.config.load import LoadedConfig, load_config
 from ecscope.agent.diagnosis.doctor.checks import examine
 from ecscope.agent.diagnosis.doctor.facts import AgentFact, SettingsFact
 from ecscope.agent.diagnosis.doctor.findings import RANK, Finding, Severity
-from ecscope.cli.client import DEFAULT_ENDPOINT, AgentProblem, BadEndpoint, Client, Task
+from ecscope.cli.client import DEFAULT_ENDPOINT, AgentProblem, BadEndpoint, Client, Metadata, Task
 from ecscope.cli.exit_codes import EXIT_ERRORS, EXIT_FINE, EXIT_WARNINGS
 from ecscope.cli.places import is_of_up, places, running
 from ecscope.cli.table import BOLD, harmless, wants_colour
@@ -29,6 +29,7 @@ from ecscope.model.container_instance import ObstacleKind
 from ecscope.version import version_line
 
 _AGENT_TIMEOUT_S = 0.5
+_NO_METADATA = Metadata(cluster="", container_instance_arn=None)
 _COLOURS = {Severity.OK: "\x1b[32m", Severity.WARNING: "\x1b[33m", Severity.ERROR: "\x1b[31m"}
 _RESET = "\x1b[0m"
 _QUIET = (Severity.OK, Severity.NOT_NEEDED)
@@ -59,17 +60,17 @@ def run(args: argparse.Namespace) -> int:
         task_roles=found.loaded.config.task_iam_role_enabled,
         is_local=found.is_local,
     )
-    agent, tasks, arn = _asked(found.pid)
+    agent, tasks, metadata = _asked(found.pid)
     facts = asyncio.run(
         gather(
             found.loaded,
             found.environ,
             settings=settings,
             agent=agent,
-            container_instance_arn=arn,
+            container_instance_arn=metadata.container_instance_arn or "",
             known=None if tasks is None else _known(tasks),
             ecscope_version=version_line(),
-            agent_version=_version(agent),
+            agent_version=metadata.version if agent.answers_51680 else "",
             clock=SystemClock(),
         )
     )
@@ -157,8 +158,8 @@ def _arguments(command: list[str]) -> argparse.Namespace:
     return argparse.Namespace(tasks=None)
 
 
-def _asked(pid: int | None) -> tuple[AgentFact, list[Task] | None, str]:
-    """The agent as its ports show it; its tasks (``None``: no answer) and the ARN of its instance."""
+def _asked(pid: int | None) -> tuple[AgentFact, list[Task] | None, Metadata]:
+    """The agent as its ports show it; its tasks (``None``: no answer) and its metadata."""
     client = Client(os.environ.get("ECSCOPE_ENDPOINT") or DEFAULT_ENDPOINT, timeout_s=_AGENT_TIMEOUT_S)
     shown = client.instance()
     fact = AgentFact(pid=pid, answers_51680=shown is not None)
@@ -174,9 +175,9 @@ def _asked(pid: int | None) -> tuple[AgentFact, list[Task] | None, str]:
         tasks = client.tasks()
         metadata, _ = client.metadata()
     except (AgentProblem, BadEndpoint) as problem:
-        return msgspec.structs.replace(fact, why_not=str(problem)), None, ""
+        return msgspec.structs.replace(fact, why_not=str(problem)), None, _NO_METADATA
     fact = msgspec.structs.replace(fact, answers_51678=True)
-    return fact, tasks, metadata.container_instance_arn or ""
+    return fact, tasks, metadata
 
 
 def _known(tasks: Sequence[Task]) -> dict[str, frozenset[str]]:
@@ -185,13 +186,3 @@ def _known(tasks: Sequence[Task]) -> dict[str, frozenset[str]]:
         "containers": frozenset(container.docker_id for container in containers),
         "volumes": frozenset(volume.docker_name for container in containers for volume in container.volumes),
     }
-
-
-def _version(agent: AgentFact) -> str:
-    """Of the agent that answers; ``""``: it is not an ecscope agent, or does not answer."""
-    if not (agent.answers_51680 and agent.answers_51678):
-        return ""
-    with suppress(AgentProblem):
-        metadata, _ = Client(DEFAULT_ENDPOINT, timeout_s=_AGENT_TIMEOUT_S).metadata()
-        return metadata.version
-    return ""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 from ecscope.agent.diagnosis.why import messages
 from ecscope.agent.diagnosis.why.story import HISTORY, ContainerFacts, PortHolder, Story
 from ecscope.agent.diagnosis.why.times import text_of
 from ecscope.agent.diagnosis.why.verdict import UNKNOWN, Certainty, Considered, Culprit, Evidence, Finding, Verdict
 from ecscope.model import history
+from ecscope.model.task_resource import CGROUP, PARAMETERS, SECRETS, VOLUME
 
 _BY_STEP = {
     "pull": messages.PULL,
@@ -137,7 +139,30 @@ def _nearest(image: str, tags: Sequence[str]) -> list[str]:
     return [tag for tag in tags if tag.rpartition(":")[0] == repository][:3]
 
 
-_RESOURCES = {"volume": "resource.volume_failed", "cgroup": "resource.cgroup_create"}
+_DENIED = (re.compile(r"\bAccessDenied(?:Exception)?\b|is not authorized to perform"), "resource.secret_denied")
+_NO_ANSWER = (re.compile(r"\bno (?:answer|connection)\b|timed out"), "resource.secret_timeout")
+_RESOURCES: Mapping[str, tuple[tuple[re.Pattern[str], str], ...]] = {
+    VOLUME: (
+        (re.compile(r"error looking up volume plugin|no such (?:volume )?driver"), "resource.volume_driver"),
+        (re.compile(""), "resource.volume_failed"),
+    ),
+    CGROUP: ((re.compile(""), "resource.cgroup_create"),),
+    SECRETS: (
+        (
+            re.compile(r"\bResourceNotFoundException\b|can't find the specified secret"),
+            "resource.secret_not_found",
+        ),
+        _DENIED,
+        (re.compile(r"did not contain json key"), "resource.secret_key_missing"),
+        _NO_ANSWER,
+    ),
+    PARAMETERS: (
+        (re.compile(r"invalid (?:ssm )?parameters\b"), "resource.parameter_not_found"),
+        _DENIED,
+        _NO_ANSWER,
+    ),
+}
+"""By kind: what its provider says, and the cause that this proves. First fit wins."""
 
 
 def resource(story: Story) -> Finding | None:
@@ -147,23 +172,7 @@ def resource(story: Story) -> Finding | None:
     entry = story.resource_failures[0]
     assert isinstance(entry.what, history.TaskResourceFailed)
     kind, name, text = entry.what.resource, entry.what.name, entry.what.reason
-    code = _RESOURCES.get(kind, "")
-    lower = text.lower()
-    if kind == "volume" and (
-        "plugin" in lower or "no such driver" in lower or "error looking up volume plugin" in lower
-    ):
-        code = "resource.volume_driver"
-    elif "ssm" in kind or "parameter" in lower:
-        code = "resource.parameter_not_found" if "not" in lower and "found" in lower else code
-    if "secret" in kind or "secretsmanager" in lower or "secret" in lower:
-        if "resourcenotfound" in lower or "can't find the specified secret" in lower or "not found" in lower:
-            code = "resource.secret_not_found"
-        elif "accessdenied" in lower or "not authorized" in lower:
-            code = "resource.secret_denied"
-        elif "key" in lower and "json" in lower:
-            code = "resource.secret_key_missing"
-        elif "timeout" in lower or "timed out" in lower or "no answer" in lower:
-            code = "resource.secret_timeout"
+    code = next((code for pattern, code in _RESOURCES.get(kind, ()) if pattern.search(text)), "")
     evidence = Evidence(at=text_of(entry.at), source=HISTORY, text=text, data={"kind": kind, "name": name})
     verdict = Verdict(
         code=code or UNKNOWN,
@@ -172,5 +181,5 @@ def resource(story: Story) -> Finding | None:
         culprit=Culprit(resource=name),
         since=text_of(entry.at),
     )
-    action = f"docker volume inspect {name}" if kind == "volume" else ""
+    action = f"docker volume inspect {name}" if kind == VOLUME else ""
     return Finding(verdict=verdict, evidence=(evidence,), actions=(action,) if action else ())

@@ -16,13 +16,13 @@ def pending(story: Story) -> Finding | None:
     if story.waiting is not None and story.waiting.reason not in (WaitingReason.CONTAINERS, WaitingReason.TASK):
         return _of_task(story, story.waiting)
     waiting = [one for one in story.containers if one.waiting is not None and one.status is not ContainerStatus.STOPPED]
-    root = _root(story, waiting)
+    root = _root(waiting)
     if root is None or root.waiting is None:
         return None
     return _finding(_code(root, root.waiting), f"container {root.name} {root.waiting.sentence}", root.waiting, root)
 
 
-def _root(story: Story, waiting: list[ContainerFacts]) -> ContainerFacts | None:
+def _root(waiting: list[ContainerFacts]) -> ContainerFacts | None:
     """What waits for nothing else that waits: not the one that waits for another container."""
     others = [one for one in waiting if one.waiting is not None and one.waiting.reason is not WaitingReason.DEPENDENCY]
     return next(iter(others), None) or next(iter(waiting), None)

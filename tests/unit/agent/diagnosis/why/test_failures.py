@@ -92,14 +92,31 @@ def test_the_nearest_tag_is_named() -> None:
     [
         ("volume", "error looking up volume plugin rexray: plugin not found", "resource.volume_driver"),
         ("volume", "failed to mount local volume", "resource.volume_failed"),
+        ("volume", "create secret-data: not found", "resource.volume_failed"),
+        (
+            "asmsecret",
+            "retrieved secret from Secrets Manager did not contain json key user",
+            "resource.secret_key_missing",
+        ),
+        (
+            "ssmsecret",
+            "fetching secret data from SSM Parameter Store in r: invalid parameters: /a",
+            "resource.parameter_not_found",
+        ),
+        (
+            "ssmsecret",
+            "AccessDeniedException: is not authorized to perform: ssm:GetParameters",
+            "resource.secret_denied",
+        ),
+        ("task network", "the secret parameter was not found", "unknown"),
         ("cgroup", "cgroup: mkdir: permission denied", "resource.cgroup_create"),
         (
-            "secret",
+            "asmsecret",
             "ResourceNotFoundException: Secrets Manager can't find the specified secret.",
             "resource.secret_not_found",
         ),
         (
-            "secret",
+            "asmsecret",
             "AccessDeniedException: not authorized to perform secretsmanager:GetSecretValue",
             "resource.secret_denied",
         ),
