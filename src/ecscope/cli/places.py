@@ -18,7 +18,7 @@ def places(data_dir: str | None) -> list[Path]:
 
     if data_dir:
         own = Path(data_dir) / "agent"
-        return [own, Path(data_dir)] if is_of_up(own) else [Path(data_dir)]
+        return [own, Path(data_dir)] if own.is_dir() or is_of_up(own) else [Path(data_dir)]
     found = [Path(load_config(os.environ, standalone=False).config.data_dir), Path(STANDALONE_DATA_DIR)]
     with suppress(RuntimeError):  # no home directory
         found.append(Path.home() / ".ecscope" / "agent")

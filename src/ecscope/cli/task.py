@@ -8,24 +8,21 @@ Source: introspection-api.md §6.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 
 from ecscope.cli.client import AgentProblem, BadEndpoint, Client, Container, Task, client_for
 from ecscope.cli.exit_codes import EXIT_AMBIGUOUS, EXIT_FAILED, EXIT_FINE, EXIT_NO_MATCH, EXIT_USAGE
+from ecscope.cli.places import places
 from ecscope.cli.table import BOLD, NO_VALUE, age, coloured, harmless, ports_of, table, wants_colour
 from ecscope.model.docker_time import parse_docker_time
 from ecscope.model.history import HistoryEntry
 
 _LABEL_WIDTH = 12
-_AGENT_OF_UP = "agent"
-"""In the data directory of ``ecscope up``, what its agent keeps."""
 _SHORTEST_LOOKUP = 6
 """Characters from which on a Docker ID is looked up that no listed task has."""
 
@@ -94,7 +91,6 @@ def _because(task: Task, data_dir: str | None) -> str:
     if task.known == "RUNNING":
         return ""
     from ecscope.agent.store.interface import StoreError  # noqa: PLC0415 - only where something is wrong
-    from ecscope.cli.places import places  # noqa: PLC0415
     from ecscope.cli.why import answer_about, subjects  # noqa: PLC0415
 
     with suppress(StoreError):
@@ -116,7 +112,7 @@ def events_of(client: Client, task: Task, *, data_dir: str | None, limit: int) -
     from ecscope.agent.store.reader import read_history  # noqa: PLC0415
 
     problems = []
-    folders = _data_dirs(data_dir)
+    folders = places(data_dir)
     for folder in folders:
         try:
             if entries := read_history(folder, task.arn, limit):
@@ -124,18 +120,6 @@ def events_of(client: Client, task: Task, *, data_dir: str | None, limit: int) -
         except StoreError as error:
             problems.append(f"{error}; --data-dir names another, that of `ecscope up` too")
     return (), problems[0] if len(problems) == len(folders) else "none are kept about this task"
-
-
-def _data_dirs(data_dir: str | None) -> Sequence[Path]:
-    """Where an agent may keep its state: one with these settings and ``--tasks``, and the one of ``ecscope up``."""
-    if data_dir:
-        return (Path(data_dir), Path(data_dir) / _AGENT_OF_UP)
-    from ecscope.agent.config.load import load_config  # noqa: PLC0415 - only where it is needed
-
-    configured = Path(load_config(os.environ, standalone=True).config.data_dir)
-    with suppress(RuntimeError):  # no home directory
-        return (configured, Path.home() / ".ecscope" / _AGENT_OF_UP)
-    return (configured,)
 
 
 def json_of(task: Task, entries: Iterable[HistoryEntry], why_none: str) -> str:
