@@ -5,7 +5,7 @@ Source: engine.md §2.2.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import msgspec
 
@@ -99,17 +99,23 @@ class Lack(msgspec.Struct, frozen=True, kw_only=True):
     """No task may have these ports; ``False``: another task has them."""
 
 
-def lacks(needs: HostResources, *, host: HostResources, taken: HostResources) -> Iterator[Lack]:
-    """What an instance does not have for a task; nothing: it has room. The ports of ``host`` are those reserved."""
-    if (free := host.cpu_units - taken.cpu_units) < needs.cpu_units:
-        yield Lack(kind="CPU", needed=needs.cpu_units, free=max(free, 0))
-    if (free := host.memory_mib - taken.memory_mib) < needs.memory_mib:
-        yield Lack(kind="MEMORY", needed=needs.memory_mib, free=max(free, 0))
+def lacks(needs: HostResources, *, host: HostResources, taken: HostResources) -> tuple[Lack, ...]:
+    """What an instance does not have for a task; ``()``: it has room. The ports of ``host`` are those reserved."""
+    free_cpu = host.cpu_units - taken.cpu_units
+    free_memory = host.memory_mib - taken.memory_mib
+    if needs.cpu_units <= free_cpu and needs.memory_mib <= free_memory and not (needs.ports_tcp or needs.ports_udp):
+        return ()  # most tasks on most instances; every instance is asked for every task
+    found: list[Lack] = []
+    if free_cpu < needs.cpu_units:
+        found.append(Lack(kind="CPU", needed=needs.cpu_units, free=max(free_cpu, 0)))
+    if free_memory < needs.memory_mib:
+        found.append(Lack(kind="MEMORY", needed=needs.memory_mib, free=max(free_memory, 0)))
     for holder, is_reserved in ((taken, False), (host, True)):
         if ports := needs.ports_tcp & holder.ports_tcp:
-            yield Lack(kind="PORTS", protocol="TCP", ports=ports, is_reserved=is_reserved)
+            found.append(Lack(kind="PORTS", protocol="TCP", ports=ports, is_reserved=is_reserved))
         if ports := needs.ports_udp & holder.ports_udp:
-            yield Lack(kind="PORTS", protocol="UDP", ports=ports, is_reserved=is_reserved)
+            found.append(Lack(kind="PORTS", protocol="UDP", ports=ports, is_reserved=is_reserved))
+    return tuple(found)
 
 
 class TaskLimits(msgspec.Struct, frozen=True, kw_only=True):

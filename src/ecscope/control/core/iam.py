@@ -122,6 +122,17 @@ def allows_everything(policies: Iterable[Policy]) -> bool:
     )
 
 
+def allows_anywhere(policies: Iterable[Policy], action: str) -> bool:
+    """Whether ``action`` is allowed whatever it touches: one statement says so without a condition, and none denies."""
+    statements = [statement for policy in policies for statement in policy.statements]
+    return all(statement.is_allow for statement in statements) and any(
+        statement.resources == ("*",)
+        and not (statement.conditions or statement.excludes_actions or statement.excludes_resources)
+        and any(_matches(pattern, action, ignore_case=True) for pattern in statement.actions)
+        for statement in statements
+    )
+
+
 def denial(principal_arn: str, action: str, resource: str, verdict: Verdict) -> str:
     """AWS's sentence. Agents and people search it for the action."""
     denial = f"User: {principal_arn} is not authorized to perform: {action} on resource: {resource} "

@@ -154,9 +154,8 @@ def _filter(step: Step, wanted: Wanted) -> Callable[[Instance], str]:
             return _INACTIVE
         if not instance.is_connected:
             return "AGENT"
-        lacking = lacks(needs, host=instance.resources, taken=step.taken.get(instance.arn, _NOTHING))
-        if (lack := next(lacking, None)) is not None:
-            return f"RESOURCE:{lack.kind}"
+        if lacking := lacks(needs, host=instance.resources, taken=step.taken.get(instance.arn, _NOTHING)):
+            return f"RESOURCE:{lacking[0].kind}"
         if _lacking(required, instance):
             return "ATTRIBUTE"
         if not all(predicate(step, instance) for predicate in predicates):

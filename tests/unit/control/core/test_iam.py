@@ -16,6 +16,7 @@ from ecscope.control.core.iam import (
     Policy,
     Request,
     Verdict,
+    allows_anywhere,
     allows_everything,
     authorize,
     evaluate,
@@ -246,6 +247,23 @@ def test_who_may_do_everything_need_not_be_asked() -> None:
     assert not allows_everything(
         [a_policy(a_statement(Action="*", Condition={"StringEquals": {"aws:username": "a"}}))]
     )  # fmt: skip
+
+
+def test_an_action_that_is_allowed_on_everything_need_not_be_asked_about() -> None:
+    everywhere = a_statement(Action=["ecs:Submit*", "ecs:Poll"])
+    assert allows_anywhere([a_policy(everywhere)], "ecs:SubmitTaskStateChange")
+    assert allows_anywhere([a_policy(a_statement(Action="ECS:poll"))], "ecs:Poll")
+    for other in (
+        [],
+        [a_policy(a_statement(Action="ecs:StopTask"))],
+        [a_policy(a_statement(Resource=CLUSTER))],
+        [a_policy(a_statement(NotResource=CLUSTER))],
+        [a_policy(a_statement(NotAction="ecs:StopTask"))],
+        [a_policy(a_statement(Condition={"StringEquals": {"aws:username": "a"}}))],
+        [a_policy(everywhere), a_policy(a_statement("Deny", Action="s3:*"))],
+        [a_policy(everywhere, a_statement("Deny", Resource=TASK))],
+    ):
+        assert not allows_anywhere(other, "ecs:SubmitTaskStateChange"), other
 
 
 def test_a_pattern_of_stars_takes_no_time() -> None:
