@@ -1,48 +1,53 @@
-"""One drill: a task that is broken in one known way, carried out with real containers under ``ecscope up``.
+"""One drill: something that is broken in one known way, on real containers, registries and control planes.
 
 A folder per drill with ``drill.json``: how it is broken, what is done to it, and the code and the culprit that
-``ecscope why`` must name. Neither the agent nor the rules see the drill's name.
+``ecscope why`` must name. Neither the agent nor the rules see the drill's name. Where it is carried out is its stage.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dockerengine import EngineError
-from tests.e2e.agents import containers_of, engine, eventually
-from tests.e2e.ups import TASK_LABEL, Up
-
 FOLDER = Path(__file__).parent
-AT_ONCE = 6
-PORT_OF_PROCESS = "PORT_OF_PROCESS"
-NAME_LABEL = "com.amazonaws.ecs.container-name"
+
+Step = list[str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Drill:
     """See the module docstring."""
 
     name: str
     how: str
-    containers: list[dict[str, Any]]
-    do: list[list[str]]
+    do: list[Step]
     code: str
-    container: str
+    container: str = ""
     """The culprit; ``""``: it is no container."""
+    culprit: Mapping[str, str] = field(default_factory=dict)
+    """Further fields of the culprit. Names of other tasks stand for their ARNs."""
     certainty: str = ""
     """``""``: proven or likely."""
     ask: str = ""
-    """The container that is asked about; ``""``: the task."""
+    """The container that is asked about; ``""``: the task; ``task NAME``, ``service`` and ``agent``: that."""
+    stage: str = "up"
+    """A name in ``stages.STAGES``."""
+    containers: list[dict[str, Any]] = field(default_factory=list)
     volumes: list[dict[str, Any]] = field(default_factory=list)
+    members: dict[str, Any] = field(default_factory=dict)
+    """Further members of the task definition."""
+    others: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Definitions of other tasks, by the names that steps use."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """Of the agent, where the stage starts one for this drill."""
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """The task definition without its family."""
+        return {"containerDefinitions": self.containers, "volumes": self.volumes, **self.members}
 
 
 def drills() -> list[Drill]:
@@ -50,90 +55,6 @@ def drills() -> list[Drill]:
     return [
         Drill(name=path.parent.name, **json.loads(path.read_text())) for path in sorted(FOLDER.glob("*/drill.json"))
     ]
-
-
-@dataclass
-class Run:
-    """A drill under way."""
-
-    drill: Drill
-    up: Up
-    arn: str
-
-    def act(self) -> None:
-        """Do what the drill does, step by step."""
-        for step in self.drill.do:
-            match step:
-                case ["await", "RUNNING"]:
-                    eventually(lambda: self._task()["lastStatus"], lambda status: status == "RUNNING", self.drill.name)
-                case ["await", "UNHEALTHY"]:
-                    eventually(
-                        lambda: [one.get("healthStatus") for one in self._task()["containers"]],
-                        lambda found: "UNHEALTHY" in found,
-                        self.drill.name,
-                        within_s=90,
-                    )
-                case ["await", "STOPPED"]:
-                    self.await_stopped()
-                case ["docker-kill", name, number]:
-                    engine().request("POST", f"/containers/{self._docker_id(name)}/kill", signal=number)
-                case ["docker-rm", name]:
-                    engine().request("DELETE", f"/containers/{self._docker_id(name)}", force="1")
-                case ["kill", name]:
-                    found = json.loads(engine().request("GET", f"/containers/{self._docker_id(name)}/json"))
-                    os.kill(found["State"]["Pid"], signal.SIGKILL)
-                case ["stop", reason]:
-                    self.up.call("stop_task", cluster=self.up.cluster, task=self.arn, reason=reason)
-                case _:
-                    raise ValueError(f"{self.drill.name}: unknown step {step}")
-
-    def await_stopped(self) -> None:
-        """Unless the drill leaves it running."""
-        eventually(lambda: self._task()["lastStatus"], lambda status: status == "STOPPED", self.drill.name, within_s=90)
-
-    def why(self) -> dict[str, Any]:
-        """What ``ecscope why --json`` answers."""
-        which = self.arn if not self.drill.ask else f"{self.arn.rpartition('/')[2]}/{self.drill.ask}"
-        command = [
-            sys.executable,
-            "-m",
-            "ecscope.cli.main",
-            "why",
-            which,
-            "--json",
-            "--data-dir",
-            str(self.up.data_dir),
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert done.stdout, done.stderr
-        answer: dict[str, Any] = json.loads(done.stdout)
-        return answer
-
-    @property
-    def goes_on(self) -> bool:
-        """The task is not to stop by itself."""
-        return ["await", "UNHEALTHY"] in self.drill.do
-
-    def _task(self) -> dict[str, Any]:
-        (found,) = self.up.call("describe_tasks", cluster=self.up.cluster, tasks=[self.arn])["tasks"]
-        return dict(found)
-
-    def _docker_id(self, name: str) -> str:
-        return next(
-            str(one["Id"])
-            for one in containers_of(self.up.cluster)
-            if one["Labels"][TASK_LABEL] == self.arn and one["Labels"][NAME_LABEL] == name
-        )
-
-
-def begin(drill: Drill, up: Up, port: int) -> Run:
-    """Register and run its task. ``port``: of the host, on which a process of the test listens."""
-    text = json.dumps(drill.containers).replace(f'"{PORT_OF_PROCESS}"', str(port))
-    family = f"{up.family}-{abs(hash(drill.name)) % 10**8}"
-    up.call("register_task_definition", family=family, containerDefinitions=json.loads(text), volumes=drill.volumes)
-    made = up.call("run_task", cluster=up.cluster, taskDefinition=family)
-    assert made["failures"] == [], (drill.name, made["failures"])
-    return Run(drill=drill, up=up, arn=made["tasks"][0]["taskArn"])
 
 
 @dataclass(frozen=True)
@@ -148,24 +69,10 @@ class Result:
     """What of the verdict is not as expected, with the whole answer; ``""``: nothing."""
 
 
-def carry_out(wanted: list[Drill], up: Up) -> list[Result]:
-    """Some of them at once; the results in order."""
-    with socket.create_server(("0.0.0.0", 0)) as server, ThreadPoolExecutor(AT_ONCE) as pool:
-        port = server.getsockname()[1]
-        return list(pool.map(lambda drill: _result(drill, up, port), wanted))
-
-
-def _result(drill: Drill, up: Up, port: int) -> Result:
-    run = begin(drill, up, port)
-    try:
-        run.act()
-        if not run.goes_on:
-            run.await_stopped()
-        answer = run.why()
-    except (AssertionError, StopIteration, EngineError) as problem:
-        return Result(drill=drill, error=f"{drill.name}: {problem!r}")
+def result_of(drill: Drill, answer: Mapping[str, Any], names: Mapping[str, str]) -> Result:
+    """``names``: the ARNs of the other tasks, by their names in the drill."""
     verdict = answer["verdict"]
-    error = wrong(run, answer)
+    error = _wrong(drill, verdict, names)
     return Result(
         drill=drill,
         code=verdict["code"],
@@ -175,13 +82,16 @@ def _result(drill: Drill, up: Up, port: int) -> Result:
     )
 
 
-def wrong(run: Run, answer: dict[str, Any]) -> str:
+def _wrong(drill: Drill, verdict: Mapping[str, Any], names: Mapping[str, str]) -> str:
     """What of the verdict is not as expected; ``""``: nothing."""
-    drill, verdict = run.drill, answer["verdict"]
     if verdict["code"] != drill.code:
         return f"{drill.name}: {drill.code} expected, got {verdict['code']}: {verdict['sentence']}"
-    if drill.container and verdict["culprit"].get("container") != drill.container:
-        return f"{drill.name}: culprit {drill.container} expected, got {verdict['culprit']}"
+    wanted = {**({"container": drill.container} if drill.container else {}), **drill.culprit}
+    for key, value in wanted.items():
+        if str(verdict["culprit"].get(key)) != names.get(value, value):
+            return f"{drill.name}: culprit {key} {value} expected, got {verdict['culprit']}"
     if drill.certainty and verdict["certainty"] != drill.certainty:
         return f"{drill.name}: {drill.certainty} expected, got {verdict['certainty']}"
+    if verdict["certainty"] == "unknown":
+        return f"{drill.name}: not known"
     return ""

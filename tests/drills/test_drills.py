@@ -6,28 +6,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.drills.drill import carry_out, drills
+import clients
+from tests.drills.drill import drills
+from tests.drills.ground import Ground
+from tests.drills.stages import carry_out
 from tests.drills.table import document
-from tests.e2e.ups import Up, an_up
+from tests.e2e.ups import an_up
 
-pytestmark = pytest.mark.timeout(420)
-
-
-@pytest.fixture
-def up(tmp_path: Path, docker_endpoint: str, sample_image: str) -> Iterator[Up]:
-    with an_up(tmp_path, docker_endpoint) as up:
-        up.start()
-        yield up
+pytestmark = pytest.mark.timeout(900)  # the first one installs moto, and a restart loop takes minutes
 
 
-def test_every_drill(up: Up) -> None:
+def test_every_drill(tmp_path: Path, docker_endpoint: str, sample_image: str) -> None:
     chosen = os.environ.get("ECSCOPE_DRILLS", "").split()
-    results = carry_out([drill for drill in drills() if not chosen or drill.name in chosen], up)
+    wanted = [drill for drill in drills() if not chosen or drill.name in chosen]
+    with ExitStack() as stack:
+        ground = Ground(tmp_path, docker_endpoint, stack)
+        up = stack.enter_context(an_up(tmp_path / "shared", docker_endpoint))
+        up.environment = {"ECSCOPE_MOTO_PYTHON": str(clients.moto() / "python")}
+        up.start()
+        results = carry_out(wanted, up, ground)
     if table := os.environ.get("DRILLS_TABLE"):
         Path(table).write_text(document(results))
     wrong = [result.error for result in results if result.error]

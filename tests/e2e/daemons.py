@@ -29,13 +29,17 @@ NO_NETWORK = ("--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-ma
 class Daemon:
     """One dockerd with folders of its own, which outlive the process as a host's disk does."""
 
-    def __init__(self, program: str, *options: str) -> None:
+    def __init__(self, program: str, *options: str, disk_mib: int = 0) -> None:
         # Not pytest's folder: the path of a socket has 107 bytes at most, and containerd's lies deep.
         self.folder = Path(tempfile.mkdtemp(prefix="ecscope-test-dockerd-", dir="/tmp"))
         self.engine = dockerengine.Engine(str(self.folder / "docker.sock"))
         self._command = [*ALONE, program, f"--host={self.engine.endpoint}", f"--pidfile={self.folder}/pid", *options]
         self._command += [f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec", *NO_NETWORK]
         self._command += ["--shutdown-timeout=5"]
+        if disk_mib:
+            (self.folder / "data").mkdir()
+            size = f"size={disk_mib}m,mode=711"
+            subprocess.run(["mount", "-t", "tmpfs", "-o", size, "ecscope-test", str(self.folder / "data")], check=True)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -80,6 +84,12 @@ class Daemon:
             json.loads(self.engine.request("GET", f"/containers/{found}/json")) for found in self.engine.containers()
         ]
 
+    @property
+    def pid(self) -> int:
+        """Of the dockerd that runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def log(self) -> str:
         return (self.folder / "log").read_text(errors="replace")
 
@@ -112,12 +122,15 @@ class Daemon:
 
 
 @contextmanager
-def a_daemon(*options: str) -> Iterator[Daemon]:
-    """A dockerd that answers and has the sample image; a visible skip where it cannot be, a failure in CI."""
+def a_daemon(*options: str, disk_mib: int = 0) -> Iterator[Daemon]:
+    """A dockerd that answers and has the sample image; a visible skip where it cannot be, a failure in CI.
+
+    ``disk_mib``: of its images and containers; 0: as much as there is.
+    """
     daemon: Daemon | None = None
     try:
         try:
-            daemon = Daemon(_program(), *options)
+            daemon = Daemon(_program(), *options, disk_mib=disk_mib)
             daemon.start()
             sampleimage.put_into(daemon.engine)
         except dockerengine.Unavailable as error:

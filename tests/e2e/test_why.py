@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.drills.drill import carry_out, drills
+from tests.drills.drill import drills
+from tests.drills.ground import Ground
+from tests.drills.stages import carry_out
 from tests.e2e.ups import an_up
 
 pytestmark = pytest.mark.timeout(180)
@@ -27,13 +30,15 @@ QUICK = {
 def test_the_cause_is_named_while_it_runs_and_after_all_has_ended(
     tmp_path: Path, docker_endpoint: str, sample_image: str
 ) -> None:
-    with an_up(tmp_path, docker_endpoint) as up:
+    with ExitStack() as stack:
+        ground = Ground(tmp_path, docker_endpoint, stack)
+        up = stack.enter_context(an_up(tmp_path / "shared", docker_endpoint))
         up.start("--keep")
         wanted = [drill for drill in drills() if drill.name in QUICK]
         assert len(wanted) == len(QUICK)
-        assert [result.error for result in carry_out(wanted, up) if result.error] == []
+        assert [result.error for result in carry_out(wanted, up, ground) if result.error] == []
         last = next(drill for drill in wanted if drill.name == "exit-error")
-        (result,) = carry_out([last], up)
+        (result,) = carry_out([last], up, ground)
         assert result.error == ""
         up.end()
         newest = up.command("why", "--json")

@@ -15,10 +15,7 @@ SOURCE = ROOT / "src" / "ecscope"
 UNIT = ROOT / "tests" / "unit"
 
 PROVED_ELSEWHERE: dict[str, tuple[str, str]] = {
-    "agent/diagnosis/why/waits.py": (
-        "unit/agent/diagnosis/why/test_engine.py",
-        "a rule is proved through the door, by whole stories",
-    ),
+    "agent/probes/agent.py": ("drills/test_drills.py", "whether an engine and an ECS answer"),
     "agent/diagnosis/why/relations.py": (
         "unit/agent/diagnosis/why/test_engine.py",
         "a rule is proved through the door, by whole stories",

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 
@@ -35,7 +36,7 @@ _RESET = "\x1b[0m"
 _QUIET = (Severity.OK, Severity.NOT_NEEDED)
 
 
-class _Found(msgspec.Struct, kw_only=True):
+class Found(msgspec.Struct, kw_only=True):
     """The agent that is looked at."""
 
     loaded: LoadedConfig
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     begun_s = time.monotonic()
     from ecscope.agent.probes.gather import gather  # noqa: PLC0415 - botocore and aiohttp
 
-    found = _agent(args.data_dir)
+    found = agent_of(places(args.data_dir), args.data_dir)
     settings = SettingsFact(
         errors=tuple(map(str, found.loaded.errors)),
         warnings=tuple(str(mistake) for mistake in found.loaded.warnings if not mistake.is_note),
@@ -111,7 +112,7 @@ def lines_of(findings: Sequence[Finding], *, verbose: bool, colour: bool, took_s
     return lines
 
 
-def json_of(findings: Sequence[Finding], found: _Found, took_s: float) -> str:
+def json_of(findings: Sequence[Finding], found: Found, took_s: float) -> str:
     """For programs. ``severity`` is one of ``ok``, ``not needed``, ``not known``, ``warning``, ``error``."""
     document = {
         "agent": {"pid": found.pid, "dataDirectory": found.loaded.config.data_dir, "isLocal": found.is_local},
@@ -123,17 +124,16 @@ def json_of(findings: Sequence[Finding], found: _Found, took_s: float) -> str:
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
 
 
-def _agent(data_dir: str | None) -> _Found:
+def agent_of(among: list[Path], data_dir: str | None) -> Found:
     """The agent of the data directory, else the first one of the usual places that runs, else none."""
     from ecscope.agent.probes import host  # noqa: PLC0415
 
-    among = places(data_dir)
     found = running(among)
     if found is None:
         place = next((place for place in among if (place / "ecscope.db").exists()), among[0])
         overrides = {"data_dir": ("--data-dir", str(place))} if data_dir or place != among[0] else {}
         loaded = load_config(os.environ, standalone=False, overrides=overrides)
-        return _Found(loaded=loaded, environ=dict(os.environ), pid=None, standalone=False, is_local=is_of_up(place))
+        return Found(loaded=loaded, environ=dict(os.environ), pid=None, standalone=False, is_local=is_of_up(place))
     place, pid = found
     environ, arguments = dict(os.environ), argparse.Namespace(tasks=None)
     overrides = {"data_dir": ("--data-dir", str(place))}
@@ -145,7 +145,7 @@ def _agent(data_dir: str | None) -> _Found:
             overrides = overrides_of(arguments)
     is_standalone = arguments.tasks is not None
     loaded = load_config(environ, standalone=is_standalone, overrides=overrides)
-    return _Found(loaded=loaded, environ=environ, pid=pid, standalone=is_standalone, is_local=is_of_up(place))
+    return Found(loaded=loaded, environ=environ, pid=pid, standalone=is_standalone, is_local=is_of_up(place))
 
 
 def _arguments(command: list[str]) -> argparse.Namespace:

@@ -122,7 +122,7 @@ def after_failure(failure: ApiFailure, *, is_cluster_configured: bool, has_creat
 
 def obstacle_of(failure: ApiFailure, *, cluster: str, at: datetime) -> Obstacle:
     """What a failed call means, as an answer to why this instance is not registered."""
-    return Obstacle(kind=failure.kind, message=_message(failure, cluster), since=at, detail=_detail(failure))
+    return Obstacle(kind=failure.kind, message=_message(failure, cluster), since=at, detail=detail_of(failure))
 
 
 def starting(at: datetime) -> Obstacle:
@@ -240,7 +240,8 @@ def _seconds(skew_s: float) -> str:
     return f"{abs(skew_s):.0f} seconds {'fast' if skew_s > 0 else 'slow'}"
 
 
-def _detail(failure: ApiFailure) -> dict[str, Detail]:
+def detail_of(failure: ApiFailure) -> dict[str, Detail]:
+    """What is known of a failed call, for programs: see ``Obstacle.detail``."""
     detail: dict[str, Detail] = {"operation": failure.operation, "awsMessage": failure.message}
     for name, value in (
         ("awsCode", failure.code),

@@ -22,6 +22,7 @@ from ecscope.agent.aws.endpoints import Proxies, UnusableProxy, ecs_endpoint, is
 from ecscope.agent.aws.imds import InstanceMetadata, MetadataUnavailable
 from ecscope.agent.aws.interface import AwsCallFailed
 from ecscope.agent.config.settings import Config
+from ecscope.agent.core.registration import detail_of
 from ecscope.agent.diagnosis.doctor.facts import (
     CallFact,
     ClockFact,
@@ -88,8 +89,12 @@ class Aws:
         try:
             await self._client.call("DiscoverPollEndpoint", body)
         except AwsCallFailed as failed:
+            failure = failed.failure
             return CallFact(
-                endpoint=origin(self._endpoint), failure=failed.failure.kind, message=failed.failure.message
+                endpoint=origin(self._endpoint),
+                failure=failure.kind,
+                message=failure.message,
+                details=detail_of(failure),
             )
         return CallFact(endpoint=origin(self._endpoint), took_s=time.monotonic() - begun_s)
 

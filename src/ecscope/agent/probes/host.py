@@ -12,7 +12,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ecscope.agent.diagnosis.doctor.facts import (
@@ -210,6 +210,15 @@ def started_at(pid: int, now: datetime, root: Path = HOST) -> datetime | None:
         return None
     age_s = float(uptime) - int(fields[_START_FIELD - 1]) / os.sysconf("SC_CLK_TCK")
     return now - timedelta(seconds=age_s)
+
+
+def booted_at(root: Path = HOST) -> datetime | None:
+    """When the kernel began, to the second; ``None``: not known here."""
+    for line in _text(root / "proc/stat").splitlines():
+        name, _, value = line.partition(" ")
+        if name == "btime" and value.isdigit():
+            return datetime.fromtimestamp(int(value), UTC)
+    return None
 
 
 def environment_of(pid: int, root: Path = HOST) -> dict[str, str]:

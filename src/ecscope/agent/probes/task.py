@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import os
 import re
+import socket
+import struct
 from collections.abc import Awaitable, Collection, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
 from ecscope.agent.diagnosis.why.messages import port_of
-from ecscope.agent.diagnosis.why.story import Observed, PortHolder, Story
+from ecscope.agent.diagnosis.why.story import DockerSeen, Observed, PortHolder, RegistrySeen, Story
 from ecscope.agent.probes import host
 from ecscope.agent.runtime.docker import errors
 from ecscope.agent.runtime.docker.client import DockerClient
 from ecscope.agent.runtime.docker.endpoint import InvalidEndpoint, parse_endpoint
 from ecscope.agent.runtime.interface import RuntimeFailure
 from ecscope.model.docker_time import parse_docker_time
-from ecscope.model.names import CONTAINER_NAME_LABEL, TASK_ARN_LABEL
+from ecscope.model.image_reference import InvalidImageReference, parse_image_reference
+from ecscope.model.names import CONTAINER_NAME_LABEL, FAMILY_LABEL, TASK_ARN_LABEL
 
 TAIL_LINES = 200
 TAIL_BYTES = 64 * 1024
@@ -32,6 +37,7 @@ _TTY_FIRST = b"\0\1\2"
 _KILLED = re.compile(r"(?:out of memory|oom-kill|oom_reaper|Killed process)", re.I)
 _DOCKER_ID = re.compile(r"[0-9a-f]{64}")
 _KERNEL_LOG_BYTES = 1 << 20
+_TAGS_BYTES = 1 << 18
 T = TypeVar("T")
 
 
@@ -54,6 +60,10 @@ class _Inspection(msgspec.Struct, rename="pascal"):
     state: _State
 
 
+class _Tags(msgspec.Struct):
+    tags: list[str] | None = None
+
+
 class _Image(msgspec.Struct, rename="pascal"):
     repo_tags: list[str] | None = None
 
@@ -64,12 +74,15 @@ class _Root(msgspec.Struct, rename="pascal"):
 
 async def observe(story: Story, docker_host: str) -> Observed:
     """Look at what the rules may want to know of this story; what does not answer in a second is left out."""
+    booted_at, now = host.booted_at(), datetime.now(UTC)
     wanted = {port_of(one.error.message) for one in story.containers if one.error is not None} - {0}
     kernel = await asyncio.to_thread(kernel_kills)
     try:
         client = DockerClient(parse_endpoint(docker_host), version_timeout_s=_LIMIT_S)
     except InvalidEndpoint:
-        return Observed(kernel_kills=kernel)
+        return Observed(at=now, kernel_kills=kernel, booted_at=booted_at)
+    asked = asyncio.create_task(registries(story))
+    seen = await docker_seen(client, docker_host, now)
     try:
         ended = [one for one in story.containers if one.docker_id]
         tails = await asyncio.gather(*(_quietly(_tail(client, one.docker_id)) for one in ended))
@@ -78,13 +91,99 @@ async def observe(story: Story, docker_host: str) -> Observed:
         free = await _quietly(_free(client)) if _is_about_room(story) else None
     finally:
         await client.close()
+        of_registries = await asked
     return Observed(
+        at=now,
+        docker=seen,
+        booted_at=booted_at,
+        registries=of_registries,
         log_tails={one.name: tail for one, tail in zip(ended, tails, strict=True) if tail is not None},
         ports=ports,
         image_tags=tuple(images or ()),
         free_bytes=free,
         kernel_kills=kernel,
     )
+
+
+async def docker_seen(client: DockerClient, endpoint: str, now: datetime) -> DockerSeen:
+    """Whether the engine answers, and since when its process runs."""
+    started_at = await asyncio.to_thread(_listening_since, endpoint, now)
+    try:
+        await client.request(errors.PING, "GET", "/_ping", timeout_s=_LIMIT_S)
+    except RuntimeFailure as failure:
+        hangs = await asyncio.to_thread(_takes_connections, endpoint)
+        return DockerSeen(endpoint=endpoint, failure=str(failure), hangs=hangs, started_at=started_at)
+    return DockerSeen(endpoint=endpoint, started_at=started_at)
+
+
+def _takes_connections(endpoint: str) -> bool:
+    found = urlsplit(endpoint)
+    try:
+        if found.scheme == "unix":
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.settimeout(_LIMIT_S)
+                probe.connect(found.path)
+        else:
+            socket.create_connection((found.hostname or "", found.port or 0), timeout=_LIMIT_S).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _listening_since(endpoint: str, now: datetime) -> datetime | None:
+    """When the process began that listens on Docker's socket; ``None``: not known, as where systemd listens for it."""
+    found = urlsplit(endpoint)
+    if found.scheme != "unix":
+        return None
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(_LIMIT_S)
+            probe.connect(found.path)
+            pid, _, _ = struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    except OSError:
+        return None
+    return host.started_at(pid, now) if pid > 1 else None
+
+
+async def registries(story: Story) -> Mapping[str, RegistrySeen]:
+    """What registries say of repositories from which an image could not be pulled. Asked without credentials."""
+    wanted = {
+        one.image for one in story.containers if one.image and one.error is not None and _NOT_THERE(one.error.message)
+    }
+    answers = await asyncio.gather(*(asyncio.to_thread(_repository, image) for image in wanted))
+    return {image: found for image, found in zip(wanted, answers, strict=True) if found is not None}
+
+
+_NOT_THERE = re.compile(r"not found|unknown|denied").search
+
+
+def _repository(image: str) -> RegistrySeen | None:
+    """By the list of its tags; ``None``: no answer, or one that proves nothing."""
+    try:
+        reference = parse_image_reference(image)
+    except InvalidImageReference:
+        return None
+    if not reference.host:
+        return None  # Docker Hub answers nobody without a token
+    registry, name = reference.host, reference.path
+    kinds = (http.client.HTTPSConnection, http.client.HTTPConnection)
+    for kind in kinds[1:] if registry.partition(":")[0] in ("127.0.0.1", "localhost") else kinds:
+        connection = kind(registry, timeout=_LIMIT_S)
+        try:
+            connection.request("GET", f"/v2/{name}/tags/list", headers={"Connection": "close"})
+            answer = connection.getresponse()
+            body = answer.read(_TAGS_BYTES)
+        except (OSError, http.client.HTTPException, ValueError):
+            continue
+        finally:
+            connection.close()
+        if answer.status == http.client.NOT_FOUND and b"NAME_UNKNOWN" in body:
+            return RegistrySeen(has_repository=False)
+        if answer.status == http.client.OK:
+            with suppress(msgspec.DecodeError):
+                return RegistrySeen(has_repository=True, tags=tuple(msgspec.json.decode(body, type=_Tags).tags or ()))
+        return None
+    return None
 
 
 async def _quietly(work: Awaitable[T]) -> T | None:
@@ -133,6 +232,7 @@ async def _ports(client: DockerClient, wanted: Collection[int]) -> Mapping[int, 
                 name = labels.get(CONTAINER_NAME_LABEL) or (one.names or [""])[0].lstrip("/")
                 holder = PortHolder(
                     task_arn=labels.get(TASK_ARN_LABEL, ""),
+                    family=labels.get(FAMILY_LABEL, ""),
                     container=name,
                     command=f"container {name}",
                     since=await _quietly(_started_at(client, one.id)),

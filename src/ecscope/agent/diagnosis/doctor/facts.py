@@ -5,6 +5,7 @@ A probe that has no answer in its time, or may not look, gives ``NotKnown``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import msgspec
@@ -68,6 +69,8 @@ class CallFact(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     failure: ObstacleKind | None = None
     """``None``: it was answered."""
     message: str = ""
+    details: Mapping[str, str | int | float | bool | None] = {}
+    """What else is known of the failure, as in ``Obstacle.detail``."""
 
 
 class NamesFact(msgspec.Struct, frozen=True, kw_only=True, tag=True):

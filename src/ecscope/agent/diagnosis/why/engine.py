@@ -41,7 +41,17 @@ def _finding(story: Story, name: str) -> Finding:
         return _refused(story)
     if story.is_stopped or story.desired.value == "STOPPED":
         return _why_stopped(story) or _nothing_known(story)
-    return _why_odd(story) or waits.pending(story) or _runs(story)
+    return _why_odd(story) or waits.pending(story, _now(story)) or _restarted(story) or _runs(story)
+
+
+def _now(story: Story) -> datetime:
+    """When it was asked; for a story that nobody asked about yet, the moment that it tells of last."""
+    moments = [entry.at for one in story.containers for entry in one.timeline]
+    return story.observed.at or max(moments, default=_LATER)
+
+
+def _restarted(story: Story) -> Finding | None:
+    return next((found for one in story.containers if (found := relations.restarted(story, one)) is not None), None)
 
 
 def _of_container(story: Story, one: ContainerFacts) -> Finding | None:

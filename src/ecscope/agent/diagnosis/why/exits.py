@@ -6,14 +6,18 @@ Docker's flag ``OOMKilled`` alone proves nothing: it can be stale, and a killed 
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
-from ecscope.agent.diagnosis.why.story import HISTORY, ContainerFacts, Story
+from ecscope.agent.diagnosis.why.story import HISTORY, ContainerFacts, EngineBreak, Story
 from ecscope.agent.diagnosis.why.times import duration, text_of
 from ecscope.agent.diagnosis.why.verdict import Certainty, Considered, Culprit, Evidence, Finding, Verdict
 
 SIGKILL, SIGTERM = 9, 15
 _GRACE_MARGIN_S = 0.5
 """By how much a kill may come before the time is up, by the clocks of two programs."""
+_SHUTDOWN = timedelta(seconds=20)
+"""Between the end of a container and that of the dockerd that ends it."""
+_CLOCK = timedelta(seconds=2)
 _QUICK_S = 5.0
 _LOG_LINES = 12
 
@@ -72,11 +76,74 @@ def ended(story: Story, container: ContainerFacts) -> Finding | None:
     """``None``: it has not run, or not ended."""
     if container.exit_code is None:
         return _vanished(container) if container.was_removed else None
-    for rule in (_removed, _out_of_memory, _stopped_by_agent, _by_signal, _crashed, _finished, _failed):
+    for rule in (
+        _removed,
+        _with_its_engine,
+        _out_of_memory,
+        _stopped_by_agent,
+        _by_signal,
+        _crashed,
+        _finished,
+        _failed,
+    ):
         found = rule(story, container)
         if found is not None:
             return found
     return None
+
+
+def _with_its_engine(story: Story, one: ContainerFacts) -> Finding | None:
+    """Docker went down, or the whole host, and took it along; ``None``: it ended at another time, or for itself."""
+    if one.ended_by_agent:
+        return None
+    for gone in story.engine_breaks:
+        if not _ended_within(gone, one):
+            continue
+        docker, booted_at = story.observed.docker, story.observed.booted_at
+        is_reboot = booted_at is not None and one.started_at is not None and booted_at > one.started_at
+        began = booted_at if is_reboot else docker.started_at if docker is not None else None
+        is_proven = began is not None and began >= gone.lost_at - _CLOCK and (not gone.back_at or began <= gone.back_at)
+        what = "the host was restarted" if is_reboot else "Docker was restarted"
+        evidence = [
+            Evidence(at=text_of(gone.lost_at), source=HISTORY, text=f"lost Docker: {gone.reason}"),
+            _exit(one),
+        ]
+        if gone.back_at is not None:
+            evidence.append(Evidence(at=text_of(gone.back_at), source=HISTORY, text="Docker answers again"))
+        if began is not None:
+            text = (
+                "the kernel began"
+                if is_reboot
+                else f"the process that listens at {docker.endpoint if docker else ''} began"
+            )
+            evidence.append(Evidence(at=text_of(began), source="host", text=text))
+        return Finding(
+            verdict=_verdict(
+                "stop.docker_or_host_restart",
+                f"container {one.name} ended because {what}: with {decoded(one)}",
+                Certainty.PROVEN if is_proven else Certainty.LIKELY,
+                one,
+            ),
+            evidence=tuple(evidence),
+            considered=(_no_kill_for_memory(story, one), _not("exit.error", "it ended while Docker went down")),
+            actions=(
+                'set "live-restore": true in /etc/docker/daemon.json, so that containers outlive dockerd',
+                "journalctl -u docker",
+            ),
+        )
+    return None
+
+
+def _ended_within(gone: EngineBreak, one: ContainerFacts) -> bool:
+    """It ended while Docker was away, or by a signal of Docker's shortly before."""
+    if one.finished_at is None or (one.started_at is not None and one.started_at > gone.lost_at):
+        return False
+    if one.finished_at > (gone.back_at or one.finished_at) + _CLOCK:
+        return False
+    if one.finished_at >= gone.lost_at:
+        return True
+    signalled = one.signal in (SIGTERM, SIGKILL)
+    return signalled and gone.lost_at - one.finished_at <= _SHUTDOWN
 
 
 def decoded(container: ContainerFacts) -> str:
@@ -319,6 +386,8 @@ def _failed(story: Story, one: ContainerFacts) -> Finding | None:
     ran = f" after {duration(one.ran_s)}" if one.ran_s is not None else ""
     who = f"container {one.name} ended with {one.exit_code}{ran}"
     actions: tuple[str, ...] = (f"docker logs {one.docker_id[:12]}",) if one.docker_id else ()
+    if log and (not_run := _never_became_a_program(story, one, log)) is not None:
+        return not_run
     if one.exit_code == 127:
         found = _NOT_FOUND.search(log or "")
         what = f": {found['name']} was not found" if found else ": a command was not found"
@@ -366,6 +435,49 @@ def _failed(story: Story, one: ContainerFacts) -> Finding | None:
             _not("stop.user", "nobody had asked it to stop"),
         ),
         actions=actions,
+    )
+
+
+_EXEC = re.compile(
+    r"^(?:exec (?P<path>/?\S+)|\S*standard_init_linux\.go:\d+: exec user process caused(?: \"(?P<quoted>[^\"]*))?): ?"
+    r"(?P<why>exec format error|no such file or directory|permission denied)\"?$"
+)
+"""What runc writes into the log of a container whose program the kernel refuses."""
+_EXEC_CODES = {
+    "exec format error": (
+        "start.exec_format",
+        "is for another kind of machine, or a script without #!",
+    ),
+    "no such file or directory": (
+        "start.entrypoint_not_found",
+        "is not in the image, or the interpreter that it names is not",
+    ),
+    "permission denied": ("start.entrypoint_not_executable", "may not be executed"),
+}
+
+
+def _never_became_a_program(story: Story, one: ContainerFacts, log: str) -> Finding | None:
+    """Newer engines call such a container started; its log, that has nothing else, says that it never was."""
+    lines = log.strip().splitlines()
+    found = _EXEC.match(lines[-1].strip()) if lines else None
+    if found is None or one.ran_s is None or one.ran_s > _QUICK_S:
+        return None
+    code, what = _EXEC_CODES[found["why"]]
+    path = found["path"] or "its program"
+    return Finding(
+        verdict=_verdict(
+            code,
+            f"container {one.name} cannot be run: {path} {what}",
+            Certainty.PROVEN if len(lines) == 1 else Certainty.LIKELY,
+            one,
+            path=found["path"] or "",
+        ),
+        evidence=(_exit(one), *_log(story, one)),
+        considered=(_not("exit.error", "it is the engine that wrote this line, not the program"),),
+        actions=(
+            f"docker image inspect --format '{{{{.Os}}}}/{{{{.Architecture}}}}' {one.image}",
+            f"docker run --rm --entrypoint sh {one.image} -c 'head -c 20 {path}; ls -l {path}'",
+        ),
     )
 
 

@@ -50,11 +50,20 @@ def never_ran(story: Story, container: ContainerFacts) -> Finding | None:
 
 def _named(story: Story, container: ContainerFacts, match: messages.Match, evidence: Evidence) -> Finding:
     code = match.pattern.code
+    registry = story.observed.registries.get(container.image)
+    if code == "image.tag_not_found" and registry is not None and not registry.has_repository:
+        match = messages.repository_not_found(match)
+        code = match.pattern.code
     sentence = messages.filled(match.pattern.sentence, match, image=container.image, container=container.name)
     more: list[Evidence] = []
     if code == "image.tag_not_found" and (near := _nearest(container.image, story.observed.image_tags)):
         more.append(Evidence(at="", source="host", text=f"on this host: {', '.join(near)}"))
         sentence += f"; on this host there is {near[0]}"
+    if registry is not None:
+        known = f"has {', '.join(registry.tags[:10])}" if registry.has_repository else "does not have this repository"
+        more.append(Evidence(at="", source="registry", text=f"the registry, asked now, {known}"))
+        if code == "image.tag_not_found" and registry.tags:
+            sentence += f"; it has {', '.join(registry.tags[:5])}"
     if code in ("image.disk_full", "create.storage_driver") and story.observed.free_bytes is not None:
         free = f"{story.observed.free_bytes / 2**20:,.0f} MiB are free under Docker's root directory now"
         more.append(Evidence(at="", source="host", text=free))

@@ -185,7 +185,7 @@ CREATE: Final = (
 START: Final = (
     _p(
         "start.log_driver_missing",
-        r"logger: no log driver named '?(?P<driver>[\w./-]+)",
+        r"(?:logger: no log driver named|error looking up logging plugin) '?(?P<driver>[\w./-]+)",
         "Docker has no log driver {driver}, which container {container} uses",
         "docker info --format '{{{{.Plugins.Log}}}}'",
         "use another logDriver, or install the plugin",
@@ -306,6 +306,12 @@ def first_match(patterns: tuple[Pattern, ...], text: str) -> Match | None:
             groups = {name.removesuffix("2"): value for name, value in found.groupdict().items() if value}
             return Match(pattern=pattern, groups=groups)
     return None
+
+
+def repository_not_found(match: Match) -> Match:
+    """The same, now that the registry was asked: some say of a repository that they lack what they say of a tag."""
+    pattern = next(one for one in PULL if one.code == "image.repository_not_found")
+    return Match(pattern=pattern, groups=match.groups)
 
 
 def port_of(text: str) -> int:

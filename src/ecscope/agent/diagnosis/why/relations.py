@@ -59,7 +59,7 @@ def dependency(story: Story, container: ContainerFacts) -> Finding | None:
                 actions=ended.actions if ended else (),
             )
         case "has timed out":
-            if condition == "HEALTHY" or upstream.probes:
+            if condition == "HEALTHY" or (not condition and upstream.probes):
                 return _never_healthy(container, upstream, evidence)
             return Finding(
                 verdict=Verdict(
@@ -145,6 +145,28 @@ def restarting(story: Story, container: ContainerFacts) -> Finding | None:
             since=text_of(recent[0].at),
         ),
         evidence=tuple(Evidence(at=text_of(e.at), source=HISTORY, text=e.text) for e in recent[-5:]),
+        actions=(f"docker logs {container.docker_id[:12]}",) if container.docker_id else (),
+    )
+
+
+def restarted(story: Story, container: ContainerFacts) -> Finding | None:
+    """One that its policy has started again once or twice: its task does not show it. ``None``: it has not."""
+    entries = [entry for entry in container.restarts if isinstance(entry.what, history.ContainerRestarted)]
+    if not entries:
+        return None
+    last = entries[-1].what
+    assert isinstance(last, history.ContainerRestarted)
+    times = "once" if len(entries) == 1 else f"{len(entries)} times"
+    return Finding(
+        verdict=Verdict(
+            code="restart.hidden",
+            sentence=f"the task runs, and container {container.name} was restarted in place {times}: it ended with"
+            f" {last.exit_code}",
+            certainty=Certainty.PROVEN,
+            culprit=Culprit(container=container.name, image=container.image),
+            since=text_of(entries[-1].at),
+        ),
+        evidence=tuple(Evidence(at=text_of(e.at), source=HISTORY, text=e.text) for e in entries[-5:]),
         actions=(f"docker logs {container.docker_id[:12]}",) if container.docker_id else (),
     )
 

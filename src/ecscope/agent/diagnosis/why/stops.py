@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ecscope.agent.diagnosis.why.exits import decoded
-from ecscope.agent.diagnosis.why.story import HISTORY, Story
+from ecscope.agent.diagnosis.why.story import HISTORY, StoppedBy, Story
 from ecscope.agent.diagnosis.why.times import text_of
 from ecscope.agent.diagnosis.why.verdict import Certainty, Culprit, Evidence, Finding, Verdict
 
@@ -52,7 +52,6 @@ _BY_REASON: tuple[tuple[str, str, str], ...] = (
     ("failed elb health checks", "health.target_failed", "by its service: the target group calls it unhealthy"),
     ("circuit breaker", "stop.rollback", "by the deployment circuit breaker of its service"),
     ("deployment", "stop.deployment", "by a deployment of its service"),
-    ("scaling activity", "stop.scale_in", "by its service, which runs fewer tasks now"),
     ("draining", "stop.draining", "because its container instance is draining"),
     ("deregistration forced", "stop.instance_deregistered", "because its container instance was deregistered by force"),
     ("terminated", "stop.instance_gone", "because its host was terminated"),
@@ -77,8 +76,28 @@ def _who(story: Story) -> tuple[str, str, Certainty]:
     if said.stop_code == "UserInitiated":
         reason = f" ({said.reason})" if said.reason else ""
         return "stop.user", f"by a user{reason}", Certainty.PROVEN
+    if "scaling activity" in lower:
+        return _by_scheduler(said)
     for words, code, who in _BY_REASON:
         if words in lower:
             return code, f"{who} ({said.reason})", Certainty.PROVEN
     code, who = _BY_CODE.get(said.stop_code, (REQUESTED, "as ECS asked"))
     return code, f"{who} ({said.reason})" if said.reason else who, Certainty.LIKELY
+
+
+def _by_scheduler(said: StoppedBy) -> tuple[str, str, Certainty]:
+    """ECS words scale-in, a new deployment and draining alike: what the service and the instance are now tells them
+    apart.
+    """
+    if said.instance_status == "DRAINING":
+        return (
+            "stop.draining",
+            f"because its container instance is DRAINING ({said.reason})",
+            Certainty.PROVEN if said.primary == said.deployment and said.desired_count else Certainty.LIKELY,
+        )
+    if said.primary and said.deployment and said.primary != said.deployment:
+        change = f"{said.deployment} gave way to {said.primary}"
+        return "stop.deployment", f"by a deployment of its service: {change}", Certainty.PROVEN
+    count = f": its desired count is {said.desired_count}" if said.desired_count is not None else ""
+    certainty = Certainty.PROVEN if said.primary else Certainty.LIKELY
+    return "stop.scale_in", f"by its service, which runs fewer tasks now{count}", certainty

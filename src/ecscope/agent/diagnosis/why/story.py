@@ -16,7 +16,7 @@ from ecscope.model.container import Container
 from ecscope.model.docker_time import parse_docker_time
 from ecscope.model.history import HistoryEntry
 from ecscope.model.status import ContainerStatus, HealthStatus, TaskStatus
-from ecscope.model.task import Task
+from ecscope.model.task import HostResourcesHeld, Task
 from ecscope.model.waiting import Waiting
 
 HISTORY = "agent history"
@@ -32,9 +32,49 @@ class PortHolder(msgspec.Struct, frozen=True, kw_only=True):
     command: str = ""
     task_arn: str = ""
     """The task whose container publishes it; ``""``: none."""
+    family: str = ""
     container: str = ""
     since: datetime | None = None
     """When the process or the container was started; ``None``: not known."""
+
+
+class DockerSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine, as it answers now."""
+
+    endpoint: str
+    failure: str = ""
+    """``""``: it answers."""
+    hangs: bool = False
+    """It takes connections, and does not answer within a second."""
+    started_at: datetime | None = None
+    """Of the process that listens; ``None``: it may not be seen."""
+
+
+class RegistrySeen(msgspec.Struct, frozen=True, kw_only=True):
+    """What the registry of an image says of its repository."""
+
+    has_repository: bool
+    tags: tuple[str, ...] = ()
+
+
+class Neighbour(msgspec.Struct, frozen=True, kw_only=True):
+    """Another task on this instance that holds CPU, memory or ports."""
+
+    arn: str
+    family: str
+    cpu_units: int = 0
+    memory_mib: int = 0
+    ports: tuple[int, ...] = ()
+    is_stopping: bool = False
+
+
+class EngineBreak(msgspec.Struct, frozen=True, kw_only=True):
+    """Docker went away, and came back."""
+
+    lost_at: datetime
+    back_at: datetime | None
+    """``None``: it has not come back."""
+    reason: str
 
 
 class StoppedBy(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,11 +82,21 @@ class StoppedBy(msgspec.Struct, frozen=True, kw_only=True):
 
     stop_code: str = ""
     reason: str = ""
+    deployment: str = ""
+    """Of its service, that started it; ``""``: no service did."""
+    primary: str = ""
+    """The deployment that its service follows now; ``""``: not known."""
+    desired_count: int | None = None
+    """Of its service now."""
+    instance_status: str = ""
+    """Of its container instance now; ``""``: not known."""
 
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked of the host, the engine and ECS for this answer. Everything may be missing."""
 
+    at: datetime | None = None
+    """When it was asked; ``None``: nothing was."""
     log_tails: Mapping[str, str] = {}
     """By container: the last lines of its log. A container that wrote nothing has ``""``; one whose log cannot be read
     is missing."""
@@ -57,6 +107,12 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     """References of local images."""
     free_bytes: int | None = None
     """Under Docker's root directory."""
+    docker: DockerSeen | None = None
+    """``None``: it was not asked."""
+    booted_at: datetime | None = None
+    """The host."""
+    registries: Mapping[str, RegistrySeen] = {}
+    """By image, where the registry was asked and answered."""
     kernel_kills: tuple[tuple[str, str], ...] | None = None
     """Lines of the kernel's log about killed processes, each with a container's full Docker ID in it, as (Docker ID,
     line); ``None``: the log cannot be read."""
@@ -151,6 +207,12 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     stopped_at: datetime | None = None
     gaps: tuple[tuple[datetime, datetime], ...] = ()
     """In which no agent watched: from the last entry before it was killed to its next start."""
+    engine_breaks: tuple[EngineBreak, ...] = ()
+    """Oldest first."""
+    neighbours: tuple[Neighbour, ...] = ()
+    """In the order in which they came."""
+    head: Story | None = None
+    """The task at the head of the queue, where this one waits behind it."""
     observed: Observed = Observed()
 
     @property
@@ -165,6 +227,36 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     def container(self, name: str) -> ContainerFacts | None:
         """The container of that name, or ``None``."""
         return next((one for one in self.containers if one.name == name), None)
+
+
+def breaks_of(entries: Sequence[HistoryEntry]) -> tuple[EngineBreak, ...]:
+    """``entries``: of the agent, oldest first."""
+    found: list[EngineBreak] = []
+    for entry in entries:
+        match entry.what:
+            case h.RuntimeDisconnected(reason=reason) if not found or found[-1].back_at is not None:
+                found.append(EngineBreak(lost_at=entry.at, back_at=None, reason=reason))
+            case h.RuntimeConnected() if found and found[-1].back_at is None:
+                found[-1] = msgspec.structs.replace(found[-1], back_at=entry.at)
+            case _:
+                pass
+    return tuple(found)
+
+
+def neighbours_of(arn: str, tasks: Sequence[Task]) -> tuple[Neighbour, ...]:
+    """Of the task ``arn``, among all of its agent."""
+    return tuple(
+        Neighbour(
+            arn=task.arn,
+            family=f"{task.family}:{task.version}",
+            cpu_units=task.needs.cpu_units,
+            memory_mib=task.needs.memory_mib,
+            ports=tuple(sorted({*task.needs.ports_tcp, *task.needs.ports_udp})),
+            is_stopping=task.desired is TaskStatus.STOPPED,
+        )
+        for task in tasks
+        if task.arn != arn and task.host_resources is HostResourcesHeld.HELD
+    )
 
 
 def story_of(arn: str, task: Task | None, entries: Sequence[HistoryEntry], observed: Observed | None = None) -> Story:

@@ -38,6 +38,7 @@ class Culprit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ren
     task: str = ""
     resource: str = ""
     driver: str = ""
+    instance: str = ""
     by: str = ""
     """Who asked for it."""
 
@@ -86,7 +87,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The whole answer."""
 
     subject: Mapping[str, str]
-    """``task`` (ARN), ``container`` if only that was asked about, ``family`` and ``status``."""
+    """``task`` (ARN), ``container`` if only that was asked about, and ``family``; or ``service`` (ARN), and
+    ``deployment`` if only that; or ``agent`` (its data directory). Always ``status``."""
     verdict: Verdict
     evidence: tuple[Evidence, ...]
     considered: tuple[Considered, ...]

@@ -104,11 +104,8 @@ def test_pending() -> None:
 
     assert code(WaitingReason.CALL, ContainerStatus.PULLED.value) == "pending.pull"
     assert code(WaitingReason.CALL, ContainerStatus.MANIFEST_PULLED.value) == "pending.manifest"
-    assert code(WaitingReason.CALL, ContainerStatus.CREATED.value) == "pending.docker_hung"
     assert code(WaitingReason.DEPENDENCY, "db HEALTHY") == "pending.dependency"
     assert code(WaitingReason.RESOURCE, "volume data") == "pending.resource"
-    assert code(WaitingReason.HOST_RESOURCES, "512 MiB of memory, 100 are free", of_task=True) == "pending.memory"
-    assert code(WaitingReason.HOST_RESOURCES, "port 80/tcp, which web holds", of_task=True) == "pending.port"
     assert code(WaitingReason.QUEUE, ARN, of_task=True) == "pending.queue_head"
 
 
