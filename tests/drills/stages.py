@@ -120,7 +120,9 @@ class UnderUp:
                     status="DRAINING",
                 )
             case ["lose-agent"]:
+                agent = up.agent_pid()
                 up.end(signal.SIGKILL)
+                os.kill(agent, signal.SIGKILL)
                 up.start("--no-agent")
             case _:
                 raise ValueError(f"{self.drill.name}: unknown step {step}")

@@ -15,6 +15,7 @@ SOURCE = ROOT / "src" / "ecscope"
 UNIT = ROOT / "tests" / "unit"
 
 PROVED_ELSEWHERE: dict[str, tuple[str, str]] = {
+    "cli/kept.py": ("unit/cli/test_tasks.py", "what the commands show is proved by what they show"),
     "agent/probes/agent.py": ("drills/test_drills.py", "whether an engine and an ECS answer"),
     "agent/diagnosis/why/relations.py": (
         "unit/agent/diagnosis/why/test_engine.py",

@@ -32,6 +32,11 @@ T = TypeVar("T")
 class AgentProblem(Exception):
     """The agent cannot be asked or does not answer as one; the message says what to do."""
 
+    def __init__(self, message: str, *, is_absence: bool = False) -> None:
+        super().__init__(message)
+        self.is_absence = is_absence
+        """Nobody listens there."""
+
 
 class BadEndpoint(ValueError):
     """The endpoint is not the URL of an agent; the message says what to write."""
@@ -106,6 +111,18 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         return self.arn.rsplit("/", 1)[-1]
 
 
+def _shown(task: _Task, raw: msgspec.Raw) -> Task:
+    return Task(
+        arn=task.arn,
+        desired=task.desired_status,
+        known=task.known_status,
+        family=task.family,
+        version=task.version,
+        containers=task.containers,
+        raw=raw.copy(),
+    )
+
+
 class Metadata(msgspec.Struct, frozen=True, rename="pascal"):
     """``/v1/metadata``."""
 
@@ -163,6 +180,11 @@ class Client:
         self._timeout_s = timeout_s
 
     @property
+    def port(self) -> int:
+        """On which it is asked."""
+        return self._port
+
+    @property
     def is_local(self) -> bool:
         """The agent runs on this host, judging by its address."""
         return self.host in {"localhost", "::1"} or self.host.startswith("127.")
@@ -199,16 +221,12 @@ class Client:
         return _decoded(body, Instance)
 
     def _task(self, raw: msgspec.Raw) -> Task:
-        task = self._decode(bytes(raw), _Task)
-        return Task(
-            arn=task.arn,
-            desired=task.desired_status,
-            known=task.known_status,
-            family=task.family,
-            version=task.version,
-            containers=task.containers,
-            raw=raw.copy(),
-        )
+        return _shown(self._decode(bytes(raw), _Task), raw)
+
+    @staticmethod
+    def task_of(document: bytes) -> Task:
+        """A task out of one object of ``/v1/tasks``. Raises ``msgspec.DecodeError``."""
+        return _shown(msgspec.json.decode(document, type=_Task), msgspec.Raw(document))
 
     def _get(self, target: str) -> tuple[int, bytes]:
         try:
@@ -221,7 +239,8 @@ class Client:
         except http.client.HTTPException as error:
             raise self._no_agent() from error
         except OSError as error:
-            raise AgentProblem(self._why_closed() or self._no_answer(error)) from error
+            why_closed = self._why_closed()
+            raise AgentProblem(why_closed or self._no_answer(error), is_absence=not why_closed) from error
 
     def _ask(self, port: int, target: str) -> tuple[int, bytes]:
         """Raises ``OSError``, ``http.client.HTTPException`` and ``AgentProblem``."""

@@ -302,15 +302,18 @@ def _add_tasks(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = _add(
         commands,
         "tasks",
-        "list the tasks of an agent",
+        "list the tasks of an agent, the newest first",
         "  ecscope tasks\n"
+        "  ecscope tasks --all              stopped ones too, and how they ended\n"
         "  ecscope tasks --family web --status RUNNING\n"
         "  ecscope tasks --watch\n"
         "  ecscope tasks --json | jq -r '.Tasks[].Arn'\n",
     )
     parser.add_argument("--family", metavar="F", help="only this family, or this revision: web or web:3")
     parser.add_argument("--status", metavar="S", help="only tasks that are PENDING, RUNNING or STOPPED")
+    parser.add_argument("--all", action="store_true", help="list stopped tasks too")
     parser.add_argument("--watch", action="store_true", help="refresh the list every 2 seconds, until Ctrl-C")
+    _add_data_dir(parser)
     _add_client_options(parser)
 
 
@@ -327,13 +330,16 @@ def _add_task(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "which", metavar="TASK", help="ARN, task ID, Docker ID, Docker name or family, or a part that only one task has"
     )
-    parser.add_argument("--events", metavar="N", type=_count, default=50, help="the newest N events (default 50)")
-    parser.add_argument(
-        "--data-dir",
-        metavar="DIR",
-        help="where the agent or `ecscope up` keeps its state (ECS_DATADIR; default /var/lib/ecscope, then ~/.ecscope)",
-    )
+    parser.add_argument("--events", metavar="N", type=_count, help="the newest N events (default 15; with -v: all)")
+    parser.add_argument("-v", "--verbose", action="store_true", help="all events, with all their details")
+    _add_data_dir(parser)
     _add_client_options(parser)
+
+
+def _add_data_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-dir", metavar="DIR", help="of the agent or of `ecscope up` (default: that of the agent that answers)"
+    )
 
 
 def _add_logs(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -392,10 +398,11 @@ def _add_why(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = _add(
         commands,
         "why",
-        "show why a task stopped, or why it is still pending, with the evidence",
+        "show why a task stopped or waits, or what is wrong with a service or the agent, with the evidence",
         "  ecscope why                      the newest failure\n"
         "  ecscope why 5f6d64               a task, by the beginning of its ID\n"
-        "  ecscope why web                  the newest failure of a family or service\n"
+        "  ecscope why web                  a service; or the newest failure of a family\n"
+        "  ecscope why agent                the agent: its process, its Docker, its way to ECS\n"
         "  ecscope why 5f6d64/app           one container of a task\n"
         "  ecscope why --json | jq -r .verdict.code\n\n"
         "The codes are listed in docs/causes.md.\n",
@@ -404,7 +411,8 @@ def _add_why(commands: _Commands[argparse.ArgumentParser]) -> None:
         "which",
         metavar="WHAT",
         nargs="?",
-        help="task (ARN or beginning of its ID), container, Docker ID, family, service; default: the newest failure",
+        help="task (ARN or beginning of its ID), container, Docker ID, family, service, deployment (ecs-svc/…), or agent;"
+        " default: the newest failure",
     )
     parser.add_argument("--json", action="store_true", help="for programs: verdict, evidence and actions as JSON")
     parser.add_argument(

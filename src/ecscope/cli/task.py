@@ -8,27 +8,51 @@ Source: introspection-api.md §6.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 
 from ecscope.cli.client import AgentProblem, BadEndpoint, Client, Container, Task, client_for
 from ecscope.cli.exit_codes import EXIT_AMBIGUOUS, EXIT_FAILED, EXIT_FINE, EXIT_NO_MATCH, EXIT_USAGE
+from ecscope.cli.kept import Kept, as_shown, kept
 from ecscope.cli.places import places
 from ecscope.cli.table import BOLD, NO_VALUE, age, coloured, harmless, ports_of, table, wants_colour
+from ecscope.model import container as model_container
+from ecscope.model import history
+from ecscope.model import task as model
 from ecscope.model.docker_time import parse_docker_time
 from ecscope.model.history import HistoryEntry
+from ecscope.model.status import HealthStatus
 
 _LABEL_WIDTH = 12
+_SHORT, _ALL = 15, 100_000
+"""Events that are shown."""
+_LONGEST = 160
+"""Characters of a short event."""
+_NOT_NOTABLE = (
+    history.ContainerWaits,
+    history.ContainerWaitsForDependency,
+    history.CredentialsReceived,
+    history.ImagePullProgress,
+    history.StateChangeAccepted,
+    history.StateChangeQueued,
+    history.TaskDesiredStatusChanged,
+    history.TaskHostResourcesHeld,
+)
+"""Of these, other events of the same task say what matters."""
 _SHORTEST_LOOKUP = 6
 """Characters from which on a Docker ID is looked up that no listed task has."""
 
 
 def run(args: argparse.Namespace) -> int:
-    """``args``: ``which``, ``events`` (a number), ``data_dir`` (text or ``None``), ``json``, ``endpoint``."""
+    """``args``: ``which``, ``events`` (a number or ``None``), ``verbose``, ``data_dir`` (text or ``None``), ``json``,
+    ``endpoint``.
+    """
     which = args.which.strip()
     if not which:
         print(
@@ -36,9 +60,18 @@ def run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return EXIT_USAGE
+    records: Kept | None = None
     try:
         client = client_for(args.endpoint)
-        found = find(client, which)
+        folders = places(args.data_dir, port=client.port) if client.is_local else []
+        try:
+            found = find(client, which)
+            records = kept(client, folders, found)
+        except AgentProblem as problem:
+            records = kept(client, folders, None) if problem.is_absence else None
+            if records is None:
+                raise
+            found = chosen([as_shown(task) for task in records.tasks.values()], which)
     except BadEndpoint as error:
         print(f"ecscope task: {error}", file=sys.stderr)
         return EXIT_USAGE
@@ -47,23 +80,30 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_FAILED
     if not found:
         print(
-            f"ecscope task: no task on {client.endpoint} has {harmless(which)!r}; `ecscope tasks` lists them",
+            f"ecscope task: no task on {client.endpoint} has {harmless(which)!r}; `ecscope tasks --all` lists them",
             file=sys.stderr,
         )
         return EXIT_NO_MATCH
     if len(found) > 1:
         _print_candidates(which, found)
         return EXIT_AMBIGUOUS
-    entries, why_none = events_of(client, found[0], data_dir=args.data_dir, limit=args.events)
+    task = found[0]
+    if records is not None:  # the agent that answers comes before any other whose state is here
+        folders = [records.data_dir, *(folder for folder in folders if folder != records.data_dir)]
+    most = _ALL if args.verbose or args.json else _SHORT
+    limit = args.events if args.events is not None else most
+    entries, why_none = events_of(client, task, folders=folders, limit=limit, notable=not (args.verbose or args.json))
     if args.json:
-        print(json_of(found[0], entries, why_none))
-    else:
-        colour = wants_colour(sys.stdout)
-        if client.is_local and (because := _because(found[0], args.data_dir)):
-            print(f"{because}\n")
-        print("\n".join(lines_of(found[0], now=datetime.now(UTC), colour=colour)))
-        if args.events:
-            print("\n".join(["", *event_lines(entries, why_none, colour=colour)]))
+        print(json_of(task, entries, why_none))
+        return EXIT_FINE
+    colour = wants_colour(sys.stdout)
+    if because := _because(task, folders):
+        print(f"{BOLD}{because}\x1b[0m\n" if colour else f"{because}\n")
+    record = records.tasks.get(task.arn) if records is not None else None
+    print("\n".join(lines_of(task, now=datetime.now(UTC), colour=colour, record=record)))
+    if limit:
+        lines = event_lines if args.verbose else short_lines
+        print("\n".join(["", *lines(entries, why_none, colour=colour)]))
     return EXIT_FINE
 
 
@@ -73,11 +113,8 @@ def find(client: Client, which: str) -> list[Task]:
     A whole name beats the beginning of an ID, which beats any part. Tasks that the agent made for
     itself are not listed; they are found by whole ARN or by the beginning of a Docker ID.
     """
-    tasks = client.tasks()
-    for fits in (_is_named, _begins, _has_part):
-        found = [task for task in tasks if fits(task, which)]
-        if found:
-            return sorted(found, key=lambda task: (task.family, task.id))
+    if found := chosen(client.tasks(), which):
+        return found
     hidden = None
     if which.startswith("arn:"):
         hidden = client.find("taskarn", which)
@@ -86,7 +123,15 @@ def find(client: Client, which: str) -> list[Task]:
     return [hidden] if hidden is not None else []
 
 
-def _because(task: Task, data_dir: str | None) -> str:
+def chosen(tasks: Sequence[Task], which: str) -> list[Task]:
+    """Those of ``tasks`` that ``which`` can mean; see ``find``."""
+    for fits in (_is_named, _begins, _has_part):
+        if found := [task for task in tasks if fits(task, which)]:
+            return sorted(found, key=lambda task: (task.family, task.id))
+    return []
+
+
+def _because(task: Task, folders: Sequence[Path]) -> str:
     """Why it stopped or waits, in one sentence; ``""``: it runs, or its agent's state is not found here."""
     if task.known == "RUNNING":
         return ""
@@ -94,7 +139,7 @@ def _because(task: Task, data_dir: str | None) -> str:
     from ecscope.cli.why import answer_about, subjects  # noqa: PLC0415
 
     with suppress(StoreError):
-        found, _ = subjects(places(data_dir), task.arn)
+        found, _ = subjects(folders, task.arn)
         if found:
             verdict = answer_about(found[0]).verdict
             begin = "Stopped because" if task.known == "STOPPED" else "Waits because"
@@ -102,8 +147,13 @@ def _because(task: Task, data_dir: str | None) -> str:
     return ""
 
 
-def events_of(client: Client, task: Task, *, data_dir: str | None, limit: int) -> tuple[Sequence[HistoryEntry], str]:
-    """The newest events, oldest first; without any, one sentence that says why."""
+def events_of(
+    client: Client, task: Task, *, folders: Sequence[Path], limit: int, notable: bool = False
+) -> tuple[Sequence[HistoryEntry], str]:
+    """The newest events, oldest first; without any, one sentence that says why.
+
+    ``notable``: without those that only say how something was done.
+    """
     if not limit:
         return (), "none were requested"
     if not client.is_local:
@@ -112,11 +162,11 @@ def events_of(client: Client, task: Task, *, data_dir: str | None, limit: int) -
     from ecscope.agent.store.reader import read_history  # noqa: PLC0415
 
     problems = []
-    folders = places(data_dir)
     for folder in folders:
         try:
-            if entries := read_history(folder, task.arn, limit):
-                return entries, ""
+            if entries := read_history(folder, task.arn, _ALL if notable else limit):
+                shown = [entry for entry in entries if not isinstance(entry.what, _NOT_NOTABLE)] if notable else entries
+                return shown[-limit:], ""
         except StoreError as error:
             problems.append(f"{error}; --data-dir names another, that of `ecscope up` too")
     return (), problems[0] if len(problems) == len(folders) else "none are kept about this task"
@@ -144,8 +194,8 @@ def event_of(entry: HistoryEntry) -> dict[str, object]:
     }
 
 
-def lines_of(task: Task, *, now: datetime, colour: bool) -> list[str]:
-    """The task, then each container."""
+def lines_of(task: Task, *, now: datetime, colour: bool, record: model.Task | None = None) -> list[str]:
+    """The task, then each container. ``record``: what its agent keeps of it; ``None``: that is not here."""
     status = coloured(harmless(task.known), colour=colour)
     lines = [
         _labelled("Task", task.id),
@@ -158,8 +208,27 @@ def lines_of(task: Task, *, now: datetime, colour: bool) -> list[str]:
     for container in sorted(task.containers, key=lambda container: container.name):
         title = f"Container {harmless(container.name)}"
         lines += ["", f"{BOLD}{title}\x1b[0m" if colour else title]
-        lines += [f"  {line}" for line in _container_lines(container, now)]
+        of_record = record.container(container.name) if record is not None else None
+        lines += [f"  {line}" for line in _container_lines(container, of_record, now)]
     return lines
+
+
+def short_lines(entries: Sequence[HistoryEntry], why_none: str, *, colour: bool) -> list[str]:
+    """The history, a short line for each event; one line when there is none."""
+    if not entries:
+        return [f"Events: {harmless(why_none)}"]
+    title = "Events (UTC; -v shows all)"
+    width = max(len(entry.container_name) for entry in entries)
+    lines = [f"{BOLD}{title}\x1b[0m" if colour else title]
+    for entry in entries:
+        text = harmless(entry.text)
+        who = harmless(entry.container_name)
+        lines.append(f"  {entry.at:%m-%d %H:%M:%S}  {who:<{width}}{'  ' if width else ''}{_cut(text)}")
+    return lines
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def event_lines(entries: Sequence[HistoryEntry], why_none: str, *, colour: bool) -> list[str]:
@@ -189,8 +258,9 @@ def _what_the_text_lacks(entry: HistoryEntry) -> str:
     )
 
 
-def _container_lines(container: Container, now: datetime) -> list[str]:
+def _container_lines(container: Container, record: model_container.Container | None, now: datetime) -> list[str]:
     lines = [
+        *(_ends(record, now) if record is not None else ()),
         _labelled("Docker ID", container.docker_id),
         _labelled("Docker name", container.docker_name),
         _labelled("Image", f"{container.image} ({container.image_id})" if container.image_id else container.image),
@@ -198,7 +268,7 @@ def _container_lines(container: Container, now: datetime) -> list[str]:
         _labelled("Started", _moment(container.started_at, now)),
         _labelled("Ports", ports_of([container])),
     ]
-    if container.restart_count is not None:
+    if container.restart_count is not None and record is None:
         lines.append(_labelled("Restarts", str(container.restart_count)))
     lines += [
         _labelled("Network", " ".join([network.network_mode, *network.ipv4_addresses, *network.ipv6_addresses]))
@@ -209,6 +279,29 @@ def _container_lines(container: Container, now: datetime) -> list[str]:
         for volume in container.volumes
     ]
     return lines
+
+
+def _ends(record: model_container.Container, now: datetime) -> list[str]:
+    """What people ask first: how it ended, its health, its restarts."""
+    lines = [_labelled("Status", record.known.value)]
+    if record.exit_code is not None:
+        lines.append(_labelled("Exit code", exit_text(record.exit_code)))
+    if record.error is not None:
+        lines.append(_labelled("Error", f"{record.error.name}: {record.error.message}"))
+    if record.health.status is not HealthStatus.UNKNOWN:
+        lines.append(_labelled("Health", record.health.status.value))
+    if record.restart_count or record.definition.restart_policy is not None:
+        lines.append(_labelled("Restarts", str(record.restart_count)))
+    if record.finished_at and record.is_stopped:
+        lines.append(_labelled("Finished", _moment(record.finished_at, now)))
+    return lines
+
+
+def exit_text(code: int) -> str:
+    """``0``, ``1``, ``137 (SIGKILL)``."""
+    with suppress(ValueError):
+        return f"{code} ({signal.Signals(code - 128).name})" if 128 < code < 160 else str(code)
+    return str(code)
 
 
 def _labelled(label: str, value: str) -> str:

@@ -1,4 +1,7 @@
-"""``ecscope tasks``: the tasks of an agent, as a table or as JSON, once or again and again.
+"""``ecscope tasks``: the tasks of an agent, newest first, as a table or as JSON, once or again and again.
+
+They come from port 51678; how each ended, is, or what it waits for comes from the state that an ecscope agent keeps on
+this host. With no agent running that state is all there is.
 
 Source: introspection-api.md §6.
 """
@@ -9,25 +12,32 @@ import argparse
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 import msgspec
 
 from ecscope.cli.client import AgentProblem, BadEndpoint, Client, Task, client_for
 from ecscope.cli.exit_codes import EXIT_FAILED, EXIT_FINE, EXIT_NO_MATCH, EXIT_USAGE
+from ecscope.cli.kept import as_shown, kept, state_of
+from ecscope.cli.places import places
 from ecscope.cli.table import NO_VALUE, age, harmless, ports_of, table, wants_colour
+from ecscope.model import task as model
 from ecscope.model.docker_time import parse_docker_time
 
 STATUSES = ("PENDING", "RUNNING", "STOPPED")
-HEADER = ("TASK", "FAMILY", "DESIRED", "KNOWN", "CONTAINERS", "PORTS", "AGE")
-_CONTAINERS_COLUMN, _PORTS_COLUMN = 4, 5
+HEADER = ("TASK", "FAMILY", "STATUS", "AGE", "PORTS", "STATE")
+_FAMILY_COLUMN, _PORTS_COLUMN, _STATE_COLUMN = 1, 4, 5
+_ID_SHOWN = 12
+"""Characters of an ID, as many as `docker ps` shows; any beginning is enough for `ecscope task`."""
+_WIDTH = 80
+"""Where the output is no terminal."""
 _INTERVAL_S = 2.0
 _TO_THE_TOP, _CLEAR_LINE, _CLEAR_REST = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
 def run(args: argparse.Namespace, *, sleep: Callable[[float], None] = time.sleep) -> int:
-    """``args``: ``family``, ``status`` (text or ``None``), ``watch``, ``json``, ``endpoint``."""
+    """``args``: ``family``, ``status``, ``data_dir`` (text or ``None``), ``all``, ``watch``, ``json``, ``endpoint``."""
     status = args.status.upper() if args.status is not None else None
     if status is not None and status not in STATUSES:
         return _usage(f"--status {args.status!r} is not a status: write {', '.join(STATUSES[:-1])} or {STATUSES[-1]}")
@@ -38,8 +48,8 @@ def run(args: argparse.Namespace, *, sleep: Callable[[float], None] = time.sleep
     except BadEndpoint as error:
         return _usage(str(error))
 
-    def fetch() -> list[Task]:
-        return sorted(matching(client.tasks(), family=args.family, status=status), key=_order)
+    def fetch() -> list[Listed]:
+        return listed(client, args.data_dir, family=args.family, status=status, all_=args.all or args.json)
 
     try:
         tasks = fetch()
@@ -49,16 +59,59 @@ def run(args: argparse.Namespace, *, sleep: Callable[[float], None] = time.sleep
     if args.watch:
         return _watch(client, tasks, fetch, sleep)
     if args.json:
-        print(json_of(tasks))
+        print(json_of([one.task for one in tasks]))
     elif tasks:
         print("\n".join(lines_of(tasks, now=datetime.now(UTC))))
     if tasks:
         return EXIT_FINE
     is_filtered = args.family is not None or status is not None
     if is_filtered or not args.json:
-        what = "no task matches" if is_filtered else "no tasks"
+        what = "no task matches" if is_filtered else "no tasks" if args.all or args.json else "no task runs or waits"
         print(f"ecscope tasks: {what} on {client.endpoint}", file=sys.stderr)
     return EXIT_NO_MATCH if is_filtered else EXIT_FINE
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """A task, and what its agent keeps of it."""
+
+    task: Task
+    record: model.Task | None = None
+    """``None``: not found here."""
+
+    @property
+    def began_at(self) -> datetime | None:
+        """When the agent took it, else when its first container was created; ``None``: neither is known."""
+        if self.record is not None:
+            return self.record.received_at
+        created = [moment for c in self.task.containers if (moment := parse_docker_time(c.created_at)) is not None]
+        return min(created, default=None)
+
+
+def listed(client: Client, data_dir: str | None, *, family: str | None, status: str | None, all_: bool) -> list[Listed]:
+    """Those that match, the newest first. Raises ``AgentProblem``.
+
+    Args:
+        data_dir: of the agent; ``None``: that of the agent that answers.
+        all_: stopped ones too; they are listed as well if ``status`` asks for them.
+    """
+    problem: AgentProblem | None = None
+    shown: list[Task] | None = None
+    try:
+        shown = client.tasks()
+    except AgentProblem as error:
+        problem = error
+    found = kept(client, places(data_dir, port=client.port), shown) if client.is_local else None
+    if shown is None:
+        if found is None or problem is None or not problem.is_absence:
+            assert problem is not None
+            raise problem
+        shown = [as_shown(task) for task in found.tasks.values() if not task.is_refused]
+    records = found.tasks if found is not None else {}
+    wanted = matching(shown, family=family, status=status)
+    if not all_ and status is None:
+        wanted = [task for task in wanted if task.known != "STOPPED"]
+    tasks = [Listed(task=task, record=records.get(task.arn)) for task in wanted]
+    return sorted(tasks, key=_order, reverse=True)
 
 
 def matching(tasks: Iterable[Task], *, family: str | None, status: str | None) -> list[Task]:
@@ -77,33 +130,35 @@ def json_of(tasks: Iterable[Task]) -> str:
     return msgspec.json.format(document, indent=2).decode()
 
 
-def lines_of(tasks: Iterable[Task], *, now: datetime) -> list[str]:
-    """The table, fitted to the terminal if there is one."""
+def lines_of(tasks: Sequence[Listed], *, now: datetime) -> list[str]:
+    """The table, fitted to the terminal, or to 80 columns where there is none."""
     is_terminal = sys.stdout.isatty()
     return table(
         HEADER,
-        [row_of(task, now=now) for task in tasks],
+        [row_of(one, now=now) for one in tasks],
         colour=wants_colour(sys.stdout),
-        width=shutil.get_terminal_size().columns if is_terminal else None,
-        shrink=(_CONTAINERS_COLUMN, _PORTS_COLUMN),
+        width=shutil.get_terminal_size().columns if is_terminal else _WIDTH,
+        shrink=(_STATE_COLUMN, _PORTS_COLUMN, _FAMILY_COLUMN),
     )
 
 
-def row_of(task: Task, *, now: datetime) -> tuple[str, ...]:
-    """One task in the order of ``HEADER``; its age counts from its first container."""
-    created = [moment for c in task.containers if (moment := parse_docker_time(c.created_at)) is not None]
+def row_of(one: Listed, *, now: datetime) -> tuple[str, ...]:
+    """One task in the order of ``HEADER``."""
+    task = one.task
+    status = task.known if task.desired in ("", task.known, "RUNNING") else f"{task.known}→{task.desired}"
     return (
-        task.id,
+        task.id[:_ID_SHOWN],
         f"{task.family}:{task.version}",
-        task.desired or NO_VALUE,
-        task.known,
-        ", ".join(sorted(container.name for container in task.containers)) or NO_VALUE,
+        status,
+        age(one.began_at, now),
         ports_of(task.containers),
-        age(min(created, default=None), now),
+        (state_of(one.record) if one.record is not None else "") or NO_VALUE,
     )
 
 
-def _watch(client: Client, tasks: list[Task], fetch: Callable[[], list[Task]], sleep: Callable[[float], None]) -> int:
+def _watch(
+    client: Client, tasks: list[Listed], fetch: Callable[[], list[Listed]], sleep: Callable[[float], None]
+) -> int:
     """An agent that is away for a moment, as in a restart, does not end it."""
     problem = ""
     try:
@@ -122,7 +177,7 @@ def _watch(client: Client, tasks: list[Task], fetch: Callable[[], list[Task]], s
         return EXIT_FINE
 
 
-def _count_of(tasks: list[Task]) -> str:
+def _count_of(tasks: list[Listed]) -> str:
     return f"{len(tasks)} task{'' if len(tasks) == 1 else 's'}"
 
 
@@ -137,8 +192,8 @@ def _draw(lines: list[str]) -> None:
     print(f"{_TO_THE_TOP}{text}{_CLEAR_REST}", end="", flush=True)
 
 
-def _order(task: Task) -> tuple[str, str, str]:
-    return task.family, task.version.rjust(10, "0"), task.id
+def _order(one: Listed) -> tuple[float, str]:
+    return (one.began_at.timestamp() if one.began_at is not None else 0.0, one.task.id)
 
 
 def _usage(message: str) -> int:

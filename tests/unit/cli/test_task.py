@@ -14,7 +14,9 @@ from ecscope.cli.client import Client
 from ecscope.cli.main import build_parser
 from ecscope.cli.task import event_lines, events_of, find, lines_of, run
 from ecscope.model import history
-from ecscope.model.status import HealthStatus
+from ecscope.model.status import ContainerStatus, HealthStatus, TaskStatus
+from tests.builders import a_container as a_known_container
+from tests.builders import a_task as a_known_task
 from tests.builders import an_entry
 from tests.unit.cli.answering import Answers, a_container, a_task, captured, nobody, serving
 
@@ -152,10 +154,30 @@ def test_more_than_one_task_fits(agent: Answers, capsys: pytest.CaptureFixture[s
     ]
 
 
+async def test_a_stopped_task_from_the_state_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ended = a_known_container(
+        known=ContainerStatus.STOPPED, docker_id="c" * 64, exit_code=137, finished_at="2026-11-23T14:47:18Z"
+    )
+    task = a_known_task(ended, known=TaskStatus.STOPPED)
+    store = SqliteStore(tmp_path)
+    store.load()
+    batch = Batch()
+    batch.tasks[task.arn] = task
+    await store.save(batch)
+    await store.close()
+    words = (task.arn.rpartition("/")[2], "--endpoint", nobody(), "--data-dir", str(tmp_path))
+    code = await asyncio.to_thread(task_run, *words)
+    out = capsys.readouterr().out
+    assert code == 0
+    assert out.startswith("Stopped because container app ended with 137")
+    assert "  Exit code     137 (SIGKILL)\n" in out
+    assert "  Finished      2026-11-23T14:47:18Z" in out
+
+
 def test_no_such_task(agent: Answers, capsys: pytest.CaptureFixture[str]) -> None:
     assert task_run("nope\x1b", "--endpoint", agent.endpoint) == 3
     err = capsys.readouterr().err
-    assert err == f"ecscope task: no task on {agent.endpoint} has 'nope\\\\x1b'; `ecscope tasks` lists them\n"
+    assert err == f"ecscope task: no task on {agent.endpoint} has 'nope\\\\x1b'; `ecscope tasks --all` lists them\n"
 
 
 def test_other_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
@@ -194,7 +216,14 @@ class TestEvents:
     def test_they_are_told_oldest_first(
         self, agent: Answers, data_dir: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        assert task_run(RUNNING, "--endpoint", agent.endpoint, "--data-dir", str(data_dir)) == 0
+        here = ("--endpoint", agent.endpoint, "--data-dir", str(data_dir))
+        assert task_run(RUNNING, *here) == 0
+        assert capsys.readouterr().out.split("\n\n")[-1].splitlines() == [
+            "Events (UTC; -v shows all)",
+            "  11-23 14:47:17           stop requested by accepted",
+            "  11-23 14:47:18  busybox  not restarted: exit code 0 should be ignored",
+        ]
+        assert task_run(RUNNING, *here, "-v") == 0
         out = capsys.readouterr().out
         assert out.split("\n\n")[-1].splitlines() == [
             "WHEN                      EVENT                  CONTAINER  WHAT",
@@ -219,7 +248,7 @@ class TestEvents:
         data_dir.rename(data_dir.parent / "up" / "agent")
         named = str(data_dir.parent / "up")
         assert task_run(RUNNING, "--endpoint", agent.endpoint, "--data-dir", named) == 0
-        assert "EVENT" in capsys.readouterr().out
+        assert "stop requested by accepted" in capsys.readouterr().out
 
     def test_from_the_home_of_ecscope_up(
         self, agent: Answers, data_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -230,7 +259,7 @@ class TestEvents:
         monkeypatch.setenv("HOME", str(home))
         monkeypatch.setenv("ECS_DATADIR", str(data_dir.parent / "none"))
         assert task_run(RUNNING, "--endpoint", agent.endpoint) == 0
-        assert "EVENT" in capsys.readouterr().out
+        assert "stop requested by accepted" in capsys.readouterr().out
 
     def test_for_programs(self, agent: Answers, data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert task_run(RUNNING, "--json", "--endpoint", agent.endpoint, "--data-dir", str(data_dir)) == 0
@@ -264,7 +293,7 @@ class TestEvents:
 
     def test_an_agent_elsewhere_keeps_them_elsewhere(self, agent: Answers, tmp_path: Path) -> None:
         (task,) = find(Client(agent.endpoint), RUNNING)
-        entries, why = events_of(Client("10.0.0.1"), task, data_dir=str(tmp_path), limit=5)
+        entries, why = events_of(Client("10.0.0.1"), task, folders=[tmp_path], limit=5)
         assert (list(entries), why) == ([], "events are kept by the agent on its own host: ask there (10.0.0.1)")
 
     def test_none_are_asked_for(self, agent: Answers, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,13 +3,22 @@
 import argparse
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from ecscope.agent.store.interface import Batch
+from ecscope.agent.store.sqlite import SqliteStore
 from ecscope.cli.client import Client
+from ecscope.cli.kept import state_of
 from ecscope.cli.main import build_parser
-from ecscope.cli.tasks import json_of, matching, row_of, run
+from ecscope.cli.tasks import Listed, json_of, matching, row_of, run
+from ecscope.model.container import Container, Health
+from ecscope.model.status import ContainerStatus, HealthStatus, TaskStatus
+from ecscope.model.waiting import Waiting, WaitingReason
+from tests.builders import a_container as a_known_container
+from tests.builders import a_task as a_known_task
 from tests.unit.cli.answering import Answers, a_container, a_task, captured, nobody, serving
 
 NOW = datetime(2026, 11, 23, 17, 47, 17, tzinfo=UTC)
@@ -24,17 +33,57 @@ def tasks_run(*words: str, sleep: Callable[[float], None] | None = None) -> int:
 
 
 def test_a_row_of_the_official_agent(agent: Answers) -> None:
-    running, stopped = Client(agent.endpoint).tasks()
+    running, stopped = (Listed(task=task) for task in Client(agent.endpoint).tasks())
     assert row_of(running, now=NOW) == (
-        "e01d58a8151b40e8bc0122647b9ecfec",
+        "e01d58a8151b",
         "console-sample-app-static:6",
         "RUNNING",
-        "RUNNING",
-        "busybox, simple-app",
-        "8080->80/tcp",
         "2h59m",
+        "8080->80/tcp",
+        "-",
     )
-    assert row_of(stopped, now=NOW)[2:4] == ("STOPPED", "STOPPED")
+    assert row_of(stopped, now=NOW)[2] == "STOPPED"
+
+
+def test_a_row_says_how_it_ended_and_how_it_is() -> None:
+    def state(container: Container, known: TaskStatus, **members: object) -> str:
+        return state_of(a_known_task(container, known=known, **members))
+
+    ended = a_known_container(known=ContainerStatus.STOPPED, exit_code=137)
+    assert state(ended, TaskStatus.STOPPED) == "exit app 137"
+    assert state(ended, TaskStatus.STOPPED, terminal_reason="no such volume") == "no such volume"
+    ill = Health(status=HealthStatus.UNHEALTHY)
+    assert state(a_known_container(known=ContainerStatus.RUNNING, health=ill), TaskStatus.RUNNING) == "unhealthy: app"
+    well = Health(status=HealthStatus.HEALTHY)
+    running = a_known_container(known=ContainerStatus.RUNNING, health=well, restart_count=2)
+    assert state(running, TaskStatus.RUNNING) == "healthy, restarted 2x"
+    waiting = Waiting(reason=WaitingReason.HOST_RESOURCES, on="9 CPU units, 1 free", since=NOW)
+    assert "9 CPU units" in state(a_known_container(), TaskStatus.NONE, waiting=waiting)
+
+
+async def test_the_newest_first_from_the_state_where_no_agent_answers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = SqliteStore(tmp_path)
+    store.load()
+    batch = Batch()
+    stopped = a_known_container(known=ContainerStatus.STOPPED, exit_code=3)
+    for task in (
+        a_known_task(number=1, known=TaskStatus.RUNNING, received_at=NOW - timedelta(hours=2)),
+        a_known_task(number=2, known=TaskStatus.RUNNING, received_at=NOW - timedelta(hours=1)),
+        a_known_task(stopped, number=3, known=TaskStatus.STOPPED, received_at=NOW),
+    ):
+        batch.tasks[task.arn] = task
+    await store.save(batch)
+    await store.close()
+    here = ("--endpoint", nobody(), "--data-dir", str(tmp_path))
+    assert tasks_run(*here) == 0
+    _, *rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == 2
+    assert tasks_run(*here, "--all") == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert ["exit app 3" in row for row in rows] == [True, False, False]
+    assert all(len(row) <= 80 for row in (header, *rows))
 
 
 def test_a_row_of_a_task_that_has_nothing_yet() -> None:
@@ -44,15 +93,15 @@ def test_a_row_of_a_task_that_has_nothing_yet() -> None:
     answers.tasks(task)
     with serving(answers):
         (task_seen,) = Client(answers.endpoint).tasks()
-    assert row_of(task_seen, now=NOW)[1:] == ("web:1", "-", "PENDING", "-", "-", "-")
+    assert row_of(Listed(task=task_seen), now=NOW)[1:] == ("web:1", "PENDING", "-", "-", "-")
 
 
 def test_the_list_is_a_plain_table_when_it_is_no_terminal(agent: Answers, capsys: pytest.CaptureFixture[str]) -> None:
-    assert tasks_run("--endpoint", agent.endpoint) == 0
+    assert tasks_run("--endpoint", agent.endpoint, "--all") == 0
     out, err = capsys.readouterr()
     header, *rows = out.splitlines()
-    assert header.split() == ["TASK", "FAMILY", "DESIRED", "KNOWN", "CONTAINERS", "PORTS", "AGE"]
-    assert [row.split()[0] for row in rows] == ["5f6d64ab8f2c4d47a1b9f2a3c4d5e6f7", "e01d58a8151b40e8bc0122647b9ecfec"]
+    assert header.split() == ["TASK", "FAMILY", "STATUS", "AGE", "PORTS", "STATE"]
+    assert [row.split()[0] for row in rows] == ["5f6d64ab8f2c", "e01d58a8151b"]
     assert "\x1b" not in out
     assert err == ""
 
@@ -61,8 +110,10 @@ def test_the_environment_names_the_agent(
     agent: Answers, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ECSCOPE_ENDPOINT", agent.endpoint)
-    assert tasks_run() == 0
+    assert tasks_run("--all") == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
+    assert tasks_run() == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
 
 
 @pytest.mark.parametrize(
@@ -100,6 +151,8 @@ def test_nothing_matches(agent: Answers, capsys: pytest.CaptureFixture[str], wor
 def test_no_tasks_at_all_is_fine(capsys: pytest.CaptureFixture[str]) -> None:
     with serving(Answers({"/v1/tasks": captured("tasks-none")})) as answers:
         assert tasks_run("--endpoint", answers.endpoint) == 0
+        assert capsys.readouterr().err == f"ecscope tasks: no task runs or waits on {answers.endpoint}\n"
+        assert tasks_run("--all", "--endpoint", answers.endpoint) == 0
         assert capsys.readouterr().err == f"ecscope tasks: no tasks on {answers.endpoint}\n"
         assert tasks_run("--json", "--endpoint", answers.endpoint) == 0
         out, err = capsys.readouterr()
@@ -127,18 +180,17 @@ def test_wrong_options(capsys: pytest.CaptureFixture[str], words: tuple[str, ...
     assert sentence in capsys.readouterr().err
 
 
-def test_the_order_does_not_depend_on_the_agents(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_newest_comes_first_whatever_the_agents_order(capsys: pytest.CaptureFixture[str]) -> None:
+    def made(hour: int) -> list[dict[str, object]]:
+        return [a_container(CreatedAt=f"2026-11-23T{hour:02}:00:00Z")]
+
     answers = Answers()
-    answers.tasks(a_task(3, Version="10"), a_task(2, Version="9"), a_task(1, Family="a"), a_task(4, Version="9"))
+    answers.tasks(a_task(3, Containers=made(9)), a_task(2, Containers=made(11)), a_task(1, Containers=made(10)))
     with serving(answers):
         assert tasks_run("--endpoint", answers.endpoint) == 0
-    rows = [line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:]]
-    assert [(task[-1], family) for task, family in rows] == [
-        ("1", "a:1"),
-        ("2", "web:9"),
-        ("4", "web:9"),
-        ("3", "web:10"),
-    ]
+    rows = capsys.readouterr().out.splitlines()[1:]
+    assert len(rows) == 3
+    assert [row.split()[3] for row in rows] == sorted((row.split()[3] for row in rows), key=len)
 
 
 def test_names_from_outside_cannot_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -180,7 +232,7 @@ def test_watching_shows_what_changes_and_ends_with_ctrl_c(capsys: pytest.Capture
     answers.tasks(a_task(1))
     naps = Naps(lambda: answers.tasks(a_task(1, KnownStatus="STOPPED"), a_task(2)))
     with serving(answers):
-        assert tasks_run("--watch", "--endpoint", answers.endpoint, sleep=naps) == 0
+        assert tasks_run("--watch", "--all", "--endpoint", answers.endpoint, sleep=naps) == 0
     first, second = capsys.readouterr().out.strip().split("\n\n")
     assert " 1 task " in first
     assert " 2 tasks " in second
@@ -197,7 +249,7 @@ def test_watching_survives_an_agent_that_is_away(capsys: pytest.CaptureFixture[s
         lambda: answers.by_target.update({"/v1/tasks": tasks}),
     )
     with serving(answers):
-        assert tasks_run("--watch", "--endpoint", answers.endpoint, sleep=naps) == 0
+        assert tasks_run("--watch", "--all", "--endpoint", answers.endpoint, sleep=naps) == 0
     first, away, back = capsys.readouterr().out.strip().split("\n\n")
     assert "answers with status 500" in away
     assert first.splitlines()[1:] == back.splitlines()[1:]
