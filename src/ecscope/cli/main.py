@@ -411,7 +411,7 @@ def _add_why(commands: _Commands[argparse.ArgumentParser]) -> None:
         "which",
         metavar="WHAT",
         nargs="?",
-        help="task (ARN or beginning of its ID), container, Docker ID, family, service, deployment (ecs-svc/…), or agent;"
+        help="task (ARN or beginning of its ID), container, Docker ID, family, service, deployment (ecs-svc/…), agent;"
         " default: the newest failure",
     )
     parser.add_argument("--json", action="store_true", help="for programs: verdict, evidence and actions as JSON")
