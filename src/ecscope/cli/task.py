@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from ecscope.cli.client import AgentProblem, BadEndpoint, Client, Container, Task, client_for
+from ecscope.cli.client import DEFAULT_ENDPOINT, AgentProblem, BadEndpoint, Client, Container, Task, client_for
 from ecscope.cli.exit_codes import EXIT_AMBIGUOUS, EXIT_FAILED, EXIT_FINE, EXIT_NO_MATCH, EXIT_USAGE
 from ecscope.cli.kept import Kept, as_shown, kept
 from ecscope.cli.places import places
@@ -68,7 +68,8 @@ def run(args: argparse.Namespace) -> int:
             found = find(client, which)
             records = kept(client, folders, found)
         except AgentProblem as problem:
-            records = kept(client, folders, None) if problem.is_absence else None
+            is_any = args.data_dir or client.endpoint == DEFAULT_ENDPOINT
+            records = kept(client, folders, None) if problem.is_absence and is_any else None
             if records is None:
                 raise
             found = chosen([as_shown(task) for task in records.tasks.values()], which)

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from ecscope.cli.client import AgentProblem, BadEndpoint, Client, Task, client_for
+from ecscope.cli.client import DEFAULT_ENDPOINT, AgentProblem, BadEndpoint, Client, Task, client_for
 from ecscope.cli.exit_codes import EXIT_FAILED, EXIT_FINE, EXIT_NO_MATCH, EXIT_USAGE
 from ecscope.cli.kept import as_shown, kept, state_of
 from ecscope.cli.places import places
@@ -102,9 +102,9 @@ def listed(client: Client, data_dir: str | None, *, family: str | None, status: 
         problem = error
     found = kept(client, places(data_dir, port=client.port), shown) if client.is_local else None
     if shown is None:
-        if found is None or problem is None or not problem.is_absence:
-            assert problem is not None
-            raise problem
+        assert problem is not None
+        if found is None or not problem.is_absence or not (data_dir or client.endpoint == DEFAULT_ENDPOINT):
+            raise problem  # one that was named, and is not there, is not any other
         shown = [as_shown(task) for task in found.tasks.values() if not task.is_refused]
     records = found.tasks if found is not None else {}
     wanted = matching(shown, family=family, status=status)

@@ -73,7 +73,7 @@ def test_garbage_is_one_sentence(words: list[str]) -> None:
 
 
 def test_a_pipe_gets_plain_text_and_json_gets_the_official_objects(agent: Answers) -> None:
-    table = ecscope("tasks", "--endpoint", agent.endpoint)
+    table = ecscope("tasks", "--all", "--endpoint", agent.endpoint)
     assert "\x1b" not in table.stdout
     assert len(table.stdout.splitlines()) == 3
     shown = json.loads(ecscope("tasks", "--json", "--endpoint", agent.endpoint).stdout)
