@@ -101,7 +101,7 @@ def _ambiguous(which: str, found: Sequence[Subject]) -> int:
 
 def _is_service(found: Subject, which: str) -> bool:
     """It was found by the name of its service, so the service is asked about."""
-    return not found.container and found.task is not None and which == found.task.service_name
+    return bool(which) and not found.container and found.task is not None and which == found.task.service_name
 
 
 def answer_about(subject: Subject) -> Answer:

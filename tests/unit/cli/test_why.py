@@ -89,6 +89,11 @@ async def test_what_a_name_can_mean(state: Path) -> None:
     assert container.container == "app"
 
 
+def test_no_name_is_the_newest_failure_and_no_service(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(argparse.Namespace(which=None, data_dir=str(state), json=True)) == 0
+    assert msgspec.json.decode(capsys.readouterr().out)["subject"]["task"].endswith(f"{2:032x}")
+
+
 def test_no_state_and_no_such_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(argparse.Namespace(which=None, data_dir=str(tmp_path), json=False)) == 1
     assert "--data-dir" in capsys.readouterr().err
