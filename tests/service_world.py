@@ -73,7 +73,7 @@ class World:
         self.wake()
 
     def wake(self) -> None:
-        self._event(TimePassed(id=self._new_id(), at=self.at))
+        self.hear(TimePassed(id=self._new_id(), at=self.at))
 
     def restart(self) -> None:
         """The process is killed, and a new one begins with what was saved; then the agents come back."""
@@ -89,7 +89,8 @@ class World:
     def change_instance(self, arn: str, **fields: Any) -> None:
         self.do(lambda step: step.instances.put(arn, msgspec.structs.replace(step.instances[arn], **fields)))
 
-    def _event(self, event: AnyEvent) -> None:
+    def hear(self, event: AnyEvent) -> None:
+        """Any event."""
         self._take(decide(self.state, event))
 
     def _take(self, decision: Decision) -> Decision:

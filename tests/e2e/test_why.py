@@ -11,6 +11,7 @@ import pytest
 from tests.drills.drill import drills
 from tests.drills.ground import Ground
 from tests.drills.stages import carry_out
+from tests.e2e.agents import eventually
 from tests.e2e.ups import an_up
 
 pytestmark = pytest.mark.timeout(180)
@@ -40,6 +41,7 @@ def test_the_cause_is_named_while_it_runs_and_after_all_has_ended(
         last = next(drill for drill in wanted if drill.name == "exit-error")
         (result,) = carry_out([last], up, ground)
         assert result.error == ""
+        eventually(up.output, lambda said: f"failed: {result.sentence} (exit.error, proven)" in said, "what is printed")
         up.end()
         newest = up.command("why", "--json")
     assert newest.returncode == 0, newest.stderr

@@ -15,13 +15,18 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ecscope.cli.exit_codes import EXIT_FAILED, EXIT_FINE, EXIT_TERMINAL, EXIT_USAGE
+from ecscope.cli.table import harmless
 from ecscope.log import LogFile, LogLevel, configure_logging, open_private
 from ecscope.open_files import AcceptErrors, allow_many_files
 from ecscope.owned_files import UnsafeFile, check_directory, check_file
 from ecscope.sqlitefile.lock import holder_of
 from ecscope.up.running import await_ready, default_data_dir, exports, find
+
+if TYPE_CHECKING:
+    from ecscope.up.failures import Cause
 
 _log = logging.getLogger("ecscope.up")
 
@@ -81,7 +86,13 @@ def run(args: argparse.Namespace) -> int:
 
     async def live() -> int:
         quiet = _print_nothing if args.quiet else None
-        local = LocalEcs(options, say=_say, progress=quiet, show=quiet or _show)
+        local = LocalEcs(
+            options,
+            say=_say,
+            progress=quiet,
+            show=quiet or _show,
+            explain=lambda arn: _cause(options.data_dir / "agent", arn),
+        )
         loop = asyncio.get_running_loop()
         AcceptErrors(_log).install(loop)
         loop.add_signal_handler(signal.SIGTERM, local.stop)
@@ -140,6 +151,24 @@ def _detach(args: argparse.Namespace) -> int:
         return EXIT_FAILED
     sys.stderr.write(log_path.read_text(errors="replace"))
     return process.returncode if process.returncode > 0 else EXIT_FAILED
+
+
+def _cause(agent_dir: Path, arn: str) -> Cause | None:
+    """As `ecscope why` finds it; blocking."""
+    from ecscope.agent.diagnosis.why.service import is_failure  # noqa: PLC0415
+    from ecscope.cli.why import answer_about, subjects  # noqa: PLC0415
+    from ecscope.up.failures import Cause  # noqa: PLC0415
+
+    try:
+        found, _ = subjects([agent_dir], arn)
+        given = answer_about(found[0]) if found else None
+    except Exception:  # the API goes on, whatever a task has left behind
+        _log.exception("why %s failed is not known", arn)
+        return None
+    if given is None or not is_failure(given):
+        return None
+    verdict = given.verdict
+    return Cause(code=verdict.code, certainty=verdict.certainty.value, sentence=harmless(verdict.sentence))
 
 
 def _print_nothing(text: str) -> None:

@@ -22,7 +22,7 @@ from ecscope.backoff import Backoff
 from ecscope.clock import Clock, SystemClock
 from ecscope.control.acs.server import AcsServer
 from ecscope.control.core.effects import AnyEffect, Disconnect, ReportOvercommitment, ReportUnlimitedStorage, WakeAt
-from ecscope.control.core.events import ApiRequest, TimePassed
+from ecscope.control.core.events import ApiRequest, TaskExplained, TimePassed
 from ecscope.control.core.records import Json
 from ecscope.control.core.restore import restored_state
 from ecscope.control.core.state import ControlState, Settings
@@ -36,6 +36,7 @@ from ecscope.control.store.interface import Loaded, Store, StoreError
 from ecscope.control.store.sqlite import SqliteStore
 from ecscope.control.tcs.server import TcsServer
 from ecscope.control.writer import Writer
+from ecscope.model.arn import TaskArn
 from ecscope.sqlitefile.errors import WHOLE_FILE, UnsafeStore
 
 if TYPE_CHECKING:
@@ -212,6 +213,13 @@ class ControlPlane:
         return await self._running().ask(
             ApiRequest(id=_new_id(), at=self._clock.now(), action=action, principal_arn=principal, body=body)
         )
+
+    def explained(self, task_arn: str, code: str, sentence: str) -> None:
+        """It was found out why a task of a service failed: the service's events are to say so."""
+        event = TaskExplained(
+            id=_new_id(), at=self._clock.now(), task_arn=TaskArn(task_arn), code=code, sentence=sentence
+        )
+        self._running().post(event)
 
     def change_settings(self, **fields: object) -> None:
         """Decide by these from now on."""

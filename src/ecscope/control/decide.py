@@ -12,7 +12,7 @@ from typing import assert_never
 
 from ecscope.control.api.actions import ACTIONS
 from ecscope.control.api.authorization import permit
-from ecscope.control.core import agents, clusters, task_definitions, tasks
+from ecscope.control.core import agents, clusters, services, task_definitions, tasks
 from ecscope.control.core.events import (
     AgentConnected,
     AgentDisconnected,
@@ -22,6 +22,7 @@ from ecscope.control.core.events import (
     InstanceStatusReported,
     MessageAcknowledged,
     StopVerificationAsked,
+    TaskExplained,
     TimePassed,
 )
 from ecscope.control.core.records import Json
@@ -62,6 +63,8 @@ def _take(step: Step, event: AnyEvent) -> Json | None:
             agents.health(step, event)
         case InstanceStatusReported():
             agents.instance_status(step, event)
+        case TaskExplained():
+            services.explained(step, event)
         case TimePassed():
             tasks.detached(step)
             tasks.expire(step)

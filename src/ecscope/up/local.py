@@ -23,6 +23,7 @@ from ecscope.sqlitefile.lock import LOCK_NAME
 from ecscope.up.agent_process import AgentEnded, AgentProcess
 from ecscope.up.disk import DiskWatch
 from ecscope.up.docker import config_of_user, docker_problem
+from ecscope.up.failures import Cause, FailureWatch
 from ecscope.up.introspection import instance_at
 from ecscope.up.network import NoTaskNetwork, bridge_of, remove_task_network, task_network
 from ecscope.up.running import Running, exports, publish, withdraw
@@ -96,8 +97,11 @@ class LocalEcs:
         progress: Callable[[str], None] | None = None,
         show: Callable[[str], None],
         environment: Mapping[str, str] = os.environ,
+        explain: Callable[[str], Cause | None] = lambda _: None,
     ) -> None:
         """Start nothing yet.
+
+        ``explain``: why the task of an ARN failed; called in a thread.
 
         ``say``: prints one line about a problem, and about progress unless ``progress`` does; ``show``: prints
         results, such as what to export.
@@ -107,6 +111,7 @@ class LocalEcs:
         self._progress = progress or say
         self._show = show
         self._environment = environment
+        self._explain = explain
         settings = Settings(
             region=options.region,
             availability_zone=f"{options.region}a",
@@ -191,6 +196,13 @@ class LocalEcs:
         self._is_there = True
         self._show(exports(running) + self._hints(is_introspected=is_introspected))
         failing = asyncio.create_task(self._control.failed(), name="control plane's failure")
+        failures = FailureWatch(
+            tasks=lambda: self._control.state.tasks,
+            explain=self._explain,
+            say=self._say,
+            note=self._control.explained,
+        )
+        telling = asyncio.create_task(failures.run(), name="watch over tasks that fail")
         stopping = asyncio.create_task(self._stopping.wait(), name="stop asked for")
         watched = {failing, stopping} | ({keeping} if keeping is not None else set())
         try:
@@ -205,9 +217,9 @@ class LocalEcs:
                 self._say("the API stays available without an agent of its own; Ctrl-C ends it")
                 watched.discard(keeping)
         finally:
-            failing.cancel()
-            stopping.cancel()
-            await asyncio.gather(failing, stopping, return_exceptions=True)
+            for one in (failing, stopping, telling):
+                one.cancel()
+            await asyncio.gather(failing, stopping, telling, return_exceptions=True)
 
     def _health(self) -> str:
         if self._stopping.is_set():

@@ -87,6 +87,15 @@ class InstanceStatusReported(Event, frozen=True, kw_only=True, tag=True):
     details: tuple[InstanceStatusDetail, ...]
 
 
+class TaskExplained(Event, frozen=True, kw_only=True, tag=True):
+    """It was found out on this host why a task of a service failed."""
+
+    task_arn: TaskArn
+    code: str
+    """Of docs/causes.md."""
+    sentence: str
+
+
 class TimePassed(Event, frozen=True, kw_only=True, tag=True):
     """A moment has come at which something may be due."""
 
@@ -99,5 +108,6 @@ AnyEvent = (
     | StopVerificationAsked
     | HealthReported
     | InstanceStatusReported
+    | TaskExplained
     | TimePassed
 )

@@ -21,6 +21,9 @@ EVENTS_KEPT = 100
 TASKS_IN_ONE = 10
 """More tasks make more events."""
 
+_SENTENCE = 500
+"""Characters of a cause."""
+
 _INSTANCE = re.compile(r"\(container-instance [^)]*\)")
 
 BLOCKED = (
@@ -79,6 +82,11 @@ def say_stopped(step: Step, service: Service, tasks: Sequence[Task]) -> Service:
 
 def say_unhealthy(step: Step, service: Service, task: Task) -> Service:
     return say(step, service, f"(task {task_id(task.arn)}) failed container health checks.")
+
+
+def say_explained(step: Step, service: Service, task: Task, *, code: str, sentence: str) -> Service:
+    """Difference: ECS does not know why."""
+    return say(step, service, f"(task {task_id(task.arn)}) failed: {code}: {sentence[:_SENTENCE]}")
 
 
 def unplaced(reason: str, *, is_on_fargate: bool = False) -> str:

@@ -27,7 +27,7 @@ from ecscope.control.core.deployments import (
     without_drained,
 )
 from ecscope.control.core.effects import WakeAt
-from ecscope.control.core.events import TimePassed
+from ecscope.control.core.events import TaskExplained, TimePassed
 from ecscope.control.core.placement import complaint
 from ecscope.control.core.records import Service, Task
 from ecscope.control.core.rollout import Plan, daemon_plan, replica_plan
@@ -37,6 +37,7 @@ from ecscope.control.core.service_events import (
     complain,
     content,
     protected,
+    say_explained,
     say_started,
     say_steady,
     say_stopped,
@@ -52,6 +53,15 @@ from ecscope.model.status import HealthStatus
 _FARGATE = LaunchType.FARGATE
 _ROUNDS = 100
 """A service is looked at again so often in one decision; then it waits for a second."""
+
+
+def explained(step: Step, event: TaskExplained) -> None:
+    """Let the service of a task that failed say why, if both are still there."""
+    task = step.tasks.get(event.task_arn)
+    service = step.services.get(task.service_arn) if task is not None else None
+    if task is not None and service is not None and service.status == ServiceStatus.ACTIVE:
+        said = say_explained(step, service, task, code=event.code, sentence=event.sentence)
+        step.services.put(service.arn, said)
 
 
 def settle(step: Step) -> None:

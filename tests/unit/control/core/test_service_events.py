@@ -13,6 +13,7 @@ from ecscope.control.core.service_events import (
     content,
     protected,
     say,
+    say_explained,
     say_started,
     say_steady,
     say_stopped,
@@ -45,6 +46,9 @@ def test_every_sentence() -> None:
     ]
     assert messages(say_unhealthy(a_step(), service, task)) == [
         f"(service web) (task {name}) failed container health checks."
+    ]
+    assert messages(say_explained(a_step(), service, task, code="exit.error", sentence="app ended with 3")) == [
+        f"(service web) (task {name}) failed: exit.error: app ended with 3"
     ]
     assert messages(say_steady(a_step(), service)) == ["(service web) has reached a steady state."]
     assert protected(2) == "was unable to scale in due to (reason 2 tasks under protection)"

@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecscope.control.core.deployments import Limits, limits
+from ecscope.control.core.events import TaskExplained
 from ecscope.control.core.state import Settings
 from ecscope.control.core.step import Step
 from ecscope.control.core.tasks import lose
+from ecscope.model.arn import TaskArn, task_id
 from ecscope.model.resources import HostResources
 from ecscope.model.status import HealthStatus
 from tests.control_builders import a_task_definition, an_instance
@@ -35,6 +37,21 @@ def a_world(desired: int = 2, *, instances: int = 3, settings: Settings | None =
 
 def percents(minimum: int, maximum: int, **more: Any) -> dict[str, Any]:
     return {"minimumHealthyPercent": minimum, "maximumPercent": maximum, **more}
+
+
+def test_a_service_says_why_its_task_failed() -> None:
+    world = a_world(1)
+    (task,) = world.tasks()
+
+    def told(arn: str) -> None:
+        event = TaskExplained(id="f" * 32, at=world.at, task_arn=TaskArn(arn), code="exit.error", sentence="it ended")
+        world.hear(event)
+
+    told(task.arn)
+    assert world.messages()[-1].endswith(f"(task {task_id(task.arn)}) failed: exit.error: it ended")
+    before = world.messages()
+    told("arn:of:none")
+    assert world.messages() == before
 
 
 # --- the desired count ------------------------------------------------------------------------------
