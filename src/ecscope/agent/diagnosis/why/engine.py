@@ -12,6 +12,7 @@ from ecscope.agent.diagnosis.why.story import HISTORY, ContainerFacts, Story
 from ecscope.agent.diagnosis.why.times import text_of
 from ecscope.agent.diagnosis.why.verdict import UNKNOWN, Answer, Certainty, Culprit, Evidence, Finding, Verdict
 
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _LATER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -47,7 +48,7 @@ def _finding(story: Story, name: str) -> Finding:
 def _now(story: Story) -> datetime:
     """When it was asked; for a story that nobody asked about yet, the moment that it tells of last."""
     moments = [entry.at for one in story.containers for entry in one.timeline]
-    return story.observed.at or max(moments, default=_LATER)
+    return story.observed.at or max(moments, default=_LONG_AGO)
 
 
 def _restarted(story: Story) -> Finding | None:

@@ -19,6 +19,9 @@ _SHUTDOWN = timedelta(seconds=20)
 """Between the end of a container and that of the dockerd that ends it."""
 _CLOCK = timedelta(seconds=2)
 _QUICK_S = 5.0
+_AT_ONCE_S = 3.0
+_LAST_LINES = 20
+"""Of a log: what was said before is what the program lived with."""
 _LOG_LINES = 12
 
 # Lines of a log that name the cause of an exit with an error code. First fit wins.
@@ -175,6 +178,14 @@ def _out_of_memory(story: Story, one: ContainerFacts) -> Finding | None:
         text = f"Docker's oom event: the kernel killed a process of container {one.name} for want of memory"
         evidence.append(Evidence(at=text_of(one.oom_at), source=HISTORY, text=text))
     evidence += [Evidence(at="", source="kernel log", text=line) for line in kernel[:3]]
+    if one.exit_code == 128 + SIGKILL and not one.ended_by_agent and (wider := _wider_limit(one, kernel)) is not None:
+        code, sentence, action = wider
+        return Finding(
+            verdict=_verdict(code, sentence, Certainty.PROVEN, one),
+            evidence=tuple(evidence),
+            considered=(_not("exit.oom_container", "the kernel's line names another limit than the container's"),),
+            actions=(action,),
+        )
     actions = (
         f"raise memory of container {one.name}, or find what grows: `docker stats`",
         "dmesg | grep -i 'memory cgroup out of memory'",
@@ -206,6 +217,28 @@ def _out_of_memory(story: Story, one: ContainerFacts) -> Finding | None:
         considered=(_not("exit.oom_container", f"its main process ended with {one.exit_code}, not by SIGKILL then"),),
         actions=actions,
     )
+
+
+_OOM_MEMCG = re.compile(r"oom_memcg=(?P<path>[^,\s]+)")
+
+
+def _wider_limit(one: ContainerFacts, kernel: list[str]) -> tuple[str, str, str] | None:
+    """The host's memory or the task's limit, where the kernel's line says that it was that; ``None``: it does not."""
+    for line in kernel:
+        if "constraint=CONSTRAINT_NONE" in line:
+            return (
+                "exit.oom_host",
+                f"the host ran out of memory, and the kernel killed container {one.name}",
+                "free -m; give the tasks of this host less, or the host more",
+            )
+        found = _OOM_MEMCG.search(line)
+        if found is not None and "task_memcg=" in line and one.docker_id not in found["path"]:
+            return (
+                "exit.oom_task_limit",
+                f"the containers of the task together reached its memory limit, and the kernel killed {one.name}",
+                "raise memory of the task, or find which of its containers grows: `docker stats`",
+            )
+    return None
 
 
 def _had_no_time_left(one: ContainerFacts) -> bool:
@@ -345,6 +378,17 @@ def _crashed(story: Story, one: ContainerFacts) -> Finding | None:
     number = one.exit_code - 128
     if not 0 < number < 32 or number in (SIGKILL,):
         return None
+    log = story.observed.log_tails.get(one.name)
+    said = _last_words(log) if log and number == SIGABRT else None
+    if said is not None and said[0] == "exit.heap_exhausted":  # as Node.js ends
+        return Finding(
+            verdict=_verdict(
+                said[0], f"container {one.name} ended with 134: {said[1]}: {masked(said[2])}", Certainty.LIKELY, one
+            ),
+            evidence=(_exit(one), *_log(story, one)),
+            considered=(_no_kill_for_memory(story, one),),
+            actions=(f"raise the runtime's heap, and memory of container {one.name} with it",),
+        )
     if number in _CRASHES:
         code, what, action = _CRASHES[number]
         sentence = f"container {one.name} ended by {_signal_name(number)}: {what}"
@@ -410,20 +454,30 @@ def _failed(story: Story, one: ContainerFacts) -> Finding | None:
             ),
             *evidence,
         )
-    for code, pattern, what in _LOG_RULES:
-        if log and (line := _line_of(pattern, log)):
-            return Finding(
-                verdict=_verdict(code, f"{who}: {what}: {masked(line)}", Certainty.LIKELY, one),
-                evidence=evidence,
-                considered=(_no_kill_for_memory(story, one),),
-                actions=actions,
-            )
+    if log and (said := _last_words(log)) is not None:
+        code, what, line = said
+        return Finding(
+            verdict=_verdict(code, f"{who}: {what}: {masked(line)}", Certainty.LIKELY, one),
+            evidence=evidence,
+            considered=(_no_kill_for_memory(story, one),),
+            actions=actions,
+        )
     quick = one.ran_s is not None and one.ran_s <= _QUICK_S
     if log and quick and one.exit_code in (1, 2, 64, 78) and (line := _line_of(_CONFIG, log)):
         return Finding(
             verdict=_verdict("exit.usage_or_config", f"{who}: {masked(line)}", Certainty.LIKELY, one),
             evidence=evidence,
             actions=("compare command, environment and mounts in the task definition with what the program wants",),
+        )
+    if log is not None and not log.strip() and one.ran_s is not None and one.ran_s < _AT_ONCE_S:
+        return Finding(
+            verdict=_verdict("exit.no_output", f"{who} without a line of output", Certainty.PROVEN, one),
+            evidence=evidence,
+            considered=(_no_kill_for_memory(story, one), _not("stop.user", "nobody had asked it to stop")),
+            actions=(
+                f"run it by hand: docker run --rm -it --entrypoint sh {one.image}",
+                "a program that writes its log to a file shows nothing here: let it write to stdout",
+            ),
         )
     last = masked(log.strip().splitlines()[-1].strip()) if log and log.strip() else ""
     sentence = f"{who}: {last[:200]}" if last else f"{who} without a line of output" if log == "" else who
@@ -550,6 +604,15 @@ def _kernel_lines(story: Story, one: ContainerFacts) -> list[str]:
     if not one.docker_id:
         return []
     return [line for docker_id, line in story.observed.kernel_kills or () if docker_id == one.docker_id]
+
+
+def _last_words(log: str) -> tuple[str, str, str] | None:
+    """The cause that the end of a log names, in words, and the line; of several the one that was said last."""
+    for line in reversed(log.splitlines()[-_LAST_LINES:]):
+        for code, pattern, what in _LOG_RULES:
+            if pattern.search(line):
+                return code, what, line.strip()[:200]
+    return None
 
 
 def _line_of(pattern: re.Pattern[str], log: str) -> str:

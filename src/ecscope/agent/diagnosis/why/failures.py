@@ -21,6 +21,10 @@ _BY_STEP = {
 }
 
 
+_AUTH_ERROR = "CannotPullContainerAuthError"
+"""ECS's name of what keeps the secret of ``repositoryCredentials`` from the agent."""
+
+
 def never_ran(story: Story, container: ContainerFacts) -> Finding | None:
     """The error of its pull, create or start; ``None``: there was none."""
     error = container.error
@@ -32,7 +36,8 @@ def never_ran(story: Story, container: ContainerFacts) -> Finding | None:
         text=f"{error.doing} of container {container.name} failed: {error.error_name}: {error.message}",
         data={"container": container.name, "image": container.image, "error": error.error_name},
     )
-    match = messages.first_match(_BY_STEP[error.doing], error.message)
+    patterns = messages.REGISTRY_SECRET if error.error_name == _AUTH_ERROR else _BY_STEP[error.doing]
+    match = messages.first_match(patterns, error.message)
     if match is None:
         sentence = f"{error.doing} of container {container.name} failed: {error.message}"
         verdict = Verdict(

@@ -130,6 +130,15 @@ PULL: Final = (
     ),
 )
 
+REGISTRY_SECRET: Final = (
+    _p(
+        "image.registry_secret_missing",
+        r"",
+        "the secret with the login for the registry of {image} cannot be read",
+        "aws secretsmanager describe-secret: does it exist, and may the execution role read it?",
+    ),
+)
+
 CREATE: Final = (
     _p(
         "image.default_platform_entry_missing",

@@ -87,3 +87,19 @@ def test_a_killed_agent_and_one_that_was_stopped() -> None:
     assert code(STARTED, h.AgentStopped(), STARTED) == "unknown"
     assert code(STARTED, h.AgentStopped(), pid=None) == "agent.stopped"
     assert code(STARTED, REGISTERED, pid=None) == "agent.killed"
+
+
+def test_every_further_obstacle() -> None:
+    wanted = {
+        ObstacleKind.NO_CREDENTIALS: "link.no_credentials",
+        ObstacleKind.CLUSTER_NOT_FOUND: "link.cluster_missing",
+        ObstacleKind.DEREGISTERED: "link.deregistered",
+        ObstacleKind.THROTTLED: "link.throttled",
+        ObstacleKind.SERVER_ERROR: "link.server_error",
+        ObstacleKind.REGISTRATION_REFUSED: "link.registration_refused",
+        ObstacleKind.INSTANCE_METADATA_UNAVAILABLE: "link.instance_metadata",
+        ObstacleKind.CERTIFICATE_REFUSED: "link.unreachable",
+        ObstacleKind.STARTING: "unknown",
+    }
+    for kind, expected in wanted.items():
+        assert code(STARTED, h.InstanceNotRegistered(obstacle=kind.value, message="no")) == expected

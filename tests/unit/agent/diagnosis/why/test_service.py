@@ -118,3 +118,27 @@ def test_what_waits_is_the_answer_where_nothing_failed() -> None:
 
 def test_a_service_that_is_to_run_none() -> None:
     assert answer(ServiceStory(service=service(desired=0))).verdict.code == "deploy.desired_zero"
+
+
+def test_other_complaints() -> None:
+    assert code("(service web) was unable to scale in due to (reason 2 tasks under protection)") == "deploy.protected"
+    assert code("(service web) operations are being throttled on elb.") == "deploy.throttled"
+    assert code("(service web) (deployment ecs-svc/1) deployment failed: tasks failed to start.") == "deploy.breaker"
+    assert code(UNPLACED + "Reason: The task definition is inactive.") == "placement.inactive_definition"
+    assert code("(service web) was painted green.") == "unknown"
+
+
+def test_causes_that_are_not_shared_are_named_beside_the_newest() -> None:
+    tasks = tuple(stopped(n) for n in (1, 2, 3))
+    answers = {"t1": why("exit.segfault"), "t2": why("exit.error"), "t3": why("exit.error")}
+    found = answer(ServiceStory(service=service(), tasks=tasks, answers=answers))
+    assert found.verdict.sentence.startswith("2 of 3 stopped tasks")
+    assert (found.considered[-1].code, "exit.segfault 1×" in found.considered[-1].why_not) == (
+        "deploy.tasks_fail",
+        True,
+    )
+
+
+def test_a_service_that_was_deleted() -> None:
+    gone = Service(service_name="web", status="INACTIVE")
+    assert answer(ServiceStory(service=gone)).verdict.code == "stop.service_deleted"
