@@ -115,7 +115,14 @@ async def _with_service(client: AwsClient, where: Where, task: _Task) -> Stopped
     with suppress(AwsCallFailed, msgspec.ValidationError):
         for found in await _described(client, [service], where):
             primary = next((one.id for one in found.deployments if one.status == "PRIMARY"), "")
-            said = msgspec.structs.replace(said, primary=primary, desired_count=found.desired_count)
+            own = next((one for one in found.deployments if one.id == task.started_by), None)
+            said = msgspec.structs.replace(
+                said,
+                primary=primary,
+                desired_count=found.desired_count,
+                service_status=found.status,
+                rollout_state=own.rollout_state if own is not None else "",
+            )
     if task.container_instance_arn:
         body = {"cluster": where.cluster, "containerInstances": [task.container_instance_arn]}
         with suppress(AwsCallFailed, msgspec.ValidationError):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import msgspec
+
 from ecscope.agent.diagnosis.why import exits, failures, relations, stops, waits
 from ecscope.agent.diagnosis.why.story import HISTORY, ContainerFacts, Story
 from ecscope.agent.diagnosis.why.times import text_of
@@ -143,7 +145,19 @@ def _why_odd(story: Story) -> Finding | None:
         found = relations.restarting(story, one) or relations.unhealthy(story, one)
         if found is not None:
             return found
+    for one in story.containers:
+        has_failed = (
+            one.is_essential is False and one.exit_code and not one.ended_by_agent and one.finished_at is not None
+        )
+        if has_failed and (found := _of_container(story, one)) is not None:
+            return _with_the_task_running(one, found)
     return None
+
+
+def _with_the_task_running(one: ContainerFacts, found: Finding) -> Finding:
+    verdict = found.verdict
+    sentence = f"the task goes on without {one.name}, which is not essential: {verdict.sentence}"
+    return msgspec.structs.replace(found, verdict=msgspec.structs.replace(verdict, sentence=sentence))
 
 
 def _refused(story: Story) -> Finding:

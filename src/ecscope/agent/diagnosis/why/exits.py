@@ -20,6 +20,7 @@ _SHUTDOWN = timedelta(seconds=20)
 _CLOCK = timedelta(seconds=2)
 _QUICK_S = 5.0
 _AT_ONCE_S = 3.0
+_TRACE_LINES = 100
 _LAST_LINES = 20
 """Of a log: what was said before is what the program lived with."""
 _LOG_LINES = 12
@@ -479,8 +480,8 @@ def _failed(story: Story, one: ContainerFacts) -> Finding | None:
                 "a program that writes its log to a file shows nothing here: let it write to stdout",
             ),
         )
-    last = masked(log.strip().splitlines()[-1].strip()) if log and log.strip() else ""
-    sentence = f"{who}: {last[:200]}" if last else f"{who} without a line of output" if log == "" else who
+    last = masked(telling_line(log)) if log else ""
+    sentence = f"{who}: {last}" if last else f"{who} without a line of output" if log == "" else who
     return Finding(
         verdict=_verdict("exit.error", sentence, Certainty.PROVEN, one),
         evidence=evidence,
@@ -604,6 +605,37 @@ def _kernel_lines(story: Story, one: ContainerFacts) -> list[str]:
     if not one.docker_id:
         return []
     return [line for docker_id, line in story.observed.kernel_kills or () if docker_id == one.docker_id]
+
+
+_TELLS = re.compile(
+    r"\b(?:error|exception|fatal|panic|critical|cannot|can't|could not|unable to|failed|denied|refused|no such"
+    r"|not found|not permitted|missing|invalid|unexpected)\b",
+    re.I,
+)
+_BLOCKS = (
+    re.compile(r"^(?:panic|fatal error): \S"),  # Go
+    re.compile(r"^thread '[^']*' .*panicked at"),  # Rust
+    re.compile(r"^Caused by: \S|^Exception in thread "),  # Java: the last one is the root
+    re.compile(r"^(?:Uncaught )?\w*(?:Error|Exception): \S"),  # Node.js, and others that begin so
+)
+_PYTHON = "Traceback (most recent call last):"
+
+
+def telling_line(log: str) -> str:
+    """The line at the end of a log that says most: the root of a stack trace, an error, else the last one; cut."""
+    lines = [line.rstrip() for line in log.strip().splitlines()[-_TRACE_LINES:]]
+    if not lines:
+        return ""
+    traced = [number for number, line in enumerate(lines) if line.strip() == _PYTHON]
+    if traced:
+        after = [line for line in lines[traced[-1] + 1 :] if line and not line[0].isspace()]
+        if after:
+            return after[0][:200]
+    for pattern in _BLOCKS:
+        if found := [line for line in lines if pattern.search(line)]:
+            return found[-1].strip()[:200]
+    said = [line for line in lines[-_LAST_LINES:] if _TELLS.search(line)]
+    return (said or lines)[-1].strip()[:200]
 
 
 def _last_words(log: str) -> tuple[str, str, str] | None:

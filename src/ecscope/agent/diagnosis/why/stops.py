@@ -89,6 +89,11 @@ def _by_scheduler(said: StoppedBy) -> tuple[str, str, Certainty]:
     """ECS words scale-in, a new deployment and draining alike: what the service and the instance are now tells them
     apart.
     """
+    if said.service_status in ("DRAINING", "INACTIVE"):
+        return "stop.service_deleted", f"because its service was deleted ({said.reason})", Certainty.PROVEN
+    if said.rollout_state == "FAILED":
+        who = f"because its deployment {said.deployment} failed and was rolled back ({said.reason})"
+        return "stop.rollback", who, Certainty.PROVEN
     if said.instance_status == "DRAINING":
         return (
             "stop.draining",

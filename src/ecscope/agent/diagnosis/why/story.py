@@ -88,6 +88,10 @@ class StoppedBy(msgspec.Struct, frozen=True, kw_only=True):
     """The deployment that its service follows now; ``""``: not known."""
     desired_count: int | None = None
     """Of its service now."""
+    service_status: str = ""
+    """``ACTIVE``, ``DRAINING``, ``INACTIVE``; ``""``: not known."""
+    rollout_state: str = ""
+    """Of its deployment now: ``FAILED``, …; ``""``: not known, or the deployment is gone."""
     instance_status: str = ""
     """Of its container instance now; ``""``: not known."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ecscope.agent.diagnosis.why.engine import answer
+from ecscope.agent.diagnosis.why.exits import telling_line
 from ecscope.agent.diagnosis.why.story import StoppedBy, Story, story_of
 from ecscope.agent.diagnosis.why.verdict import Certainty
 from ecscope.model import history as h
@@ -210,6 +211,8 @@ def test_what_the_scheduler_calls_scaling() -> None:
         of(deployment="ecs-svc/1", primary="ecs-svc/1", desired_count=2, instance_status="DRAINING") == "stop.draining"
     )
     assert of(deployment="ecs-svc/1", primary="ecs-svc/1", instance_status="ACTIVE") == "stop.scale_in"
+    assert of(deployment="ecs-svc/1", primary="ecs-svc/2", rollout_state="FAILED") == "stop.rollback"
+    assert of(deployment="ecs-svc/1", primary="ecs-svc/1", service_status="INACTIVE") == "stop.service_deleted"
 
 
 def test_a_task_file_that_was_removed() -> None:
@@ -257,3 +260,28 @@ def test_unhealthy_and_then_healthy_again() -> None:
 
     assert of(HealthStatus.UNHEALTHY) == "health.command_failed"
     assert of(HealthStatus.HEALTHY) == UNKNOWN
+
+
+def test_a_container_that_is_not_essential_and_failed() -> None:
+    def of(exit_code: int, *, essential: bool = False) -> str:
+        helper = a_container("app", essential=essential, known=ContainerStatus.STOPPED, exit_code=exit_code)
+        task = a_task(helper, a_container("main", known=ContainerStatus.RUNNING), known=TaskStatus.RUNNING)
+        return code(story_of(ARN, task, [started(), died(2, exit_code), stopped(2.1, exit_code)]))
+
+    assert of(4) == "exit.error"
+    assert of(0) == UNKNOWN
+
+
+def test_the_line_that_says_most() -> None:
+    python = "Traceback (most recent call last):\n  File x\n    y()\nKeyError: 'queue'\n"
+    assert telling_line(python) == "KeyError: 'queue'"
+    java = "Exception in thread main java.lang.X: a\n\tat a.b\nCaused by: java.io.Y: b\n\tat c.d\n"
+    assert telling_line(java) == "Caused by: java.io.Y: b"
+    assert telling_line("panic: index out of range\n\ngoroutine 1 [running]:\nmain.main()\n") == (
+        "panic: index out of range"
+    )
+    assert telling_line("cat: can't open '/etc/x': No such file or directory\nbye\n") == (
+        "cat: can't open '/etc/x': No such file or directory"
+    )
+    assert telling_line("one\ntwo\n") == "two"
+    assert telling_line("") == ""
