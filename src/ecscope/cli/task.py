@@ -30,6 +30,8 @@ from ecscope.model.history import HistoryEntry
 from ecscope.model.status import HealthStatus
 
 _LABEL_WIDTH = 12
+_SHORTEST_LOOKUP = 6
+"""Characters from which on a Docker ID is looked up that no listed task has."""
 _SHORT, _ALL = 15, 100_000
 """Events that are shown."""
 _LONGEST = 160
@@ -43,10 +45,11 @@ _NOT_NOTABLE = (
     history.StateChangeQueued,
     history.TaskDesiredStatusChanged,
     history.TaskHostResourcesHeld,
+    history.TaskResourceCreated,
 )
 """Of these, other events of the same task say what matters."""
-_SHORTEST_LOOKUP = 6
-"""Characters from which on a Docker ID is looked up that no listed task has."""
+_ENDS_OF_WAYS = ("RUNNING", "RESOURCES_PROVISIONED", "STOPPED")
+"""Statuses on the way there are not notable."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -166,11 +169,17 @@ def events_of(
     for folder in folders:
         try:
             if entries := read_history(folder, task.arn, _ALL if notable else limit):
-                shown = [entry for entry in entries if not isinstance(entry.what, _NOT_NOTABLE)] if notable else entries
+                shown = [entry for entry in entries if _is_notable(entry)] if notable else entries
                 return shown[-limit:], ""
         except StoreError as error:
             problems.append(f"{error}; --data-dir names another, that of `ecscope up` too")
     return (), problems[0] if len(problems) == len(folders) else "none are kept about this task"
+
+
+def _is_notable(entry: HistoryEntry) -> bool:
+    if isinstance(entry.what, history.ContainerStatusChanged | history.TaskStatusChanged):
+        return entry.what.to.value in _ENDS_OF_WAYS
+    return not isinstance(entry.what, _NOT_NOTABLE)
 
 
 def json_of(task: Task, entries: Iterable[HistoryEntry], why_none: str) -> str:

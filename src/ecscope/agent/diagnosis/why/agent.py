@@ -6,7 +6,7 @@ What holds now comes before what is over: an agent that was killed an hour ago a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -18,6 +18,8 @@ from ecscope.model.container_instance import ObstacleKind
 from ecscope.model.history import Detail, HistoryEntry
 
 ASKED_NOW = "ECS"
+_START = timedelta(minutes=1)
+"""What is read before an agent says that it has started is of the same start."""
 _LIVES = (h.AgentStarted, h.AgentStopped)
 
 
@@ -47,7 +49,7 @@ class AgentStory(msgspec.Struct, frozen=True, kw_only=True):
 def answer(story: AgentStory) -> Answer:
     """The first thing that is wrong with it."""
     finding = None
-    for rule in (_does_not_run, _docker, _not_registered, _call, _was_killed):
+    for rule in (_does_not_run, _docker, _not_registered, _call, _damaged, _was_killed):
         if (finding := rule(story)) is not None:
             break
     finding = finding or _runs(story)
@@ -223,6 +225,30 @@ def of_obstacle(
         action=names["action"] if is_denied else "",
         role=names["role"] if is_denied and facts.get("role") else "",
         path=names["endpoint"] if code == "link.unreachable" else "",
+    )
+
+
+def _damaged(story: AgentStory) -> Finding | None:
+    """Records that this agent could not read when it started."""
+    lives = _lives(story)
+    begun = lives[-1].at if lives else None
+    aside = [
+        entry
+        for entry in story.entries
+        if isinstance(entry.what, h.RecordSetAside) and (begun is None or (begun - entry.at) <= _START)
+    ]
+    if not aside:
+        return None
+    what = aside[0].what
+    assert isinstance(what, h.RecordSetAside)
+    return _finding(
+        "agent.state_damaged",
+        f"{len(aside)} saved record{'' if len(aside) == 1 else 's'} could not be read, first the {what.record}"
+        f" {what.key}: {what.reason}; kept as {what.set_aside_as}",
+        aside[0].at,
+        [_seen(entry) for entry in aside[:5]],
+        "the agent goes on without them; look for a full or failing disk",
+        path=what.set_aside_as,
     )
 
 

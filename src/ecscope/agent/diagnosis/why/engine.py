@@ -13,6 +13,7 @@ from ecscope.agent.diagnosis.why import exits, failures, relations, stops, waits
 from ecscope.agent.diagnosis.why.story import HISTORY, ContainerFacts, Story
 from ecscope.agent.diagnosis.why.times import text_of
 from ecscope.agent.diagnosis.why.verdict import UNKNOWN, Answer, Certainty, Culprit, Evidence, Finding, Verdict
+from ecscope.model.status import TaskStatus
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _LATER = datetime.max.replace(tzinfo=UTC)
@@ -142,7 +143,7 @@ def _sidecar(story: Story, first: ContainerFacts) -> Finding | None:
 def _why_odd(story: Story) -> Finding | None:
     """Something is wrong with a task that goes on."""
     for one in story.containers:
-        found = relations.restarting(story, one) or relations.unhealthy(story, one)
+        found = relations.restarting(story, one) or relations.flapping(story, one) or relations.unhealthy(story, one)
         if found is not None:
             return found
     for one in story.containers:
@@ -151,7 +152,24 @@ def _why_odd(story: Story) -> Finding | None:
         )
         if has_failed and (found := _of_container(story, one)) is not None:
             return _with_the_task_running(one, found)
-    return None
+    return _not_told(story)
+
+
+def _not_told(story: Story) -> Finding | None:
+    """It runs, and ECS will not hear of it."""
+    if story.not_told is None or story.known is not TaskStatus.RUNNING:
+        return None
+    refused = story.not_told
+    return Finding(
+        verdict=Verdict(
+            code="pending.not_told",
+            sentence=f"the task runs, and ECS does not show it: {refused.text}",
+            certainty=Certainty.PROVEN,
+            since=text_of(refused.at),
+        ),
+        evidence=(Evidence(at=text_of(refused.at), source=HISTORY, text=refused.text),),
+        actions=("ecscope why agent",),
+    )
 
 
 def _with_the_task_running(one: ContainerFacts, found: Finding) -> Finding:

@@ -59,6 +59,9 @@ def _named(story: Story, container: ContainerFacts, match: messages.Match, evide
     if code == "image.tag_not_found" and registry is not None and not registry.has_repository:
         match = messages.repository_not_found(match)
         code = match.pattern.code
+    pulled = next((one for one in container.timeline if isinstance(one.what, history.ImagePulled)), None)
+    if code == "image.not_cached" and pulled is not None:
+        return _removed_before_create(container, evidence, pulled)
     sentence = messages.filled(match.pattern.sentence, match, image=container.image, container=container.name)
     more: list[Evidence] = []
     if code == "image.tag_not_found" and (near := _nearest(container.image, story.observed.image_tags)):
@@ -91,6 +94,22 @@ def _named(story: Story, container: ContainerFacts, match: messages.Match, evide
             messages.filled(action, match, image=container.image, container=container.name)
             for action in match.pattern.actions
         ),
+    )
+
+
+def _removed_before_create(container: ContainerFacts, evidence: Evidence, pulled: history.HistoryEntry) -> Finding:
+    return Finding(
+        verdict=Verdict(
+            code="image.removed_before_create",
+            sentence=f"{container.image} was pulled, and removed from this host before container {container.name} was"
+            " created",
+            certainty=Certainty.LIKELY,
+            culprit=Culprit(container=container.name, image=container.image),
+            since=text_of(container.error_at),
+        ),
+        evidence=(Evidence(at=text_of(pulled.at), source=HISTORY, text=pulled.text), evidence),
+        considered=(Considered(code="image.not_cached", why_not="it had been pulled for this task"),),
+        actions=("look for `docker image prune`, `docker rmi` or a clean-up job at that time",),
     )
 
 

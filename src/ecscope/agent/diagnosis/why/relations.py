@@ -24,6 +24,8 @@ _NO_COMMAND = re.compile(
 _LOOP = 3
 _LOOP_WITHIN = timedelta(minutes=30)
 _PROBES = 5
+_FLAPS = 6
+_FLAPS_WITHIN = timedelta(hours=1)
 
 
 def dependency(story: Story, container: ContainerFacts) -> Finding | None:
@@ -124,6 +126,31 @@ def unhealthy(story: Story, container: ContainerFacts) -> Finding | None:
         ),
         evidence=_probe_evidence(container),
         actions=(f"run the health check by hand: docker exec {container.docker_id[:12] or container.name} …",),
+    )
+
+
+def flapping(story: Story, container: ContainerFacts) -> Finding | None:
+    """A health check whose result keeps changing; ``None``: it does not."""
+    flips = [
+        entry
+        for entry in container.probes
+        if isinstance(entry.what, history.ContainerHealthChanged)
+        and {entry.what.before, entry.what.to} == {HealthStatus.HEALTHY, HealthStatus.UNHEALTHY}
+    ]
+    recent = [entry for entry in flips if flips[-1].at - entry.at <= _FLAPS_WITHIN]
+    if len(recent) < _FLAPS:
+        return None
+    return Finding(
+        verdict=Verdict(
+            code="health.flapping",
+            sentence=f"the health of container {container.name} changed {len(recent)} times in"
+            f" {duration((recent[-1].at - recent[0].at).total_seconds())}",
+            certainty=Certainty.PROVEN,
+            culprit=Culprit(container=container.name, image=container.image),
+            since=text_of(recent[0].at),
+        ),
+        evidence=_probe_evidence(container),
+        actions=("give the check more time or retries, or find what slows the container down: `docker stats`",),
     )
 
 

@@ -15,7 +15,7 @@ from ecscope.model import history as h
 from ecscope.model.container import Container
 from ecscope.model.docker_time import parse_docker_time
 from ecscope.model.history import HistoryEntry
-from ecscope.model.status import ContainerStatus, HealthStatus, TaskStatus
+from ecscope.model.status import ContainerStatus, HealthStatus, ReportedStatus, TaskStatus
 from ecscope.model.task import HostResourcesHeld, Task
 from ecscope.model.waiting import Waiting
 
@@ -207,6 +207,8 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     requested_at: datetime | None = None
     refused: str = ""
     resource_failures: tuple[HistoryEntry, ...] = ()
+    not_told: HistoryEntry | None = None
+    """ECS refused to be told that it runs; ``None``: it did not."""
     waiting: Waiting | None = None
     stopped_at: datetime | None = None
     gaps: tuple[tuple[datetime, datetime], ...] = ()
@@ -298,6 +300,8 @@ def story_of(arn: str, task: Task | None, entries: Sequence[HistoryEntry], obser
                 values["desired"] = to
             case h.TaskResourceFailed():
                 failures.append(entry)
+            case h.StateChangeRefused(status=ReportedStatus.RUNNING):
+                values["not_told"] = entry
             case _:
                 pass
     if task is not None:

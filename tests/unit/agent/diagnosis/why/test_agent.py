@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import msgspec
+
 from ecscope.agent.diagnosis.why.agent import AgentStory, CallSeen, answer, is_sound
 from ecscope.agent.diagnosis.why.story import DockerSeen
 from ecscope.agent.diagnosis.why.verdict import Certainty
@@ -103,3 +105,12 @@ def test_every_further_obstacle() -> None:
     }
     for kind, expected in wanted.items():
         assert code(STARTED, h.InstanceNotRegistered(obstacle=kind.value, message="no")) == expected
+
+
+def test_records_that_were_set_aside() -> None:
+    aside = h.RecordSetAside(record="task", key="arn:x", set_aside_as="bad-1.json", reason="not JSON")
+    found = answer(story(aside, STARTED, REGISTERED)).verdict
+    assert (found.code, found.culprit.path) == ("agent.state_damaged", "bad-1.json")
+    long_ago = story(STARTED, REGISTERED)
+    before = entry(at(-3600), aside)
+    assert answer(msgspec.structs.replace(long_ago, entries=(before, *long_ago.entries))).verdict.code == "unknown"

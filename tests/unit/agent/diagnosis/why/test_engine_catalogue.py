@@ -9,7 +9,8 @@ from ecscope.agent.diagnosis.why.exits import telling_line
 from ecscope.agent.diagnosis.why.story import StoppedBy, Story, story_of
 from ecscope.agent.diagnosis.why.verdict import Certainty
 from ecscope.model import history as h
-from ecscope.model.status import ContainerStatus, HealthStatus, TaskStatus
+from ecscope.model.container import Health
+from ecscope.model.status import ContainerStatus, HealthStatus, ReportedStatus, TaskStatus
 from ecscope.model.task_resource import SECRETS
 from ecscope.model.waiting import Waiting, WaitingReason
 from tests.builders import a_container, a_task
@@ -285,3 +286,37 @@ def test_the_line_that_says_most() -> None:
     )
     assert telling_line("one\ntwo\n") == "two"
     assert telling_line("") == ""
+
+
+def test_an_image_that_was_removed_after_its_pull() -> None:
+    gone = failed(3, "create", "No such image: web:1")
+    pulled = entry(2, h.ImagePulled(image="web:1", image_id="sha256:a", size_bytes=1))
+    assert code(a_story(pulled, gone)) == "image.removed_before_create"
+    assert code(a_story(gone)) == "image.not_cached"
+
+
+def test_health_that_keeps_changing() -> None:
+    def of(times: int) -> str:
+        states = (HealthStatus.HEALTHY, HealthStatus.UNHEALTHY)
+        probes = [
+            entry(
+                n * 60,
+                h.ContainerHealthChanged(before=states[n % 2], to=states[(n + 1) % 2], output="x", exit_code=1),
+            )
+            for n in range(times)
+        ]
+        task = a_task(a_container(known=ContainerStatus.RUNNING, health=Health(status=states[times % 2])))
+        return code(story_of(ARN, msgspec.structs.replace(task, known=TaskStatus.RUNNING), [started(), *probes]))
+
+    assert of(8) == "health.flapping"
+    assert of(2) == UNKNOWN
+
+
+def test_a_task_that_ecs_will_not_hear_of() -> None:
+    def of(status: ReportedStatus) -> str:
+        refused = h.StateChangeRefused(number=1, status=status, code="InvalidParameterException", message="no")
+        task = a_task(a_container(known=ContainerStatus.RUNNING), known=TaskStatus.RUNNING)
+        return code(story_of(ARN, task, [started(), entry(2, refused, "")]))
+
+    assert of(ReportedStatus.RUNNING) == "pending.not_told"
+    assert of(ReportedStatus.STOPPED) == UNKNOWN
