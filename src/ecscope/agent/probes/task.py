@@ -54,6 +54,7 @@ class _Container(msgspec.Struct, rename="pascal"):
 
 class _State(msgspec.Struct, rename="pascal"):
     started_at: str = ""
+    paused: bool = False
 
 
 class _Inspection(msgspec.Struct, rename="pascal"):
@@ -86,6 +87,9 @@ async def observe(story: Story, docker_host: str) -> Observed:
     try:
         ended = [one for one in story.containers if one.docker_id]
         tails = await asyncio.gather(*(_quietly(_tail(client, one.docker_id)) for one in ended))
+        running = [one for one in ended if one.exit_code is None and not story.is_stopped]
+        states = await asyncio.gather(*(_quietly(_state(client, one.docker_id)) for one in running))
+        paused = frozenset(one.name for one, state in zip(running, states, strict=True) if state and state.paused)
         ports = await _ports(client, wanted) if wanted else {}
         images = await _quietly(_images(client)) if _is_about_images(story) else None
         free = await _quietly(_free(client)) if _is_about_room(story) else None
@@ -98,6 +102,7 @@ async def observe(story: Story, docker_host: str) -> Observed:
         booted_at=booted_at,
         registries=of_registries,
         log_tails={one.name: tail for one, tail in zip(ended, tails, strict=True) if tail is not None},
+        paused=paused,
         ports=ports,
         image_tags=tuple(images or ()),
         free_bytes=free,
@@ -258,8 +263,12 @@ async def _ports(client: DockerClient, wanted: Collection[int]) -> Mapping[int, 
 
 
 async def _started_at(client: DockerClient, docker_id: str) -> datetime | None:
+    return parse_docker_time((await _state(client, docker_id)).started_at)
+
+
+async def _state(client: DockerClient, docker_id: str) -> _State:
     answer = await client.request(errors.INSPECT, "GET", f"/containers/{docker_id}/json", timeout_s=_LIMIT_S)
-    return parse_docker_time(msgspec.json.decode(answer.body, type=_Inspection).state.started_at)
+    return msgspec.json.decode(answer.body, type=_Inspection).state
 
 
 async def _images(client: DockerClient) -> list[str]:

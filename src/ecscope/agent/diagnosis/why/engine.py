@@ -45,7 +45,13 @@ def _finding(story: Story, name: str) -> Finding:
         return _refused(story)
     if story.is_stopped or story.desired.value == "STOPPED":
         return _why_stopped(story) or _nothing_known(story)
-    return _why_odd(story) or waits.pending(story, _now(story)) or _restarted(story) or _runs(story)
+    return (
+        relations.waits_for_the_dead(story)
+        or _why_odd(story)
+        or waits.pending(story, _now(story))
+        or _restarted(story)
+        or _runs(story)
+    )
 
 
 def _now(story: Story) -> datetime:
@@ -169,6 +175,19 @@ def _not_told(story: Story) -> Finding | None:
         ),
         evidence=(Evidence(at=text_of(refused.at), source=HISTORY, text=refused.text),),
         actions=("ecscope why agent",),
+    )
+
+
+def _paused(one: ContainerFacts) -> Finding:
+    return Finding(
+        verdict=Verdict(
+            code="run.paused",
+            sentence=f"somebody paused container {one.name}: none of its processes runs",
+            certainty=Certainty.PROVEN,
+            culprit=Culprit(container=one.name, image=one.image),
+        ),
+        evidence=(Evidence(at="", source="Docker", text=f"container {one.name} is paused"),),
+        actions=(f"docker unpause {one.docker_id[:12] or one.name}",),
     )
 
 

@@ -396,8 +396,11 @@ def _crashed(story: Story, one: ContainerFacts) -> Finding | None:
         actions: tuple[str, ...] = (action,) if action else ()
     else:
         code, actions = "exit.other_signal", ()
-        sentence = f"container {one.name} ended by {_signal_name(number)} ({one.exit_code})"
-    considered = (_not("exit.oom_container", "SIGKILL ends what uses too much memory, not this signal"),)
+        sentence = f"container {one.name} ended by {_signal_name(number)} ({one.exit_code}), not sent through Docker"
+    considered = (
+        _not("exit.oom_container", "SIGKILL ends what uses too much memory, not this signal"),
+        _not("exit.error", f"a program that ends itself with {one.exit_code} looks the same"),
+    )
     return Finding(
         verdict=_verdict(code, sentence, Certainty.LIKELY, one),
         evidence=(_exit(one), *_log(story, one)),
@@ -447,8 +450,10 @@ def _failed(story: Story, one: ContainerFacts) -> Finding | None:
             evidence=evidence,
             actions=(f"look into {one.image}: is it installed, and in PATH?",),
         )
+    empty = ""
     if one.missing_paths:
         path = one.missing_paths[0]
+        empty = f"; host path {path}, which it mounts, did not exist, so it is empty"
         evidence = (
             Evidence(
                 at="", source=HISTORY, text=f"host path {path} did not exist, so Docker mounted an empty directory"
@@ -466,7 +471,7 @@ def _failed(story: Story, one: ContainerFacts) -> Finding | None:
     quick = one.ran_s is not None and one.ran_s <= _QUICK_S
     if log and quick and one.exit_code in (1, 2, 64, 78) and (line := _line_of(_CONFIG, log)):
         return Finding(
-            verdict=_verdict("exit.usage_or_config", f"{who}: {masked(line)}", Certainty.LIKELY, one),
+            verdict=_verdict("exit.usage_or_config", f"{who}: {masked(line)}{empty}", Certainty.LIKELY, one),
             evidence=evidence,
             actions=("compare command, environment and mounts in the task definition with what the program wants",),
         )
@@ -481,7 +486,7 @@ def _failed(story: Story, one: ContainerFacts) -> Finding | None:
             ),
         )
     last = masked(telling_line(log)) if log else ""
-    sentence = f"{who}: {last}" if last else f"{who} without a line of output" if log == "" else who
+    sentence = f"{who}: {last}{empty}" if last else f"{who} without a line of output" if log == "" else who
     return Finding(
         verdict=_verdict("exit.error", sentence, Certainty.PROVEN, one),
         evidence=evidence,
@@ -654,7 +659,7 @@ def _line_of(pattern: re.Pattern[str], log: str) -> str:
 
 
 _SECRET = re.compile(
-    r"""(?P<name>[\w.-]*(?:pass(?:word|wd)?|secret|token|api[_-]?key|credential|private[_-]?key)[\w.-]*["']?\s*[=:]\s*)"""
+    r"""(?P<name>(?<![/\w.-])[\w.-]*(?:pass(?:word|wd)?|secret|token|api[_-]?key|credential|private[_-]?key)[\w.-]*["']?\s*[=:]\s*)"""
     r"""(?P<value>"[^"]*"|'[^']*'|[^\s,;&]+)""",
     re.I,
 )

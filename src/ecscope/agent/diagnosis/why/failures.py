@@ -79,7 +79,7 @@ def _named(story: Story, container: ContainerFacts, match: messages.Match, evide
         verdict=Verdict(
             code=code,
             sentence=sentence,
-            certainty=Certainty.PROVEN,
+            certainty=Certainty.LIKELY if match.pattern.is_vague else Certainty.PROVEN,
             culprit=Culprit(
                 container=container.name,
                 image=container.image,

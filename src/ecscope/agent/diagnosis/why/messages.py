@@ -22,6 +22,11 @@ class Pattern(msgspec.Struct, frozen=True, kw_only=True):
     """``{image}``, ``{container}`` and the names of groups are filled in."""
     actions: tuple[str, ...] = ()
 
+    @property
+    def is_vague(self) -> bool:
+        """The text only points to the cause: it is likely, not proven."""
+        return self.code in _VAGUE
+
 
 class Match(msgspec.Struct, frozen=True, kw_only=True):
     """A pattern that fits, with what its groups hold."""
@@ -191,7 +196,24 @@ CREATE: Final = (
     ),
 )
 
+_LIMITS: Final = (
+    _p(
+        "exit.oom_container",
+        r"container init was OOM-killed|memory limit too low",
+        "the memory limit of container {container} is too low even to start it",
+        "raise memory of container {container}",
+    ),
+    _p(
+        "create.invalid_config",
+        r"too many open files",
+        "the limit of open files of container {container} is too low to start it",
+        "raise the ulimit nofile of container {container}",
+    ),
+)
+"""Limits that are met by the engine itself while it starts a program: what it was doing then is not the cause."""
+
 START: Final = (
+    *_LIMITS,
     _p(
         "start.log_driver_missing",
         r"(?:logger: no log driver named|error looking up logging plugin) '?(?P<driver>[\w./-]+)",
@@ -305,6 +327,12 @@ PORT: Final = (
     re.compile(r":(?P<port>\d{1,5}): (?:bind: )?address already in use"),
 )
 """Where an error names the port that is taken."""
+
+
+_VAGUE = frozenset(
+    {"start.security_profile", "start.cgroup", "start.mount_denied", "start.network", "create.storage_driver"}
+)
+"""Of these a word of the message is all that is known."""
 
 
 def first_match(patterns: tuple[Pattern, ...], text: str) -> Match | None:

@@ -11,6 +11,7 @@ from ecscope.agent.diagnosis.why.times import duration, text_of
 from ecscope.agent.diagnosis.why.verdict import Certainty, Culprit, Evidence, Finding, Verdict
 from ecscope.model import history
 from ecscope.model.status import HealthStatus
+from ecscope.model.waiting import WaitingReason
 
 _ORDERING = re.compile(
     r"container ordering dependency \[(?P<upstream>[^(\]]+).*?for target \[(?P<target>[^(\]]+).*?"
@@ -82,6 +83,32 @@ def dependency(story: Story, container: ContainerFacts) -> Finding | None:
             return _with(ended, evidence) if ended else None
 
 
+def waits_for_the_dead(story: Story) -> Finding | None:
+    """A container waits for the health of one that has ended by itself; ``None``: none does."""
+    for container in story.containers:
+        if container.waiting is None or container.waiting.reason is not WaitingReason.DEPENDENCY:
+            continue
+        name, _, condition = container.waiting.on.partition(" ")
+        upstream = story.container(name)
+        if condition not in ("HEALTHY", "SUCCESS") or upstream is None or upstream.exit_code is None:
+            continue
+        ended = exits.ended(story, upstream)
+        return Finding(
+            verdict=Verdict(
+                code="dependency.exited",
+                sentence=f"container {container.name} waits for {name} to be {condition}, and {name} ended with"
+                f" {exits.decoded(upstream)}",
+                certainty=Certainty.PROVEN,
+                culprit=Culprit(container=name, image=upstream.image),
+                since=text_of(upstream.ended_at),
+            ),
+            evidence=ended.evidence if ended else (),
+            considered=ended.considered if ended else (),
+            actions=ended.actions if ended else (),
+        )
+    return None
+
+
 def _never_healthy(container: ContainerFacts, upstream: ContainerFacts, evidence: Evidence) -> Finding:
     probes = _probe_evidence(upstream)
     last = probes[-1].text if probes else "no check has come to a result"
@@ -103,6 +130,8 @@ def unhealthy(story: Story, container: ContainerFacts) -> Finding | None:
     probes = [entry for entry in container.probes if isinstance(entry.what, history.ContainerHealthChanged)]
     if not probes or container.health is HealthStatus.HEALTHY:
         return None
+    if container.exit_code is not None and not container.ended_by_agent:
+        return None  # Docker calls it unhealthy because it ended
     what = probes[-1].what
     assert isinstance(what, history.ContainerHealthChanged)
     if what.to is not HealthStatus.UNHEALTHY:

@@ -104,6 +104,8 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     log_tails: Mapping[str, str] = {}
     """By container: the last lines of its log. A container that wrote nothing has ``""``; one whose log cannot be read
     is missing."""
+    paused: frozenset[str] = frozenset()
+    """Names of containers that Docker has paused."""
     ports: Mapping[int, tuple[PortHolder, ...]] = {}
     stopped_by: StoppedBy | None = None
     """``None``: ECS was not asked, or did not answer."""

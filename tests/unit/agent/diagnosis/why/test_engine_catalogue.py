@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from ecscope.agent.diagnosis.why.engine import answer
-from ecscope.agent.diagnosis.why.exits import telling_line
-from ecscope.agent.diagnosis.why.story import StoppedBy, Story, story_of
-from ecscope.agent.diagnosis.why.verdict import Certainty
+from ecscope.agent.diagnosis.why.exits import masked, telling_line
+from ecscope.agent.diagnosis.why.story import Observed, StoppedBy, Story, breaks_of, story_of
+from ecscope.agent.diagnosis.why.verdict import Certainty, Verdict
 from ecscope.model import history as h
 from ecscope.model.container import Health
 from ecscope.model.status import ContainerStatus, HealthStatus, ReportedStatus, TaskStatus
@@ -175,8 +175,6 @@ def test_docker_that_went_away_takes_no_blame_for_a_death_before() -> None:
     back = entry(30, h.RuntimeConnected(version="28"), "")
 
     def of(end: float, exit_code: int, signal: int | None = None) -> str:
-        from ecscope.agent.diagnosis.why.story import breaks_of  # noqa: PLC0415
-
         story = a_story(started(), died(end, exit_code, signal=signal), stopped(end, exit_code))
         return code(msgspec.structs.replace(story, engine_breaks=breaks_of([lost, back])))
 
@@ -320,3 +318,47 @@ def test_a_task_that_ecs_will_not_hear_of() -> None:
 
     assert of(ReportedStatus.RUNNING) == "pending.not_told"
     assert of(ReportedStatus.STOPPED) == UNKNOWN
+
+
+def test_what_the_engine_was_doing_when_it_met_a_limit_is_not_the_cause() -> None:
+    seccomp = "error loading seccomp filter into kernel: error creating scratch pipe: pipe2: {}: unknown"
+    assert of_error("start", seccomp.format("too many open files")) == "create.invalid_config"
+    assert of_error("start", seccomp.format("function not implemented")) == "start.security_profile"
+    too_low = "container init was OOM-killed (memory limit too low?): unknown"
+    assert of_error("start", too_low) == "exit.oom_container"
+    vague = answer(a_story(failed(3, "start", seccomp.format("function not implemented")))).verdict
+    assert vague.certainty is Certainty.LIKELY
+
+
+def test_who_waits_for_the_health_of_the_dead() -> None:
+    def of(exit_code: int | None) -> Verdict:
+        waiting = Waiting(reason=WaitingReason.DEPENDENCY, on="app HEALTHY", since=T0)
+        known = ContainerStatus.STOPPED if exit_code is not None else ContainerStatus.RUNNING
+        upstream = a_container("app", essential=False, known=known, exit_code=exit_code)
+        ended = [died(2, exit_code), stopped(2.1, exit_code)] if exit_code is not None else []
+        ill = h.ContainerHealthChanged(
+            before=HealthStatus.UNKNOWN, to=HealthStatus.UNHEALTHY, output="", exit_code=None
+        )
+        task = a_task(upstream, a_container("web", waiting=waiting), waiting=waiting)
+        return answer(story_of(ARN, task, [started(), *ended, entry(2.2, ill)])).verdict
+
+    assert (of(3).code, of(3).culprit.container) == ("dependency.exited", "app")
+    assert of(None).code == "health.command_failed"
+
+
+def test_a_paused_container() -> None:
+    def of(*paused: str) -> str:
+        task = a_task(a_container(known=ContainerStatus.RUNNING), known=TaskStatus.RUNNING)
+        story = story_of(ARN, task, [started()])
+        return code(msgspec.structs.replace(story, observed=Observed(paused=frozenset(paused))))
+
+    assert of("app") == "run.paused"
+    assert of("other") == UNKNOWN
+
+
+def test_a_path_is_no_secret() -> None:
+    assert (
+        masked("sh: can't create /etc/passwd2: Permission denied") == "sh: can't create /etc/passwd2: Permission denied"
+    )
+    assert masked("password: hunter2") == "password: …"
+    assert masked("DB_PASSWORD=hunter2") == "DB_PASSWORD=…"
