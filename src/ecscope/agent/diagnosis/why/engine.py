@@ -149,6 +149,8 @@ def _sidecar(story: Story, first: ContainerFacts) -> Finding | None:
 def _why_odd(story: Story) -> Finding | None:
     """Something is wrong with a task that goes on."""
     for one in story.containers:
+        if one.name in story.observed.paused:
+            return _paused(one)
         found = relations.restarting(story, one) or relations.flapping(story, one) or relations.unhealthy(story, one)
         if found is not None:
             return found
