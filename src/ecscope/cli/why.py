@@ -226,7 +226,7 @@ def _named(data_dir: Path, tasks: Sequence[Task], which: str) -> list[Subject]:
             return [msgspec.structs.replace(one, container=container) for one in inner]
     grouped = [task for task in tasks if which in (task.family, f"{task.family}:{task.version}", task.service_name)]
     if grouped:
-        worst = _newest_failure(data_dir, grouped) or [
+        worst = _newest_failure(data_dir, grouped, among_some=True) or [
             Subject(data_dir=data_dir, arn=grouped[-1].arn, task=grouped[-1])
         ]
         return worst
@@ -251,8 +251,11 @@ def _of_history(data_dir: Path, which: str) -> list[Subject]:
     return [Subject(data_dir=data_dir, arn=arn, task=None) for arn in fitting]
 
 
-def _newest_failure(data_dir: Path, tasks: Sequence[Task]) -> list[Subject]:
-    """The task that failed last: stopped without being asked, or running with something wrong; else one that waits."""
+def _newest_failure(data_dir: Path, tasks: Sequence[Task], *, among_some: bool = False) -> list[Subject]:
+    """The task that failed last: stopped without being asked, or running with something wrong; else one that waits.
+
+    ``among_some``: only ``tasks`` are meant; else those of which only the history is left, too.
+    """
 
     def moment(task: Task) -> datetime:
         return task.stopped_at or task.received_at
@@ -264,6 +267,8 @@ def _newest_failure(data_dir: Path, tasks: Sequence[Task]) -> list[Subject]:
         if candidates:
             newest = max(candidates, key=moment)
             return [Subject(data_dir=data_dir, arn=newest.arn, task=newest)]
+    if among_some:
+        return []
     ended = [
         entry
         for entry in read_history(data_dir, None, _ENTRIES)

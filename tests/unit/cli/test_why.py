@@ -12,8 +12,9 @@ from ecscope.agent.diagnosis.why.verdict import Answer, Certainty, Considered, C
 from ecscope.agent.store.interface import Batch
 from ecscope.agent.store.sqlite import SqliteStore
 from ecscope.cli.why import lines_of, run, subjects
+from ecscope.model import history
 from ecscope.model.status import ContainerStatus, TaskStatus
-from tests.builders import a_container, a_task
+from tests.builders import a_container, a_task, an_entry
 
 GIVEN = Answer(
     subject={"task": "arn:aws:ecs:r:1:task/c/0123", "family": "web:3", "status": "STOPPED"},
@@ -85,6 +86,7 @@ async def test_what_a_name_can_mean(state: Path) -> None:
     assert ids("sample") == [stopped]
     assert ids("c" * 12) == [stopped]
     assert ids("nothing of that name") == []
+    assert [one.task is not None for one in subjects([state], "app")[0]] == [True]
     (container,) = subjects([state], f"{stopped}/app")[0]
     assert container.container == "app"
 
@@ -99,3 +101,17 @@ def test_no_state_and_no_such_task(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "--data-dir" in capsys.readouterr().err
     assert run(argparse.Namespace(which="x1", data_dir=str(tmp_path), json=False)) == 3
     assert "'x1'" in capsys.readouterr().err
+
+
+async def test_a_family_without_a_failure_is_not_asked_about_others(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    store.load()
+    batch = Batch()
+    task = a_task(a_container(known=ContainerStatus.RUNNING), family="web", known=TaskStatus.RUNNING)
+    batch.tasks[task.arn] = task
+    ended = history.TaskStatusChanged(before=TaskStatus.RUNNING, to=TaskStatus.STOPPED, desired=TaskStatus.STOPPED)
+    batch.history.append(an_entry(ended, task_arn="arn:of:another"))
+    await store.save(batch)
+    await store.close()
+    assert [one.arn for one in subjects([tmp_path], "web")[0]] == [task.arn]
+    assert [one.arn for one in subjects([tmp_path], "")[0]] == ["arn:of:another"]

@@ -417,7 +417,8 @@ def _finished(story: Story, one: ContainerFacts) -> Finding | None:
     return Finding(
         verdict=_verdict(
             "exit.zero_essential",
-            f"{role} {one.name} ended by itself with 0{ran}; a task ends with its first essential container",
+            f"{role} {one.name} ended with 0{ran}, and neither ECS nor Docker had asked it to: a task ends with its"
+            " first essential container",
             Certainty.PROVEN,
             one,
         ),

@@ -53,6 +53,17 @@ def never_ran(story: Story, container: ContainerFacts) -> Finding | None:
     return _named(story, container, match, evidence)
 
 
+_TELLS_MORE = ("create.invalid_config", "start.log_driver_init", "image.corrupt", "image.registry_tls")
+"""What exactly is wrong stands in the message only."""
+_TAIL = 160
+
+
+def _tail(text: str) -> str:
+    """The end of a message, where engines put what went wrong first."""
+    text = text.rpartition("Error response from daemon: ")[2].removesuffix(": unknown").strip()
+    return text if len(text) <= _TAIL else f"…{text[-_TAIL:]}"
+
+
 def _named(story: Story, container: ContainerFacts, match: messages.Match, evidence: Evidence) -> Finding:
     code = match.pattern.code
     registry = story.observed.registries.get(container.image)
@@ -67,6 +78,8 @@ def _named(story: Story, container: ContainerFacts, match: messages.Match, evide
     if code == "image.tag_not_found" and (near := _nearest(container.image, story.observed.image_tags)):
         more.append(Evidence(at="", source="host", text=f"on this host: {', '.join(near)}"))
         sentence += f"; on this host there is {near[0]}"
+    if match.pattern.is_vague or code in _TELLS_MORE:
+        sentence += f": {_tail(evidence.text)}"
     if registry is not None:
         known = f"has {', '.join(registry.tags[:10])}" if registry.has_repository else "does not have this repository"
         more.append(Evidence(at="", source="registry", text=f"the registry, asked now, {known}"))

@@ -152,6 +152,8 @@ class ContainerFacts(msgspec.Struct, frozen=True, kw_only=True):
     oom_at: datetime | None = None
     """Docker's ``oom`` event; ``None``: none came."""
     oom_flag: bool = False
+    was_started_again: bool = False
+    """By somebody else than the agent, after it had stopped."""
     was_removed: bool = False
     """By somebody else than the agent."""
     health: HealthStatus | None = None
@@ -370,6 +372,9 @@ def _container(name: str, task: Task | None, entries: Sequence[HistoryEntry]) ->
                 restarts.append(entry)
             case h.ContainerNotRestarted() as given_up:
                 values["gave_up"] = given_up
+            case h.ContainerStartedFromOutside():
+                values["was_started_again"] = True
+                break  # how that ended is no part of how it ended
             case h.HostPathMissing(path=path):
                 paths.append(path)
             case _:
@@ -395,12 +400,18 @@ def _add_record(values: dict[str, Any], known: Container) -> None:
         "depends_on": tuple((d.container_name, d.condition.value) for d in known.definition.depends_on),
         "status": known.known,
         "docker_id": known.docker_id or values.get("docker_id", ""),
-        "exit_code": known.exit_code if known.exit_code is not None else values.get("exit_code"),
-        "started_at": parse_docker_time(known.last_started_at or known.started_at) or values.get("started_at"),
+        "exit_code": values.get("exit_code")
+        if known.exit_code is None or values.get("was_started_again")
+        else known.exit_code,
+        "started_at": values.get("started_at")
+        if values.get("was_started_again")
+        else parse_docker_time(known.last_started_at or known.started_at) or values.get("started_at"),
         "oom_flag": known.oom_killed,
         "health": known.health.status,
         "waiting": known.waiting,
     }
+    if values.get("was_started_again"):
+        return  # the rest is of the later run
     finished = parse_docker_time(known.finished_at)
     if values.get("finished_at") is None:
         values["finished_at"] = finished

@@ -362,3 +362,16 @@ def test_a_path_is_no_secret() -> None:
     )
     assert masked("password: hunter2") == "password: …"
     assert masked("DB_PASSWORD=hunter2") == "DB_PASSWORD=…"
+
+
+def test_a_container_that_somebody_restarted() -> None:
+    again = (entry(3, h.ContainerStartedFromOutside()), stopping(3.1), died(3.3, 0, signal=15), stopped(3.4, 0))
+    by_hand = a_story(started(), died(2, 0, signal=15), stopped(2.1, 0), *again)
+    assert code(by_hand) == "exit.terminated_by_hand"
+    assert code(a_story(started(), died(2, 3), stopped(2.1, 3), *again)) == "exit.error"
+
+
+def test_what_exactly_is_wrong_is_said() -> None:
+    message = "Error response from daemon: failed to initialize logging driver: invalid size: 'lots'"
+    found = answer(a_story(failed(3, "start", message))).verdict
+    assert found.sentence.endswith("failed to initialize logging driver: invalid size: 'lots'")
