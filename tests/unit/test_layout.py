@@ -15,6 +15,8 @@ SOURCE = ROOT / "src" / "ecscope"
 UNIT = ROOT / "tests" / "unit"
 
 PROVED_ELSEWHERE: dict[str, tuple[str, str]] = {
+    "sqlitefile/reading.py": ("unit/agent/store/test_reader.py", "by the history, which is read with it"),
+    "control/store/reader.py": ("unit/up/test_stops.py", "by who stopped a task, which is read with it"),
     "cli/kept.py": ("unit/cli/test_tasks.py", "what the commands show is proved by what they show"),
     "agent/probes/agent.py": ("drills/test_drills.py", "whether an engine and an ECS answer"),
     "agent/diagnosis/why/relations.py": (

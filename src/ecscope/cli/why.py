@@ -348,7 +348,11 @@ def _gaps(of_agent: Sequence[HistoryEntry], entries: Sequence[HistoryEntry]) -> 
 
 
 def _asked_of_ecs(subject: Subject) -> StoppedBy | None:
-    """What ECS says of the stop."""
+    """What ECS says of the stop: the control plane of `ecscope up` by what it keeps, AWS by an answer."""
+    if is_of_up(subject.data_dir):
+        from ecscope.up.stops import stopped_by as kept  # noqa: PLC0415
+
+        return kept(subject.data_dir.parent, subject.arn)
     from ecscope.agent.probes.ecs import stopped_by  # noqa: PLC0415 - botocore
 
     where = _where(subject.data_dir, subject.arn)

@@ -18,8 +18,9 @@ from ecscope.agent.store.migrations import check_not_newer
 from ecscope.agent.store.records import HistoryRow, Kind, entry_of, record_of
 from ecscope.model.history import HistoryEntry
 from ecscope.model.task import Task
+from ecscope.sqlitefile import reading
 from ecscope.sqlitefile.errors import UnreadableRecord
-from ecscope.sqlitefile.failures import garbled_names_are_damage, is_damage
+from ecscope.sqlitefile.failures import is_damage
 from ecscope.sqlitefile.versions import version_row
 
 DATABASE_NAME = "ecscope.db"
@@ -28,8 +29,6 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _COLUMNS = ", ".join(HistoryRow._fields)
-_TRIES = 5
-"""How often a file is opened again that an agent opened or closed in the same moment."""
 
 
 def read_history(data_dir: Path, task_arn: str | None = None, limit: int = 100) -> list[HistoryEntry]:
@@ -62,53 +61,24 @@ def _with_file(data_dir: Path, read: Callable[[sqlite3.Connection], list[T]]) ->
     except OSError as error:
         who = "; try it as the user the agent runs as" if error.errno in (errno.EACCES, errno.EPERM) else ""
         raise StoreError(f"cannot read the state file {path}: {error.strerror or error}{who}") from error
-    for attempt in range(_TRIES):
-        try:
-            return _read(path, read)
-        except sqlite3.Error as error:
-            if attempt == _TRIES - 1:
-                raise _unreadable(error, path) from error
-    raise AssertionError("unreachable")
+    try:
+        return reading.read(path, lambda connection: read(_checked(connection, path)))
+    except reading.CannotCopy as error:
+        raise StoreError(str(error)) from error
+    except sqlite3.Error as error:
+        raise _unreadable(error, path) from error
+
+
+def _checked(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+    """Raises ``StoreError`` for the file of a newer version."""
+    check_not_newer(*version_row(connection), os.fspath(path))
+    return connection
 
 
 def _unreadable(error: sqlite3.Error, path: Path) -> StoreError:
     if is_damage(error):
         return StoreError(f"the state file {path} is damaged ({error}); the agent salvages it when it starts")
     return StoreError(f"the state file {path} cannot be read: {error}")
-
-
-def _read(path: Path, read: Callable[[sqlite3.Connection], list[T]]) -> list[T]:
-    wal = path.with_name(path.name + "-wal")
-    shm = path.with_name(path.name + "-shm")
-    # "immutable" makes SQLite look at the main file only and take no locks, "readonly_shm" keeps it
-    # from creating or repairing the shared index of the log.
-    if not wal.exists() or wal.stat().st_size == 0:
-        return _query(f"{path.absolute().as_uri()}?mode=ro&immutable=1", path, read)
-    if shm.exists():
-        return _query(f"{path.absolute().as_uri()}?mode=ro&readonly_shm=1", path, read)
-    import shutil  # noqa: PLC0415  # rare, and the agent imports this module when it starts
-    import tempfile  # noqa: PLC0415
-
-    # A log without its index, as after a killed agent whose files were tidied up: SQLite would have to create one.
-    try:
-        with tempfile.TemporaryDirectory(prefix="ecscope-history-") as scratch:
-            copy = Path(scratch) / path.name
-            shutil.copyfile(path, copy)
-            shutil.copyfile(wal, copy.with_name(wal.name))
-            return _query(copy.as_uri(), path, read)
-    except OSError as error:
-        raise StoreError(f"cannot copy the state file {path} to read it: {error.strerror or error}") from error
-
-
-def _query(uri: str, path: Path, read: Callable[[sqlite3.Connection], list[T]]) -> list[T]:
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5.0)
-    try:
-        connection.text_factory = bytes
-        with garbled_names_are_damage():
-            check_not_newer(*version_row(connection), os.fspath(path))
-            return read(connection)
-    finally:
-        connection.close()
 
 
 def _tasks(connection: sqlite3.Connection) -> list[Task]:
@@ -159,6 +129,7 @@ def newest_entries(connection: sqlite3.Connection, task_arn: str | None, limit: 
 
 def read_own_history(path: Path, task_arn: str | None, limit: int) -> Sequence[HistoryEntry]:
     """The same for the process that has the state file open. Raises ``StoreError`` or ``sqlite3.Error``."""
-    return _query(
-        f"{path.absolute().as_uri()}?mode=ro", path, lambda connection: newest_entries(connection, task_arn, limit)
+    return reading.query(
+        f"{path.absolute().as_uri()}?mode=ro",
+        lambda connection: newest_entries(_checked(connection, path), task_arn, limit),
     )

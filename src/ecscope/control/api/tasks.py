@@ -18,6 +18,7 @@ from ecscope.control.api.placement import Launch, constraints_of, launch_of, net
 from ecscope.control.core import tasks
 from ecscope.control.core.capacity import next_provider
 from ecscope.control.core.errors import Failure, invalid, missing, unsupported
+from ecscope.control.core.events import ApiRequest
 from ecscope.control.core.placement import EXTERNAL, pool
 from ecscope.control.core.records import Cluster, Json, Task, TaskDefinition
 from ecscope.control.core.statuses import DesiredStatus, LaunchType, StopCode
@@ -86,7 +87,9 @@ def stop_task(step: Step, body: Json) -> Json:
     if task is None:
         raise invalid("The referenced task was not found.")
     reason = body.get("reason") or STOPPED_BY_USER
-    return {"task": shapes.task(step, tasks.stop(step, task, code=StopCode.USER_INITIATED, reason=reason))}
+    by = step.event.principal_arn if isinstance(step.event, ApiRequest) else ""
+    stopped = tasks.stop(step, task, code=StopCode.USER_INITIATED, reason=reason, asked_by=by)
+    return {"task": shapes.task(step, stopped)}
 
 
 def describe_tasks(step: Step, body: Json) -> Json:

@@ -187,6 +187,8 @@ class Task(Record, frozen=True, kw_only=True):
     health: HealthStatus = HealthStatus.UNKNOWN
     stop_code: StopCode = StopCode.NONE
     stopped_reason: str = ""
+    stop_asked_by: str = ""
+    """ARN of the user or role that called StopTask; ``""``: nobody did. ECS shows it in CloudTrail only."""
     created_at: datetime
     started_at: datetime | None = None
     stopping_at: datetime | None = None

@@ -122,8 +122,11 @@ def _report_overcommitment(step: Step, instance: Instance) -> None:
         step.act(ReportOvercommitment(instance_arn=instance.arn, cpu_units=cpu_units, memory_mib=memory_mib, has=has))
 
 
-def stop(step: Step, task: Task, *, code: StopCode, reason: str) -> Task:
-    """Ask its agent to stop it; STOPPED at once without an agent. May be repeated."""
+def stop(step: Step, task: Task, *, code: StopCode, reason: str, asked_by: str = "") -> Task:
+    """Ask its agent to stop it; STOPPED at once without an agent. May be repeated.
+
+    ``asked_by``: ARN of the user or role; ``""``: none asked.
+    """
     if task.is_to_stop:
         return task
     task = msgspec.structs.replace(
@@ -132,6 +135,7 @@ def stop(step: Step, task: Task, *, code: StopCode, reason: str) -> Task:
         stopping_at=step.at,
         stop_code=code,
         stopped_reason=reason,
+        stop_asked_by=asked_by,
         version=task.version + 1,
     )
     instance = step.instances.get(task.instance_arn)

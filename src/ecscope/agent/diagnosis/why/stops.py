@@ -39,7 +39,7 @@ def requested(story: Story) -> Finding | None:
             code=code,
             sentence=sentence,
             certainty=certainty,
-            culprit=Culprit(by=said.reason if said else story.requested_by),
+            culprit=Culprit(by=(said.by or said.deployment or said.reason) if said else story.requested_by),
             since=text_of(story.requested_at),
         ),
         evidence=tuple(evidence),
@@ -75,7 +75,7 @@ def _who(story: Story) -> tuple[str, str, Certainty]:
     lower = said.reason.lower()
     if said.stop_code == "UserInitiated":
         reason = f" ({said.reason})" if said.reason else ""
-        return "stop.user", f"by a user{reason}", Certainty.PROVEN
+        return "stop.user", f"by {said.by or 'a user'}{reason}", Certainty.PROVEN
     if "scaling activity" in lower:
         return _by_scheduler(said)
     for words, code, who in _BY_REASON:

@@ -82,6 +82,8 @@ class StoppedBy(msgspec.Struct, frozen=True, kw_only=True):
 
     stop_code: str = ""
     reason: str = ""
+    by: str = ""
+    """The user or role that asked: ``user administrator``; ``""``: nobody did, or it is not known."""
     deployment: str = ""
     """Of its service, that started it; ``""``: no service did."""
     primary: str = ""
