@@ -131,6 +131,8 @@ class UnderUp:
         match self.drill.ask.split(" "):
             case ["service"]:
                 which = self.family
+            case ["newest"]:
+                which = ""
             case [""]:
                 which = self.arn
             case _:

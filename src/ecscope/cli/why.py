@@ -42,6 +42,8 @@ AGENT = "agent"
 _DEPLOYMENT = "ecs-svc/"
 _ENTRIES = 5000
 _OF_AGENT = 500
+_SERVICES = 10
+"""Services that are looked at where nobody names one."""
 _OF_SERVICE = 20
 """Tasks of a service that are looked at, the newest first."""
 _SHORTEST = 4
@@ -78,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         if found and not _is_service(found[0], which):
             given = answer_about(found[0])
         if not which and (given is None or given.verdict.certainty is Certainty.UNKNOWN or not is_failure(given)):
-            given = _of_agent_if_broken(data_dirs) or given
+            given = _of_agent_if_broken(data_dirs) or _of_service_in_trouble(data_dirs) or given
     if given is None and which:
         given = answer_about_service(data_dirs, which)
         if given is None and found:
@@ -142,6 +144,21 @@ def _of_agent_if_broken(data_dirs: Sequence[Path]) -> Answer | None:
     """``None``: there is none, or nothing is wrong with it now."""
     story = _agent_story(data_dirs)
     return agent.answer(story) if story is not None and story.pid is not None and not agent.is_sound(story) else None
+
+
+def _of_service_in_trouble(data_dirs: Sequence[Path]) -> Answer | None:
+    """The first that does not get what it wants; ``None``: there is none, or nobody could be asked."""
+    from ecscope.agent.probes.ecs import service_names  # noqa: PLC0415 - botocore
+
+    for data_dir in data_dirs:
+        where = _where(data_dir)
+        names = asyncio.run(service_names(where)) if where is not None else ()
+        for name in names[:_SERVICES]:
+            given = answer_about_service([data_dir], name)
+            is_as_wanted = given is None or given.verdict.code == "deploy.desired_zero"
+            if given is not None and not is_as_wanted and given.verdict.certainty is not Certainty.UNKNOWN:
+                return given
+    return None
 
 
 def _agent_story(data_dirs: Sequence[Path]) -> agent.AgentStory | None:
