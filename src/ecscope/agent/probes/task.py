@@ -110,8 +110,10 @@ async def observe(story: Story, docker_host: str) -> Observed:
     )
 
 
-async def docker_seen(client: DockerClient, endpoint: str, now: datetime) -> DockerSeen:
-    """Whether the engine answers, and since when its process runs."""
+async def docker_seen(client: DockerClient, endpoint: str, now: datetime) -> DockerSeen | None:
+    """Whether the engine answers, and since when its process runs; ``None``: this user may not ask it."""
+    if not await asyncio.to_thread(_may_ask, endpoint):
+        return None
     started_at = await asyncio.to_thread(_listening_since, endpoint, now)
     try:
         await client.request(errors.PING, "GET", "/_ping", timeout_s=_LIMIT_S)
@@ -119,6 +121,13 @@ async def docker_seen(client: DockerClient, endpoint: str, now: datetime) -> Doc
         hangs = await asyncio.to_thread(_takes_connections, endpoint)
         return DockerSeen(endpoint=endpoint, failure=str(failure), hangs=hangs, started_at=started_at)
     return DockerSeen(endpoint=endpoint, started_at=started_at)
+
+
+def _may_ask(endpoint: str) -> bool:
+    found = urlsplit(endpoint)
+    if found.scheme != "unix" or not Path(found.path).exists():
+        return True
+    return os.access(found.path, os.R_OK | os.W_OK)
 
 
 def _takes_connections(endpoint: str) -> bool:

@@ -15,9 +15,14 @@ from ecscope.agent.diagnosis.why.verdict import Certainty, Considered, Culprit, 
 SIGKILL, SIGTERM = 9, 15
 _GRACE_MARGIN_S = 0.5
 """By how much a kill may come before the time is up, by the clocks of two programs."""
+_OOM_MATTERS = timedelta(minutes=1)
+"""For so long a killed child may be why its parent ends."""
 _SHUTDOWN = timedelta(seconds=20)
 """Between the end of a container and that of the dockerd that ends it."""
 _CLOCK = timedelta(seconds=2)
+_SOON = timedelta(seconds=10)
+_BY_DOCKER = frozenset({0, 128 + SIGKILL, 128 + SIGTERM, 255})
+"""Exit codes of containers that a dockerd ends, or finds ended when it starts. Others are a program's own."""
 _QUICK_S = 5.0
 _AT_ONCE_S = 3.0
 _TRACE_LINES = 100
@@ -144,9 +149,9 @@ def _ended_within(gone: EngineBreak, one: ContainerFacts) -> bool:
         return False
     if one.finished_at > (gone.back_at or one.finished_at) + _CLOCK:
         return False
-    if one.finished_at >= gone.lost_at:
-        return True
     signalled = one.signal in (SIGTERM, SIGKILL)
+    if one.finished_at >= gone.lost_at:
+        return signalled or one.exit_code in _BY_DOCKER
     return signalled and gone.lost_at - one.finished_at <= _SHUTDOWN
 
 
@@ -174,6 +179,8 @@ def _out_of_memory(story: Story, one: ContainerFacts) -> Finding | None:
     )
     if one.oom_at is None and not kernel:
         return None
+    if one.oom_at is not None and one.finished_at is not None and one.finished_at - one.oom_at > _OOM_MATTERS:
+        return None  # it lived on: what ended it came later
     evidence = [_exit(one)]
     if one.oom_at is not None:
         text = f"Docker's oom event: the kernel killed a process of container {one.name} for want of memory"
@@ -211,13 +218,18 @@ def _out_of_memory(story: Story, one: ContainerFacts) -> Finding | None:
             "exit.oom_child",
             f"the kernel killed a process of container {one.name} for want of memory; its main process ended by itself"
             f" with {decoded(one)}",
-            Certainty.PROVEN if one.oom_at is not None else Certainty.LIKELY,
+            Certainty.PROVEN if in_time or _soon(one) else Certainty.LIKELY,
             one,
         ),
         evidence=tuple(evidence),
         considered=(_not("exit.oom_container", f"its main process ended with {one.exit_code}, not by SIGKILL then"),),
         actions=actions,
     )
+
+
+def _soon(one: ContainerFacts) -> bool:
+    """It ended within seconds of the kill of a child."""
+    return one.oom_at is not None and one.finished_at is not None and one.finished_at - one.oom_at <= _SOON
 
 
 _OOM_MEMCG = re.compile(r"oom_memcg=(?P<path>[^,\s]+)")

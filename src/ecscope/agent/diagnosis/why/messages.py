@@ -85,6 +85,12 @@ PULL: Final = (
     ),
     _p(
         "image.auth_required",
+        r"incorrect username or password|invalid username/password|unauthorized: .*(?:bad|wrong|invalid) credential",
+        "the registry of {image} refuses the login that the agent has for it",
+        "renew ECS_ENGINE_AUTH_DATA, or the secret of repositoryCredentials",
+    ),
+    _p(
+        "image.auth_required",
         r"no basic auth credentials|unauthorized|authentication required|401 unauthorized",
         "the registry of {image} wants a login, and the agent has none for it",
         "set ECS_ENGINE_AUTH_TYPE and ECS_ENGINE_AUTH_DATA, or repositoryCredentials in the definition",

@@ -181,6 +181,7 @@ def test_docker_that_went_away_takes_no_blame_for_a_death_before() -> None:
     assert of(18, 143, signal=15) == "stop.docker_or_host_restart"
     assert of(25, 255) == "stop.docker_or_host_restart"
     assert of(18, 1) == "exit.error"
+    assert of(25, 1) == "exit.error"
     assert of(40, 143, signal=15) == "exit.terminated_by_hand"
 
 
@@ -375,3 +376,21 @@ def test_what_exactly_is_wrong_is_said() -> None:
     message = "Error response from daemon: failed to initialize logging driver: invalid size: 'lots'"
     found = answer(a_story(failed(3, "start", message))).verdict
     assert found.sentence.endswith("failed to initialize logging driver: invalid size: 'lots'")
+
+
+def test_a_child_that_was_killed_long_before_is_not_why_it_ended() -> None:
+    oom = entry(2, h.ContainerOutOfMemory(time_ns=ns(2)))
+
+    def of(end: float) -> Verdict:
+        return answer(a_story(started(), oom, died(end, 1), stopped(end + 0.1, 1), log_tails={"app": "x"})).verdict
+
+    assert (of(3).code, of(3).certainty) == ("exit.oom_child", Certainty.PROVEN)
+    assert (of(30).code, of(30).certainty) == ("exit.oom_child", Certainty.LIKELY)
+    assert of(300).code == "exit.error"
+
+
+def test_a_wrong_password_is_not_a_missing_one() -> None:
+    wrong = answer(a_story(failed(3, "pull", "unauthorized: incorrect username or password"))).verdict
+    assert (wrong.code, "refuses the login" in wrong.sentence) == ("image.auth_required", True)
+    none = answer(a_story(failed(3, "pull", "no basic auth credentials"))).verdict
+    assert (none.code, "has none" in none.sentence) == ("image.auth_required", True)
