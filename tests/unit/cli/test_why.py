@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,7 @@ from ecscope.model import history
 from ecscope.model.status import ContainerStatus, TaskStatus
 from tests.builders import a_container, a_task, an_entry
 
+ROOT = Path(__file__).parents[3]
 GIVEN = Answer(
     subject={"task": "arn:aws:ecs:r:1:task/c/0123", "family": "web:3", "status": "STOPPED"},
     verdict=Verdict(
@@ -54,6 +56,14 @@ def test_the_contract_of_the_json() -> None:
     assert document["verdict"]["culprit"] == {"container": "app"}
     assert set(document["evidence"][0]) == {"at", "source", "text", "data"}
     assert list(document["considered"]) == [{"code": "stop.user", "why_not": "nobody asked"}]
+
+
+def test_the_contract_is_documented() -> None:
+    documented = (ROOT / "docs" / "cli.md").read_text()
+    (row,) = [line for line in documented.splitlines() if line.strip().startswith("| `verdict.culprit` |")]
+    assert set(re.findall(r"`(\w+)`", row.split("|")[2])) == set(Culprit.__struct_encode_fields__)
+    (row,) = [line for line in documented.splitlines() if line.strip().startswith("| `verdict` |")]
+    assert {one.value for one in Certainty} <= set(re.findall(r"`(\w+)`", row))
 
 
 @pytest.fixture
