@@ -32,8 +32,9 @@ class Drill:
     certainty: str = ""
     """``""``: proven or likely."""
     ask: str = ""
-    """The container that is asked about; ``""``: the task; ``task NAME``, ``service`` and ``agent``: that;
-    ``newest``: nothing is named."""
+    """The container that is asked about; ``""``: the task; ``task NAME``, ``service``, ``deployment``, ``agent``: that;
+    ``newest``: nothing is named.
+    """
     stage: str = "up"
     """A name in ``stages.STAGES``."""
     containers: list[dict[str, Any]] = field(default_factory=list)

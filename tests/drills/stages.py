@@ -131,6 +131,8 @@ class UnderUp:
         match self.drill.ask.split(" "):
             case ["service"]:
                 which = self.family
+            case ["deployment"]:
+                which = self._service()["deployments"][0]["id"]
             case ["newest"]:
                 which = ""
             case [""]:
@@ -157,9 +159,12 @@ class UnderUp:
         (found,) = self.up.call("describe_tasks", cluster=self.up.cluster, tasks=[arn])["tasks"]
         return dict(found)
 
-    def _events(self) -> str:
+    def _service(self) -> dict[str, Any]:
         (service,) = self.up.call("describe_services", cluster=self.up.cluster, services=[self.family])["services"]
-        return "\n".join(event["message"] for event in service["events"])
+        return dict(service)
+
+    def _events(self) -> str:
+        return "\n".join(event["message"] for event in self._service()["events"])
 
     def _kinds(self, name: str) -> list[str]:
         entries = read_history(self.up.data_dir / "agent", self.arn, 5000)
