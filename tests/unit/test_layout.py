@@ -39,7 +39,6 @@ PROVED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "unit/agent/diagnosis/why/test_failures.py",
         "a rule is proved through the door, by whole stories",
     ),
-    "agent/probes/ecs.py": ("drills/test_drills.py", "asks a control plane"),
     "agent/probes/docker.py": ("e2e/test_doctor.py", "asks a real engine"),
     "control/app.py": ("contract/control/test_agents.py", "it only builds: what it builds is proved together"),
     "up/local.py": ("e2e/test_up.py", "it orders the life of two processes, which only processes can prove"),

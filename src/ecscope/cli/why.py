@@ -151,7 +151,7 @@ def _of_service_in_trouble(data_dirs: Sequence[Path]) -> Answer | None:
     from ecscope.agent.probes.ecs import service_names  # noqa: PLC0415 - botocore
 
     for data_dir in data_dirs:
-        where = _where(data_dir)
+        where = where_of(data_dir)
         names = asyncio.run(service_names(where)) if where is not None else ()
         for name in names[:_SERVICES]:
             given = answer_about_service([data_dir], name)
@@ -185,7 +185,7 @@ def answer_about_service(data_dirs: Sequence[Path], which: str) -> Answer | None
     from ecscope.agent.probes.ecs import service_seen  # noqa: PLC0415 - botocore
 
     for data_dir in data_dirs:
-        where = _where(data_dir)
+        where = where_of(data_dir)
         story = asyncio.run(service_seen(which, where)) if where is not None else None
         if story is None:
             continue
@@ -372,11 +372,11 @@ def _asked_of_ecs(subject: Subject) -> StoppedBy | None:
         return kept(subject.data_dir.parent, subject.arn)
     from ecscope.agent.probes.ecs import stopped_by  # noqa: PLC0415 - botocore
 
-    where = _where(subject.data_dir, subject.arn)
+    where = where_of(subject.data_dir, subject.arn)
     return asyncio.run(stopped_by(subject.arn, where)) if where is not None else None
 
 
-def _where(data_dir: Path, arn: str = "") -> Where | None:
+def where_of(data_dir: Path, arn: str = "") -> Where | None:
     """The control plane of `ecscope up`, or AWS with the caller's own credentials; ``None``: neither can be asked.
 
     ``arn``: of a task of the cluster; ``""``: the cluster of this agent's tasks, or that of the caller's environment.

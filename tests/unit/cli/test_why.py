@@ -12,7 +12,7 @@ import pytest
 from ecscope.agent.diagnosis.why.verdict import Answer, Certainty, Considered, Culprit, Evidence, Verdict
 from ecscope.agent.store.interface import Batch
 from ecscope.agent.store.sqlite import SqliteStore
-from ecscope.cli.why import lines_of, run, subjects
+from ecscope.cli.why import lines_of, run, subjects, where_of
 from ecscope.model import history
 from ecscope.model.status import ContainerStatus, TaskStatus
 from tests.builders import a_container, a_task, an_entry
@@ -125,3 +125,26 @@ async def test_a_family_without_a_failure_is_not_asked_about_others(tmp_path: Pa
     await store.close()
     assert [one.arn for one in subjects([tmp_path], "web")[0]] == [task.arn]
     assert [one.arn for one in subjects([tmp_path], "")[0]] == ["arn:of:another"]
+
+
+def test_ecs_is_asked_with_the_callers_own_credentials_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    arn = "arn:aws:ecs:eu-west-1:1:task/prod/0123"
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/x")
+    assert where_of(tmp_path, arn) is None
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID")
+    found = where_of(tmp_path, arn)
+    assert found is not None
+    assert (found.region, found.cluster, found.endpoint) == ("eu-west-1", "prod", "")
+    assert where_of(tmp_path) is None
+    monkeypatch.setenv("AWS_REGION", "eu-west-2")
+    nowhere = where_of(tmp_path)
+    assert nowhere is not None
+    assert (nowhere.region, nowhere.cluster) == ("eu-west-2", "default")
+
+
+def test_an_up_that_has_ended_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID")
+    (tmp_path / "control.db").touch()
+    assert where_of(tmp_path / "agent", "arn:aws:ecs:eu-west-1:1:task/prod/0123") is None
