@@ -66,6 +66,14 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
 def run(args: argparse.Namespace) -> int:
     """``args``: ``which`` (text or ``None``), ``data_dir`` (text or ``None``), ``json``."""
+    try:
+        return _run(args)
+    except StoreError as error:
+        print(f"ecscope why: {harmless(str(error))}", file=sys.stderr)
+        return EXIT_FAILED
+
+
+def _run(args: argparse.Namespace) -> int:
     which = (args.which or "").strip()
     data_dirs = places(args.data_dir)
     given: Answer | None = None
@@ -165,10 +173,11 @@ def _agent_story(data_dirs: Sequence[Path]) -> agent.AgentStory | None:
     from ecscope.agent.probes.agent import seen  # noqa: PLC0415 - aiohttp and botocore
     from ecscope.cli.doctor import agent_of  # noqa: PLC0415
 
-    found = running(list(data_dirs))
-    data_dir = found[0] if found else next((one for one in data_dirs if (one / DATABASE_NAME).exists()), None)
-    if data_dir is None:
+    kept = [one for one in data_dirs if (one / DATABASE_NAME).exists()]  # one of `ecscope up` itself has none
+    if not kept:
         return None
+    found = running(kept)
+    data_dir = found[0] if found else kept[0]
     entries = tuple(read_history(data_dir, "", _OF_AGENT))
     looked = agent_of([data_dir], str(data_dir))
     joins = any(isinstance(one.what, history.InstanceRegistered | history.InstanceNotRegistered) for one in entries)

@@ -15,6 +15,8 @@ from ecscope.agent.store.sqlite import SqliteStore
 from ecscope.cli.why import lines_of, run, subjects, where_of
 from ecscope.model import history
 from ecscope.model.status import ContainerStatus, TaskStatus
+from ecscope.sqlitefile.errors import Owner
+from ecscope.sqlitefile.lock import DataDirLock
 from tests.builders import a_container, a_task, an_entry
 
 ROOT = Path(__file__).parents[3]
@@ -148,3 +150,23 @@ def test_an_up_that_has_ended_is_not_asked(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID")
     (tmp_path / "control.db").touch()
     assert where_of(tmp_path / "agent", "arn:aws:ecs:eu-west-1:1:task/prod/0123") is None
+
+
+def test_the_lock_of_an_up_is_not_that_of_an_agent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "agent").mkdir()
+    (tmp_path / "control.db").touch()
+    lock = DataDirLock(tmp_path, Owner(name="control plane", data_dir_setting="x"))
+    lock.acquire()
+    try:
+        assert run(argparse.Namespace(which="agent", data_dir=str(tmp_path), json=False)) == 3
+        assert run(argparse.Namespace(which=None, data_dir=str(tmp_path), json=False)) == 1
+    finally:
+        lock.release()
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_damaged_state_is_said_in_a_sentence(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (state / "ecscope.db").write_bytes(b"SQLite format 3\0" + b"x" * 5000)
+    assert run(argparse.Namespace(which="agent", data_dir=str(state), json=False)) == 1
+    assert run(argparse.Namespace(which=None, data_dir=str(state), json=False)) == 1
+    assert "ecscope.db" in capsys.readouterr().err
