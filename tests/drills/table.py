@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
+from ecscope.agent.diagnosis import why
 from tests.drills.drill import Result
 
 HEAD = """# Causes
@@ -16,10 +20,29 @@ by `make drills`. Codes are never renamed.
 """
 
 
+OTHERS = """
+Further codes, each of which a test gives from recorded evidence:
+
+"""
+_RULES = Path(why.__path__[0])
+_CODE = re.compile(
+    r'"((?:image|create|start|resource|exit|restart|dependency|health|stop|pending|placement|deploy|link|agent|run|task)'
+    r'\.[a-z_]+)"'
+)
+
+
 def document(results: Sequence[Result]) -> str:
     """The page, by code."""
     rows = sorted((result.code, result.drill.how, result.certainty, _cell(result)) for result in results)
-    return HEAD + "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    others = codes() - {result.code for result in results}
+    listed = textwrap.fill(", ".join(f"`{code}`" for code in sorted(others)) + ".", 120, break_on_hyphens=False)
+    return HEAD + "".join(f"| {' | '.join(row)} |\n" for row in rows) + OTHERS + listed + "\n"
+
+
+def codes() -> set[str]:
+    """All that the rules can give."""
+    found = {code for path in _RULES.glob("*.py") for code in _CODE.findall(path.read_text())}
+    return found - {"start.port_taken"}  # stands for the two that say by whom
 
 
 def _cell(result: Result) -> str:
