@@ -86,7 +86,7 @@ def _run(args: argparse.Namespace) -> int:
         if len(found) > 1:
             return _ambiguous(which, found)
         if found and not _is_service(found[0], which):
-            given = answer_about(found[0])
+            given = _of_family(found[0], which, answer_about(found[0]))
         if not which and (given is None or given.verdict.certainty is Certainty.UNKNOWN or not is_failure(given)):
             given = _of_agent_if_broken(data_dirs) or _of_service_in_trouble(data_dirs) or given
     if given is None and which:
@@ -112,6 +112,14 @@ def _ambiguous(which: str, found: Sequence[Subject]) -> int:
 def _is_service(found: Subject, which: str) -> bool:
     """It was found by the name of its service, so the service is asked about."""
     return bool(which) and not found.container and found.task is not None and which == found.task.service_name
+
+
+def _of_family(subject: Subject, which: str, given: Answer) -> Answer:
+    """Where no single task was named: tasks that ended alike are one answer."""
+    task = subject.task
+    if task is None or subject.container or which not in ("", task.family, f"{task.family}:{task.version}"):
+        return given
+    return service.of_family(given, task, read_tasks(subject.data_dir))
 
 
 def answer_about(subject: Subject) -> Answer:

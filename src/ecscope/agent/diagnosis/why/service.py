@@ -9,6 +9,7 @@ Source: control-plane.md §8.4; the service event messages of the developer guid
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -25,6 +26,8 @@ from ecscope.agent.diagnosis.why.verdict import (
     Finding,
     Verdict,
 )
+from ecscope.model.status import TaskStatus
+from ecscope.model.task import Task
 
 _SHOWN = 5
 
@@ -230,6 +233,34 @@ def _pending(story: ServiceStory) -> Finding | None:
             actions=given.actions,
         )
     return None
+
+
+def of_family(given: Answer, task: Task, tasks: Sequence[Task]) -> Answer:
+    """The answer about the newest failed task of a revision, with how many of its stopped tasks ended alike."""
+    stopped = [
+        one
+        for one in tasks
+        if (one.family, one.version) == (task.family, task.version)
+        and one.known is TaskStatus.STOPPED
+        and not one.stop_requested_by
+    ]
+    alike = [one for one in stopped if _ends(one) == _ends(task)]
+    if len(alike) < 2 or task not in stopped:
+        return given
+    verdict = given.verdict
+    sentence = (
+        f"{len(alike)} of {len(stopped)} failed tasks of {task.family}:{task.version} ended alike: {verdict.sentence}"
+    )
+    return msgspec.structs.replace(given, verdict=msgspec.structs.replace(verdict, sentence=sentence))
+
+
+def _ends(task: Task) -> tuple[object, ...]:
+    """Of each container its exit code, and its error by name."""
+    return tuple(
+        (one.name, one.exit_code, one.error.name if one.error is not None else "")
+        for one in task.containers
+        if not one.is_agents_own
+    )
 
 
 # --- what keeps it from starting any -------------------------------------------------------------

@@ -10,9 +10,13 @@ from ecscope.agent.diagnosis.why.service import (
     ServiceEvent,
     ServiceStory,
     answer,
+    of_family,
 )
 from ecscope.agent.diagnosis.why.story import Neighbour
 from ecscope.agent.diagnosis.why.verdict import Answer, Certainty, Culprit, Verdict
+from ecscope.model.status import ContainerStatus, TaskStatus
+from ecscope.model.task import Task
+from tests.builders import a_container, a_task
 from tests.unit.agent.diagnosis.why.stories import at
 
 UNPLACED = "(service web) was unable to place a task because no container instance met all of its requirements. "
@@ -142,3 +146,15 @@ def test_causes_that_are_not_shared_are_named_beside_the_newest() -> None:
 def test_a_service_that_was_deleted() -> None:
     gone = Service(service_name="web", status="INACTIVE")
     assert answer(ServiceStory(service=gone)).verdict.code == "stop.service_deleted"
+
+
+def test_tasks_of_a_family_that_ended_alike() -> None:
+    def task(number: int, exit_code: int, **fields: object) -> Task:
+        ended = a_container(known=ContainerStatus.STOPPED, exit_code=exit_code)
+        return a_task(ended, number=number, known=TaskStatus.STOPPED, **fields)
+
+    tasks = (task(1, 3), task(2, 3), task(3, 4), task(4, 3, version="9"), task(5, 3, stop_requested_by="ACS payload 1"))
+    found = of_family(why("exit.error", "app ended with 3"), tasks[0], tasks)
+    assert found.verdict.sentence == "2 of 3 failed tasks of sample:1 ended alike: app ended with 3"
+    alone = why("exit.error", "app ended with 4")
+    assert of_family(alone, tasks[2], tasks) == alone
