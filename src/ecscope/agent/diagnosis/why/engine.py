@@ -112,6 +112,10 @@ def _unhealthy_root(story: Story, asked: Finding) -> Finding:
     return asked
 
 
+_PLAIN_ENDS = ("exit.error", "exit.no_output", "exit.zero_essential")
+"""Ends that say less than that it was the wrong container that ended."""
+
+
 def _sidecar(story: Story, first: ContainerFacts) -> Finding | None:
     """An essential container that is not the main one, the first of the definition, ended while the main one ran."""
     position = story.containers.index(first)
@@ -121,6 +125,10 @@ def _sidecar(story: Story, first: ContainerFacts) -> Finding | None:
     if first.exit_code is None:
         return None
     ended = exits.ended(story, first)
+    if ended is not None and ended.verdict.code not in _PLAIN_ENDS:
+        verdict = ended.verdict
+        sentence = f"{verdict.sentence}; it is essential, so the agent stopped {main.name} too"
+        return msgspec.structs.replace(ended, verdict=msgspec.structs.replace(verdict, sentence=sentence))
     return Finding(
         verdict=Verdict(
             code="exit.sidecar_first",

@@ -19,6 +19,7 @@ from tests.unit.agent.diagnosis.why.stories import (
     died,
     entry,
     failed,
+    ns,
     started,
     stopped,
     stopping,
@@ -74,6 +75,14 @@ def test_a_sidecar_that_ends_first() -> None:
     )
     found = answer(story).verdict
     assert (found.code, found.culprit.container) == ("exit.sidecar_first", "proxy")
+    oom = entry(2, h.ContainerOutOfMemory(time_ns=ns(2)), "proxy")
+    entries[2:4] = [oom, died(2, 137, container="proxy"), stopped(2.1, 137, "proxy")]
+    story = msgspec.structs.replace(
+        story_of(ARN, task, entries, Observed()), known=TaskStatus.STOPPED, desired=TaskStatus.STOPPED
+    )
+    root = answer(story).verdict
+    assert (root.code, root.culprit.container) == ("exit.oom_container", "proxy")
+    assert root.sentence.endswith("it is essential, so the agent stopped app too")
 
 
 def test_what_happened_while_nobody_watched_is_not_proven() -> None:
