@@ -109,6 +109,9 @@ def test_two_tasks_with_the_same_port_beside_each_other(up: Up) -> None:
         assert get(f"http://{address(task)}/") == name, "from the host"
         assert binding(task)["bindIP"] == "127.0.0.1"
         assert get(f"http://127.0.0.1:{binding(task)['hostPort']}/") == name
+        shown = f"127.0.0.1:{binding(task)['hostPort']}->80/tcp"
+        eventually(up.output, lambda text, shown=shown: f": web {shown}\n" in text, "its port on the terminal")
+        assert shown in up.command("task", task["taskArn"]).stdout
         assert seen["localhost"] == name
         assert seen["hosts"].split()[:2] == [address(task), name]
         assert seen["search"] == "search x.internal"

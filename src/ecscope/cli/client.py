@@ -48,6 +48,8 @@ class Port(msgspec.Struct, frozen=True, rename="pascal"):
     container_port: int = 0
     protocol: str = ""
     host_port: int = 0
+    host_ip: str = ""
+    """``""``: any of the host's addresses. The agent leaves it out on port 51678."""
 
 
 class Network(msgspec.Struct, frozen=True, rename="pascal"):

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import msgspec
 
+from ecscope.agent.core.pauses import published_ports
 from ecscope.agent.store.interface import StoreError
 from ecscope.agent.store.reader import read_tasks
-from ecscope.cli.client import Client, Task
+from ecscope.cli.client import Client, Port, Task
 from ecscope.model import task as model
 from ecscope.model.container import Container
 from ecscope.model.status import HealthStatus, TaskStatus
@@ -46,6 +47,25 @@ def as_shown(task: model.Task) -> Task:
     from ecscope.agent.servers.introspection.v1 import task_entry  # noqa: PLC0415 - only where no agent answers
 
     return Client.task_of(msgspec.json.encode(task_entry(task)))
+
+
+def with_ports(task: Task, record: model.Task | None) -> Task:
+    """With the ports of an awsvpc task as this host reaches them; port 51678 shows them as the task has them.
+
+    ``record``: what is kept of the task; ``None``: nothing, and it stays as it is.
+    """
+    if record is None or not record.network_mode.has_task_address:
+        return task
+    containers = []
+    for shown in task.containers:
+        of_record = record.container(shown.name)
+        ports = tuple(
+            Port(bound.container_port, bound.protocol, bound.host_port, bound.host_ip)
+            for bound in (published_ports(record, of_record) if of_record is not None else ())
+        )
+        asked = tuple(Port(port.container_port, port.protocol) for port in shown.ports)
+        containers.append(msgspec.structs.replace(shown, ports=ports or asked))
+    return msgspec.structs.replace(task, containers=tuple(containers))
 
 
 def state_of(task: model.Task) -> str:

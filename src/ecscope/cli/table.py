@@ -90,12 +90,17 @@ def age(since: datetime | None, now: datetime) -> str:
 
 
 def ports_of(containers: Iterable[Container]) -> str:
-    """``8080->80/tcp, 53/udp``: each once, although Docker lists IPv4 and IPv6 separately."""
-    shown = dict.fromkeys(port_text(port) for container in containers for port in container.ports)
+    """``8080->80/tcp, 53/udp``: each once, although Docker lists IPv4 and IPv6 separately.
+
+    Of a container that never started nothing: the agent shows what its definition asks for.
+    """
+    started = (container for container in containers if container.started_at)
+    shown = dict.fromkeys(port_text(port) for container in started for port in container.ports)
     return ", ".join(shown) or NO_VALUE
 
 
 def port_text(port: Port) -> str:
     """One port; a range is known by its protocol only."""
     inner = f"{port.container_port}/{port.protocol}" if port.container_port else port.protocol
-    return f"{port.host_port}->{inner}" if port.host_port else inner
+    at = f"{port.host_ip}:{port.host_port}" if port.host_ip else str(port.host_port)
+    return f"{at}->{inner}" if port.host_port else inner

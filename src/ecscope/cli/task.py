@@ -19,7 +19,7 @@ import msgspec
 
 from ecscope.cli.client import DEFAULT_ENDPOINT, AgentProblem, BadEndpoint, Client, Container, Task, client_for
 from ecscope.cli.exit_codes import EXIT_AMBIGUOUS, EXIT_FAILED, EXIT_FINE, EXIT_NO_MATCH, EXIT_USAGE
-from ecscope.cli.kept import Kept, as_shown, kept
+from ecscope.cli.kept import Kept, as_shown, kept, with_ports
 from ecscope.cli.places import places
 from ecscope.cli.table import BOLD, NO_VALUE, age, coloured, harmless, ports_of, table, wants_colour
 from ecscope.model import container as model_container
@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     if because := _because(task, folders):
         print(f"{BOLD}{because}\x1b[0m\n" if colour else f"{because}\n")
     record = records.tasks.get(task.arn) if records is not None else None
-    print("\n".join(lines_of(task, now=datetime.now(UTC), colour=colour, record=record)))
+    print("\n".join(lines_of(with_ports(task, record), now=datetime.now(UTC), colour=colour, record=record)))
     if limit:
         lines = event_lines if args.verbose else short_lines
         print("\n".join(["", *lines(entries, why_none, colour=colour)]))

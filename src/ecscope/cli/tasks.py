@@ -19,7 +19,7 @@ import msgspec
 
 from ecscope.cli.client import DEFAULT_ENDPOINT, AgentProblem, BadEndpoint, Client, Task, client_for
 from ecscope.cli.exit_codes import EXIT_FAILED, EXIT_FINE, EXIT_NO_MATCH, EXIT_USAGE
-from ecscope.cli.kept import as_shown, kept, state_of
+from ecscope.cli.kept import as_shown, kept, state_of, with_ports
 from ecscope.cli.places import places
 from ecscope.cli.table import NO_VALUE, age, harmless, ports_of, table, wants_colour
 from ecscope.model import task as model
@@ -110,7 +110,7 @@ def listed(client: Client, data_dir: str | None, *, family: str | None, status: 
     wanted = matching(shown, family=family, status=status)
     if not all_ and status is None:
         wanted = [task for task in wanted if task.known != "STOPPED"]
-    tasks = [Listed(task=task, record=records.get(task.arn)) for task in wanted]
+    tasks = [Listed(task=with_ports(task, records.get(task.arn)), record=records.get(task.arn)) for task in wanted]
     return sorted(tasks, key=_order, reverse=True)
 
 

@@ -26,6 +26,7 @@ from ecscope.up.docker import config_of_user, docker_problem
 from ecscope.up.failures import Cause, FailureWatch
 from ecscope.up.introspection import instance_at
 from ecscope.up.network import NoTaskNetwork, bridge_of, remove_task_network, task_network
+from ecscope.up.ports import PortWatch
 from ecscope.up.running import Running, exports, publish, withdraw
 
 INTROSPECTION_PORT = 51678
@@ -203,6 +204,8 @@ class LocalEcs:
             note=self._control.explained,
         )
         telling = asyncio.create_task(failures.run(), name="watch over tasks that fail")
+        ports = PortWatch(tasks=lambda: self._control.state.tasks, say=self._progress)
+        showing = asyncio.create_task(ports.run(), name="watch over ports on 127.0.0.1")
         stopping = asyncio.create_task(self._stopping.wait(), name="stop asked for")
         watched = {failing, stopping} | ({keeping} if keeping is not None else set())
         try:
@@ -217,9 +220,9 @@ class LocalEcs:
                 self._say("the API stays available without an agent of its own; Ctrl-C ends it")
                 watched.discard(keeping)
         finally:
-            for one in (failing, stopping, telling):
+            for one in (failing, stopping, telling, showing):
                 one.cancel()
-            await asyncio.gather(failing, stopping, telling, return_exceptions=True)
+            await asyncio.gather(failing, stopping, telling, showing, return_exceptions=True)
 
     def _health(self) -> str:
         if self._stopping.is_set():

@@ -108,7 +108,9 @@ def test_a_port(port: Port, text: str) -> None:
 
 
 def test_each_port_once() -> None:
-    two = Container("1", "n", "a", ports=(Port(80, "tcp", 8080), Port(80, "tcp", 8080)))
-    other = Container("2", "m", "b", ports=(Port(53, "udp", 0),))
+    two = Container("1", "n", "a", started_at="x", ports=(Port(80, "tcp", 8080), Port(80, "tcp", 8080)))
+    other = Container("2", "m", "b", started_at="x", ports=(Port(53, "udp", 0),))
     assert ports_of([two, other]) == "8080->80/tcp, 53/udp"
     assert ports_of([]) == "-"
+    assert ports_of([Container("3", "o", "c", ports=(Port(80, "tcp", 8080),))]) == "-", "it never started"
+    assert port_text(Port(80, "tcp", 32768, "127.0.0.1")) == "127.0.0.1:32768->80/tcp"

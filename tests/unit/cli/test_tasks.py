@@ -6,19 +6,23 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from ecscope.agent.core.pauses import with_pauses
 from ecscope.agent.store.interface import Batch
 from ecscope.agent.store.sqlite import SqliteStore
-from ecscope.cli.client import Client
-from ecscope.cli.kept import state_of
+from ecscope.cli.client import Client, Port
+from ecscope.cli.kept import as_shown, state_of, with_ports
 from ecscope.cli.main import build_parser
 from ecscope.cli.tasks import Listed, json_of, matching, row_of, run
-from ecscope.model.container import Container, Health
+from ecscope.model.container import Container, Health, PortBinding, PortMapping
+from ecscope.model.network import NetworkMode
 from ecscope.model.status import ContainerStatus, HealthStatus, TaskStatus
 from ecscope.model.waiting import Waiting, WaitingReason
 from tests.builders import a_container as a_known_container
 from tests.builders import a_task as a_known_task
+from tests.builders import an_interface
 from tests.unit.cli.answering import Answers, a_container, a_task, captured, nobody, serving
 
 NOW = datetime(2026, 11, 23, 17, 47, 17, tzinfo=UTC)
@@ -59,6 +63,24 @@ def test_a_row_says_how_it_ended_and_how_it_is() -> None:
     assert state(running, TaskStatus.RUNNING) == "healthy, restarted 2x"
     waiting = Waiting(reason=WaitingReason.HOST_RESOURCES, on="9 CPU units, 1 free", since=NOW)
     assert "9 CPU units" in state(a_known_container(), TaskStatus.NONE, waiting=waiting)
+
+
+def test_ports_of_an_awsvpc_task_are_those_of_this_host() -> None:
+    app = a_known_container(
+        known=ContainerStatus.RUNNING,
+        docker_id="d",
+        started_at="2026-11-23T17:00:00Z",
+        port_mappings=(PortMapping(container_port=80, host_port=80),),
+    )
+    task = a_known_task(app, network_mode=NetworkMode.AWSVPC, interface=an_interface(), known=TaskStatus.RUNNING)
+    assert row_of(Listed(task=with_ports(as_shown(task), task)), now=NOW)[4] == "80/tcp", "nothing is published"
+    pause, app = with_pauses(task).containers
+    bindings = (PortBinding(container_port=80, host_port=32768, host_ip="127.0.0.1"),)
+    task = msgspec.structs.replace(task, containers=(msgspec.structs.replace(pause, bindings=bindings), app))
+    (shown,) = with_ports(as_shown(task), task).containers
+    assert shown.ports == (Port(80, "tcp", 32768, "127.0.0.1"),)
+    assert row_of(Listed(task=with_ports(as_shown(task), task)), now=NOW)[4] == "127.0.0.1:32768->80/tcp"
+    assert with_ports(as_shown(task), None) == as_shown(task)
 
 
 async def test_the_newest_first_from_the_state_where_no_agent_answers(
