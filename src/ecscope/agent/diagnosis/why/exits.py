@@ -165,6 +165,8 @@ def decoded(container: ContainerFacts) -> str:
     name = _signal_name(code - 128)
     if code == 128 + SIGKILL and _had_no_time_left(container):
         return f"{code}: {name} by the agent, {container.waited_s:.1f} s after SIGTERM"
+    if code == 128 + SIGKILL and container.signal == SIGKILL and container.ended_by_agent and container.waited_s:
+        return f"{code}: {name} through Docker, not by the agent, {container.waited_s:.1f} s after SIGTERM"
     if container.ended_by_agent:
         return f"{code}: {name}, after the agent asked it to stop"
     if container.signal == code - 128:
@@ -556,7 +558,13 @@ def _never_became_a_program(story: Story, one: ContainerFacts, log: str) -> Find
 
 def _removed(story: Story, one: ContainerFacts) -> Finding | None:
     """Removing a running container by force kills it first, so this comes before its exit code."""
-    return _vanished(one) if one.was_removed and not one.ended_by_agent else None
+    if not one.was_removed or one.ended_by_agent:
+        return None
+    if one.die_was_seen and one.exit_code is not None and one.signal != SIGKILL:
+        return None  # it had ended, and what was left of it was removed
+    if one.finished_at is not None and one.removed_at is not None and one.removed_at - one.finished_at > _SOON:
+        return None
+    return _vanished(one)
 
 
 def _vanished(one: ContainerFacts) -> Finding:

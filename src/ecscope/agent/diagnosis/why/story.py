@@ -158,6 +158,7 @@ class ContainerFacts(msgspec.Struct, frozen=True, kw_only=True):
     """By somebody else than the agent, after it had stopped."""
     was_removed: bool = False
     """By somebody else than the agent."""
+    removed_at: datetime | None = None
     health: HealthStatus | None = None
     probes: tuple[HistoryEntry, ...] = ()
     """Changes of the health check's result, oldest first."""
@@ -365,9 +366,9 @@ def _container(name: str, task: Task | None, entries: Sequence[HistoryEntry]) ->
                 error = h.ContainerError(doing="pull", error_name=failed.error_name, message=failed.message)
                 values |= {"error": error, "error_at": entry.at}
             case h.ContainerOutOfMemory() as oom:
-                values["oom_at"] = parse_docker_time(h.rfc3339_of(oom.time_ns)) if oom.time_ns else entry.at
-            case h.ContainerVanished():
-                values["was_removed"] = True
+                values["oom_at"] = _moment(oom.time_ns) or entry.at
+            case h.ContainerVanished(time_ns=time_ns):
+                values |= {"was_removed": True, "removed_at": _moment(time_ns) or entry.at}
             case h.ContainerHealthChanged():
                 probes.append(entry)
             case h.ContainerRestarted():
@@ -392,6 +393,11 @@ def _container(name: str, task: Task | None, entries: Sequence[HistoryEntry]) ->
         timeline=tuple(entries),
         **values,
     )
+
+
+def _moment(time_ns: int) -> datetime | None:
+    """Of Docker's nanoseconds; ``None``: it did not say."""
+    return parse_docker_time(h.rfc3339_of(time_ns)) if time_ns else None
 
 
 def _add_record(values: dict[str, Any], known: Container) -> None:

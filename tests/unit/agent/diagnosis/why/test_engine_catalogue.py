@@ -394,3 +394,23 @@ def test_a_wrong_password_is_not_a_missing_one() -> None:
     assert (wrong.code, "refuses the login" in wrong.sentence) == ("image.auth_required", True)
     none = answer(a_story(failed(3, "pull", "no basic auth credentials"))).verdict
     assert (none.code, "has none" in none.sentence) == ("image.auth_required", True)
+
+
+def test_the_rest_of_an_ended_container_that_somebody_removed() -> None:
+    def of(end: float, exit_code: int, signal: int | None, removed: float) -> str:
+        gone = entry(removed, h.ContainerVanished(why="gone", time_ns=ns(removed)))
+        return code(a_story(started(), died(end, exit_code, signal=signal), stopped(end, exit_code), gone))
+
+    assert of(2, 137, 9, 2.1) == "stop.removed_by_hand"
+    assert of(2, 3, None, 2.1) == "exit.error"
+    assert of(2, 137, 9, 60) == "exit.killed_by_hand"
+
+
+def test_a_kill_while_there_was_time_left_is_not_the_agents() -> None:
+    def sentence(end: float, signal: int) -> str:
+        asked = entry(3, h.TaskStopRequested(requested_by="ACS payload 7"), "")
+        entries = (started(), asked, stopping(3.0, grace_s=20), died(end, 137, signal=signal), stopped(end, 137))
+        return answer(a_story(*entries)).verdict.sentence
+
+    assert "SIGKILL through Docker, not by the agent, 2.0 s after SIGTERM" in sentence(5, 9)
+    assert "SIGKILL by the agent, 20.0 s after SIGTERM" in sentence(23, 9)
