@@ -59,6 +59,50 @@ resource "aws_ecs_service" "web" {
     rollback = true
   }
 }
+resource "aws_ecs_task_definition" "fargate" {
+  family                   = "tf-fargate"
+  network_mode             = "awsvpc"
+  requires_compatibilities = ["FARGATE"]
+  cpu                      = 256
+  memory                   = 512
+  runtime_platform { operating_system_family = "LINUX" }
+  ephemeral_storage { size_in_gib = 25 }
+  container_definitions = jsonencode([{
+    name = "app", image = "IMAGE", essential = true
+    portMappings = [{ containerPort = 80, hostPort = 80, protocol = "tcp" }]
+  }])
+}
+resource "aws_ecs_cluster_capacity_providers" "this" {
+  cluster_name       = aws_ecs_cluster.this.name
+  capacity_providers = ["FARGATE", "FARGATE_SPOT"]
+}
+resource "aws_ecs_service" "fargate" {
+  name             = "fargate"
+  cluster          = aws_ecs_cluster.this.id
+  task_definition  = aws_ecs_task_definition.fargate.arn
+  desired_count    = 1
+  launch_type      = "FARGATE"
+  platform_version = "1.4.0"
+  propagate_tags   = "SERVICE"
+  tags             = { team = "web" }
+  network_configuration {
+    subnets          = ["subnet-1", "subnet-2"]
+    security_groups  = ["sg-1"]
+    assign_public_ip = true
+  }
+}
+resource "aws_ecs_service" "spot" {
+  name            = "spot"
+  cluster         = aws_ecs_cluster.this.id
+  task_definition = aws_ecs_task_definition.fargate.arn
+  desired_count   = 1
+  capacity_provider_strategy {
+    capacity_provider = "FARGATE_SPOT"
+    weight            = 1
+  }
+  network_configuration { subnets = ["subnet-1"] }
+  depends_on = [aws_ecs_cluster_capacity_providers.this]
+}
 data "aws_ecs_task_execution" "migration" {
   cluster         = "default"
   task_definition = aws_ecs_task_definition.web.arn
@@ -156,6 +200,8 @@ def test_apply_plan_change_execute_and_destroy(live: LivePlane, ecs: Any, terraf
 
     # A data source that runs a task runs one with each plan; everything else is as it was written.
     assert terraform.plan_is_empty("aws_ecs_cluster.this", "aws_ecs_service.web")
+    on_fargate = ("aws_ecs_service.fargate", "aws_ecs_service.spot", "aws_ecs_cluster_capacity_providers.this")
+    assert terraform.plan_is_empty(*on_fargate)
 
     terraform("apply", "-auto-approve", "-input=false", "-var=desired_count=1", "-target=aws_ecs_service.web")
     live.until(lambda: counts(ecs) == (1, 1), "the service to be smaller")

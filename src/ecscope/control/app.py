@@ -333,7 +333,7 @@ class ControlPlane:
             folder=self._data_dir / _LOGS_DIR,
             limit_bytes=self._logs_bytes,
             clock=self._clock,
-            say=self._say_of_logs,
+            say=self._tell,
             checks_output=self._checks_output,
         )
         api.add(SIGNING_NAME, self._logs)
@@ -343,10 +343,13 @@ class ControlPlane:
         self._front = Front(application, last_answers_s=_LAST_ANSWERS_S, bridges=self._bridges)
         await self._front.start(listener)
 
-    def _say_of_logs(self, sentence: str) -> None:
-        _log.warning("%s", sentence)
-        if self._say is not None:
-            self._say(sentence)
+    def _tell(self, sentence: str) -> None:
+        """Print it; warnings of the log are printed as well, so that it is none where both are."""
+        if self._say is None:
+            _log.warning("%s", sentence)
+            return
+        _log.info("%s", sentence)
+        self._say(sentence)
 
     def _act(self, effect: AnyEffect) -> None:
         assert self._acs is not None
@@ -367,9 +370,7 @@ class ControlPlane:
         if (about or sentence) in self._said:
             return
         self._said.add(about or sentence)
-        _log.warning("%s", sentence)
-        if self._say is not None:
-            self._say(sentence)
+        self._tell(sentence)
 
     async def _let_time_pass(self, writer: Writer) -> None:
         while True:
