@@ -7,6 +7,7 @@ A folder per drill with ``drill.json``: how it is broken, what is done to it, an
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +46,11 @@ class Drill:
     """Definitions of other tasks, by the names that steps use."""
     environment: dict[str, str] = field(default_factory=dict)
     """Of the agent, where the stage starts one for this drill."""
+
+    @property
+    def alias(self) -> str:
+        """What the agent and ECS see in place of its name."""
+        return f"{zlib.crc32(self.name.encode()):08x}"
 
     @property
     def definition(self) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class UnderUp:
         self.ground = ground
         self.arn = ""
         self.names: dict[str, str] = {}
-        self.family = f"{TEST_PREFIX}{drill.name}"
+        self.family = f"{TEST_PREFIX}{drill.alias}"
         if any(step[0] == "service" for step in drill.do):
             self._register()
         else:
@@ -347,7 +347,7 @@ def _end(agent: AgentProcess) -> None:
 
 @contextmanager
 def _own_up(drill: Drill, ground: Ground) -> Iterator[UnderUp]:
-    with an_up(ground.folder / drill.name, ground.docker_host) as up:
+    with an_up(ground.folder / drill.alias, ground.docker_host) as up:
         up.environment = dict(drill.environment)
         up.start()
         yield UnderUp(drill, up, ground)
@@ -355,7 +355,7 @@ def _own_up(drill: Drill, ground: Ground) -> Iterator[UnderUp]:
 
 @contextmanager
 def _files(drill: Drill, ground: Ground) -> Iterator[WithFiles]:
-    folder = ground.folder / drill.name
+    folder = ground.folder / drill.alias
     folder.mkdir()
     between = DockerInBetween(folder / "docker.sock", ground.docker_host.removeprefix("unix://"))
     try:
@@ -370,7 +370,7 @@ def _files(drill: Drill, ground: Ground) -> Iterator[WithFiles]:
 
 @contextmanager
 def _daemon(drill: Drill, ground: Ground) -> Iterator[WithFiles]:
-    folder = ground.folder / drill.name
+    folder = ground.folder / drill.alias
     folder.mkdir()
     with a_daemon() as daemon, a_lone_agent(folder, docker_host=daemon.engine.endpoint, **drill.environment) as agent:
         yield WithFiles(drill, ground, agent, daemon=daemon)
@@ -378,7 +378,7 @@ def _daemon(drill: Drill, ground: Ground) -> Iterator[WithFiles]:
 
 @contextmanager
 def _small_daemon(drill: Drill, ground: Ground) -> Iterator[WithFiles]:
-    folder = ground.folder / drill.name
+    folder = ground.folder / drill.alias
     folder.mkdir()
     with (
         a_daemon(disk_mib=40) as daemon,
@@ -390,7 +390,7 @@ def _small_daemon(drill: Drill, ground: Ground) -> Iterator[WithFiles]:
 
 @contextmanager
 def _faulty_ecs(drill: Drill, ground: Ground) -> Iterator[OfFaultyEcs]:
-    folder = ground.folder / drill.name
+    folder = ground.folder / drill.alias
     folder.mkdir()
     with ExitStack() as stack:
         backend = stack.enter_context(BackendProcess())
