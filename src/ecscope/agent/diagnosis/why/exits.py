@@ -351,7 +351,9 @@ def _by_signal(story: Story, one: ContainerFacts) -> Finding | None:
                 considered=(_not("exit.killed_by_hand", "no signal was sent through Docker"),),
                 actions=("run as root, so that the kernel's log can prove it",),
             )
-        sentence = f"container {one.name} ended with 137 (SIGKILL), and the signal did not come through Docker"
+        sentence = (
+            f"container {one.name} ended with 137: SIGKILL from outside of Docker, or the program's own exit code"
+        )
         return Finding(
             verdict=_verdict("exit.killed_by_hand", sentence, Certainty.LIKELY, one),
             evidence=(_exit(one),),
