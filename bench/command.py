@@ -25,11 +25,11 @@ EXAMPLES = """examples:
   python bench/run.py --quick                                  two rounds of everything
   python bench/run.py --only http --peer http://127.0.0.1:51678  beside an agent that runs here
 
-A peer on this machine's port 51678 is no obstacle: ours then runs in a network namespace of its own.
+If a peer has this machine's port 51678, ours runs in a network namespace of its own.
 Ratios are taken within one run, in alternating rounds. A missed figure is no error: the exit code is 0
 when everything could be measured, 1 when something could not."""
 
-NAMES = ("http", "memory", "docker", "simulated", "cluster", "away", "control", "up", "metadata", "logs")
+NAMES = ("http", "memory", "docker", "simulated", "cluster", "away", "control", "up", "awsvpc", "metadata", "logs")
 
 
 def main(arguments: list[str]) -> int:
@@ -88,6 +88,7 @@ def _parse(arguments: list[str]) -> tuple[Options, list[str]]:
 def _benchmarks() -> Mapping[str, Callable[[Options], list[Figure]]]:
     from bench.benchmarks import (  # noqa: PLC0415  # after --help
         away,
+        awsvpc,
         cluster,
         control,
         docker,
@@ -108,6 +109,7 @@ def _benchmarks() -> Mapping[str, Callable[[Options], list[Figure]]]:
         "away": away.run,
         "control": control.run,
         "up": up.run,
+        "awsvpc": awsvpc.run,
         "metadata": metadata.run,
         "logs": logs.run,
     }

@@ -15,6 +15,8 @@ from bench.needs import Missing
 from bench.ours import CLUSTER
 
 IMAGE = sampleimage.REFERENCE
+PAUSE_IMAGE = "ecscope-pause:1"
+"""Which `ecscope up` has imported while it runs."""
 LABEL = f"com.amazonaws.ecs.cluster={CLUSTER}"
 COMMANDS = {"sleep": ["sh", "-c", "trap 'exit 0' TERM; sleep 86400 & wait"], "true": ["true"]}
 CPU_UNITS, MEMORY_MIB = 2, 16
@@ -73,10 +75,11 @@ def task_definition(number: int, kind: str) -> dict[str, object]:
     }
 
 
-def run_bare(found: dockerengine.Engine, count: int, kind: str = "sleep") -> float:
+def run_bare(found: dockerengine.Engine, count: int, kind: str = "sleep", *, network: str = "") -> float:
     """Seconds for create, start and inspect of ``count`` containers at once, each on a connection of its own.
 
     The connections are made beforehand, as the agent's are. With ``true`` the end of the last container counts too.
+    With ``network`` each shares the network namespace of a pause container there, which is run before it.
     """
     clients = [dockerengine._UnixConnection(found.socket_path, 300) for _ in range(count)]
     for client in clients:
@@ -86,7 +89,10 @@ def run_bare(found: dockerengine.Engine, count: int, kind: str = "sleep") -> flo
         list(pool.map(_one_ping, clients))
         begun = time.perf_counter()
         list(
-            pool.map(lambda place: _one_bare(place[1], f"ecs-bench-bare-{stamp}-{place[0]}", kind), enumerate(clients))
+            pool.map(
+                lambda place: _one_bare(place[1], f"ecs-bench-bare-{stamp}-{place[0]}", kind, network),
+                enumerate(clients),
+            )
         )
         while kind == "true" and _running(found):
             time.sleep(_POLL_S)
@@ -106,16 +112,22 @@ def _one_ping(client: http.client.HTTPConnection) -> None:
     _call(client, "GET", "/_ping")
 
 
-def _one_bare(client: http.client.HTTPConnection, name: str, kind: str) -> None:
-    body = {
-        "Image": IMAGE,
-        "Cmd": COMMANDS[kind],
-        "Labels": dict([LABEL.split("=", 1)]),
-        "HostConfig": {"Memory": MEMORY_MIB << 20, "CpuShares": CPU_UNITS, "NetworkMode": "bridge"},
-    }
-    made = json.loads(_call(client, "POST", f"/containers/create?name={name}", json.dumps(body)))["Id"]
+def _one_bare(client: http.client.HTTPConnection, name: str, kind: str, network: str) -> None:
+    mode = "bridge"
+    if network:
+        pause = {"Image": PAUSE_IMAGE, "HostConfig": {"NetworkMode": network, "ReadonlyRootfs": True}}
+        mode = f"container:{_run(client, f'{name}-pause', pause)}"
+    host_config = {"Memory": MEMORY_MIB << 20, "CpuShares": CPU_UNITS, "NetworkMode": mode}
+    _run(client, name, {"Image": IMAGE, "Cmd": COMMANDS[kind], "HostConfig": host_config})
+
+
+def _run(client: http.client.HTTPConnection, name: str, body: dict[str, object]) -> str:
+    """ID of a container that has been created, started and inspected."""
+    body = {**body, "Labels": dict([LABEL.split("=", 1)])}
+    made = str(json.loads(_call(client, "POST", f"/containers/create?name={name}", json.dumps(body)))["Id"])
     _call(client, "POST", f"/containers/{made}/start")
     _call(client, "GET", f"/containers/{made}/json")
+    return made
 
 
 def _call(client: http.client.HTTPConnection, method: str, path: str, body: str | None = None) -> bytes:

@@ -28,6 +28,7 @@ from fake_ecs.process import BackendProcess
 LIMIT = 1.1
 _FAMILY = "bench-up"
 _LIMIT_S = 180.0
+_NETWORK = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
 
 
 def run(options: Options) -> list[Figure]:
@@ -78,7 +79,10 @@ def starts(count: int, rounds: int, cluster: Cluster, ours: Up) -> list[Figure]:
 class Up:
     """`ecscope up` with its agent, and one client of it."""
 
-    def __init__(self, plane: ControlPlane, found: dockerengine.Engine, runner: asyncio.Runner) -> None:
+    def __init__(
+        self, plane: ControlPlane, found: dockerengine.Engine, runner: asyncio.Runner, *, is_awsvpc: bool
+    ) -> None:
+        self._is_awsvpc = is_awsvpc
         self._plane = plane
         self._engine = found
         self._runner = runner
@@ -122,13 +126,15 @@ class Up:
             await self._wait(end, "the agent of `ecscope up` does not connect")
         container = {"name": "app", "image": IMAGE, "command": COMMANDS["sleep"], "essential": True}
         container |= {"cpu": CPU_UNITS, "memory": MEMORY_MIB}
-        await self._ask("RegisterTaskDefinition", family=_FAMILY, containerDefinitions=[container])
+        mode = {"networkMode": "awsvpc"} if self._is_awsvpc else {}
+        await self._ask("RegisterTaskDefinition", family=_FAMILY, containerDefinitions=[container], **mode)
 
     async def _start_tasks(self, count: int) -> float:
         arns: list[str] = []
+        network = {"networkConfiguration": _NETWORK} if self._is_awsvpc else {}
         begun = time.perf_counter()
         while len(arns) < count:
-            answer = await self._ask("RunTask", taskDefinition=_FAMILY, count=min(10, count - len(arns)))
+            answer = await self._ask("RunTask", taskDefinition=_FAMILY, count=min(10, count - len(arns)), **network)
             if answer["failures"]:
                 raise Missing(f"RunTask places nothing: {answer['failures'][0]}")
             arns += [task["taskArn"] for task in answer["tasks"]]
@@ -167,10 +173,10 @@ class Up:
 
 
 @contextmanager
-def up(found: dockerengine.Engine) -> Iterator[Up]:
-    """Not started yet; stopped and removed afterwards."""
+def up(found: dockerengine.Engine, *, is_awsvpc: bool = False) -> Iterator[Up]:
+    """Not started yet; stopped and removed afterwards. ``is_awsvpc``: its tasks have addresses of their own."""
     with asyncio.Runner() as runner, control_plane(docker_host=found.endpoint) as plane:
-        ours = Up(plane, found, runner)
+        ours = Up(plane, found, runner, is_awsvpc=is_awsvpc)
         try:
             yield ours
         finally:
