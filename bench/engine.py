@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -121,7 +121,7 @@ def _one_bare(client: http.client.HTTPConnection, name: str, kind: str, network:
     _run(client, name, {"Image": IMAGE, "Cmd": COMMANDS[kind], "HostConfig": host_config})
 
 
-def _run(client: http.client.HTTPConnection, name: str, body: dict[str, object]) -> str:
+def _run(client: http.client.HTTPConnection, name: str, body: Mapping[str, object]) -> str:
     """ID of a container that has been created, started and inspected."""
     body = {**body, "Labels": dict([LABEL.split("=", 1)])}
     made = str(json.loads(_call(client, "POST", f"/containers/create?name={name}", json.dumps(body)))["Id"])

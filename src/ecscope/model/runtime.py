@@ -22,6 +22,7 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     cgroup_version: str = "1"
     cgroup_driver: str = "cgroupfs"
     storage_root: str = ""
+    storage_driver: str = ""
     architecture: str = ""
     """As the kernel names it: ``x86_64``, ``aarch64``, …"""
 

@@ -43,8 +43,12 @@ def payload_task(
     desired_status: str = "RUNNING",
     execution_environment: str = "AWS_ECS_EC2",
     log_defaults: LogDefaults = NO_LOG_DEFAULTS,
+    storage_gib: int = 0,
 ) -> PayloadTask:
-    """``definition``: without anything that this agent does not have."""
+    """``definition``: without anything that this agent does not have.
+
+    ``storage_gib``: to which Docker holds the root file system of each container; 0: to nothing.
+    """
     cpu = cpu_units(definition.cpu)
     memory = memory_mib(definition.memory)
     return PayloadTask(
@@ -59,6 +63,7 @@ def payload_task(
                 definition.network_mode,
                 execution_environment,
                 log_options(each, task_arn=arn, defaults=log_defaults),
+                storage_gib,
             )
             for each in definition.container_definitions
         ),
@@ -91,7 +96,11 @@ def docker_api_versions(container: ContainerDefinition) -> set[str]:
 
 
 def _container(
-    container: ContainerDefinition, mode: NetworkMode, execution_environment: str, log_options: Mapping[str, str]
+    container: ContainerDefinition,
+    mode: NetworkMode,
+    execution_environment: str,
+    log_options: Mapping[str, str],
+    storage_gib: int,
 ) -> PayloadContainer:
     """Whether it is essential is always said: absent means no in a payload, and yes in a definition."""
     return PayloadContainer(
@@ -131,7 +140,10 @@ def _container(
         docker_config=PayloadDockerConfig(
             version=docker_api_version(container),
             config=_text(docker_settings.config(container)),
-            host_config=_text(docker_settings.host_config(container, mode, log_options=log_options)),
+            host_config=_text(
+                docker_settings.host_config(container, mode, log_options=log_options)
+                | ({"StorageOpt": {"size": f"{storage_gib}G"}} if storage_gib else {})
+            ),
         ),
     )
 

@@ -28,6 +28,7 @@ from ecscope.up.introspection import instance_at
 from ecscope.up.network import NoTaskNetwork, bridge_of, remove_task_network, task_network
 from ecscope.up.ports import PortWatch
 from ecscope.up.running import Running, exports, publish, withdraw
+from ecscope.up.storage import docker_limits_storage
 
 INTROSPECTION_PORT = 51678
 _DOCKERS_BRIDGE = "docker0"
@@ -173,6 +174,7 @@ class LocalEcs:
                 ending = await self._serve(None)
             elif has_cluster and await self._docker_is_there():
                 await self._make_task_network()
+                self._control.change_settings(limits_storage=await docker_limits_storage(self._docker_endpoint))
                 self._agent = self._agent_process()
                 keeping = asyncio.create_task(self._agent.run(), name="agent process")
                 ending = await self._serve(keeping)

@@ -49,6 +49,9 @@ def payload_task(state: ControlState, task: Task) -> PayloadTask:
         desired_status=task.desired_status,
         execution_environment="AWS_ECS_FARGATE" if task.is_on_fargate else "AWS_ECS_EC2",
         log_defaults=LogDefaults(region=state.settings.region, mode=account_settings.default_log_driver_mode(state)),
+        storage_gib=task.platform["ephemeralStorage"]["sizeInGiB"]
+        if task.is_on_fargate and state.settings.limits_storage
+        else 0,
     )
     arns = {container.name: container.arn for container in task.containers}
     return msgspec.structs.replace(

@@ -37,6 +37,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """In CIDR notation: where awsvpc tasks get their addresses; ``None``: none can run here."""
     runs_any_architecture: bool = False
     """``runtimePlatform`` does not keep a task off an instance of another architecture."""
+    limits_storage: bool = False
+    """The engine holds the root file system of each container on Fargate to its task's ``ephemeralStorage``."""
     is_ending: bool = False
     """The control plane is being taken down: services start nothing any more."""
 

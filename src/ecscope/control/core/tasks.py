@@ -107,7 +107,8 @@ def start(step: Step, wanted: Wanted) -> Task | tuple[Failure, ...]:
     (task,) = send(step, instance, [task])
     if task.is_on_fargate:
         _report_overcommitment(step, instance)
-        if task.platform["ephemeralStorage"]["sizeInGiB"] != EPHEMERAL_STORAGE_GIB:
+        is_asked_for = task.platform["ephemeralStorage"]["sizeInGiB"] != EPHEMERAL_STORAGE_GIB
+        if is_asked_for and not step.settings.limits_storage:
             step.act(ReportUnlimitedStorage())
     return task
 

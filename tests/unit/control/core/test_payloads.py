@@ -160,3 +160,18 @@ def test_secrets_name_their_store_and_region() -> None:
         "type": "asm",
         "asmAuthData": {"credentialsParameter": secret, "region": "eu-west-1"},
     }
+
+
+def test_storage_is_limited_on_fargate_where_the_engine_can() -> None:
+    step = a_sample_step()
+    limiting = msgspec.structs.replace(step.settings, limits_storage=True)
+    state = msgspec.structs.replace(step.decision().state, settings=limiting)
+    on_fargate = a_control_task(launch_type="FARGATE", platform={"ephemeralStorage": {"sizeInGiB": 21}})
+
+    def host_config(task: Task, *, limits: bool = True) -> Any:
+        payload = payload_task(state if limits else step.decision().state, task)
+        return json.loads(msgspec.to_builtins(payload)["containers"][0]["dockerConfig"]["hostConfig"])
+
+    assert host_config(on_fargate) == {"StorageOpt": {"size": "21G"}}
+    assert host_config(on_fargate, limits=False) == {}
+    assert host_config(a_control_task()) == {}

@@ -107,6 +107,7 @@ class _Info(msgspec.Struct):
     cgroup_driver: str = msgspec.field(name="CgroupDriver", default="")
     storage_root: str = msgspec.field(name="DockerRootDir", default="")
     architecture: str = msgspec.field(name="Architecture", default="")
+    storage_driver: str = msgspec.field(name="Driver", default="")
     driver_status: list[list[str]] | None = msgspec.field(name="DriverStatus", default=None)
 
     @property
@@ -170,6 +171,7 @@ class DockerRuntime:
             cgroup_version=info.cgroup_version or "1",
             cgroup_driver=info.cgroup_driver,
             storage_root=info.storage_root,
+            storage_driver=info.storage_driver,
             architecture=info.architecture,
         )
 

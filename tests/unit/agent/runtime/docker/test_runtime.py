@@ -129,6 +129,7 @@ async def test_connect_tells_engine_and_host(bench: Bench) -> None:
                 "CgroupVersion": "2",
                 "CgroupDriver": "systemd",
                 "DockerRootDir": "/d",
+                "Driver": "btrfs",
                 "Architecture": "aarch64",
             }
         )
@@ -142,6 +143,7 @@ async def test_connect_tells_engine_and_host(bench: Bench) -> None:
         "cgroup_version": "2",
         "cgroup_driver": "systemd",
         "storage_root": "/d",
+        "storage_driver": "btrfs",
         "architecture": "aarch64",
     }
 
