@@ -170,3 +170,32 @@ def test_two_ups_beside_each_other_and_one_after_a_kill(up: Up, tmp_path: Path, 
         assert said(other, run(other, 1)[0])["localhost"], "the other one lost nothing"
         assert other.end() == 0
     assert "ecscope ecs-" not in firewall()
+
+
+def test_a_kill_at_any_step_of_the_namespace_leaves_nothing(up: Up) -> None:
+    """After the pause container was created, started, and after the first of the containers that share it."""
+    for event in ("create", "start", "create-of-app"):
+        (arn,) = up.run_tasks(1, networkConfiguration=NETWORK)
+        eventually(lambda arn=arn: seen(up, arn), lambda found, event=event: event in found, event)
+        killed = up.agent_pid()
+        os.kill(killed, signal.SIGKILL)
+        eventually(lambda killed=killed: up.agent_pid() != killed and is_connected(up), bool, "the agent's restart")
+        eventually(lambda arn=arn: up.tasks()[arn], lambda status: status == "RUNNING", "the task in spite of it")
+        names = [one["Image"] for one in containers_of(up.cluster) if one["Labels"][TASK_LABEL] == arn]
+        assert len(names) == 3, "two containers and one pause container"
+    assert up.end() == 0
+    assert containers_of(up.cluster) == []
+    assert bridge_of(up.data_dir) not in networks()
+    assert bridge_of(up.data_dir) not in firewall()
+    assert not Path("/sys/class/net", bridge_of(up.data_dir)).exists()
+
+
+def seen(up: Up, arn: str) -> set[str]:
+    """How far the containers of a task have come."""
+    found = [one for one in containers_of(up.cluster) if one["Labels"][TASK_LABEL] == arn]
+    pauses = [one for one in found if one["Image"] == "ecscope-pause:1"]
+    return {
+        *(["create"] if pauses else []),
+        *(["start"] if any(one["State"] == "running" for one in pauses) else []),
+        *(["create-of-app"] if len(found) > len(pauses) else []),
+    }

@@ -39,7 +39,9 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2])), 10) as client:
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory, docker_endpoint: str, sample_image: str) -> Iterator[Up]:
     with an_up(tmp_path_factory.mktemp("up"), docker_endpoint) as up:
-        up.start("--image", f"{PRIVATE}=ecscope-sample:latest")
+        up.start("--image", f"{PRIVATE}=ecscope-sample:latest", "--image=r.example/b=not-built:dev")
+        assert "--image r.example/b=not-built:dev: Docker has no image not-built:dev" in up.output()
+        assert "Docker has no image ecscope-sample" not in up.output()
         yield up
         assert up.end() == 0
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from ecscope.agent.runtime.docker.endpoint import InvalidEndpoint
 from ecscope.agent.runtime.docker.runtime import DockerRuntime
-from ecscope.agent.runtime.interface import RuntimeFailure
+from ecscope.agent.runtime.interface import Runtime, RuntimeFailure
 
 _ANSWER_S = 5.0
 _CONFIG = "config.json"
@@ -33,6 +33,14 @@ async def docker_problem(endpoint: str) -> str:
     finally:
         await runtime.close()
     return ""
+
+
+async def missing_images(runtime: Runtime, images: Collection[str]) -> frozenset[str]:
+    """Those that the engine does not have; none where it does not answer."""
+    try:
+        return frozenset([image for image in images if await runtime.inspect_image(image) is None])
+    except RuntimeFailure:
+        return frozenset()
 
 
 def config_of_user(environment: Mapping[str, str]) -> Path:

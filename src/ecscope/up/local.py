@@ -22,7 +22,7 @@ from ecscope.owned_files import UnsafeFile, check_directory, check_file
 from ecscope.sqlitefile.lock import LOCK_NAME
 from ecscope.up.agent_process import AgentEnded, AgentProcess
 from ecscope.up.disk import DiskWatch
-from ecscope.up.docker import config_of_user, docker_problem
+from ecscope.up.docker import config_of_user, docker_problem, missing_images
 from ecscope.up.failures import Cause, FailureWatch
 from ecscope.up.introspection import instance_at
 from ecscope.up.network import NoTaskNetwork, bridge_of, remove_task_network, task_network
@@ -174,6 +174,7 @@ class LocalEcs:
                 ending = await self._serve(None)
             elif has_cluster and await self._docker_is_there():
                 await self._make_task_network()
+                await self._look_for_local_images()
                 self._control.change_settings(limits_storage=await docker_limits_storage(self._docker_endpoint))
                 self._agent = self._agent_process()
                 keeping = asyncio.create_task(self._agent.run(), name="agent process")
@@ -279,6 +280,21 @@ class LocalEcs:
             self._control.change_settings(task_subnet=self._task_network.subnet)
         except NoTaskNetwork as error:
             self._say(str(error))
+        finally:
+            await runtime.close()
+
+    async def _look_for_local_images(self) -> None:
+        """They may still be built. Until then tasks fail with a message that does not name the option."""
+        runtime = DockerRuntime(self._docker_endpoint)
+        try:
+            given = self._options.local_images
+            missing = await missing_images(runtime, given.values())
+            for named, local in given.items():
+                if local in missing:
+                    self._say(
+                        f"--image {named}={local}: Docker has no image {local}, so tasks with {named} fail until it is"
+                        " built, or tagged"
+                    )
         finally:
             await runtime.close()
 

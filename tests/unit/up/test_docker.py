@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from ecscope.agent.runtime.docker.runtime import DockerRuntime
 from ecscope.up import docker
-from ecscope.up.docker import config_of_user, docker_problem
+from ecscope.up.docker import config_of_user, docker_problem, missing_images
+from tests.simulated_knobs import FakeRuntime
 
 
 async def test_no_engine(tmp_path: Path) -> None:
@@ -55,3 +57,16 @@ def test_the_logins_of_the_user_who_started_it(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(os, "geteuid", lambda uid=uid: uid)
         assert config_of_user({"SUDO_UID": "1"}) == Path(expected, ".docker/config.json")
         assert config_of_user({"SUDO_UID": "99999999999"}) == Path("/home/me/.docker/config.json")
+
+
+async def test_local_images_that_are_not_there() -> None:
+    runtime = FakeRuntime(images=("web:dev",))
+    assert await missing_images(runtime, ["web:dev", "api:dev"]) == {"api:dev"}
+
+
+async def test_an_engine_that_does_not_answer_lacks_no_image() -> None:
+    runtime = DockerRuntime("unix:///nonexistent/docker.sock")
+    try:
+        assert await missing_images(runtime, ["web:dev"]) == set()
+    finally:
+        await runtime.close()
