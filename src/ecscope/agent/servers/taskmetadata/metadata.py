@@ -203,7 +203,7 @@ def container_entry(task: Task, container: Container, cluster: str, *, version: 
         "name": container.name,
         "docker_name": container.docker_name,
         "image": container.definition.image,
-        "image_id": container.image_id,
+        "image_id": "" if container.is_agents_own else container.image_id,
         "ports": _ports(task, container, version),
         "labels": _sorted(container.labels or _expected_labels(task, container, cluster)),
         "desired_status": _desired(container).value,
@@ -318,6 +318,9 @@ def _desired(container: Container) -> ContainerStatus:
 
 
 def _ports(task: Task, container: Container, version: int) -> tuple[PortEntry, ...]:
+    """What Docker bound; in the official agent a pause container publishes nothing."""
+    if container.is_agents_own:
+        return ()
     return tuple(
         PortEntry(
             container_port=bound.container_port,

@@ -9,7 +9,7 @@ from typing import Any
 from ecscope.agent.core.state import AgentState
 from ecscope.agent.servers.taskmetadata.metadata import MetadataViews, TagError, Tags
 from ecscope.model.arn import DockerId
-from ecscope.model.container import Container, ContainerKind, ContainerNetwork, Health
+from ecscope.model.container import Container, ContainerKind, ContainerNetwork, Health, PortBinding
 from ecscope.model.container_instance import ContainerInstance
 from ecscope.model.status import ContainerStatus, HealthStatus, TaskStatus
 from ecscope.model.task import Task
@@ -110,9 +110,12 @@ def test_labels_are_those_that_were_asked_for_until_docker_shows_them() -> None:
 
 
 def test_a_pause_container_wants_to_get_as_far_as_it_goes() -> None:
-    pause = running("~internal~ecs~pause", kind=ContainerKind.CNI_PAUSE)
+    bindings = (PortBinding(container_port=80, host_port=80, host_ip="127.0.0.1"),)
+    pause = running("~internal~ecs~pause", kind=ContainerKind.CNI_PAUSE, image_id="sha256:1", bindings=bindings)
     container = shown(pause)["Containers"][0]
     assert (container["DesiredStatus"], container["Type"]) == ("RESOURCES_PROVISIONED", "CNI_PAUSE")
+    assert "Ports" not in container, "it publishes those of the task, which no ENI needs"
+    assert container["ImageID"] == ""
     stopping = running(kind=ContainerKind.CNI_PAUSE, desired=ContainerStatus.STOPPED)
     assert shown(stopping)["Containers"][0]["DesiredStatus"] == "STOPPED"
 
