@@ -9,7 +9,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ecscope.cli.exit_codes import EXIT_FINE, EXIT_INTERRUPTED, EXIT_USAGE
 
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     parser = build_parser()
-    args = parser.parse_args(argv)
+    args = _parsed(parser, list(sys.argv[1:] if argv is None else argv))
     match args.command:
         case "agent":
             from ecscope.cli.agent import run  # noqa: PLC0415
@@ -86,13 +86,42 @@ def _run(argv: Sequence[str] | None) -> int:
     return run(args)
 
 
+def _parsed(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
+    """Raises ``SystemExit`` for help, and after a mistake, with the usage of the command that was meant."""
+    if words[:1] == ["help"]:
+        words = [*words[1:2], "--help"]
+    elif words == ["version"]:
+        words = ["--version"]
+    commands = _commands_of(parser)
+    if words and not words[0].startswith("-") and words[0] not in commands:
+        parser.error(f"there is no command {words[0]!r}{_similar(words[0], commands)}")
+    args, unknown = parser.parse_known_args(words)
+    if unknown:
+        meant: argparse.ArgumentParser = commands.get(args.command, parser)
+        option = unknown[0].partition("=")[0]
+        meant.error(f"unrecognized arguments: {' '.join(unknown)}{_similar(option, meant._option_string_actions)}")
+    return args
+
+
+def _commands_of(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
+    (commands,) = (action for action in parser._actions if isinstance(action, _Commands))
+    return commands.choices
+
+
+def _similar(word: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415
+
+    found = get_close_matches(word, known, n=1)
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
 def build_parser() -> argparse.ArgumentParser:
     """All commands with their options. No abbreviations: what works today must not mean something else tomorrow."""
     parser = argparse.ArgumentParser(
         prog="ecscope",
         description="Amazon ECS on one machine, its container agent, and commands to inspect it.",
-        epilog=f"{_EXIT_CODES}\nexamples:\n  ecscope up\n  ecscope agent --tasks ./tasks\n  ecscope tasks\n"
-        "  ecscope task 5f6d64ab\n",
+        epilog=f"`ecscope help COMMAND` shows the options of a command.\n\n{_EXIT_CODES}\nexamples:\n  ecscope up\n"
+        "  ecscope agent --tasks ./tasks\n  ecscope tasks\n  ecscope task 5f6d64ab\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -68,6 +68,41 @@ def test_wrong_words_are_usage_errors(words: list[str], capsys: pytest.CaptureFi
     assert "usage: ecscope" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "usage", "says"),
+    [
+        (["taks"], "usage: ecscope [", "there is no command 'taks'; did you mean 'tasks'?"),
+        (["xyzzy"], "usage: ecscope [", "there is no command 'xyzzy'\n"),
+        (["help", "tsak"], "usage: ecscope [", "there is no command 'tsak'; did you mean 'task'?"),
+        (["up", "--deatch"], "usage: ecscope up [", "unrecognized arguments: --deatch; did you mean '--detach'?"),
+        (["tasks", "--familiy=web"], "usage: ecscope tasks [", "did you mean '--family'?"),
+        (["tasks", "web"], "usage: ecscope tasks [", "unrecognized arguments: web\n"),
+    ],
+)
+def test_a_mistake_names_what_was_meant(
+    words: list[str], usage: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    err = capsys.readouterr().err
+    assert (ended.value.code, err.startswith(usage), says in err) == (2, True, True), err
+
+
+@pytest.mark.parametrize(
+    ("words", "begins"),
+    [
+        (["help"], "usage: ecscope ["),
+        (["help", "why"], "usage: ecscope why ["),
+        (["version"], f"ecscope {__version__} ("),
+    ],
+)
+def test_help_and_version_are_words_too(words: list[str], begins: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(begins)
+
+
 def test_each_command_is_carried_out(agent: Answers, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tasks", "--endpoint", agent.endpoint]) == 0
     assert main(["task", "e01d", "--endpoint", agent.endpoint, "--events", "0"]) == 0
