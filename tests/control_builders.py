@@ -26,6 +26,8 @@ AT = datetime(2024, 5, 17, 12, 0, 0, tzinfo=UTC)
 PREFIX = "arn:aws:ecs:us-east-1:000000000000"
 MODEL = ServiceModel()
 R = TypeVar("R", bound=Record)
+AT_ONCE = Settings(healthy_after_s=0)
+"""A task counts as healthy as soon as it runs, so that no time has to pass."""
 PRINCIPAL = "arn:aws:iam::000000000000:user/tester"
 
 
@@ -37,7 +39,7 @@ def a_request(action: str, number: int = 1, **body: Any) -> ApiRequest:
 def a_state(*records: Record) -> ControlState:
     """With these records, and every instance connected as it says."""
     state = restored_state(
-        settings=Settings(task_subnet="10.213.0.0/20"),
+        settings=Settings(task_subnet="10.213.0.0/20", healthy_after_s=0),
         clusters=[record for record in records if isinstance(record, Cluster)],
         task_definitions=[record for record in records if isinstance(record, TaskDefinition)],
         instances=[record for record in records if isinstance(record, Instance)],

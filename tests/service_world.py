@@ -20,7 +20,7 @@ from ecscope.control.core.step import Decision, Step
 from ecscope.control.core.tasks import ContainerReport, Report, heal, report, stop
 from ecscope.control.decide import decide
 from ecscope.model.status import HealthStatus, ReportedStatus
-from tests.control_builders import AT, PRINCIPAL, a_cluster, a_task_definition, an_instance
+from tests.control_builders import AT, AT_ONCE, PRINCIPAL, a_cluster, a_task_definition, an_instance
 
 T = TypeVar("T")
 
@@ -28,11 +28,11 @@ T = TypeVar("T")
 class World:
     """Cluster ``default``, with definitions ``sample:1`` and ``sample:2``, and instances that are connected."""
 
-    def __init__(self, *, instances: Iterable[Instance] | int = 1, settings: Settings | None = None) -> None:
+    def __init__(self, *, instances: Iterable[Instance] | int = 1, settings: Settings = AT_ONCE) -> None:
         if isinstance(instances, int):
             instances = [an_instance(number + 1) for number in range(instances)]
         self.at = AT
-        self.state = ControlState(settings=settings or Settings())
+        self.state = ControlState(settings=settings)
         self.saved: dict[str, dict[str, Any]] = {}
         self.effects: list[AnyEffect] = []
         self.alarm: datetime | None = None

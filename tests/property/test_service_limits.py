@@ -17,7 +17,7 @@ from ecscope.control.core.state import ControlState, Settings
 from ecscope.control.core.step import Step
 from ecscope.model.resources import HostResources
 from ecscope.model.status import HealthStatus
-from tests.control_builders import AT, a_task_definition, an_instance
+from tests.control_builders import AT, AT_ONCE, a_task_definition, an_instance
 from tests.examples import examples
 from tests.service_world import World
 
@@ -32,9 +32,7 @@ class RandomWorld(World):
     """Holds every step to the limits of the services that it is about."""
 
     def __init__(self, *, instances: int, live: bool) -> None:
-        super().__init__(
-            instances=instances, settings=Settings(healthy_after_s=40.0, breaker_healthy_after_s=40.0) if live else None
-        )
+        super().__init__(instances=instances, settings=Settings(healthy_after_s=40.0) if live else AT_ONCE)
 
         def define(step: Step) -> None:
             body = a_task_definition().body
@@ -106,10 +104,10 @@ def check_stopped(before: ControlState, after: ControlState, service: Service, a
         and (was := before.tasks.get(arn)) is not None
         and was.desired_status == "RUNNING"
         and was.last_status == "RUNNING"
-        and is_healthy(step_before, service, was)
+        and is_healthy(step_before, was)
     ]
     if stopped:
-        left = [task for task in tasks_of(after, service) if is_healthy(step_after, service, task)]
+        left = [task for task in tasks_of(after, service) if is_healthy(step_after, task)]
         assert len(left) >= limits(service, service.desired_count).lower
     assert not any(task.is_protected and task.protected_until and task.protected_until > at for task in stopped)
 

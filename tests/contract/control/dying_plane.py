@@ -19,6 +19,7 @@ from pathlib import Path
 from ecscope.control.app import ControlPlane
 from ecscope.control.store.interface import Prepared
 from ecscope.control.store.sqlite import SqliteStore
+from tests.control_builders import AT_ONCE
 
 _LEAVES_IN_S = 0.3
 """What was told or done before the save, and must not have been, is with the client or the agent after this time."""
@@ -47,7 +48,7 @@ class DyingStore(SqliteStore):
 
 async def live(folder: Path, port: int, moment: str, pattern: str, count: int) -> None:
     store = DyingStore(folder, moment=moment, pattern=pattern, count=count)
-    plane = ControlPlane(data_dir=folder, port=port, store=store)
+    plane = ControlPlane(data_dir=folder, port=port, store=store, settings=AT_ONCE)
     await plane.start()
     keys = [[key.access_key_id, key.secret_access_key] for key in (plane.administrator,)]
     role = plane.instance_role

@@ -17,6 +17,7 @@ from ecscope.control.app import ControlPlane
 from ecscope.control.core.records import Task
 from ecscope.control.server.signatures import AccessKey
 from tests.aws import a_client
+from tests.control_builders import AT_ONCE
 from tests.hurried import on_the_host
 from tests.simulated_knobs import FakeRuntime
 
@@ -57,7 +58,9 @@ class Client:
 @asynccontextmanager
 async def a_plane(folder: Path, **arguments: Any) -> AsyncIterator[ControlPlane]:
     """With the cluster ``default``. Over the same folder again it is the same one, started anew."""
-    plane = ControlPlane(data_dir=folder / "control", **{"port": 0, "checks_output": True, **arguments})
+    plane = ControlPlane(
+        data_dir=folder / "control", **{"port": 0, "checks_output": True, "settings": AT_ONCE, **arguments}
+    )
     await plane.start()
     try:
         await plane.ask("CreateCluster", {"clusterName": "default"})

@@ -54,7 +54,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePlane]:
     """With the agent of ``ecscope up``, in ``default``, and a cluster ``web`` without any."""
     with LivePlane(
         tmp_path_factory.mktemp("fargate"),
-        settings=Settings(task_subnet=SUBNET),
+        settings=Settings(task_subnet=SUBNET, healthy_after_s=0),
         say=SAID.append,
         settings_of_agents={"ECSCOPE_TASK_BRIDGE": "ecscope-test0", "ECSCOPE_TASK_SUBNET": SUBNET},
     ) as live:

@@ -173,6 +173,6 @@ def _turned_healthy(was: Task | None, now: Task) -> bool:
 
 def _made_good(step: Step, service: Service, task: Task) -> bool:
     """Without a health check, time makes a task healthy: after the last failure, it counts."""
-    at = None if has_check(task) else healthy_at(step, service, task)
+    at = None if has_check(task) else healthy_at(step, task)
     failed_at = primary(service).failed_at
     return at is not None and at <= step.at and (failed_at is None or at > failed_at)

@@ -87,21 +87,18 @@ def has_check(task: Task) -> bool:
     return any(container.has_health_check and container.is_essential for container in task.containers)
 
 
-def healthy_at(step: Step, service: Service, task: Task) -> datetime | None:
+def healthy_at(step: Step, task: Task) -> datetime | None:
     """Since when, or from when on, it counts as healthy; ``None``: not as things are."""
     if task.is_to_stop or not task.is_running:
         return None
     began_at = task.started_at or task.created_at
     if has_check(task):
         return began_at if task.health is _HEALTHY else None
-    settings, after_s = step.settings, step.settings.healthy_after_s
-    if circuit_breaker(service).enable:
-        after_s = max(after_s, settings.breaker_healthy_after_s)
-    return began_at + timedelta(seconds=after_s)
+    return began_at + timedelta(seconds=step.settings.healthy_after_s)
 
 
-def is_healthy(step: Step, service: Service, task: Task) -> bool:
-    at = healthy_at(step, service, task)
+def is_healthy(step: Step, task: Task) -> bool:
+    at = healthy_at(step, task)
     return at is not None and at <= step.at
 
 

@@ -53,7 +53,7 @@ class _Stopping:
         self._step = step
         self.lower = lower
         kept = (*found.current, *found.outgoing, *found.ailing)
-        self.healthy = {task.arn for task in kept if is_healthy(step, service, task)}
+        self.healthy = {task.arn for task in kept if is_healthy(step, task)}
         self.stops: list[Task] = []
         self.protected: list[Task] = []
 
@@ -100,7 +100,7 @@ def replica_plan(step: Step, service: Service, tasks: Iterable[Task], *, may_sta
             stopping.stop(task)
     ailing = _ailing_to_stop(step, service, found, desired, is_cramped=is_cramped)
     stops = tuple(stopping.stops)
-    waiting = found.stopping or any(not is_healthy(step, service, task) for task in (*found.current, *found.outgoing))
+    waiting = found.stopping or any(not is_healthy(step, task) for task in (*found.current, *found.outgoing))
     return Plan(
         starts=("",) * starts,
         stops=stops,
@@ -178,7 +178,7 @@ def _replaceable(step: Step, service: Service, found: _Sorted) -> list[Task]:
     has_failed = primary(service).rollout_state == RolloutState.FAILED
     deployment_id = primary(service).id
     going = [task for task in found.outgoing if not has_failed or task.deployment_id == deployment_id]
-    return sorted(going, key=lambda task: (task.is_running, is_healthy(step, service, task)))
+    return sorted(going, key=lambda task: (task.is_running, is_healthy(step, task)))
 
 
 def _idle_to_stop(step: Step, service: Service, found: _Sorted, *, at_least: int) -> list[Task]:
@@ -187,7 +187,7 @@ def _idle_to_stop(step: Step, service: Service, found: _Sorted, *, at_least: int
     idle = [
         task
         for task in _replaceable(step, service, found)
-        if not is_protected(step, task) and not is_healthy(step, service, task)
+        if not is_protected(step, task) and not is_healthy(step, task)
     ]
     running = sum(task.is_running for task in (*found.current, *found.outgoing))
     return idle[: max(0, running - at_least)]
@@ -197,7 +197,7 @@ def _ailing_to_stop(
     step: Step, service: Service, found: _Sorted, desired: int, *, is_cramped: bool
 ) -> tuple[Task, ...]:
     """All of them when enough others serve; one by one when others do not fit beside them."""
-    serving = sum(is_healthy(step, service, task) for task in found.current)
+    serving = sum(is_healthy(step, task) for task in found.current)
     if serving >= desired:
         return found.ailing
     is_between = found.stopping or serving < len(found.current)

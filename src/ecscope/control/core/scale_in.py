@@ -39,7 +39,7 @@ def _ranks(step: Step, service: Service, tasks: Sequence[Task]) -> list[Callable
     def idleness(task: Task) -> int:
         if not task.is_running:
             return 2
-        return 0 if is_healthy(step, service, task) else 1
+        return 0 if is_healthy(step, task) else 1
 
     strategy = service.members.placement_strategy or SERVICE_STRATEGY
     return [idleness, *(_rank(step, rule, tasks) for rule in strategy if rule.type != "random")]

@@ -264,7 +264,7 @@ def _with_progress(step: Step, service: Service, tasks: tuple[Task, ...], plan: 
         not plan.missing  # what drains runs, and yet is not where it is wanted
         and len(service.deployments) == 1
         and len(tasks) == service.desired_count
-        and all(task.deployment_id == deployment.id and is_healthy(step, service, task) for task in tasks)
+        and all(task.deployment_id == deployment.id and is_healthy(step, task) for task in tasks)
     )
     if not is_there:
         return msgspec.structs.replace(service, steady_said_at=None)
@@ -283,7 +283,7 @@ def _next_look(step: Step, service: Service, tasks: tuple[Task, ...], plan: Plan
     if service.steady_said_at is not None:
         moments.append(service.steady_said_at + SAID_AGAIN_AFTER)
     for task in tasks:
-        moments.append(healthy_at(step, service, task))
+        moments.append(healthy_at(step, task))
         if task.health is HealthStatus.UNHEALTHY and has_check(task):
             moments.append(graced_until(service, task))
     moments += [task.protected_until for task in plan.protected]

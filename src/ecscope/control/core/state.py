@@ -29,10 +29,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     start_backoff_first_s: float = 1.0
     start_backoff_cap_s: float = 60.0
     """Between failed starts of a service's tasks."""
-    healthy_after_s: float = 0.0
-    """A task without a health check counts as healthy this long after it began to run. ECS waits 40 s."""
-    breaker_healthy_after_s: float = 5.0
-    """The same where a deployment circuit breaker watches: at once, a task that dies soon would be a success."""
+    healthy_after_s: float = 5.0
+    """A task without a health check counts as healthy this long after it began to run. At once, one that dies soon
+    would be a success. ECS waits 40 s."""
     task_subnet: str | None = None
     """In CIDR notation: where awsvpc tasks get their addresses; ``None``: none can run here."""
     runs_any_architecture: bool = False
@@ -45,9 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 def live_delays(settings: Settings) -> Settings:
     """With services as slow as in ECS. Source: control-plane.md §8.2, §8.3."""
-    return msgspec.structs.replace(
-        settings, healthy_after_s=40.0, breaker_healthy_after_s=40.0, start_backoff_cap_s=900.0
-    )
+    return msgspec.structs.replace(settings, healthy_after_s=40.0, start_backoff_cap_s=900.0)
 
 
 class ControlState(msgspec.Struct, frozen=True, kw_only=True):

@@ -371,7 +371,7 @@ SPOT = [{"capacityProvider": "FARGATE_SPOT", "base": 0, "weight": 1}]
 
 def a_fargate_world(**cluster: Any) -> World:
     """The instance is in ``default``; the cluster ``elsewhere`` has none."""
-    settings = Settings(task_subnet="10.213.0.0/20")
+    settings = Settings(task_subnet="10.213.0.0/20", healthy_after_s=0)
     world = World(instances=[an_instance(reported_attributes=LOCAL)], settings=settings)
     world.do(lambda step: step.put_task_definition(a_fargate_definition("app")))
     world.do(lambda step: step.clusters.put("elsewhere", a_cluster("elsewhere", **cluster)))

@@ -82,23 +82,19 @@ def test_a_task_counts_by_what_its_agent_last_said() -> None:
 
 def test_without_a_check_time_makes_a_task_healthy() -> None:
     task = a_running_task(started_at=AT - timedelta(seconds=40))
-    assert is_healthy(a_step(healthy_after_s=40), a_service(), task)
-    assert not is_healthy(a_step(healthy_after_s=41), a_service(), task)
-    assert is_healthy(a_step(), a_service(), a_running_task())
-    assert healthy_at(a_step(), a_service(), a_control_task()) is None
-    assert healthy_at(a_step(), a_service(), a_running_task(desired_status="STOPPED")) is None
-
-
-def test_where_a_breaker_watches_a_task_must_last_longer() -> None:
-    service = a_service(body={"deploymentConfiguration": {"deploymentCircuitBreaker": {"enable": True}}})
-    assert healthy_at(a_step(breaker_healthy_after_s=5), service, a_running_task()) == AT + timedelta(seconds=5)
+    assert is_healthy(a_step(healthy_after_s=40), task)
+    assert not is_healthy(a_step(healthy_after_s=41), task)
+    assert not is_healthy(a_step(), a_running_task())
+    assert healthy_at(a_step(), a_running_task()) == AT + timedelta(seconds=5)
+    assert healthy_at(a_step(), a_control_task()) is None
+    assert healthy_at(a_step(), a_running_task(desired_status="STOPPED")) is None
 
 
 def test_with_a_check_only_the_check_counts() -> None:
     step, service = a_step(healthy_after_s=40), a_service()
     assert has_check(a_checked_task())
-    assert not is_healthy(step, service, a_checked_task())
-    assert is_healthy(step, service, a_checked_task(health=HealthStatus.HEALTHY))
+    assert not is_healthy(step, a_checked_task())
+    assert is_healthy(step, a_checked_task(health=HealthStatus.HEALTHY))
     assert is_unhealthy(step, service, a_checked_task(health=HealthStatus.UNHEALTHY))
     assert not is_unhealthy(step, service, a_running_task(health=HealthStatus.UNHEALTHY))
     patient = a_service(body={"healthCheckGracePeriodSeconds": 30})

@@ -18,7 +18,7 @@ HERE, THERE = an_instance(1).arn, an_instance(2).arn
 
 def a_step(**settings: Any) -> Step:
     """Instance 1 is ACTIVE, 2 too, 3 drains and 4's agent is away."""
-    step = Step(ControlState(settings=Settings(**settings)), a_request("UpdateService"))
+    step = Step(ControlState(settings=Settings(**{"healthy_after_s": 0, **settings})), a_request("UpdateService"))
     for instance in (
         an_instance(1),
         an_instance(2),

@@ -18,19 +18,21 @@ from ecscope.control.core.tasks import lose
 from ecscope.model.arn import TaskArn, task_id
 from ecscope.model.resources import HostResources
 from ecscope.model.status import HealthStatus
-from tests.control_builders import a_task_definition, an_instance
+from tests.control_builders import AT_ONCE, a_task_definition, an_instance
 from tests.examples import examples
 from tests.service_world import World, definition_of
 
+LASTING = Settings()
+"""A task must last for a while before it counts as healthy."""
 BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
 
 
-def a_world(desired: int = 2, *, instances: int = 3, settings: Settings | None = None, **body: Any) -> World:
+def a_world(desired: int = 2, *, instances: int = 3, settings: Settings = AT_ONCE, **body: Any) -> World:
     """With a service ``web`` of ``sample:1`` that runs and is steady."""
     world = World(instances=instances, settings=settings)
     world.ask("CreateService", serviceName="web", taskDefinition="sample:1", desiredCount=desired, **body)
     world.obey_until_quiet()
-    world.pass_time(world.state.settings.breaker_healthy_after_s)
+    world.pass_time(world.state.settings.healthy_after_s)
     assert world.is_stable()
     return world
 
@@ -368,7 +370,7 @@ def test_failures_are_forgotten_when_nothing_is_wanted_any_more() -> None:
 
 
 def test_the_circuit_breaker_gives_up_and_goes_back() -> None:
-    world = a_world(4, deploymentConfiguration=BREAKER)
+    world = a_world(4, settings=LASTING, deploymentConfiguration=BREAKER)
     good = world.deployment()
     stayed = world.running()
     world.ask("UpdateService", service="web", taskDefinition="sample:2")
@@ -398,7 +400,7 @@ def test_the_circuit_breaker_gives_up_and_goes_back() -> None:
 
 
 def test_a_deployment_that_is_given_up_with_its_last_task_is_gone_at_once() -> None:
-    world = a_world(1, deploymentConfiguration=BREAKER)
+    world = a_world(1, settings=LASTING, deploymentConfiguration=BREAKER)
     good = world.deployment().id
     world.ask("UpdateService", service="web", taskDefinition="sample:2")
     die_for_pending(world, 10)
@@ -408,7 +410,9 @@ def test_a_deployment_that_is_given_up_with_its_last_task_is_gone_at_once() -> N
 
 
 def test_the_circuit_breaker_without_rollback_leaves_what_runs() -> None:
-    world = a_world(2, deploymentConfiguration={"deploymentCircuitBreaker": {"enable": True, "rollback": False}})
+    world = a_world(
+        2, settings=LASTING, deploymentConfiguration={"deploymentCircuitBreaker": {"enable": True, "rollback": False}}
+    )
     world.ask("UpdateService", service="web", taskDefinition="sample:2")
     die_for_pending(world, 30)
     assert world.deployment().rollout_state == "FAILED"
@@ -433,7 +437,7 @@ def die_for_pending(world: World, seconds: int) -> None:
 
 
 def test_a_task_that_dies_soon_after_it_ran_is_a_failure_to_the_breaker() -> None:
-    world = World(instances=3)
+    world = World(instances=3, settings=LASTING)
     world.ask(
         "CreateService", serviceName="web", taskDefinition="sample", desiredCount=1, deploymentConfiguration=BREAKER
     )
@@ -443,7 +447,7 @@ def test_a_task_that_dies_soon_after_it_ran_is_a_failure_to_the_breaker() -> Non
 
 
 def test_a_healthy_task_resets_the_failed_ones() -> None:
-    world = World(instances=3)
+    world = World(instances=3, settings=LASTING)
     world.ask(
         "CreateService", serviceName="web", taskDefinition="sample", desiredCount=2, deploymentConfiguration=BREAKER
     )
@@ -453,6 +457,24 @@ def test_a_healthy_task_resets_the_failed_ones() -> None:
     assert world.deployment().failed_tasks == 1
     world.pass_time(6)
     assert world.deployment().failed_tasks == 0
+
+
+# --- tasks that do not last --------------------------------------------------------------------------
+
+
+def test_a_deployment_whose_tasks_die_soon_is_not_a_success_without_a_breaker_either() -> None:
+    world = World(instances=1, settings=LASTING)
+    world.ask("CreateService", serviceName="web", taskDefinition="sample", desiredCount=1)
+    dead = die_for(world, 30, after_s=1.0)
+    assert dead > 3
+    assert (world.deployment().rollout_state, world.deployment().failed_tasks) == ("IN_PROGRESS", dead)
+    assert "has reached a steady state." not in world.messages()
+    world.obey_until_quiet()
+    world.pass_time(60)
+    world.obey_until_quiet()
+    world.pass_time(5)
+    assert (world.deployment().rollout_state, world.deployment().failed_tasks) == ("COMPLETED", 0)
+    assert world.messages()[-1] == f"(deployment {world.deployment().id}) deployment completed."
 
 
 # --- places ------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from ecscope.control.core.state import Settings, live_delays
 
 def test_delays_are_short_unless_they_are_to_be_those_of_ecs() -> None:
     short = Settings(region="eu-west-1")
-    assert (short.healthy_after_s, short.breaker_healthy_after_s, short.start_backoff_cap_s) == (0, 5, 60)
+    assert (short.healthy_after_s, short.start_backoff_cap_s) == (5, 60)
     live = live_delays(short)
-    assert (live.healthy_after_s, live.breaker_healthy_after_s, live.start_backoff_cap_s) == (40, 40, 900)
+    assert (live.healthy_after_s, live.start_backoff_cap_s) == (40, 900)
     assert live.region == "eu-west-1"
