@@ -50,7 +50,7 @@ def rest() -> None:
 
 
 def clean(found: dockerengine.Engine) -> None:
-    """Remove every container of the benchmark's cluster, whoever made it."""
+    """Remove every container of the benchmark's cluster, from any run."""
     left = found.containers(label=[LABEL])
     if left:
         with ThreadPoolExecutor(8) as pool:

@@ -1,7 +1,7 @@
 """A place of its own on this machine for what would change it: network, mounts and processes end with the place.
 
-A place is made of namespaces, so that nothing of it can be left: when its first process ends, or whoever made it
-does (by whatever signal), the kernel kills all others, takes the mounts down and drops network, rules and bridges.
+A place is made of namespaces, so that nothing of it can be left: when its first process ends, or the process that
+made it does (by any signal), the kernel kills all others, takes the mounts down and drops network, rules and bridges.
 Out of it leads the network of a user's process (slirp4netns), which changes nothing outside. cgroups are the
 machine's; ``remove_cgroups`` removes what is left of them.
 """
@@ -176,7 +176,7 @@ def private_mounts(folders: Mapping[str, Path], empty: Sequence[str]) -> None:
 
 
 def new_sys(where: str = "/sys") -> None:
-    """/sys shows the network of whoever mounts it; the cgroups below it stay the machine's."""
+    """/sys shows the network of the process that mounts it; the cgroups below it stay the machine's."""
     keep = Path("/run/cgroups-of-the-machine")
     keep.mkdir()
     mount("--rbind", CGROUPS, keep)

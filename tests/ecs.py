@@ -16,7 +16,7 @@ Answer = Mapping[str, Any] | ApiFailure | Callable[[Mapping[str, Any]], Mapping[
 
 
 class FakeEcs:
-    """``EcsApi``. Answers are taken from ``answers`` by operation, the last one for ever; without one it echoes."""
+    """``EcsApi``. Answers are taken from ``answers`` by operation, the last one repeatedly; without one it echoes."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Mapping[str, Any]]] = []

@@ -405,7 +405,7 @@ class World:
                     **self.head(), **place, **failed, runtime_answers=not failed["is_unreachable"]
                 )
             case act.RemoveContainer():
-                if not failed["is_unreachable"]:  # remembered, and left to whoever reads the history
+                if not failed["is_unreachable"]:  # remembered, and left to those who read the history
                     self.boxes = {n: b for n, b in self.boxes.items() if call.docker_id not in (b.docker_id, n)}
                 return ev.ContainerRemoved(**self.head(), **place, **failed)
             case act.InspectContainer():
@@ -420,7 +420,7 @@ class World:
                     is_unreachable=bool(failed["is_unreachable"]),
                 )
             case act.RemoveResource():
-                if not failed["is_unreachable"]:  # remembered, and left to whoever reads the history
+                if not failed["is_unreachable"]:  # remembered, and left to those who read the history
                     self.resources.discard((call.task_arn, call.kind, call.name))
                 return ev.ResourceRemoved(**self.head(), **_resource(call), **failed)
             case act.ListContainers():

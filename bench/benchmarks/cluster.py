@@ -128,7 +128,7 @@ def _idle(options: Options, cluster: Cluster) -> list[Figure]:
         member = cluster.afresh(name)
         time.sleep(_settle_s(options))
         mib.setdefault(name, []).append(processes.rss_mib(member.pid))
-        member.stop()  # whoever is measured next begins anew
+        member.stop()  # the next one to be measured begins anew
     return _rows("memory idle with both websockets", "MiB", mib, at_most(MEMORY_CONNECTED_MIB))
 
 

@@ -138,7 +138,7 @@ class AgentProcess:
 
 @contextmanager
 def a_lone_agent(folder: Path, *, docker_host: str, **environment: str) -> Iterator[AgentProcess]:
-    """An agent, not started yet, which is ended afterwards; its containers are left to whoever owns the engine."""
+    """An agent, not started yet, which is ended afterwards; its containers are left to the owner of the engine."""
     agent = AgentProcess(folder, docker_host=docker_host, **environment)
     try:
         yield agent

@@ -1,6 +1,6 @@
 """The agent ends while Docker starts a container, and starts again: the task runs, once.
 
-Engines from 26 on give a start up when whoever asked for it has gone. How often is tried comes from
+Engines from 26 on give up a start when the client that asked for it has gone. How often is tried comes from
 ``ECSCOPE_TEST_SIGTERMS`` and ``ECSCOPE_TEST_KILLS``; ``make engines`` sets both to the full counts.
 """
 

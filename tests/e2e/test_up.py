@@ -131,7 +131,7 @@ def test_the_agent_is_killed(up: Up) -> None:
     assert up.containers() == sorted(arns)
     assert "the agent was killed by SIGKILL; it is started again" in up.output()
     assert up.end() == 0
-    assert "Ctrl-C" not in up.output(), "whoever sent SIGTERM has no use for it"
+    assert "Ctrl-C" not in up.output(), "it is of no use to the sender of SIGTERM"
 
 
 def test_both_are_killed(up: Up) -> None:

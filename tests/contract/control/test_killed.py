@@ -166,7 +166,7 @@ async def answer_of(client: Client, operation: str, **members: Any) -> Any:
 
 @pytest.mark.parametrize("moment", MOMENTS)
 async def test_during_run_task(scene: Scene, moment: str) -> None:
-    """No answer came, so whoever asked asks again, with the same token: three tasks, each started once."""
+    """No answer came, so the client asks again, with the same token: three tasks, each started once."""
     members = {"taskDefinition": "sample", "count": 3, "clientToken": "once"}
     await scene.start(moment, r"^tasks ", 1)
     assert await answer_of(scene.plane.client, "run_task", **members) is None, "answered before it was saved"

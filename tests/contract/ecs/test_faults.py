@@ -213,7 +213,7 @@ async def test_payloads_twice_stale_and_out_of_order(tmp_path: Path, backend: Ba
             await backend.acked(await backend.push_tasks(task, seq_num=seq_num))
         await backend.acked(await backend.push_tasks(to_stop(task), seq_num=2))
         await backend.state_change(task["arn"], "STOPPED")
-        await backend.acked(await backend.push_tasks(task))  # too late: STOPPED is for ever
+        await backend.acked(await backend.push_tasks(task))  # too late: STOPPED is final
         await is_well(backend, 2)
     assert task_facts(backend.lines())[task["arn"]].statuses == ("RUNNING", "STOPPED")
     nothing_twice(backend)

@@ -1,4 +1,4 @@
-"""A place of its own: what happens in it stays in it, and all of it ends with whoever made it, by whatever signal."""
+"""A place of its own: what happens in it stays in it, and all of it ends with its maker, by any signal."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def serving(answers: Answers) -> Iterator[Answers]:
 
 @contextmanager
 def answering_once(raw: bytes) -> Iterator[str]:
-    """Something that is no agent: whoever connects gets these bytes and the end. Gives its endpoint."""
+    """A server that is not an agent: each client gets these bytes and the end. Gives its endpoint."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def answer() -> None:

@@ -33,7 +33,7 @@ DISCOVER = {
 
 
 class FakePlace:
-    """Gives out what a test puts there; the last one for ever."""
+    """Gives out what a test puts there; the last one again and again."""
 
     def __init__(self, *found: Credentials | str) -> None:
         self.found = list(found)

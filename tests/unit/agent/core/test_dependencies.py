@@ -422,7 +422,7 @@ def test_a_start_timeout_ends_the_waiting_container_when_it_runs_out() -> None:
 
 @pytest.mark.parametrize("order", [("fast", "slow"), ("slow", "fast")])
 def test_of_several_waiting_containers_the_first_time_out_is_the_one_that_is_timed(order: tuple[str, str]) -> None:
-    """One timer per task: whoever stands last in the task definition must not have the say."""
+    """One timer per task: which container comes last in the task definition must not matter."""
     timeouts = {"fast": 30, "slow": 3000}
     dependencies = [
         needing(f"db-{name}", health_check_is_docker=True, start_timeout_s=timeouts[name]) for name in order

@@ -139,7 +139,7 @@ def test_two_tasks_that_want_one_port_run_one_after_the_other() -> None:
 
 
 def test_there_is_no_time_out() -> None:
-    """engine.md §2.2: for ever, and nothing is reported meanwhile."""
+    """engine.md §2.2: without a limit, and nothing is reported meanwhile."""
     world = a_world()
     world.submit(a_task(a_container(memory_mib=1_000_000)))
     world.run_calls()

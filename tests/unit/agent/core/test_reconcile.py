@@ -1,4 +1,4 @@
-"""After a (re)connect the listing is compared with what is known: engine.md §13, whoever was restarted."""
+"""After a (re)connect the listing is compared with what is known: engine.md §13, whichever side was restarted."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ def test_zones_are_not_rebalanced_where_ecs_could_not_do_it(members: dict[str, A
 
 
 def test_a_strategy_that_goes_by_host_goes_by_instance_id() -> None:
-    """As ECS shows it: Terraform would see a change for ever."""
+    """As ECS shows it: otherwise Terraform would plan a change each time."""
     world = World()
     service = created(world, placementStrategy=[{"type": "spread", "field": "host"}])
     assert service["placementStrategy"] == [{"type": "spread", "field": "instanceId"}]

@@ -61,7 +61,7 @@ class Bench:
         self.runtime = self.make(**limits)
 
     def say(self, *replies: Reply) -> None:
-        """One reply after the other, the last one for ever."""
+        """One reply after the other, the last one again and again."""
         left = list(replies)
         self.engine.script = lambda _: left.pop(0) if len(left) > 1 else left[0]
 

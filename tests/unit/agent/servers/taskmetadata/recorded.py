@@ -68,7 +68,7 @@ def recording(name: str) -> Recording:
 
 
 def _read(path: Path) -> Recording:
-    text = path.read_text().replace("<docker-root>", "/var/lib/docker")  # as whoever recorded it wrote it
+    text = path.read_text().replace("<docker-root>", "/var/lib/docker")  # undo what the recording replaced
     head, _, body = text.partition("\n\n")
     command, status, *lines = head.splitlines()
     method = re.search(r"-X (\w+)", command)

@@ -324,7 +324,7 @@ def test_too_many_requests_of_one_client_harm_no_other() -> None:
     routes = the_routes(RecordedSources(RECORDED), burst=2)
     answers = [ask(f"/v4/{APP}", routes, state=RECORDED, address=BRIDGE) for _ in range(4)]
     assert [answer.status for answer in answers] == [200, 200, 429, 429]
-    assert APP not in answers[-1].audit_line, "whoever reads the audit log could ask as that container"
+    assert APP not in answers[-1].audit_line, "a reader of the audit log could ask as that container"
     assert ask(f"/v4/{APP}", routes, state=RECORDED, address="172.17.0.3").status == 200
     assert ask(f"/v4/{APP}/task", routes, state=RECORDED, address=BRIDGE).status == 200
 
