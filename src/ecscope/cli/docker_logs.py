@@ -16,11 +16,11 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from ecscope.agent.runtime.docker.endpoint import Endpoint
+from ecscope.agent.runtime.docker.log_frames import frames
 from ecscope.model.docker_time import parse_docker_time
 
 _CALL_S = 10.0
 _CHUNK = 64 * 1024
-_FRAME_HEADER = 8
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
@@ -65,12 +65,8 @@ class Frames:
             for written in whole:
                 yield _stamped(written.removesuffix(b"\r"))
             return
-        while len(self._rest) >= _FRAME_HEADER:
-            end = _FRAME_HEADER + int.from_bytes(self._rest[4:_FRAME_HEADER], "big")
-            if len(self._rest) < end:
-                return
-            output, content = self._rest[0], self._rest[_FRAME_HEADER:end]
-            self._rest = self._rest[end:]
+        found, self._rest = frames(self._rest)
+        for output, content in found:
             line = _stamped(content)
             begun = self._open.pop(output, None)
             if begun is not None:
@@ -150,10 +146,10 @@ class DockerLogs:
             answer = connection.getresponse()
             if answer.status != http.client.OK:
                 raise DockerProblem(_refusal(answer.read(_CHUNK)))
-            frames = Frames(has_tty=container.has_tty)
+            lines = Frames(has_tty=container.has_tty)
             while data := answer.read1(_CHUNK):
-                yield from frames.feed(data)
-            yield from frames.finish()
+                yield from lines.feed(data)
+            yield from lines.finish()
         except (OSError, http.client.HTTPException) as error:
             raise DockerProblem(self._no_answer(error)) from error
         finally:

@@ -23,6 +23,7 @@ from ecscope.agent.probes import host
 from ecscope.agent.runtime.docker import errors
 from ecscope.agent.runtime.docker.client import DockerClient
 from ecscope.agent.runtime.docker.endpoint import InvalidEndpoint, parse_endpoint
+from ecscope.agent.runtime.docker.log_frames import HEADER, frames
 from ecscope.agent.runtime.interface import RuntimeFailure
 from ecscope.model.docker_time import parse_docker_time
 from ecscope.model.image_reference import InvalidImageReference, parse_image_reference
@@ -31,8 +32,6 @@ from ecscope.model.names import CONTAINER_NAME_LABEL, FAMILY_LABEL, TASK_ARN_LAB
 TAIL_LINES = 200
 TAIL_BYTES = 64 * 1024
 _LIMIT_S = 1.0
-_FRAME = 8
-"""Bytes before each piece of a log: the stream, three zeros, the length."""
 _TTY_FIRST = b"\0\1\2"
 _KILLED = re.compile(r"(?:out of memory|oom-kill|oom_reaper|Killed process)", re.I)
 _DOCKER_ID = re.compile(r"[0-9a-f]{64}")
@@ -226,12 +225,8 @@ def text_of_log(raw: bytes) -> str:
     """Docker's log stream as text, at most its last ``TAIL_BYTES``. A container with a terminal has no frames."""
     if raw[:1] and raw[0] not in _TTY_FIRST:
         return raw[-TAIL_BYTES:].decode("utf-8", "replace")
-    pieces, at = [], 0
-    while at + _FRAME <= len(raw):
-        size = int.from_bytes(raw[at + 4 : at + _FRAME])
-        pieces.append(raw[at + _FRAME : at + _FRAME + size])
-        at += _FRAME + size
-    return b"".join(pieces)[-TAIL_BYTES:].decode("utf-8", "replace")
+    found, cut_off = frames(raw)
+    return b"".join([*(content for _, content in found), cut_off[HEADER:]])[-TAIL_BYTES:].decode("utf-8", "replace")
 
 
 async def _ports(client: DockerClient, wanted: Collection[int]) -> Mapping[int, tuple[PortHolder, ...]]:
