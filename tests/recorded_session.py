@@ -25,7 +25,8 @@ from ecscope.control.decide import decide, read
 RECORDED = Path(__file__).parent / "fixtures" / "control" / "29933ea"
 """The requests and the saved file are of that commit, some 800 events; every action of the API is among them.
 
-The answers of ``session`` are of 2026-12-01: awsvpc, Fargate and log drivers had come, which that commit refused.
+The answers of ``session`` are of 2026-12-01: awsvpc, Fargate and log drivers had come, which that commit refused,
+and tasks without a health check counted as healthy at once (20 answers).
 """
 
 

@@ -49,7 +49,7 @@ def _seen(line: Line) -> tuple[object, ...]:
 
 
 def test_the_same_requests_are_answered_as_before() -> None:
-    """Recorded anew when awsvpc, Fargate and log drivers came: what they changed was looked through."""
+    """Recorded anew when awsvpc, Fargate and log drivers came, and when tasks had to last: each change was reviewed."""
     replay(restored_state(settings=Settings()), "session")
 
 
