@@ -61,6 +61,8 @@ def _run(argv: Sequence[str] | None) -> int:
             from ecscope.cli.tasks import run  # noqa: PLC0415
         case "task":
             from ecscope.cli.task import run  # noqa: PLC0415
+        case "services":
+            from ecscope.cli.services import run  # noqa: PLC0415
         case "logs":
             from ecscope.cli.logs import run  # noqa: PLC0415
         case "metadata":
@@ -134,6 +136,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_agent(commands)
     _add_tasks(commands)
     _add_task(commands)
+    _add_services(commands)
     _add_logs(commands)
     _add_metadata(commands)
     _add_config(commands)
@@ -369,6 +372,20 @@ def _add_data_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data-dir", metavar="DIR", help="of the agent or of `ecscope up` (default: that of the agent that answers)"
     )
+
+
+def _add_services(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "services",
+        "list the services of the cluster, with their newest deployment and event",
+        "  ecscope services\n"
+        "  ecscope services --data-dir ./ecs\n"
+        "  AWS_PROFILE=ops ecscope services          of Amazon ECS, with your own credentials\n\n"
+        "RUNNING shows running and desired tasks, and after + those that are pending.\n"
+        "`ecscope why SERVICE` shows why one does not get what it wants.\n",
+    )
+    _add_data_dir(parser)
 
 
 def _add_logs(commands: _Commands[argparse.ArgumentParser]) -> None:

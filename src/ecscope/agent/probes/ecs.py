@@ -168,6 +168,16 @@ async def service_names(where: Where) -> Sequence[str]:
     return ()
 
 
+async def services(where: Where) -> Sequence[Service] | None:
+    """Those of the cluster, at most a hundred; ``None``: no answer."""
+    async with _client(where) as client:
+        with suppress(AwsCallFailed, msgspec.ValidationError):
+            arns = await _service_arns(client, where)
+            pages = [arns[start : start + _AT_ONCE] for start in range(0, len(arns), _AT_ONCE)]
+            return [service for page in pages for service in await _described(client, page, where)]
+    return None
+
+
 async def _service_arns(client: AwsClient, where: Where) -> list[str]:
     body = {"cluster": where.cluster, "maxResults": 100}
     return msgspec.convert(await client.call("ListServices", body), _Services).service_arns

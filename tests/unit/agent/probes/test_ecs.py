@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from ecscope.agent.probes.ecs import Where, cluster_of, service_names, service_seen, stopped_by
+from ecscope.agent.probes.ecs import Where, cluster_of, service_names, service_seen, services, stopped_by
 
 ARN = "arn:aws:ecs:eu-west-1:1:task/prod/0123"
 OWN = {"AWS_ACCESS_KEY_ID": "AKIDOWN", "AWS_SECRET_ACCESS_KEY": "secret"}
@@ -104,6 +104,7 @@ async def test_a_service_and_a_deployment() -> None:
         by_deployment = await service_seen("ecs-svc/1", where)
         assert await service_seen("ecs-svc/9", where) is None
         assert list(await service_names(where)) == [SERVICE["serviceArn"]]
+        assert [one.service_name for one in await services(where) or ()] == ["web"]
     assert by_name is not None and by_deployment is not None
     assert (by_name.service.running_count, by_name.wanted_ports, by_name.deployment) == (1, (80,), "")
     assert by_name.tasks[0].stopped_reason.startswith("Scaling activity")
@@ -111,3 +112,4 @@ async def test_a_service_and_a_deployment() -> None:
     with an_ecs({}) as (where, _):
         assert await service_seen("web", where) is None
         assert list(await service_names(where)) == []
+        assert await services(where) is None
