@@ -401,9 +401,9 @@ def where_of(data_dir: Path, arn: str = "") -> Where | None:
     from ecscope.agent.probes.ecs import Where, cluster_of  # noqa: PLC0415 - botocore
     from ecscope.up import running as ups  # noqa: PLC0415
 
-    if is_of_up(data_dir):
+    if is_of_up(data_dir) or (data_dir / "control.db").exists():
         with suppress(ups.NotRunning, OSError):
-            up = ups.find(data_dir.parent)
+            up = ups.find(data_dir.parent if is_of_up(data_dir) else data_dir)
             own = {"AWS_ACCESS_KEY_ID": up.access_key_id, "AWS_SECRET_ACCESS_KEY": up.secret_access_key}
             cluster = cluster_of(arn)[1] or up.cluster
             return Where(region=up.region, cluster=cluster, environ=own, endpoint=up.url)

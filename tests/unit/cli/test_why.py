@@ -149,7 +149,8 @@ def test_ecs_is_asked_with_the_callers_own_credentials_only(tmp_path: Path, monk
 def test_an_up_that_has_ended_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID")
     (tmp_path / "control.db").touch()
-    assert where_of(tmp_path / "agent", "arn:aws:ecs:eu-west-1:1:task/prod/0123") is None
+    for data_dir in (tmp_path / "agent", tmp_path):
+        assert where_of(data_dir, "arn:aws:ecs:eu-west-1:1:task/prod/0123") is None, data_dir
 
 
 def test_the_lock_of_an_up_is_not_that_of_an_agent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
