@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 HEADER = ("SERVICE", "TASK DEFINITION", "RUNNING", "DEPLOYMENT", "NEWEST EVENT")
 _DEFINITION_COLUMN, _EVENT_COLUMN = 1, 4
 _WIDTH = 80
-"""Where the output is no terminal."""
+"""Where the output is not a terminal."""
 
 
 def run(args: argparse.Namespace) -> int:

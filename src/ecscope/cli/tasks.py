@@ -31,7 +31,7 @@ _FAMILY_COLUMN, _PORTS_COLUMN, _STATE_COLUMN = 1, 4, 5
 _ID_SHOWN = 12
 """Characters of an ID, as many as `docker ps` shows; any beginning is enough for `ecscope task`."""
 _WIDTH = 80
-"""Where the output is no terminal."""
+"""Where the output is not a terminal."""
 _INTERVAL_S = 2.0
 _TO_THE_TOP, _CLEAR_LINE, _CLEAR_REST = "\x1b[H", "\x1b[K", "\x1b[J"
 

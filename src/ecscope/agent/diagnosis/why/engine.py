@@ -55,7 +55,7 @@ def _finding(story: Story, name: str) -> Finding:
 
 
 def _now(story: Story) -> datetime:
-    """When it was asked; for a story that nobody asked about yet, the moment that it tells of last."""
+    """When it was asked; for a story that was not asked about yet, its last moment."""
     moments = [entry.at for one in story.containers for entry in one.timeline]
     return story.observed.at or max(moments, default=_LONG_AGO)
 

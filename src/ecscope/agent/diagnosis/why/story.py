@@ -377,7 +377,7 @@ def _container(name: str, task: Task | None, entries: Sequence[HistoryEntry]) ->
                 values["gave_up"] = given_up
             case h.ContainerStartedFromOutside():
                 values["was_started_again"] = True
-                break  # how that ended is no part of how it ended
+                break  # how that ended is not part of how it ended
             case h.HostPathMissing(path=path):
                 paths.append(path)
             case _:
